@@ -1,0 +1,306 @@
+"""The one rule. For every statement, walking backwards, and every entry `a` that its body reads:
+
+    ā[indices of a]  +=  out̄[left] · ∂body/∂a        over the same axes, under the same guard
+
+sympy differentiates the scalar body, with the entries as opaque real symbols; the indices of the entry go to the left
+side. The result is statements of the same form, so it can be tidied, printed, run and differentiated again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+
+import sympy as sp
+
+from symgrad.errors import Refusal, did_you_mean, listing
+from symgrad.language import expr as ex
+from symgrad.language import ints
+from symgrad.language.expr import Access, Bracket, Call, Cmp, Const, Expr, Num, Pow, Stop
+from symgrad.language.ints import Int
+from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.scalar import leaf_derivative
+from symgrad.leaves import LEAVES
+
+# one scalar body
+
+
+def partial(body: Expr, entry: Access) -> Expr:
+    """∂body/∂entry, exact. Brackets, `stop` and `held` are constants; other entries are independent variables.
+
+    Example:
+        >>> from symgrad.language.expr import Access, call
+        >>> x = Access("x", ())
+        >>> partial(call("tanh", x) * 3, x)
+        3*(1 - tanh(x)**2)
+    """
+    slots: dict[Expr, Expr] = {}
+
+    def opaque(e: Expr) -> Expr | None:
+        if isinstance(e, (Access, Stop, Bracket, ex.Val)):
+            return slots.setdefault(e, Access(f"_{len(slots)}", ()))
+        return None
+
+    skeleton = ex.rewrite(body, opaque)
+    if entry not in slots:
+        return ex.ZERO
+    back = {slot: e for e, slot in slots.items()}
+    return ex.rewrite(_differentiate(skeleton, slots[entry]), back.get)
+
+
+@cache
+def _differentiate(skeleton: Expr, slot: Access) -> Expr:
+    """The derivative of a body in canonical form, so that a definition is differentiated once."""
+    return _from_sympy(sp.factor_terms(sp.diff(_to_sympy(skeleton), _symbol(slot))))
+
+
+def _symbol(slot: Expr) -> sp.Symbol:
+    assert isinstance(slot, Access)
+    return sp.Symbol(slot.tensor, real=True)
+
+
+def _to_sympy(e: Expr) -> sp.Expr:
+    match e:
+        case Num(v):
+            return sp.Rational(v.numerator, v.denominator)
+        case Const(name):
+            return {"pi": sp.pi, "e": sp.E}[name]
+        case Access():
+            return _symbol(e)
+        case ex.Add(args):
+            return sp.Add(*map(_to_sympy, args))
+        case ex.Mul(args):
+            return sp.Mul(*map(_to_sympy, args))
+        case Pow(a, b):
+            return _to_sympy(a) ** _to_sympy(b)
+        case Call(name, args):
+            return _function(name)(*map(_to_sympy, args))
+        case Bracket(Cmp(op, a, b)):
+            return _BRACKETS[op](_to_sympy(a), _to_sympy(b))
+    raise TypeError(f"no scalar expression: {type(e).__name__}")
+
+
+@cache
+def _function(name: str) -> type[sp.Function]:
+    """sympy's own function, or a leaf of ours as one that knows its stated derivative."""
+    leaf = LEAVES[name]
+    if leaf.derivative is None:
+        return getattr(sp, name)  # type: ignore[no-any-return]
+    params = tuple(Access(f"_{k}", ()) for k in range(len(leaf.params)))
+    stated = leaf_derivative(leaf, params)
+    assert stated is not None
+
+    def fdiff(self: sp.Function, argindex: int = 1) -> sp.Expr:
+        return _to_sympy(stated[argindex - 1]).xreplace(
+            {_symbol(p): a for p, a in zip(params, self.args, strict=True)}
+        )
+
+    return type(name, (sp.Function,), {"fdiff": fdiff, "is_real": True})
+
+
+class _Iverson(sp.Function):  # type: ignore[misc]
+    """A bracket inside a leaf's derivative; its own derivative is zero."""
+
+    is_real = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.S.Zero
+
+
+_BRACKETS = {
+    op: type(f"bracket_{k}", (_Iverson,), {"op": op}) for k, op in enumerate(("<", "<=", ">", ">=", "==", "!="))
+}
+
+
+def _from_sympy(e: sp.Expr) -> Expr:
+    """Back to our own form, in an order that depends on nothing but the body."""
+    if e.is_Rational:
+        return Num(Fraction(int(e.p), int(e.q)))
+    if e.is_Symbol:
+        return Access(e.name, ())
+    if e is sp.pi or e is sp.E:
+        return Const("pi" if e is sp.pi else "e")
+    if isinstance(e, _Iverson):
+        a, b = map(_from_sympy, e.args)
+        return Bracket(Cmp(e.op, a, b))
+    if e.is_Add or e.is_Mul:
+        parts = sorted(map(_from_sympy, e.args), key=_rank)
+        return ex.add(*parts) if e.is_Add else ex.mul(*parts)
+    if isinstance(e, sp.exp):
+        return ex.call("exp", _from_sympy(e.exp))
+    if e.is_Pow:
+        if e.exp.is_Rational and e.exp.q == 2:
+            return ex.power(ex.call("sqrt", _from_sympy(e.base)), int(e.exp.p))
+        return ex.power(_from_sympy(e.base), _from_sympy(e.exp))
+    name = type(e).__name__
+    if name in LEAVES:
+        return ex.call(name, *map(_from_sympy, e.args))
+    raise Refusal(f"sympy gave a derivative with '{type(e).__name__}', which the table of leaves does not have")
+
+
+def _rank(e: Expr) -> tuple[int, int, str]:
+    """Numbers first, then by the first entry of the body that a part reads."""
+    read = [int(a.tensor[1:]) for a in ex.accesses(e)]
+    return (0 if isinstance(e, Num) else 1, min(read, default=-1), str(e))
+
+
+# a whole program
+
+
+@dataclass(frozen=True)
+class Chained:
+    """An adjoint statement as the rule gives it: where from, which entry, and the partial derivative.
+
+    `support`: statements that only prepare it (counts of ties, products of the others)."""
+
+    statement: Statement
+    source: Statement
+    entry: Access
+    partial: Expr
+    support: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One joint reverse sweep: for each tensor in the order reached, how its adjoint is made up."""
+
+    program: Program
+    chained: Mapping[str, tuple[Chained, ...]]
+    adjoints: Mapping[str, str]
+
+
+def check_wanted(program: Program, wrt: Iterable[str]) -> tuple[str, ...]:
+    """The names to differentiate by, each known and real."""
+    names = tuple(dict.fromkeys(wrt))
+    for name in names:
+        if name not in program.tensors:
+            raise Refusal(
+                f"wrt names '{name}', which is no tensor of the program{did_you_mean(name, program.tensors)} "
+                f"(there are {listing(program.tensors)})"
+            )
+        t = program[name]
+        if t.integer or t.role in ("constant", "literal"):
+            what = "an integer tensor" if t.integer else f"declared as {t.role}"
+            raise Refusal(f"'{name}' is {what} and has no gradient; ask for a weight, data or a computed tensor")
+    return names
+
+
+def sweep(program: Program, wrt: Iterable[str]) -> Sweep:
+    """The adjoint statements of all tensors between the wanted ones and the target, from the target back.
+
+    Args:
+        program: its target must be a scalar.
+        wrt: names of weights, data or computed tensors.
+
+    Raises:
+        Refusal: the target is no scalar, or a wanted name is unknown or has no gradient.
+    """
+    target = program[program.target]
+    if target.shape:
+        shape = ", ".join(map(str, target.shape))
+        raise Refusal(
+            f"'{target.name}' has the shape [{shape}], and a gradient needs a scalar: reduce it, for example "
+            f"`loss = mean({target.name})` or `loss = sum({target.name})`, or ask for `sg.jacobian` of it"
+        )
+    names = check_wanted(program, wrt)
+    active = _active(program, names)
+    number = 1 + max((t.sweep for t in program.tensors.values()), default=0)
+    taken: dict[str, None] = {}
+    adjoints: dict[str, str] = {}
+    tensors: dict[str, Tensor] = {}
+
+    def adjoint(name: str) -> str:
+        if name not in adjoints:
+            stem = ("d" if number == 1 else f"d{number}") + name
+            adjoints[name] = program.fresh(stem, taken)
+            taken[adjoints[name]] = None
+            t = program[name]
+            tensors[adjoints[name]] = Tensor(
+                adjoints[name], t.shape, "adjoint", of=name, sweep=number, named=t.named, label=t.label
+            )
+        return adjoints[name]
+
+    def support(stem: str, shape: tuple[Int, ...]) -> str:
+        name = program.fresh(stem, taken)
+        taken[name] = None
+        tensors[name] = Tensor(name, shape, "value", named=False)
+        return name
+
+    chained: dict[str, list[Chained]] = {}
+    for s in reversed(program.statements):
+        if s.out not in active:
+            continue
+        out_bar: Expr = ex.ONE if s.out == target.name else Access(adjoint(s.out), s.left)
+        factor, prepared = _selection(s, program, support)
+        for entry in ex.accesses(s.body, stopped=False):
+            if entry.tensor not in active:
+                continue
+            slope = partial(s.body, entry)
+            if slope == ex.ZERO:
+                continue
+            body = ex.mul(out_bar, factor, slope)
+            bar = Statement(
+                adjoint(entry.tensor), entry.index, "+=", body, s.axes, s.guard, line=s.line, label=s.label
+            )
+            chained.setdefault(entry.tensor, []).append(Chained(bar, s, entry, slope, prepared))
+            prepared = ()
+    for name in names:
+        if name not in chained and name != target.name:
+            chained[name] = []
+            adjoint(name)
+    whole = replace(program, tensors={**program.tensors, **tensors})
+    return Sweep(whole, {name: tuple(c) for name, c in chained.items()}, adjoints)
+
+
+def _active(program: Program, names: tuple[str, ...]) -> dict[str, None]:
+    """Tensors that depend on a wanted one and that the target depends on."""
+    up: dict[str, None] = dict.fromkeys(names)
+    reads = [tuple(a.tensor for a in ex.accesses(s.body, stopped=False)) for s in program.statements]
+    for s, read in zip(program.statements, reads, strict=True):
+        if any(r in up for r in read):
+            up[s.out] = None
+    down: dict[str, None] = {program.target: None}
+    for s, read in zip(reversed(program.statements), reversed(reads), strict=True):
+        if s.out in down:
+            down.update(dict.fromkeys(read))
+    return {name: None for name in program.tensors if name in up and name in down}
+
+
+def _selection(s: Statement, program: Program, support: object) -> tuple[Expr, tuple[Statement, ...]]:
+    """The factor besides ∂body: one for sums; who won for a maximum; the product of the others for a product."""
+    if s.op in ("=", "+="):
+        return ex.ONE, ()
+    assert callable(support)
+    out = Access(s.out, s.left)
+    shape = program[s.out].shape
+    if s.op in ("max=", "min="):
+        won = Cmp("==", s.body, out)
+        if s.ties == "first":
+            position = ints.ZERO
+            for a in s.reduced:
+                position = position * s.ranges[a] + ints.axis(a)
+            first = support(f"{s.out}_first", shape)
+            found = replace(s, out=first, op="min=", body=ex.val(position), guard=ex.both(s.guard, won), ties="shared")
+            return Bracket(Cmp("==", ex.val(position), Access(first, s.left))), (found,)
+        count = support(f"{s.out}_ties", shape)
+        counted = replace(s, out=count, op="+=", body=Bracket(won))
+        return Bracket(won) / Access(count, s.left), (counted,)
+    # the product of the others: over a second copy of the reduced axes, all but the same place
+    copy = {a: _other(a, s) for a in s.reduced}
+    second = s.rename(copy)
+    here = tuple(map(ints.axis, s.reduced))
+    others = support(f"{s.out}_others", (*shape, *(s.ranges[a] for a in s.reduced)))
+    differ = [Cmp("!=", ex.val(ints.axis(b)), ex.val(ints.axis(a))) for a, b in copy.items()]
+    apart = differ[0] if len(differ) == 1 else ex.Logic("or", tuple(differ))
+    axes = (*s.axes, *((copy[a], s.ranges[a]) for a in s.reduced))
+    left = (*s.left, *here)
+    return Access(others, left), (replace(second, out=others, left=left, axes=axes, guard=ex.both(second.guard, apart)),)
+
+
+def _other(axis: str, s: Statement) -> str:
+    k = 2
+    while f"{axis}_{k}" in s.ranges:
+        k += 1
+    return f"{axis}_{k}"

@@ -1,0 +1,64 @@
+"""How a message is put together: one sentence that names what the user wrote, what was expected, and what to do.
+
+The reason is raised where it is known, as a `Refusal`; the public call completes it once, with the line and a caret.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SymgradError(ValueError):
+    """What every public call raises for input that it cannot take: its text is one paragraph for the user.
+
+    >>> import symgrad as sg
+    >>> try:
+    ...     sg.derive("y = x")
+    ... except sg.SymgradError as problem:
+    ...     print(type(problem).__name__)
+    SymgradError
+    """
+
+
+class Refusal(SymgradError):
+    """A reason, raised low, with the place in the text if one is known.
+
+    `line` and `column` count from 1 and 0, as `ast` counts them; `width` is the number of characters to underline.
+    """
+
+    def __init__(self, reason: str, line: int | None = None, column: int = 0, width: int = 1):
+        super().__init__(reason)
+        self.reason, self.line, self.column, self.width = reason, line, column, width
+
+    def at(self, node: object) -> Refusal:
+        """The same reason, placed at an `ast` node unless it has a place already."""
+        if self.line is None and getattr(node, "lineno", None) is not None:
+            self.line, self.column = node.lineno, node.col_offset  # type: ignore[attr-defined]
+            last, end = getattr(node, "end_lineno", None), getattr(node, "end_col_offset", None)
+            self.width = max(1, end - self.column) if last == self.line and end is not None else 1
+        return self
+
+
+def complete(problem: Refusal, text: str) -> SymgradError:
+    """The message for the user: the reason, then the line it is about with a caret under the words."""
+    lines = text.splitlines()
+    if problem.line is None or not 1 <= problem.line <= len(lines):
+        return SymgradError(problem.reason)
+    line = lines[problem.line - 1]
+    # ast counts columns in bytes of UTF-8
+    column = len(line.encode()[: problem.column].decode(errors="ignore"))
+    shown, width = line.expandtabs(1), max(1, min(problem.width, len(line) - column))
+    return SymgradError(f"line {problem.line}: {problem.reason}\n    {shown}\n    {' ' * column}{'^' * width}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'exp'?"`, or nothing when no known name is near."""
+    near = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def listing(words: Iterable[str], conjunction: str = "and") -> str:
+    """`a, b and c`."""
+    words = list(words)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}" if words else "none"

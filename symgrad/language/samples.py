@@ -1,0 +1,64 @@
+"""Sizes and arrays to try a program on: small, pairwise different, and as declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from symgrad.errors import Refusal
+from symgrad.language.program import Program, Tensor
+
+
+def small_sizes(program: Program, start: int = 2) -> dict[str, int]:
+    """A number for each size letter, pairwise different, that meets what the program needs of its sizes.
+
+    Raises:
+        Refusal: none of a few hundred tries meets it.
+    """
+    letters = program.sizes
+    for shift in range(200):
+        # later tries are larger and in other orders, for needs such as h >= k or m = 2*n
+        step = 1 + shift // 40
+        sizes = {s: start + shift % 40 + step * ((k * (1 + shift // 7)) % max(1, len(letters))) for k, s in enumerate(letters)}
+        if len(set(sizes.values())) == len(sizes) and not unmet(program, sizes):
+            return sizes
+    raise Refusal(f"no small sizes for {', '.join(letters)} meet what the program needs of them; give `sizes=`")
+
+
+def unmet(program: Program, sizes: Mapping[str, int]) -> list[str]:
+    """The sentences of those needs that do not hold for these sizes."""
+    return [text for need, text in program.needs if int(need.evaluate(lambda a: sizes[a.name])) < 0]  # type: ignore[union-attr]
+
+
+def numbers(t: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A tensor's shape in numbers."""
+    return tuple(int(n.evaluate(lambda a: sizes[a.name])) for n in t.shape)  # type: ignore[union-attr]
+
+
+def draw(t: Tensor, sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Random entries as the tensor is declared: inside its bounds, a distribution, symmetric, a label in range."""
+    shape, f = numbers(t, sizes), t.facts
+    if t.below is not None:
+        return rng.integers(0, int(t.below.evaluate(lambda a: sizes[a.name])), shape)  # type: ignore[union-attr]
+    x = rng.standard_normal(shape)
+    if f.low is not None and f.high is not None:
+        x = float(f.low) + float(f.high - f.low) * rng.uniform(0.05, 0.95, shape)
+    elif f.low is not None:
+        x = float(f.low) + rng.uniform(0.2, 2.0, shape)
+    elif f.high is not None:
+        x = float(f.high) - rng.uniform(0.2, 2.0, shape)
+    if f.symmetric:
+        x = (x + np.swapaxes(x, -1, -2)) / 2
+    if f.distribution:
+        x = rng.uniform(0.2, 1.0, shape)
+        x = x / x.sum(-1, keepdims=True)
+    return x
+
+
+def inputs(
+    program: Program, sizes: Mapping[str, int], rng: np.random.Generator, names: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Random arrays for all inputs of a program (or those named), in order."""
+    wanted = None if names is None else set(names)
+    return {t.name: draw(t, sizes, rng) for t in program.inputs if wanted is None or t.name in wanted}

@@ -1,0 +1,69 @@
+"""Texts of scalar functions: the rows of the leaf table as expressions.
+
+The same whitelist over `ast` as in the reader, for the few forms that a row needs.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import cache
+
+from symgrad.language import expr as ex
+from symgrad.language.expr import Bracket, Cmp, Condition, Const, Expr, Num
+from symgrad.leaves import LEAVES, Leaf
+
+_COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+
+
+def scalar(text: str, values: Mapping[str, Expr]) -> Expr:
+    """The expression of a formula in one scalar, with names replaced by the expressions given."""
+    return _read(ast.parse(text, mode="eval").body, values)
+
+
+def _read(node: ast.expr, values: Mapping[str, Expr]) -> Expr:
+    def go(n: ast.expr) -> Expr:
+        return _read(n, values)
+
+    match node:
+        case ast.Constant(value=bool()):
+            pass
+        case ast.Constant(value=int() | float() as v):
+            return Num(Fraction(repr(v)))
+        case ast.Name(id=name) if name in values:
+            return values[name]
+        case ast.Name(id=("pi" | "e") as name):
+            return Const(name)
+        case ast.UnaryOp(op=ast.USub(), operand=a):
+            return -go(a)
+        case ast.BinOp(left=a, op=ast.Add(), right=b):
+            return go(a) + go(b)
+        case ast.BinOp(left=a, op=ast.Sub(), right=b):
+            return go(a) - go(b)
+        case ast.BinOp(left=a, op=ast.Mult(), right=b):
+            return go(a) * go(b)
+        case ast.BinOp(left=a, op=ast.Div(), right=b):
+            return go(a) / go(b)
+        case ast.BinOp(left=a, op=ast.Pow(), right=b):
+            return go(a) ** go(b)
+        case ast.List(elts=[ast.Compare(left=a, ops=[op], comparators=[b])]):
+            condition: Condition = Cmp(_COMPARE[type(op)], go(a), go(b))
+            return Bracket(condition)
+        case ast.Call(func=ast.Name(id=name), args=args) if name in LEAVES:
+            return ex.call(name, *map(go, args))
+    raise ValueError(f"the leaf table has a text that is no scalar formula: {ast.unparse(node)}")
+
+
+@cache
+def leaf_body(leaf: Leaf, args: tuple[Expr, ...]) -> Expr:
+    """How a leaf without a ufunc is computed, as an expression over leaves that have one."""
+    return scalar(leaf.run, dict(zip(leaf.params, args, strict=True)))
+
+
+@cache
+def leaf_derivative(leaf: Leaf, args: tuple[Expr, ...]) -> tuple[Expr, ...] | None:
+    """The stated partial derivatives, or None where sympy has them."""
+    if leaf.derivative is None:
+        return None
+    return tuple(scalar(d, dict(zip(leaf.params, args, strict=True))) for d in leaf.derivative)

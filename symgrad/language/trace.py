@@ -1,0 +1,54 @@
+"""The trace: what was done, step by step, as data. Every explanation, comment and hint is a printer of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from symgrad.language.expr import Access, Expr
+from symgrad.language.program import Program, Statement
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a derivation.
+
+    Attributes:
+        number: the equation's number, from 1; generated code cites the same numbers.
+        rule: a short name: "definition" (a forward statement), "seed", "chain" (the one rule), "stable", "drop",
+            "rename", "look-up", "shift", "hoist", "fact", "merge", "equal", "output", "factor", ...
+        equation: the statement that the step arrives at; several where the step split it.
+        source: for "chain", the forward statement that was differentiated; else None.
+        access: for "chain", the entry with respect to which.
+        partial: for "chain", the derivative of the source's body with respect to that entry.
+        before: the statements that a tidy step replaced; empty for the others.
+        reason: one sentence for a reader, which names what the rule was applied to.
+    """
+
+    number: int
+    rule: str
+    equation: tuple[Statement, ...]
+    source: Statement | None = None
+    access: Access | None = None
+    partial: Expr | None = None
+    before: tuple[Statement, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A derivation: one program that computes the loss and all wanted gradients, and how it was found.
+
+    Attributes:
+        source: the program as it was read.
+        program: forward statements (after the stable forms), then backward ones, tidied, in an order that runs.
+        gradients: for each wanted tensor the name of the tensor in `program` that holds its gradient.
+        adjoints: for each forward tensor that has one in `program`, its adjoint's name.
+        steps: the trace, in order: definitions, then backward from the loss.
+    """
+
+    source: Program
+    program: Program
+    gradients: Mapping[str, str]
+    adjoints: Mapping[str, str]
+    steps: tuple[Step, ...]

@@ -1,0 +1,182 @@
+"""From a program to its derivation: stable forms, the one rule, tidy passes, and the trace of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from symgrad.chain import Sweep, check_wanted, sweep
+from symgrad.language import expr as ex
+from symgrad.language import ints
+from symgrad.language.program import Program, Statement
+from symgrad.language.trace import Derived, Step
+from symgrad.passes.held import prove
+from symgrad.passes.stable import pure, shifted, stable, stored
+from symgrad.passes.tidy import PASSES, Group, Sheet, placeable
+
+FORWARD = (stable, shifted, stored)
+
+
+def derive(program: Program, wrt: Iterable[str] | None = None, *, passes: Iterable[str] = tuple(PASSES)) -> Derived:
+    """The gradient of a program's target by each wanted tensor, in one joint reverse sweep.
+
+    Args:
+        program: its target must be a scalar.
+        wrt: names of weights, data or computed tensors; every weight if None.
+        passes: the names of the tidy passes to use (tests leave some out).
+
+    Raises:
+        Refusal: the target is no scalar; nothing to differentiate by; an unknown name; a `held` that matters.
+
+    Example:
+        >>> from symgrad.language.reader import read
+        >>> d = derive(read("x: weight[n]\\nloss = sum(tanh(x))"))
+        >>> print(d.program.statements[-1])
+        dx[n] = 1 - tanh(x[n])**2
+    """
+    source = program
+    names = check_wanted(program, [t.name for t in program.role("weight")] if wrt is None else wrt)
+    steps = [Step(0, "definition", (s,), reason=_given(s)) for s in program.statements]
+    for change in FORWARD:
+        program, more = change(program)
+        steps += more
+    prove(program)
+    swept = sweep(program, names)
+    adjoint, tidied = _tidy(swept, names, tuple(passes))
+    steps += tidied.steps
+    statements = _alive(tidied, [adjoint[n] for n in names if n in adjoint])
+    joint = replace(tidied.program, statements=statements)
+    gradients = {n: adjoint[n] for n in names if n in adjoint}
+    made = {s.out for s in statements}
+    adjoints = {n: a for n, a in adjoint.items() if a in made}
+    numbered = tuple(replace(s, number=k) for k, s in enumerate(steps, 1))
+    used = {t for s in statements for t in (*s.reads, s.out)}
+    kept = {n: t for n, t in joint.tensors.items() if n in source.tensors or n in used}
+    return Derived(source, replace(joint, tensors=kept), gradients, adjoints, numbered)
+
+
+def _given(s: Statement) -> str:
+    return f"By the definition of {s.label}." if s.label else "As declared."
+
+
+class _Tidied:
+    """What the tidy passes leave: forward statements, then the writers of each adjoint, and the steps."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.backward: list[Statement] = []
+        self.steps: list[Step] = []
+
+
+def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tuple[dict[str, str], _Tidied]:
+    program = swept.program
+    sheet = Sheet(program, frozenset(names), dict(program.tensors), _readers(swept))
+    for s in program.statements:
+        if pure(s, program):
+            sheet.learn(s)
+    tidied = _Tidied(program)
+    adjoints = dict(swept.adjoints)
+    wanted = {adjoints[n] for n in names if n in adjoints}
+    same: dict[object, Statement] = {}
+    for name in _completion_order(swept):
+        chained = swept.chained[name]
+        if name == program.target:
+            continue
+        group: Group = tuple(c.statement for c in chained)
+        if not group:
+            group = (_zero(program, name, adjoints[name]),)
+        for c in chained:
+            tidied.backward += c.support
+            reason = f"{name} is read by the equation of {c.source.out}."
+            tidied.steps.append(Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, c.support, reason))
+        if name in names and name != program.target and not chained:
+            tidied.steps.append(Step(0, "chain", group, reason=f"{program.target} does not depend on {name}."))
+        group = _settle(group, sheet, tidied, passes)
+        placed = placeable(group, sheet) if "substitute" in passes and adjoints[name] not in wanted else None
+        if placed is not None:
+            sheet.known[adjoints[name]] = placed
+            continue
+        if len(group) == 1 and "merge" in passes:
+            key = (replace(group[0], out="").canonical(), sheet.tensors[group[0].out].shape)
+            twin = same.setdefault(key, group[0])
+            if twin is not group[0]:
+                reason = f"This is {twin.out} once more."
+                again = replace(group[0], op="=", body=ex.Access(twin.out, group[0].left), guard=None)
+                again = replace(again, axes=tuple(a for a in again.axes if a[0] in again.kept))
+                tidied.steps.append(Step(0, "equal", (again,), before=group, reason=reason))
+                if adjoints[name] not in wanted:
+                    sheet.known[adjoints[name]] = again
+                    continue
+                group = (again,)
+        tidied.backward += group
+    tidied.program = replace(program, tensors=sheet.tensors)
+    return adjoints, tidied
+
+
+def _settle(group: Group, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]) -> Group:
+    """Apply passes until none has anything to do; each either shrinks a finite measure or fires once per statement."""
+    for _ in range(100):
+        for rule in passes:
+            result = PASSES[rule](group, sheet)
+            if result is None or result[0] == group:
+                continue
+            new, reason = result
+            extra, ready = tuple(sheet.extra), tuple(sheet.ready)
+            sheet.extra.clear()
+            sheet.ready.clear()
+            if reason:
+                tidied.steps.append(Step(0, rule, (*ready, *extra, *new), before=group, reason=reason))
+            tidied.backward += ready
+            for s in extra:
+                tidied.backward += _settle((s,), sheet, tidied, passes)
+            group = new
+            break
+        else:
+            return group
+    return group
+
+
+def _zero(program: Program, name: str, adjoint: str) -> Statement:
+    letters = [f"i_{k}" for k in range(len(program[name].shape))]
+    axes = tuple(zip(letters, program[name].shape, strict=True))
+    return Statement(adjoint, tuple(map(ints.axis, letters)), "=", ex.ZERO, axes)
+
+
+def _readers(swept: Sweep) -> dict[str, list[Statement]]:
+    """For each adjoint the statements that read it, as the rule gave them."""
+    found: dict[str, list[Statement]] = {}
+    for group in swept.chained.values():
+        for c in group:
+            for name in c.statement.reads:
+                found.setdefault(name, []).append(c.statement)
+    return found
+
+
+def _completion_order(swept: Sweep) -> list[str]:
+    """Tensors in the order in which their adjoints are complete, from the target back."""
+    position = {id(s): k for k, s in enumerate(swept.program.statements)}
+    last = {
+        name: min((position[id(c.source)] for c in group), default=-1) for name, group in swept.chained.items()
+    }
+    order = {name: k for k, name in enumerate(swept.chained)}
+    return sorted(swept.chained, key=lambda n: (-last[n], order[n]))
+
+
+def _alive(tidied: _Tidied, wanted: list[str]) -> tuple[Statement, ...]:
+    """Forward statements, and those backward ones that a wanted gradient needs."""
+    forward, backward = tidied.program.statements, tidied.backward
+    needed = dict.fromkeys(wanted)
+    kept = []
+    for s in reversed(backward):
+        if s.out in needed:
+            kept.append(s)
+            needed.update(dict.fromkeys(s.reads))
+    written = {s.out for s in forward}
+    reads = {r for s in (*forward, *kept) for r in s.reads}
+    named = [
+        s
+        for s in forward
+        if s.out in reads or s.out == tidied.program.target or tidied.program[s.out].named or s.out in wanted
+    ]
+    assert written
+    return (*named, *reversed(kept))

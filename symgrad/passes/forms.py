@@ -1,0 +1,168 @@
+"""Algebra on scalar bodies that the passes share: matching, common factors, size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from symgrad.language import expr as ex
+from symgrad.language.expr import Access, Add, Bracket, Call, Expr, Mul, Num, Pow
+from symgrad.language.ints import Axis, Int
+
+Bound = dict[str, Int]
+
+
+def size(e: object) -> int:
+    """How many nodes a body has."""
+    return sum(1 for _ in ex.walk(e))  # type: ignore[arg-type]
+
+
+def match(pattern: object, e: object, bound: Bound) -> Bound | None:
+    """Positions for the axes of `pattern` under which it is `e`, extending `bound`; None if there are none."""
+    if isinstance(pattern, Access) and isinstance(e, Access):
+        if pattern.tensor != e.tensor:
+            return None
+        return match_index(pattern.index, e.index, bound)
+    if isinstance(pattern, ex.Val) and isinstance(e, ex.Val):
+        return match_index((pattern.int,), (e.int,), bound)
+    if type(pattern) is not type(e):
+        return None
+    a, b = ex.children(pattern), ex.children(e)  # type: ignore[arg-type]
+    if not a:
+        return bound if pattern == e else None
+    if len(a) != len(b) or _head(pattern) != _head(e):
+        return None
+    current: Bound | None = bound
+    for x, y in zip(a, b, strict=True):
+        current = match(x, y, current) if current is not None else None
+    return current
+
+
+def _head(e: object) -> object:
+    return getattr(e, "name", None), getattr(e, "op", None), getattr(e, "kind", None)
+
+
+def match_index(pattern: tuple[Int, ...], index: tuple[Int, ...], bound: Bound) -> Bound | None:
+    if len(pattern) != len(index):
+        return None
+    bound = dict(bound)
+    for p, i in zip(pattern, index, strict=True):
+        name = p.axis
+        if name is not None and name not in bound:
+            bound[name] = i
+        elif put(p, bound) != i:
+            return None
+    return bound
+
+
+def put(i: Int, bound: Bound) -> Int:
+    """An integer expression with axes replaced, all at once."""
+    return i.substitute({Axis(a): v for a, v in bound.items()})
+
+
+def placed(e: Expr, bound: Bound) -> Expr:
+    """A body with axes replaced, all at once."""
+    return ex.substitute(e, {Axis(a): v for a, v in bound.items()})  # type: ignore[no-any-return]
+
+
+def factors(e: Expr) -> dict[Expr, Expr]:
+    """A product as bases and exponents, in order; a number counts as a base."""
+    parts: dict[Expr, Expr] = {}
+    for f in e.args if isinstance(e, Mul) else (e,):
+        base, exponent = (f.base, f.exponent) if isinstance(f, Pow) else (f, ex.ONE)
+        parts[base] = ex.add(parts.get(base, ex.ZERO), exponent)
+    return parts
+
+
+def terms(e: Expr) -> tuple[Expr, ...]:
+    return e.args if isinstance(e, Add) else (e,)
+
+
+def quotient(e: Expr, by: Expr) -> Expr | None:
+    """`e/by` if every factor of `by` is a factor of `e`, with no exponent changing its sign."""
+    have = factors(e)
+    for base, exponent in factors(by).items():
+        there = have.get(base)
+        if there is None or isinstance(base, Num):
+            return None
+        if isinstance(base, Bracket):
+            del have[base]
+            continue
+        if there == exponent:
+            del have[base]
+            continue
+        a, b = ex.number(there), ex.number(exponent)
+        if a is None or b is None or a * b < 0 or abs(a) < abs(b):
+            return None
+        have[base] = Num(a - b)
+    return ex.mul(*(ex.power(b, x) for b, x in have.items()))
+
+
+def collect(e: Expr) -> Expr:
+    """A sum with what is common to all its terms in front, and a positive term first: `p/n - t/n` is `(p - t)/n`."""
+    if not isinstance(e, Add):
+        return e
+    parts = [factors(ex.split(t)[1]) for t in e.args]
+    common: list[Expr] = []
+    for base, exponent in parts[0].items():
+        if base == ex.ONE or any(base not in p for p in parts):
+            continue
+        exponents = [ex.number(p[base]) for p in parts]
+        if all(p[base] == exponent for p in parts):
+            common.append(ex.power(base, exponent))
+        elif all(x is not None for x in exponents):
+            known = [x for x in exponents if x is not None]
+            if all(x > 0 for x in known) or all(x < 0 for x in known):
+                common.append(ex.power(base, Num(min(known, key=abs))))
+    numbers = [ex.split(t)[0] for t in e.args]
+    scale = abs(numbers[0]) if all(abs(c) == abs(numbers[0]) for c in numbers) else Fraction(1)
+    if all(c < 0 for c in numbers):
+        scale = -scale
+    inverse = ex.mul(Num(1 / scale), *(ex.power(f, -1) for f in common if not isinstance(f, Bracket)))
+    hidden = {f for f in common if isinstance(f, Bracket)}
+
+    def rest(t: Expr) -> Expr:
+        kept = [f for f in (t.args if isinstance(t, Mul) else (t,)) if f not in hidden]
+        return ex.mul(inverse, *kept)
+
+    inner = sorted(map(rest, e.args), key=lambda t: ex.split(t)[0] < 0)
+    return ex.mul(Num(scale), *common, ex.add(*inner))
+
+
+def expand(e: Expr, limit: int = 64) -> Expr | None:
+    """The sum of products that `e` is, or None beyond `limit` terms."""
+    if isinstance(e, Add):
+        total: list[Expr] = []
+        for t in e.args:
+            part = expand(t, limit)
+            if part is None:
+                return None
+            total.extend(terms(part))
+        return ex.add(*total) if len(total) <= limit else None
+    if isinstance(e, Mul):
+        product: list[Expr] = [ex.ONE]
+        for f in e.args:
+            part = expand(f, limit)
+            if part is None or len(product) * len(terms(part)) > limit:
+                return None
+            product = [ex.mul(a, b) for a in product for b in terms(part)]
+        return ex.add(*product)
+    if isinstance(e, Pow) and isinstance(e.base, Add) and e.exponent == Num(Fraction(2)):
+        return expand(Mul((e.base, Add(e.base.args))), limit) if len(e.base.args) ** 2 <= limit else None
+    return e
+
+
+def shortest(*candidates: Expr) -> Expr:
+    """The first with the fewest nodes."""
+    return min(candidates, key=size)
+
+
+def cheap(e: Expr) -> bool:
+    """Whether a body costs so little that computing it again is no loss: no leaf calls."""
+    return not any(isinstance(x, Call) for x in ex.walk(e))
+
+
+def depends(e: object, names: Iterable[str]) -> bool:
+    """Whether a body depends on one of the axes."""
+    own = ex.axes(e)  # type: ignore[arg-type]
+    return any(a in own for a in names)

@@ -1,0 +1,94 @@
+"""`held(e)` claims that the result does not depend on the value of `e`; here the claim is put to the proof.
+
+From the equations that hold `e` onwards the program is run at small sizes on random numbers, once as it is and once
+with the held value moved by random amounts, until nothing differs any more. For the analytic functions that a program
+is made of, agreement at random points is as good as a proof: a true difference vanishes only on a set of measure zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from symgrad.errors import Refusal
+from symgrad.language import expr as ex
+from symgrad.language.expr import Access, Expr, Stop
+from symgrad.language.ints import Axis, axis
+from symgrad.language.program import Program, Tensor
+from symgrad.language.reference import execute
+from symgrad.language.samples import draw, numbers, small_sizes
+
+
+def prove(program: Program) -> None:
+    """Raise `Refusal` if some `held` value matters to the target."""
+    for key in _held(program):
+        culprit = _matters(program, key)
+        if culprit is not None:
+            shown = ex.show(key)
+            raise Refusal(
+                f"held({shown}) claims that {program.target} does not depend on {shown}, but it does, through "
+                f"{culprit}; write stop({shown}) for a deliberate constant, or leave the name out"
+            )
+
+
+def _held(program: Program) -> list[Expr]:
+    """What is held, each once, with axes named by position."""
+    found: dict[Expr, None] = {}
+    for s in program.statements:
+        for e in ex.walk(s.body):
+            if isinstance(e, Stop) and e.kind == "held":
+                found[_key(e.arg)] = None
+    return list(found)
+
+
+def _key(e: Expr) -> Expr:
+    return ex.substitute(e, {Axis(a): Axis(f"i_{k}") for k, a in enumerate(ex.axes(e))})  # type: ignore[no-any-return]
+
+
+def _matters(program: Program, key: Expr) -> str | None:
+    """The first tensor downstream through which a held value reaches the end, or None if its effect dies out."""
+    sizes = small_sizes(program)
+    rng = np.random.default_rng(0)
+    plain: dict[str, np.ndarray] = {}
+    moved: dict[str, np.ndarray] = {}
+    dirty: dict[str, None] = {}
+    program = replace(program, tensors={**program.tensors, "\0": _shift(program, key)})
+    for s in program.statements:
+        shifted = replace(s, body=ex.rewrite(s.body, lambda e: _move(e, key)))
+        if shifted.body == s.body and not any(r in dirty for r in s.reads):
+            continue
+        for name in (*s.reads, "\0"):
+            if name not in plain:
+                plain[name] = moved[name] = _positive(program[name], sizes, rng)
+        for arrays, t in ((plain, s), (moved, shifted)):
+            execute(t, program, sizes, arrays, np.float64)
+        if np.allclose(plain[s.out], moved[s.out], rtol=1e-9, atol=1e-12):
+            dirty.pop(s.out, None)
+            moved[s.out] = plain[s.out]
+        else:
+            dirty[s.out] = None
+    read = {r for s in program.statements for r in s.reads}
+    return next((name for name in dirty if name == program.target or name not in read), None)
+
+
+def _shift(program: Program, key: Expr) -> Tensor:
+    """A tensor of random amounts with the axes of what is held; their sizes come from the places they stand at."""
+    for s in program.statements:
+        for e in ex.walk(s.body):
+            if isinstance(e, Stop) and e.kind == "held" and _key(e.arg) == key:
+                return Tensor("\0", tuple(s.ranges[a] for a in ex.axes(e.arg)))
+    raise AssertionError("held expression not found again")
+
+
+def _move(e: object, key: Expr) -> Expr | None:
+    if isinstance(e, Stop) and e.kind == "held" and _key(e.arg) == key:
+        return ex.add(e, Access("\0", tuple(map(axis, ex.axes(e.arg)))))
+    return None
+
+
+def _positive(t: Tensor, sizes: dict[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Numbers that any leaf takes: declared inputs as declared, others between a half and one and a half."""
+    if t.integer or t.role != "value" or t.facts.distribution:
+        return draw(t, sizes, rng)
+    return rng.uniform(0.5, 1.5, numbers(t, sizes))

@@ -1,0 +1,216 @@
+"""Forward passes: the same values in a form that no float overflows, and maxima that remember their body.
+
+- `stable` brings textbook formulas to the stable leaf, through named intermediates too: the student's
+  `-sum(t*log(softmax(z)))` never takes the logarithm of an underflowed exponential.
+- `shifted` subtracts the maximum inside sums of exponentials that are only used in ways that cannot tell.
+- `stored` gives the body of a maximum a tensor of its own, since a body computed twice in floating point can lose its
+  own winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from symgrad.language import expr as ex
+from symgrad.language.expr import Access, Add, Call, Expr, Mul, Num, Pow, Stop
+from symgrad.language.ints import axis
+from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.trace import Step
+from symgrad.passes.forms import factors, match_index, placed
+
+Look = Callable[[Access], Expr | None]
+Change = tuple[Program, list[Step]]
+
+
+def stable(program: Program) -> Change:
+    """Formulas with a stable leaf of their own are brought to it."""
+    bodies: dict[str, Statement] = {}
+    inside = _inside(bodies)
+    statements, steps = [], []
+    for s in program.statements:
+        body = ex.rewrite(s.body, lambda e: _stable(e, inside), bottom_up=True)
+        new = replace(s, body=body) if body != s.body else s
+        if new is not s:
+            reason = "The same value in a form that does not overflow, and whose logarithms never meet zero."
+            steps.append(Step(0, "stable", (new,), before=(s,), reason=reason))
+        statements.append(new)
+        if pure(new, program):
+            bodies[new.out] = new
+    return replace(program, statements=tuple(statements)), steps
+
+
+def pure(s: Statement, program: Program) -> bool:
+    """Whether the statement alone gives its tensor, entry by entry, everywhere."""
+    whole = all(s.ranges.get(i.axis or "") == n for i, n in zip(s.left, program[s.out].shape, strict=True))
+    return s.op == "=" and s.plain and s.guard is None and whole and len(program.writers(s.out)) == 1
+
+
+def _stable(e: object, inside: Look) -> Expr | None:
+    match e:
+        case Call("log", (u,)):
+            return _log(u, inside)
+        case Call("log1p", (u,)):
+            return _log(ex.add(1, u), inside) if isinstance(u, (Call, Access, Mul)) else None
+        case Pow(Add((Num(one), Call("exp", (u,)))) | Add((Call("exp", (u,)), Num(one))), Num(m)) if one == 1 and m == -1:
+            return ex.call("sigmoid", -u)
+        case Mul(args):
+            # exp(u)/(1 + exp(u)), which the case above has made exp(u)*sigmoid(-u)
+            for f in args:
+                if isinstance(f, Call) and f.name == "exp":
+                    other = Call("sigmoid", (-f.args[0],))
+                    if other in args:
+                        rest = [a for a in args if a not in (f, other)]
+                        return ex.mul(*rest, ex.call("sigmoid", f.args[0]))
+        case Call("sqrt", (Pow(u, Num(two)),)) if two == 2:
+            return ex.call("abs", u)
+    return None
+
+
+def _log(u: Expr, inside: Look) -> Expr | None:
+    """log(u) in a stable form, or None if there is nothing to gain."""
+    u = _open(u, inside)
+    if isinstance(u, Call) and u.name == "exp":
+        return u.args[0]
+    if isinstance(u, Call) and u.name == "cosh":
+        return ex.call("logcosh", *u.args)
+    if isinstance(u, Call) and u.name == "sigmoid":
+        return ex.call("logsigmoid", *u.args)
+    if isinstance(u, Mul):
+        # log(exp(a)/s) is a - log(s); only where an exponential goes away
+        exponents = [f for f in u.args if isinstance(f, Call) and f.name == "exp"]
+        if exponents:
+            rest = [f for f in u.args if f not in exponents]
+            below = [ex.power(f, -1) for f in rest if isinstance(f, Pow) and f.exponent == Num(Fraction(-1))]
+            above = [f for f in rest if not (isinstance(f, Pow) and f.exponent == Num(Fraction(-1)))]
+            parts: list[Expr] = [f.args[0] for f in exponents]
+            if above:
+                parts.append(ex.call("log", ex.mul(*above)))
+            parts += [-ex.call("log", f) for f in below]
+            return ex.add(*parts)
+        return None
+    if isinstance(u, Add) and len(u.args) == 2:
+        a, b = (_open(t, inside) for t in u.args)
+        for x, y in ((a, b), (b, a)):
+            if x == ex.ONE and isinstance(y, Call) and y.name == "exp":
+                return ex.call("softplus", *y.args)
+            minus = ex.mul(-1, y)
+            if x == ex.ONE and isinstance(minus, Call) and minus.name == "exp":
+                return ex.call("log1mexp", -minus.args[0])
+            if x == ex.ONE and isinstance(minus, Call) and minus.name == "sigmoid":
+                return ex.call("logsigmoid", -minus.args[0])
+            if x == ex.ONE and isinstance(minus, Access):
+                opened = _open(minus, inside)
+                if isinstance(opened, Call) and opened.name == "sigmoid":
+                    return ex.call("logsigmoid", -opened.args[0])
+        if isinstance(a, Call) and isinstance(b, Call) and a.name == b.name == "exp":
+            return ex.call("logaddexp", *a.args, *b.args)
+    return None
+
+
+def _open(u: Expr, inside: Look) -> Expr:
+    """An intermediate replaced by what it stands for, where that shows an exponential form."""
+    if isinstance(u, Access):
+        body = inside(u)
+        if body is not None:
+            opened = _open(body, inside)
+            if _exponential(opened):
+                return opened
+    if isinstance(u, Mul):
+        parts = [_open(f, inside) if isinstance(f, Access) else f for f in u.args]
+        return ex.mul(*parts)
+    return u
+
+
+def _exponential(u: Expr) -> bool:
+    if isinstance(u, Mul):
+        return any(isinstance(f, Call) and f.name == "exp" for f in u.args)
+    return isinstance(u, Call) and u.name in ("exp", "sigmoid", "cosh")
+
+
+def shifted(program: Program) -> Change:
+    """Sums of exponentials, of which only the logarithm or shares are taken, with the largest exponent subtracted.
+
+    `s = sum(exp(u))` is `exp(m)*sum(exp(u - m))` for any `m`. Written so, `log(s)` and `exp(u)/s` lose the factor
+    `exp(m)` by themselves; where it stays, the sum is left as it was.
+    """
+    steps: list[Step] = []
+    inside = _inside({s.out: s for s in program.statements if pure(s, program)})
+    for s in program.statements:
+        if s.op == "+=" and s.plain and s.reduced and len(program.writers(s.out)) == 1:
+            body = _open(s.body, inside)
+            if isinstance(body, Call) and body.name == "exp" and not any(isinstance(x, Stop) for x in ex.walk(body)):
+                changed = _shift(program, s, body.args[0], inside)
+                if changed is not None:
+                    program, step = changed
+                    steps.append(step)
+    return program, steps
+
+
+def _inside(bodies: Mapping[str, Statement]) -> Look:
+    """How to look up what a tensor's entry stands for, given the pure statements."""
+
+    def inside(a: Access) -> Expr | None:
+        s = bodies.get(a.tensor)
+        bound = None if s is None else match_index(s.left, a.index, {})
+        return None if s is None or bound is None else placed(s.body, bound)
+
+    return inside
+
+
+def _shift(program: Program, s: Statement, exponent: Expr, inside: Look) -> tuple[Program, Step] | None:
+    top = program.fresh(f"{s.out}_max")
+
+    def scaled(e: object) -> Expr | None:
+        if isinstance(e, Access) and e.tensor == s.out:
+            return ex.mul(ex.call("exp", Stop(Access(top, e.index), "held")), e)
+        if isinstance(e, Access) and isinstance(body := inside(e), Call) and body.name == "exp":
+            return body
+        return None
+
+    shift = Stop(Access(top, s.left), "held")
+    new = {s: (replace(s, out=top, op="max=", body=exponent), replace(s, body=ex.call("exp", exponent - shift)))}
+    for t in program.statements:
+        if s.out in t.reads:
+            body = ex.rewrite(ex.rewrite(t.body, scaled), lambda e: _together(e) or _stable(e, inside), bottom_up=True)
+            if any(isinstance(c, Call) and c.name == "exp" and isinstance(c.args[0], Stop) for c in ex.walk(body)):
+                return None
+            new[t] = (replace(t, body=body),)
+    tensors = {**program.tensors, top: Tensor(top, program[s.out].shape, named=False, label=program[s.out].label)}
+    statements = tuple(n for t in program.statements for n in new.get(t, (t,)))
+    # exponentials that were only used here are gone: left in, they would still overflow
+    read = {r for t in statements for r in t.reads}
+    lost = {t.out for t in program.statements if t.out not in read and t.out in s.reads}
+    statements = tuple(t for t in statements if t.out not in lost)
+    reason = (
+        f"Subtracting the largest exponent inside the sum {s.out} changes no share and no logarithm, "
+        "and no exponential overflows."
+    )
+    step = Step(0, "stable", tuple(n for group in new.values() for n in group), before=tuple(new), reason=reason)
+    return replace(program, tensors=tensors, statements=statements), step
+
+
+def _together(e: object) -> Expr | None:
+    """`exp(a)/exp(b)` as `exp(a - b)`."""
+    if isinstance(e, Mul):
+        parts = factors(e)
+        exps = [f for f in parts if isinstance(f, Call) and f.name == "exp"]
+        if any(parts[f] == Num(Fraction(-1)) for f in exps) and len(exps) > 1:
+            rest = [ex.power(f, x) for f, x in parts.items() if f not in exps]
+            return ex.mul(*rest, ex.call("exp", ex.add(*(ex.mul(parts[f], f.args[0]) for f in exps))))  # type: ignore[union-attr]
+    return None
+
+
+def stored(program: Program) -> Change:
+    """Bodies of maxima and minima that are more than a look at one tensor become tensors of their own."""
+    tensors, statements = dict(program.tensors), []
+    for s in program.statements:
+        if s.op in ("max=", "min=") and not isinstance(s.body, Access):
+            name = program.fresh(f"{s.out}_of", tensors)
+            index = tuple(axis(a) for a, _ in s.axes)
+            tensors[name] = Tensor(name, tuple(n for _, n in s.axes), named=False, label=program[s.out].label)
+            statements.append(replace(s, out=name, left=index, op="=", ties="shared"))
+            s = replace(s, body=Access(name, index))
+        statements.append(s)
+    return replace(program, tensors=tensors, statements=tuple(statements)), []

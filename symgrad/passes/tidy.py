@@ -1,0 +1,401 @@
+"""Tidy passes: from the statements that the one rule gives to those that a person would write.
+
+Each pass is a function from the writers of one adjoint to other writers of the same value, with the reason, or None
+where it has nothing to do. They are tried in the order of `PASSES` until none applies, tensor by tensor from the loss
+back, so that the whole is linear in the number of statements. None of them knows a layer or a loss by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from symgrad.language import expr as ex
+from symgrad.language import ints
+from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Expr, Mul, Num, Stop, Val
+from symgrad.language.ints import Axis, Int, Look
+from symgrad.language.program import Program, Statement, Tensor
+from symgrad.passes.forms import (
+    cheap, collect, depends, expand, factors, match, match_index, placed, quotient, shortest, size,
+)
+
+Group = tuple[Statement, ...]
+
+
+@dataclass
+class Sheet:
+    """What a pass may look at: the tensors, the forward statements, and what is known of adjoints done so far."""
+
+    program: Program
+    wanted: frozenset[str]
+    tensors: dict[str, Tensor]
+    reads: dict[str, list[Statement]]
+    known: dict[str, Statement] = field(default_factory=dict)  # adjoints to be put in place of their reads
+    products: dict[str, list[Statement]] = field(default_factory=dict)  # forward products, by a tensor that they read
+    bodies: dict[Expr, Statement] = field(default_factory=dict)  # forward statements by canonical body
+    extra: list[Statement] = field(default_factory=list)  # to stand before the current group, itself to be tidied
+    ready: list[Statement] = field(default_factory=list)  # to stand before the current group as it is
+
+    def fresh(self, stem: str) -> str:
+        return self.program.fresh(stem, self.tensors)
+
+    def add(self, t: Tensor) -> None:
+        self.tensors[t.name] = t
+
+    def learn(self, s: Statement) -> None:
+        """Make a forward statement's value available to later bodies."""
+        if isinstance(s.body, (Access, Num, Val, Stop)) or not s.axes and not ex.accesses(s.body):
+            return
+        self.bodies.setdefault(_canonical(s.body)[0], s)
+        if isinstance(s.body, Mul):
+            for base in factors(s.body):
+                if isinstance(base, Access):
+                    self.products.setdefault(base.tensor, []).append(s)
+                    break
+
+
+Pass = Callable[[Group, Sheet], tuple[Group, str] | None]
+
+
+def substitute(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """Adjoints that are only another name, a constant, or a small factor used once, put in place."""
+    names: dict[str, None] = {}
+
+    def one(e: object) -> Expr | None:
+        if isinstance(e, Access) and e.tensor in sheet.known:
+            known = sheet.known[e.tensor]
+            bound = match_index(known.left, e.index, {})
+            if bound is not None:
+                names[e.tensor] = None
+                return placed(known.body, bound)
+        return None
+
+    new = tuple(replace(s, body=ex.rewrite(s.body, one)) for s in group)
+    return (new, f"What was found for {', '.join(names)} is put in.") if names else None
+
+
+def facts(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """Sums that a declared fact gives: a distribution sums to one, a constant sums to a size, a bracket picks."""
+    for k, s in enumerate(group):
+        for a in s.reduced:
+            found = _sum_over(s, a, sheet)
+            if found is not None:
+                return (*group[:k], found[0], *group[k + 1 :]), found[1]
+    return None
+
+
+def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | None:
+    if s.op != "+=" or (s.guard is not None and depends(s.guard, [a])) or any(depends(Val(n), [a]) for _, n in s.axes):
+        return None
+    parts = factors(s.body)
+    on = [f for f in parts if depends(f, [a]) or depends(parts[f], [a])]
+    axes = tuple(x for x in s.axes if x[0] != a)
+    if not on:
+        return replace(s, body=s.body * ex.val(s.ranges[a]), axes=axes), f"Nothing depends on {a}, so the sum over {a} counts {s.ranges[a]} equal terms."
+    for f in on:
+        if isinstance(f, Bracket):
+            where = _picked(f, a)
+            if where is not None and _inside(where, s, a, sheet):
+                rest = quotient(s.body, f)
+                assert rest is not None
+                body = ex.substitute(rest, {Axis(a): where})
+                return replace(s, body=body, axes=axes), f"Of the sum over {a} only the term {a} = {where} is left."
+    if len(on) == 1 and isinstance(on[0], Access) and parts[on[0]] == ex.ONE:
+        f = on[0]
+        t = sheet.tensors[f.tensor]
+        last = f.index[-1].axis == a and not any(a in i.axes for i in f.index[:-1]) and t.shape[-1] == s.ranges[a]
+        if t.facts.distribution and last and f.tensor not in sheet.wanted:
+            rest = quotient(s.body, f)
+            assert rest is not None
+            return replace(s, body=rest, axes=axes), f"{t.name} is a distribution: its entries sum to one over {a}."
+    return None
+
+
+def _picked(f: Bracket, a: str) -> Int | None:
+    """The position that a bracket `[a == ...]` picks for an axis."""
+    c = f.condition
+    if isinstance(c, Cmp) and c.op == "==" and isinstance(c.a, Val) and isinstance(c.b, Val):
+        for x, y in ((c.a.int, c.b.int), (c.b.int, c.a.int)):
+            if x.axis == a and a not in y.axes:
+                return y
+    return None
+
+
+def _inside(where: Int, s: Statement, a: str, sheet: Sheet) -> bool:
+    """Whether a position is certainly in the range of an axis."""
+    atom = where.atom
+    if isinstance(atom, Look):
+        return sheet.tensors[atom.tensor].below == s.ranges[a]
+    span = ints.bounds(where, s.ranges)
+    return (
+        span is not None
+        and ints.nonnegative(span[0]) is True
+        and ints.nonnegative(s.ranges[a] - 1 - span[1]) is True
+    )
+
+
+def look_up(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """A scatter through a look-up, beside a writer over the whole axis, becomes a bracket over that axis."""
+    whole = [s for s in group if s.plain]
+    for k, s in enumerate(group):
+        places = [j for j, i in enumerate(s.left) if isinstance(i.atom, Look)]
+        others = [i.axis for j, i in enumerate(s.left) if j not in places]
+        if not whole or not places or None in others or len(set(others)) < len(others):
+            continue
+        left, axes, brackets = list(s.left), list(s.axes), []
+        for j in places:
+            name = _letter(whole[0].left[j].axis or "k", [a for a, _ in axes])
+            brackets.append(Bracket(Cmp("==", Val(ints.axis(name)), Val(s.left[j]))))
+            axes.append((name, sheet.tensors[s.out].shape[j]))
+            left[j] = ints.axis(name)
+        new = replace(s, left=tuple(left), body=ex.mul(s.body, *brackets), axes=tuple(axes))
+        reason = f"Adding at the position {', '.join(str(s.left[j]) for j in places)} is adding everywhere with a bracket that is 1 only there."
+        return (*group[:k], new, *group[k + 1 :]), reason
+    return None
+
+
+def gather(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """A scatter to positions affine in an axis with factor one reads from there instead: i + p = j, so i = j - p."""
+    for k, s in enumerate(group):
+        for j, position in enumerate(s.left):
+            if position.axis is not None or any(isinstance(x, Look) for x in position.atoms()):
+                continue
+            for a in position.axes:
+                step = position.coefficient(a)
+                c = None if step is None else step.number
+                elsewhere = any(a in i.axes for m, i in enumerate(s.left) if m != j)
+                if c not in (1, -1) or elsewhere or any(a in n.axes for _, n in s.axes):
+                    continue
+                new = _letter(a, [b for b, _ in s.axes])
+                at = (ints.axis(new) - (position - ints.axis(a) * c)) * c  # type: ignore[operator]
+                low = Cmp("<=", ex.ZERO, ex.val(at))
+                high = Cmp("<", ex.val(at), ex.val(s.ranges[a]))
+                moved = {Axis(a): at}
+                t = replace(
+                    s,
+                    left=tuple(ints.axis(new) if m == j else i for m, i in enumerate(s.left)),
+                    body=ex.substitute(s.body, moved),
+                    guard=ex.both(None if s.guard is None else ex.substitute(s.guard, moved), low, high),
+                    axes=tuple((new, sheet.tensors[s.out].shape[j]) if b == a else (b, n) for b, n in s.axes),
+                )
+                reason = f"Adding to the place {position} is reading from {a} = {at}, where that is in range."
+                return (*group[:k], t, *group[k + 1 :]), reason
+    return None
+
+
+def merge(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """Writers that only differ in their terms are one writer of the sum."""
+    if not group:
+        return None
+    first: dict[object, tuple[int, Statement]] = {}
+    for k, s in enumerate(group):
+        if not s.plain or s.op != "+=" or s.reduced:
+            continue
+        names = {i.axis: f"\0{j}" for j, i in enumerate(s.left)}
+        common = s.rename(names)  # type: ignore[arg-type]
+        key = (tuple(sorted(common.axes, key=str)), common.guard)
+        if key in first:
+            j, t = first[key]
+            onto = {i.axis: o.axis for i, o in zip(s.left, t.left, strict=True)}
+            both = replace(t, body=t.body + s.rename(onto).body)  # type: ignore[arg-type]
+            return (*group[:j], both, *group[j + 1 : k], *group[k + 1 :]), f"The contributions to {s.out} are added."
+        first[key] = (k, s)
+    return None
+
+
+def assign(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """One writer that reaches every entry once needs no sum."""
+    if len(group) == 1 and group[0].op == "+=" and not group[0].reduced and group[0].plain and group[0].guard is None:
+        s = group[0]
+        if all(s.ranges[i.axis or ""] == n for i, n in zip(s.left, sheet.tensors[s.out].shape, strict=True)):
+            return (replace(s, op="="),), ""
+    return None
+
+
+def hoist(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """Factors that a sum does not depend on come out of it."""
+    if len(group) != 1 or not group[0].reduced or not group[0].plain or group[0].op != "+=":
+        return None
+    s = group[0]
+    if s.guard is not None:
+        return None
+    parts = factors(s.body)
+    out = [ex.power(b, x) for b, x in parts.items() if not depends(b, s.reduced) and not depends(x, s.reduced)]
+    out = [f for f in out if not isinstance(f, (Bracket, Num)) and ex.accesses(f)]
+    inner = [ex.power(b, x) for b, x in parts.items()]
+    inner = [f for f in inner if f not in out]
+    if not out or not s.left:
+        return None
+    name = sheet.fresh(f"{s.out}_sum")
+    sheet.add(replace(sheet.tensors[s.out], name=name, named=False))
+    summed = replace(s, out=name, body=ex.mul(*inner))
+    sheet.extra.append(summed)
+    kept = s.kept
+    body = ex.mul(*out, Access(name, s.left))
+    new = replace(s, op="=", body=body, axes=tuple(x for x in s.axes if x[0] in kept))
+    return (new,), f"{', '.join(map(str, out))} does not depend on {', '.join(s.reduced)} and comes out of the sum."
+
+
+def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """What the forward run has computed is used by its name: 1 - tanh(z)**2 is 1 - a**2."""
+    names: dict[str, None] = {}
+
+    def one(e: object) -> Expr | None:
+        if not isinstance(e, (Call, ex.Pow, Add, Mul)):
+            return None
+        key, axes = _canonical(e)
+        s = sheet.bodies.get(key)
+        if s is not None:
+            own = _canonical(s.body)[1]
+            bound = dict(zip(own, map(ints.axis, axes), strict=True))
+            if all(i.axis in bound for i in s.left):
+                names[s.out] = None
+                return Access(s.out, tuple(bound[i.axis or ""] for i in s.left))
+        if isinstance(e, Mul):
+            for base in factors(e):
+                for s in sheet.products.get(base.tensor, ()) if isinstance(base, Access) else ():
+                    found = _product(e, base, s)
+                    if found is not None:
+                        names[s.out] = None
+                        return found
+        return None
+
+    new = tuple(replace(s, body=ex.rewrite(s.body, one, bottom_up=True)) for s in group)
+    if not names or new == group:
+        return None
+    return new, f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} computed on the way forward and {'is' if len(names) == 1 else 'are'} used again."
+
+
+def _product(e: Expr, base: Expr, s: Statement) -> Expr | None:
+    """A product that has a forward product among its factors, by that one's name."""
+    pattern = next(f for f in factors(s.body) if isinstance(f, Access) and isinstance(base, Access) and f.tensor == base.tensor)
+    bound = match(pattern, base, {})
+    if bound is None:
+        return None
+    for f in factors(s.body):  # other factors may bind further axes
+        for g in factors(e):
+            if not set(ex.axes(f)) <= set(bound):
+                bound = match(f, g, bound) or bound
+    if not all(i.axis in bound for i in s.left):
+        return None
+    rest = quotient(e, placed(s.body, bound))
+    return None if rest is None else ex.mul(rest, Access(s.out, tuple(bound[i.axis or ""] for i in s.left)))
+
+
+def shares(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """A positive quantity divided by its own sum is a distribution, and gets a name: softmax's p."""
+    for k, s in enumerate(group):
+        for e in ex.walk(s.body):
+            if not isinstance(e, Mul):
+                continue
+            for base in factors(e):
+                found = _share(e, base, s, sheet) if isinstance(base, Access) else None
+                if found is not None:
+                    new = replace(s, body=ex.rewrite(s.body, lambda x, old=e: found[0] if x == old else None))
+                    return (*group[:k], new, *group[k + 1 :]), found[1]
+    return None
+
+
+def _share(e: Expr, base: Access, s: Statement, sheet: Sheet) -> tuple[Expr, str] | None:
+    writers = sheet.program.writers(base.tensor)
+    if len(writers) != 1 or writers[0].op != "+=" or not writers[0].plain or not writers[0].reduced:
+        return None
+    total = writers[0]
+    if not isinstance(total.body, Call) or total.body.name != "exp" or total.guard is not None:
+        return None
+    bound = match_index(total.left, base.index, {})
+    for f in factors(e):
+        here = match(total.body, f, bound) if bound is not None else None
+        if here is None or any(here[a].axis is None for a in (*total.kept, *total.reduced)):
+            continue
+        rest = quotient(e, ex.mul(f, ex.power(base, -1)))
+        if rest is None:
+            continue
+        name = sheet.fresh("p")
+        ranges = total.ranges
+        index = tuple(map(ints.axis, (*total.kept, *total.reduced)))
+        shape = tuple(ranges[a] for a in (*total.kept, *total.reduced))
+        sheet.add(Tensor(name, shape, "value", label="softmax"))
+        body = ex.mul(total.body, ex.power(Access(base.tensor, total.left), -1))
+        axes = tuple((a, ranges[a]) for a in (*total.kept, *total.reduced))
+        p = Statement(name, index, "=", body, axes, line=total.line, label="softmax")
+        sheet.ready.append(p)
+        sheet.learn(p)
+        place = tuple(here[a] for a in (*total.kept, *total.reduced))
+        reason = f"An exponential divided by the sum of its kind is a softmax: it is called {name}."
+        return ex.mul(rest, Access(name, place)), reason
+    return None
+
+
+def cancel(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """Common factors in front; products of sums multiplied out only where terms cancel."""
+    new = []
+    for s in group:
+        body = ex.rewrite(s.body, lambda e: collect(e) if isinstance(e, Add) else None, bottom_up=True)
+        flat = expand(ex.rewrite(body, _mirror, bottom_up=True))
+        if flat is not None:
+            gathered = ex.rewrite(flat, lambda e: collect(e) if isinstance(e, Add) else None, bottom_up=True)
+            if size(gathered) < size(body):
+                body = gathered
+        new.append(replace(s, body=shortest(body, s.body)) if size(body) < size(s.body) else replace(s, body=body))
+    return (tuple(new), "Common factors come out, and terms that cancel are gone.") if tuple(new) != group else None
+
+
+def _mirror(e: object) -> Expr | None:
+    """sigmoid(-x) = 1 - sigmoid(x)"""
+    if isinstance(e, Call) and e.name == "sigmoid":
+        c, rest = ex.split(e.args[0])
+        if c < 0:
+            return ex.add(1, ex.mul(-1, ex.call("sigmoid", ex.mul(-c, rest))))
+        if isinstance(e.args[0], Add) and all(ex.split(t)[0] < 0 for t in e.args[0].args):
+            return ex.add(1, ex.mul(-1, ex.call("sigmoid", ex.mul(-1, e.args[0]))))
+    return None
+
+
+PASSES: dict[str, Pass] = {
+    "substitute": substitute,
+    "fact": facts,
+    "look-up": look_up,
+    "gather": gather,
+    "merge": merge,
+    "assign": assign,
+    "output": outputs,
+    "share": shares,
+    "cancel": cancel,
+    "hoist": hoist,
+}
+
+
+def placeable(group: Group, sheet: Sheet) -> Statement | None:
+    """The statement of an adjoint that is better put in place where it is read than kept under a name."""
+    if len(group) != 1 or group[0].op != "=" or not group[0].plain:
+        return None
+    s = group[0]
+    readers = sheet.reads.get(s.out, [])
+    if isinstance(s.body, Access):
+        bare = [i.axis for i in s.body.index]
+        return s if None not in bare and len(set(bare)) == len(bare) == len(s.left) else None
+    if not ex.axes(s.body) and size(s.body) <= 12 and cheap(s.body):
+        return s
+    once = len(readers) == 1 and not sheet.tensors[s.out].named and cheap(s.body)
+    whole = bool(readers) and not readers[0].reduced and len(readers[0].axes) >= len(s.axes)
+    monomial = not isinstance(s.body, Add) and not any(isinstance(f, Add) for f in factors(s.body))
+    same = bool(readers) and len(readers[0].axes) == len(s.axes)
+    return s if once and whole and (monomial or same) else None
+
+
+def _canonical(e: Expr) -> tuple[Expr, tuple[str, ...]]:
+    """A body with its axes named by order of appearance, and those axes."""
+    axes = ex.axes(e)
+    return ex.substitute(e, {Axis(a): Axis(f"\0{k}") for k, a in enumerate(axes)}), axes
+
+
+def _letter(stem: str, taken: list[str]) -> str:
+    if stem not in taken:
+        return stem
+    k = 1
+    while f"{stem}_{k}" in taken:
+        k += 1
+    return f"{stem}_{k}"
+
+
