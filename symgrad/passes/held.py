@@ -15,46 +15,51 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Expr, Stop
 from symgrad.language.ints import Axis, axis
-from symgrad.language.program import Program, Tensor
+from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.reference import execute
 from symgrad.language.samples import draw, numbers, small_sizes
 
 
 def prove(program: Program) -> None:
     """Raise `Refusal` if some `held` value matters to the target."""
-    for key in _held(program):
-        culprit = _matters(program, key)
+    holders = _holders(program)
+    read = {r for s in program.statements for r in s.reads} if holders else set()
+    for key, places in holders.items():
+        culprit = _matters(program, key, places, read)
         if culprit is not None:
-            shown = ex.show(key)
+            shown = ex.show(program.statements[places[0]].body)
             raise Refusal(
-                f"held({shown}) claims that {program.target} does not depend on {shown}, but it does, through "
-                f"{culprit}; write stop({shown}) for a deliberate constant, or leave the name out"
+                f"held(...) in `{shown}` claims that {program.target} does not depend on what is held, but it does, "
+                f"through {culprit}; write stop(...) for a deliberate constant, or leave the name out"
             )
 
 
-def _held(program: Program) -> list[Expr]:
-    """What is held, each once, with axes named by position."""
-    found: dict[Expr, None] = {}
-    for s in program.statements:
+def _holders(program: Program) -> dict[Expr, list[int]]:
+    """What is held, with axes named by position, and the statements that hold it."""
+    found: dict[Expr, list[int]] = {}
+    for k, s in enumerate(program.statements):
         for e in ex.walk(s.body):
             if isinstance(e, Stop) and e.kind == "held":
-                found[_key(e.arg)] = None
-    return list(found)
+                found.setdefault(_key(e.arg), []).append(k)
+    return found
 
 
 def _key(e: Expr) -> Expr:
     return ex.substitute(e, {Axis(a): Axis(f"i_{k}") for k, a in enumerate(ex.axes(e))})  # type: ignore[no-any-return]
 
 
-def _matters(program: Program, key: Expr) -> str | None:
+def _matters(program: Program, key: Expr, places: list[int], read: set[str]) -> str | None:
     """The first tensor downstream through which a held value reaches the end, or None if its effect dies out."""
     sizes = small_sizes(program)
     rng = np.random.default_rng(0)
     plain: dict[str, np.ndarray] = {}
     moved: dict[str, np.ndarray] = {}
     dirty: dict[str, None] = {}
-    program = replace(program, tensors={**program.tensors, "\0": _shift(program, key)})
-    for s in program.statements:
+    tensors = {**program.tensors, "\0": _shift(program.statements[places[0]], key)}
+    program = replace(program, tensors=tensors)
+    for k, s in enumerate(program.statements[places[0] :], places[0]):
+        if not dirty and k > places[-1]:
+            break
         shifted = replace(s, body=ex.rewrite(s.body, lambda e: _move(e, key)))
         if shifted.body == s.body and not any(r in dirty for r in s.reads):
             continue
@@ -68,17 +73,13 @@ def _matters(program: Program, key: Expr) -> str | None:
             moved[s.out] = plain[s.out]
         else:
             dirty[s.out] = None
-    read = {r for s in program.statements for r in s.reads}
     return next((name for name in dirty if name == program.target or name not in read), None)
 
 
-def _shift(program: Program, key: Expr) -> Tensor:
-    """A tensor of random amounts with the axes of what is held; their sizes come from the places they stand at."""
-    for s in program.statements:
-        for e in ex.walk(s.body):
-            if isinstance(e, Stop) and e.kind == "held" and _key(e.arg) == key:
-                return Tensor("\0", tuple(s.ranges[a] for a in ex.axes(e.arg)))
-    raise AssertionError("held expression not found again")
+def _shift(s: Statement, key: Expr) -> Tensor:
+    """A tensor of random amounts with the axes of what is held; their sizes come from a place where it stands."""
+    held = next(e.arg for e in ex.walk(s.body) if isinstance(e, Stop) and _key(e.arg) == key)
+    return Tensor("\0", tuple(s.ranges[a] for a in ex.axes(held)))
 
 
 def _move(e: object, key: Expr) -> Expr | None:

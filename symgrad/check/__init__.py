@@ -1,0 +1,5 @@
+"""Judges of a derivation."""
+
+from symgrad.check.numeric import Row, Verdict, check
+
+__all__ = ["Row", "Verdict", "check"]

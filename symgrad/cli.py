@@ -1,0 +1,196 @@
+"""The commands. No mathematics here: each is a few calls of the front door.
+
+An error is one paragraph on standard error and exit status 2; never a traceback (unless SYMGRAD_DEBUG is set).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import symgrad
+from symgrad import emit
+from symgrad.derivation import Derivation, derive
+from symgrad.errors import SymgradError
+from symgrad.library import describe, listing
+from symgrad.model import Model, write_atomically
+
+OPTIMIZERS = emit.OPTIMIZERS
+_DATA = resources.files("symgrad")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, or 1 where a check fails, or 2 for input that cannot be taken."""
+    options = _parser().parse_args(arguments)
+    try:
+        status = options.run(options)
+        sys.stdout.flush()
+        return int(status)
+    except SymgradError as problem:
+        print(f"symgrad: {problem}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # the reader of our output has gone; nothing is left to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("symgrad: interrupted", file=sys.stderr)
+        return 130
+    except Exception as problem:
+        if os.environ.get("SYMGRAD_DEBUG"):
+            raise
+        print(
+            f"symgrad: this is a fault of symgrad, not of your input ({type(problem).__name__}: {problem}); "
+            "please report it with the command you gave; SYMGRAD_DEBUG=1 shows where it happened",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="symgrad", description="Gradients derived, explained and turned into code.")
+    parser.add_argument("--version", action="version", version=f"symgrad {symgrad.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: object, help: str, declared: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(run=run)
+        if declared:
+            sub.add_argument("declaration", help="a .sg file, a declaration typed as one argument, or - for standard input")
+            sub.add_argument("--size", action="append", default=[], metavar="n=5", help="a number for a size letter")
+        return sub
+
+    demo = command("demo", _demo, "Declare, derive, check and train a classifier of handwritten digits.", declared=False)
+    demo.add_argument("--out", type=Path, default=Path("symgrad-demo"), help="folder for what it writes")
+    demo.add_argument("--epochs", type=int, default=40)
+    demo.add_argument("--style", choices=("readable", "fast"), default="fast")
+
+    sub = command("derive", _derive, "Derive the gradient of a loss and print every step.")
+    sub.add_argument("--wrt", metavar="w,X", help="what to differentiate by; every weight if not given")
+    sub.add_argument("--format", choices=("text", "latex", "tex", "numpy"), default="text", help="tex is a whole document")
+    sub.add_argument("--form", choices=("matrix", "index"), default="matrix")
+    sub.add_argument("--detail", choices=("result", "steps", "everything"), default="steps")
+    sub.add_argument("-o", "--output", type=Path, help="a file to write instead of the terminal")
+
+    sub = command("generate", _generate, "Write a standalone training module that needs NumPy only.")
+    sub.add_argument("output", type=Path, help="the file to write, such as digits.py")
+    _module_options(sub)
+
+    sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
+    sub.add_argument("--seed", type=int, default=0)
+
+    sub = command("train", _train, "Train a declared network on a table (CSV); further options go to the module.")
+    sub.add_argument("data", help="a CSV file; the last column is the target")
+    _module_options(sub)
+    sub.add_argument("options", nargs=argparse.REMAINDER, help="options of the module's own train command, such as --epochs 20")
+
+    sub = command("ops", _ops, "List every operation, or show one with its definition.", declared=False)
+    sub.add_argument("name", nargs="?")
+    return parser
+
+
+def _module_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    sub.add_argument("--lr", type=float, help="learning rate; the optimiser's own default if not given")
+    sub.add_argument("--style", choices=("readable", "fast"), default="fast")
+
+
+def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
+    """The declaration, and the sizes given on the line."""
+    sizes = {}
+    for item in options.size:
+        name, _, number = item.partition("=")
+        if not name.isidentifier() or not number.isdigit() or int(number) < 1:
+            raise SymgradError(f"--size takes a letter and a whole number of at least 1, such as n=5, not '{item}'")
+        sizes[name] = int(number)
+    text: str = options.declaration
+    if text == "-":
+        return sys.stdin.read(), sizes
+    if text.endswith(".sg") or ("\n" not in text and os.path.isfile(text)):
+        return Path(text), sizes
+    return text, sizes
+
+
+def _derive(options: argparse.Namespace) -> int:
+    declaration, sizes = _declared(options)
+    d = derive(declaration, options.wrt.split(",") if options.wrt else None, sizes=sizes)
+    width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80
+    text = {
+        "text": lambda: d.text(width=width, detail=options.detail),
+        "latex": lambda: d.latex(options.form, detail=options.detail),
+        "tex": lambda: d.latex(options.form, fragment=False, detail=options.detail),
+        "numpy": d.numpy,
+    }[options.format]()
+    if options.output:
+        write_atomically(options.output, text.rstrip("\n") + "\n")
+        print(f"wrote {options.output}")
+    else:
+        print(text.rstrip("\n"))
+    return 0
+
+
+def _model(options: argparse.Namespace) -> Model:
+    declaration, sizes = _declared(options)
+    return Model(declaration, sizes=sizes)
+
+
+def _numbers(options: argparse.Namespace) -> dict[str, float]:
+    return {} if options.lr is None else {"lr": options.lr}
+
+
+def _generate(options: argparse.Namespace) -> int:
+    model = _model(options)
+    path = model.generate(options.output, optimizer=options.optimizer, style=options.style, **_numbers(options))
+    print(f"wrote {path}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    declaration, sizes = _declared(options)
+    d = derive(declaration, sizes=sizes)
+    verdict = d.check(seed=options.seed)
+    print(verdict)
+    return 0 if verdict.ok else 1
+
+
+def _train(options: argparse.Namespace) -> int:
+    model = _model(options)
+    module = emit.load(
+        model.source(model.name if model.name.isidentifier() else "model", optimizer=options.optimizer, style=options.style, **_numbers(options)),
+        "symgrad_trained",
+    )
+    return int(module["main"](["train", options.data, *options.options]))
+
+
+def _ops(options: argparse.Namespace) -> int:
+    print(describe(options.name) if options.name else listing())
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    """The main job, end to end."""
+    start = time.perf_counter()
+    declared = (_DATA / "networks" / "digits.sg").read_text(encoding="utf-8")
+    print(f"A network, as declared:\n\n{declared}")
+    model = Model(declared)
+    d: Derivation = model.derive()
+    print(f"Its gradient, derived:\n\n{d.text()}\n")
+    out: Path = options.out
+    module = model.generate(out / "digits.py", optimizer="adam", style=options.style, lr=0.003)
+    write_atomically(out / "digits.tex", d.latex(fragment=False))
+    print(f"wrote {module} and {out / 'digits.tex'}\n")
+    verdict = d.check()
+    print(f"Checked by complex steps in float64:\n\n{verdict}\n")
+    if not verdict.ok:
+        return 1
+    with resources.as_file(_DATA / "data" / "digits.csv") as table:
+        running = emit.load(module.read_text(encoding="utf-8"), "symgrad_demo")
+        train = ["train", str(table), "--epochs", str(options.epochs), "--seed", "0", "--test-split", "0.2"]
+        status = int(running["main"]([*train, "--save", str(out / "digits.npz")]))
+    print(f"\n{time.perf_counter() - start:.1f} s in all. Next: python {module} --help")
+    return status

@@ -1,0 +1,209 @@
+"""The public derivation: one trace, and everything that can be asked of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from symgrad import emit, explain
+from symgrad.check import Verdict
+from symgrad.check import check as judge
+from symgrad.errors import Refusal, SymgradError, complete
+from symgrad.language.bind import bind
+from symgrad.language.program import Program
+from symgrad.language.reader import read
+from symgrad.language.trace import Derived, Step
+from symgrad.library import DEFINITIONS
+from symgrad.passes.derive import derive as run_passes
+
+Function = Callable[..., tuple[float, dict[str, np.ndarray]]]
+
+
+class Gradient:
+    """One result: the gradient of the loss by one tensor, printable in every form.
+
+    Example:
+        >>> import symgrad as sg
+        >>> d = sg.derive("x: weight[n]; loss = sum(x**2)/2")
+        >>> d.gradients["x"].shape
+        ('n',)
+    """
+
+    def __init__(self, derived: Derived, name: str):
+        self._derived, self.name = derived, name
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """The shape, as the size expressions of the program; it is the shape of the variable."""
+        return tuple(map(str, self._derived.source[self.name].shape))
+
+    def text(self, form: str = "matrix") -> str:
+        """The result as text of the language, in matrix form where there is one, or `form="index"`."""
+        return explain.result_text(self._derived, self.name, form)
+
+    def latex(self, form: str = "matrix") -> str:
+        """The result as LaTeX for math mode."""
+        return explain.result_latex(self._derived, self.name, form)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return f"<gradient by {self.name}: {self.text()}>"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+
+class Derivation:
+    """The gradient of a loss, how it was found, and what can be made of it. Made by `symgrad.derive`.
+
+    Example:
+        >>> import symgrad as sg
+        >>> d = sg.derive("x: weight[n]; loss = sum(x**2)/2")
+        >>> loss, gradients = d.function()(x=[3.0, 4.0])
+        >>> float(loss), gradients["x"].tolist()
+        (12.5, [3.0, 4.0])
+    """
+
+    def __init__(self, derived: Derived):
+        self.derived = derived
+
+    @property
+    def program(self) -> Program:
+        """The program as it was read; `print` shows its text."""
+        return self.derived.source
+
+    @cached_property
+    def gradients(self) -> dict[str, Gradient]:
+        """The results by name."""
+        return {name: Gradient(self.derived, name) for name in self.derived.gradients}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The derivation as data: number, rule, equation, source, partial, before, reason."""
+        return self.derived.steps
+
+    def text(self, width: int = 80, detail: str = "steps") -> str:
+        """The derivation for a terminal of `width` columns; `detail` is "result", "steps" or "everything"."""
+        return explain.text(self.derived, width=width, detail=detail)
+
+    def latex(self, form: str = "matrix", *, fragment: bool = True, detail: str = "steps") -> str:
+        """The derivation as LaTeX: `form` is "matrix" or "index"; a fragment to `\\input`, or a whole document."""
+        return explain.latex(self.derived, form=form, fragment=fragment, detail=detail)
+
+    def numpy(self) -> str:
+        """Standalone NumPy source of `loss_and_grad(...)`: the loss and a dictionary of gradients."""
+        return emit.function_source(self.derived)
+
+    def function(self) -> Function:
+        """The same, compiled: `f(X=..., y=..., w=...) -> (loss, {"w": array})`.
+
+        Arguments are arrays (or lists) in the declared shapes, by name or in declared order; sizes are taken from them.
+        Each gradient has the shape of its variable; everything is float64.
+
+        Raises:
+            SymgradError: an argument is missing, its shape does not fit, or a declared fact does not hold.
+        """
+        raw = emit.load(self.numpy(), "symgrad_function")["loss_and_grad"]
+        program = self.derived.source
+        order = [t.name for t in program.inputs]
+
+        def loss_and_grad(*values: Any, **named: Any) -> tuple[float, dict[str, np.ndarray]]:
+            if len(values) > len(order):
+                raise SymgradError(f"{len(values)} arrays were given; the function takes {', '.join(order)}")
+            given = dict(zip(order, values, strict=False))
+            twice = [name for name in given if name in named]
+            if twice:
+                raise SymgradError(f"{twice[0]} was given twice, by position and by name")
+            try:
+                _, arrays = bind(program, {**given, **named})
+            except Refusal as problem:
+                raise SymgradError(problem.reason) from None
+            loss, gradients = raw(**arrays)
+            return loss, gradients
+
+        return loss_and_grad
+
+    def check(self, given: Mapping[str, Any] | None = None, *, seed: int = 0, tolerance: float = 1e-9) -> Verdict:
+        """A numeric verdict: complex steps through the reference realisation, and both emitted styles against it.
+
+        Args:
+            given: arrays for all inputs; random ones of small pairwise different sizes if None.
+            tolerance: largest accepted error, relative to the largest entry of a gradient.
+
+        Returns:
+            a verdict with `.ok`, `.worst` and a table (`print` it).
+        """
+        styles = {style: emit.load(emit.function_source(self.derived, style=style), f"symgrad_{style}")["loss_and_grad"] for style in ("readable", "fast")}
+        try:
+            return judge(self.derived, given, realisations=styles, seed=seed, tolerance=tolerance)
+        except Refusal as problem:
+            raise SymgradError(problem.reason) from None
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return explain.mimebundle(self.derived)
+
+
+def read_program(declaration: str | os.PathLike[str] | Program, sizes: Mapping[str, int] | None = None) -> Program:
+    """A program from text, from a `.sg` file, or as it is.
+
+    A `Path`, or a string of one line that ends in `.sg`, is a file; every other string is the declaration itself.
+    """
+    if isinstance(declaration, Program):
+        return declaration
+    text = str(declaration)
+    if isinstance(declaration, os.PathLike) or ("\n" not in text and text.strip().endswith(".sg")):
+        path = Path(text.strip())
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise SymgradError(f"there is no file {path}") from None
+        except (OSError, UnicodeDecodeError) as problem:
+            raise SymgradError(f"{path} cannot be read as text: {problem}") from None
+    return read(text, definitions=DEFINITIONS, sizes=sizes)
+
+
+def derive(
+    declaration: str | os.PathLike[str] | Program,
+    wrt: str | Iterable[str] | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+) -> Derivation:
+    """Derive the gradient of a loss, exactly, with every step.
+
+    Args:
+        declaration: text of the language, or the path of a `.sg` file.
+        wrt: the names to differentiate by: weights, data, or computed tensors (the error signal of a layer);
+            every weight if None.
+        sizes: numbers for size letters; letters without one stay symbolic.
+
+    Raises:
+        SymgradError: the text cannot be read, shapes do not fit, the loss is no scalar, a name is unknown;
+            one sentence, with the line and a caret.
+
+    Example:
+        >>> import symgrad as sg
+        >>> d = sg.derive("X: data[n, i]; y: data[n]; w: weight[i]; loss = mean((X @ w - y)**2)")
+        >>> print(d.gradients["w"])
+        2/n * X.T @ (X @ w - y)
+    """
+    program = read_program(declaration, sizes)
+    names = [wrt] if isinstance(wrt, str) else wrt
+    if names is None and not program.role("weight"):
+        raise SymgradError(
+            f"there is no weight to differentiate by; declare one (`w: weight[i]`), or name what you want: "
+            f'wrt=["{next((t.name for t in program.role("data")), "x")}"]'
+        )
+    try:
+        return Derivation(run_passes(program, names))
+    except Refusal as problem:
+        raise complete(problem, program.text) from None
