@@ -181,7 +181,9 @@ def _demo(options: argparse.Namespace) -> int:
     d: Derivation = model.derive()
     print(f"Its gradient, derived:\n\n{d.text()}\n")
     out: Path = options.out
-    module = model.generate(out / "digits.py", optimizer="adam", style=options.style, lr=0.003)
+    source = model.source("digits", optimizer="adam", style=options.style, lr=0.003)
+    module = out / "digits.py"
+    write_atomically(module, source)
     write_atomically(out / "digits.tex", d.latex(fragment=False))
     print(f"wrote {module} and {out / 'digits.tex'}\n")
     verdict = d.check()
@@ -189,7 +191,7 @@ def _demo(options: argparse.Namespace) -> int:
     if not verdict.ok:
         return 1
     with resources.as_file(_DATA / "data" / "digits.csv") as table:
-        running = emit.load(module.read_text(encoding="utf-8"), "symgrad_demo")
+        running = emit.load(source, "symgrad_demo")
         train = ["train", str(table), "--epochs", str(options.epochs), "--seed", "0", "--test-split", "0.2"]
         status = int(running["main"]([*train, "--save", str(out / "digits.npz")]))
     print(f"\n{time.perf_counter() - start:.1f} s in all. Next: python {module} --help")

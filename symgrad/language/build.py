@@ -1,0 +1,319 @@
+"""The program under construction: its tensors, its statements, and how a part gets a statement of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from symgrad.errors import Refusal
+from symgrad.language import expr as ex
+from symgrad.language.expr import Access, Bracket, Condition, Expr, Logic
+from symgrad.language.ints import Atom, Axis, Int, Look, Size, axis, of
+from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.ranges import Ranges, letter
+from symgrad.language.values import Array, Pending, Positions, real
+
+STATEMENTS = 20_000  # of one program
+POOL = "jklpqrsuvabcdfghmn"  # letters for axes that nobody named
+
+
+class Builder:
+    """What has been read so far.
+
+    `target` names what is being written: its parts are called after it. `line` and `label` go into the statements that
+    are written now; `guards` are the conditions that hold around the place being read.
+    """
+
+    def __init__(self, taken: Iterable[str]):
+        self.ranges = Ranges()
+        self.tensors: dict[str, Tensor] = {}
+        self.letters: dict[str, tuple[str, ...]] = {}
+        self.statements: list[Statement] = []
+        self.needs: dict[tuple[Int, str], None] = {}
+        self.guards: list[Condition] = []
+        self.target, self.line, self.label = "value", 0, ""
+        self._taken = dict.fromkeys(taken)
+        self._lifted: dict[Statement, str] = {}
+
+    # names
+
+    def reserve(self, name: str) -> None:
+        self._taken[name] = None
+
+    def names(self) -> list[str]:
+        """Every name of the text and of what was made from it."""
+        return [*self._taken, *(t for t in self.tensors if t not in self._taken)]
+
+    def part_name(self) -> str:
+        """A name for a part of what is being written."""
+        k = 1
+        while f"{self.target}_{k}" in self._taken or f"{self.target}_{k}" in self.tensors:
+            k += 1
+        return f"{self.target}_{k}"
+
+    def declare(self, tensor: Tensor, letters: Sequence[str] = ()) -> Array:
+        """Add a tensor; what it is as an array."""
+        self.tensors[tensor.name] = tensor
+        self.letters[tensor.name] = tuple(letters) or ("",) * len(tensor.shape)
+        return self.array(tensor.name)
+
+    def array(self, name: str) -> Array:
+        """A tensor as an array."""
+        t, settled = self.tensors[name], self.ranges.settled
+        shape = tuple(map(settled, t.shape))
+        if t.integer:
+
+            def look(position: Positions) -> Int:
+                return of(Look(name, position))
+
+            return Array(shape, lambda p: ex.val(look(p)), self.letters[name], look, tensor=name)
+        fixed = Access(name, ()) if t.role == "constant" and not shape else None
+        return Array(shape, lambda p: Access(name, p), self.letters[name], tensor=name, fixed=fixed)
+
+    @contextmanager
+    def writing(self, target: str, line: int) -> Iterator[None]:
+        """The statements made inside belong to this target and this line."""
+        before = self.target, self.line
+        self.target, self.line = target, line
+        try:
+            yield
+        finally:
+            self.target, self.line = before
+
+    @contextmanager
+    def called(self, name: str) -> Iterator[None]:
+        """The statements made inside come from this call, unless an outer call is named already."""
+        before = self.label
+        self.label = before or name
+        try:
+            yield
+        finally:
+            self.label = before
+
+    @contextmanager
+    def under(self, conditions: Sequence[Condition]) -> Iterator[None]:
+        """What is read inside is read only where the conditions hold."""
+        self.guards.extend(conditions)
+        try:
+            yield
+        finally:
+            del self.guards[len(self.guards) - len(conditions) :]
+
+    # parts
+
+    def pending(
+        self,
+        op: str,
+        shape: tuple[Int, ...],
+        body: Callable[[Positions], tuple[Expr, Condition | None]],
+        reduced: Sequence[str] = (),
+        letters: Sequence[str] = (),
+        ties: str = "shared",
+    ) -> Pending:
+        """An array that will be one statement."""
+        guards, label = tuple(self.guards), self.label
+        out = Pending(
+            shape, lambda _: ex.ZERO, tuple(letters) or ("",) * len(shape),
+            op=op, body=body, reduced=tuple(reduced), guards=guards, ties=ties, label=label,
+        )  # fmt: skip
+        entries: list[Callable[[Positions], Expr]] = []
+
+        def entry(position: Positions) -> Expr:
+            if not entries:
+                entries.append(self._lift(out))
+            return entries[0](position)
+
+        out.entry = entry
+        return out
+
+    def stored(self, a: Array) -> Array:
+        """The array as something that may be read many times: a tensor, a single entry of one, or a fixed value."""
+        if a.tensor or a.fixed is not None or isinstance(a, Pending):
+            return a
+        probe = a.at(tuple(axis(self.ranges.new(x or "j", n)) for x, n in zip(_letters(a), a.shape, strict=True)))
+        if isinstance(probe, (Access, ex.Num, ex.Const, ex.Val)):
+            return a
+        out = self.pending("=", a.shape, lambda p: (a.at(p), None), letters=_letters(a))
+        out.integer = a.integer
+        return out
+
+    def _lift(self, p: Pending) -> Callable[[Positions], Expr]:
+        """Write the statement of a part under a name made up for it; how its entries are read."""
+        own = [self.ranges.new(x or "", n) for x, n in zip(p.letters, p.shape, strict=True)]
+        body, guard = p.body(tuple(map(axis, own)))
+        outer = self.outer(body, guard, [*own, *p.reduced])
+        kept = [*outer, *own]
+        reach = tuple(self.ranges.known[a] for a in kept)
+        guard = ex.both(*(g for g in p.guards if self._speaks_of(g, [*kept, *p.reduced])), guard)
+        statement = self.statement("", tuple(map(axis, kept)), p.op, body, guard, kept, p.reduced, p.ties)
+        key = statement.canonical()
+        name = self._lifted.get(key, "")
+        if not name:
+            name = self._lifted[key] = self.part_name()
+            tensor = Tensor(name, reach, named=False, label=p.label)
+            self.declare(tensor, [letter(a) for a in kept])
+            self.statements.append(replace(statement, out=name, label=p.label))
+            if len(self.statements) > STATEMENTS:
+                raise Refusal(f"the text grows to more than {STATEMENTS} statements")
+        before = tuple(map(axis, outer))
+        if not outer:
+            p.tensor = name
+        return lambda position: Access(name, before + position)
+
+    def outer(self, body: Expr, guard: Condition | None, own: Iterable[str]) -> list[str]:
+        """The axes of the surrounding equation that a body depends on, in their order."""
+        met = [*ex.axes(body), *(ex.axes(guard) if guard is not None else ())]
+        return [a for a in self.ranges.order(met) if a not in own]
+
+    def _speaks_of(self, guard: Condition, axes: Sequence[str]) -> bool:
+        return set(ex.axes(guard)) <= set(axes)
+
+    # statements
+
+    def statement(
+        self,
+        out: str,
+        left: Positions,
+        op: str,
+        body: Expr,
+        guard: Condition | None,
+        kept: Sequence[str],
+        reduced: Sequence[str],
+        ties: str = "shared",
+    ) -> Statement:
+        """A statement; brackets on positions that are a factor of the whole body become its guard."""
+        if op in ("=", "+="):
+            moved, body = _split_brackets(body)
+            guard = ex.both(guard, *moved)
+        domain = tuple((a, self.ranges.known[a]) for a in [*kept, *reduced])
+        return Statement(out, left, op, body, domain, guard, ties, self.line, self.label)
+
+    def write(self, statement: Statement) -> None:
+        self.statements.append(statement)
+        if len(self.statements) > STATEMENTS:
+            raise Refusal(f"the text grows to more than {STATEMENTS} statements")
+
+    def settle(self, first_statement: int) -> None:
+        """Put the ranges found meanwhile into statements and tensors made since."""
+        settled = self.ranges.settled
+        for k in range(first_statement, len(self.statements)):
+            s = self.statements[k]
+            self.statements[k] = replace(
+                s,
+                left=tuple(map(settled, s.left)),
+                body=self.settled(s.body),
+                guard=None if s.guard is None else self.settled(s.guard),
+                axes=tuple((a, settled(n)) for a, n in s.axes),
+            )
+        for name, t in self.tensors.items():
+            if any(_is_open(n) for n in t.shape) or t.below is not None and _is_open(t.below):
+                below = None if t.below is None else settled(t.below)
+                self.tensors[name] = replace(t, shape=tuple(map(settled, t.shape)), below=below)
+
+    def settled(self, e: Expr | Condition) -> Expr | Condition:  # type: ignore[return]
+        """An expression with the ranges found so far put in."""
+        if any(_is_open(i) for i in ex.ints(e)):
+            return _with_real(ex.map_ints(e, self.ranges.settled))
+        return e
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a made-up tensor the user's name."""
+
+        def name_of(e: Expr) -> Expr | None:
+            return Access(new, e.index) if isinstance(e, Access) and e.tensor == old else None
+
+        for k, s in enumerate(self.statements):
+            if s.out == old or old in s.reads:
+                guard = None if s.guard is None else ex.rewrite(s.guard, name_of)
+                out = new if s.out == old else s.out
+                self.statements[k] = replace(s, out=out, body=ex.rewrite(s.body, name_of), guard=guard)
+        self.tensors = {
+            new if k == old else k: replace(t, name=new, named=True) if k == old else t for k, t in self.tensors.items()
+        }
+        self.letters[new] = self.letters.pop(old)
+        self._lifted = {s: n for s, n in self._lifted.items() if n != old}
+
+    def program(self, target: str, sizes: Sequence[str], text: str) -> Program:
+        """What was read, with its axes called by letters."""
+        statements = tuple(self._lettered(s, sizes) for s in self.statements)
+        needs = tuple((self.ranges.settled(n), said) for n, said in self.needs)
+        return Program(self.tensors, statements, target, tuple(sizes), needs, text)
+
+    def _lettered(self, s: Statement, sizes: Sequence[str]) -> Statement:
+        """The statement with each axis called by its own letter, or by a free one."""
+        spoken = _sizes_in_positions(s)
+        names: dict[str, str] = {}
+        used: set[str] = set()
+        for a, _ in s.axes:
+            wanted = letter(a)
+            if not wanted or wanted in used or wanted in self.tensors or wanted in spoken:
+                wanted = next(
+                    x for x in _pool(wanted) if x not in used and x not in self._taken and x not in self.tensors
+                    and x not in sizes and x not in spoken
+                )  # fmt: skip
+            names[a] = wanted
+            used.add(wanted)
+        return s.rename(names)
+
+
+def _letters(a: Array) -> tuple[str, ...]:
+    return a.letters or ("",) * a.rank
+
+
+def _pool(wanted: str) -> Iterator[str]:
+    yield from POOL
+    k = 1
+    while True:
+        yield f"{wanted or 'j'}_{k}"
+        k += 1
+
+
+def _sizes_in_positions(s: Statement) -> set[str]:
+    """Sizes that stand where a letter of the same name would be read as the index."""
+    found: dict[str, None] = {}
+
+    def note(i: Int) -> None:
+        found.update(dict.fromkeys(a.name for a in i.atoms() if isinstance(a, Size)))
+
+    for i in s.left:
+        note(i)
+    for e in (s.body, s.guard):
+        for part in ex.walk(e) if e is not None else ():
+            if isinstance(part, Access):
+                for i in part.index:
+                    note(i)
+            elif isinstance(part, (ex.Cmp, Logic)):
+                for i in ex.ints(part):
+                    note(i)
+            elif isinstance(part, ex.Val) and not isinstance(part.int.atom, Size):
+                note(part.int)
+    return set(found)
+
+
+def _split_brackets(body: Expr) -> tuple[list[Condition], Expr]:
+    """The conditions on positions alone that multiply a whole body, and the rest of it."""
+    factors = body.args if isinstance(body, ex.Mul) else (body,)
+    moved = [f.condition for f in factors if isinstance(f, Bracket) and _on_positions(f.condition)]
+    if not moved:
+        return [], body
+    return moved, ex.mul(*(f for f in factors if not (isinstance(f, Bracket) and _on_positions(f.condition))))
+
+
+def _on_positions(c: Condition) -> bool:
+    return not ex.tensors(c) and bool(ex.axes(c))
+
+
+def _is_open(x: Int) -> bool:
+    return any(isinstance(a, Size) and a.name.startswith("?") for a in x.atoms())
+
+
+def _with_real(e: Expr | Condition) -> Expr | Condition:
+    """Sizes put in for an open range outside brackets, as sums and products of atoms again."""
+    def one(x: Expr) -> Expr | None:
+        if isinstance(x, (Bracket, ex.Cmp, Logic)):
+            return x
+        return real(x.int) if isinstance(x, ex.Val) and x.int.atom is None else None
+
+    return ex.rewrite(e, one)

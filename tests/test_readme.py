@@ -1,0 +1,48 @@
+"""The README's examples run, and show what they really print."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import symgrad as sg
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def blocks(kind: str) -> list[str]:
+    return [body for language, body in BLOCKS if language == kind]
+
+
+def test_python_examples_run(tmp_path, monkeypatch, capsys) -> None:
+    """One after the other, as a reader would type them; `# prints:` lines are compared with what was printed."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    ran = 0
+    for body in blocks("python"):
+        exec(compile(body, "README.md", "exec"), names)
+        expected = re.findall(r"^# prints: (.*)$", body, re.MULTILINE)
+        printed = capsys.readouterr().out.splitlines()
+        assert [line for line in expected if line not in printed] == []
+        ran += 1
+    assert ran >= 3
+
+
+@pytest.mark.parametrize("text", blocks("sg"), ids=lambda t: t.splitlines()[0][:30])
+def test_declarations_are_derived_and_checked(text: str) -> None:
+    d = sg.derive(text)
+    verdict = d.check()
+    assert verdict.ok, f"{text}\n{verdict}"
+
+
+@pytest.mark.parametrize("line", [x for b in blocks("console") for x in b.splitlines() if x.startswith("$ symgrad")])
+def test_commands_run(line: str, tmp_path) -> None:
+    """Commands that need no file of the reader's."""
+    import shlex
+
+    words = shlex.split(line[2:])[1:]
+    done = subprocess.run([sys.executable, "-m", "symgrad", *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
