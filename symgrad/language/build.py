@@ -48,10 +48,14 @@ class Builder:
 
     def part_name(self) -> str:
         """A name for a part of what is being written."""
+        return self.part_name_of(self.target)
+
+    def part_name_of(self, stem: str) -> str:
+        """The stem with the first free number."""
         k = 1
-        while f"{self.target}_{k}" in self._taken or f"{self.target}_{k}" in self.tensors:
+        while f"{stem}_{k}" in self._taken or f"{stem}_{k}" in self.tensors:
             k += 1
-        return f"{self.target}_{k}"
+        return f"{stem}_{k}"
 
     def declare(self, tensor: Tensor, letters: Sequence[str] = ()) -> Array:
         """Add a tensor; what it is as an array."""
@@ -157,6 +161,7 @@ class Builder:
             self.statements.append(replace(statement, out=name, label=p.label))
             if len(self.statements) > STATEMENTS:
                 raise Refusal(f"the text grows to more than {STATEMENTS} statements")
+        p.written = True
         before = tuple(map(axis, outer))
         if not outer:
             p.tensor = name

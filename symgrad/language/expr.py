@@ -186,11 +186,21 @@ def add(*terms: ExprLike) -> Expr:
     """A sum in the order given: nested sums flattened, like terms collected, zeros dropped."""
     total: dict[Expr, Fraction] = {}
     for t in map(lift, terms):
-        for part in t.args if isinstance(t, Add) else (t,):
+        for part in _summands(t):
             c, rest = split(part)
             total[rest] = total.get(rest, Fraction(0)) + c
     kept = [mul(c, rest) for rest, c in total.items() if c]
     return ZERO if not kept else kept[0] if len(kept) == 1 else Add(tuple(kept))
+
+
+def _summands(t: Expr) -> tuple[Expr, ...]:
+    """What a term adds to a sum: a nested sum is flattened, a subtracted one too."""
+    if isinstance(t, Add):
+        return t.args
+    match t:
+        case Mul((Num(v), Add(args))) if v == -1:
+            return tuple(mul(-1, a) for a in args)
+    return (t,)
 
 
 def mul(*factors: ExprLike) -> Expr:
@@ -218,8 +228,6 @@ def mul(*factors: ExprLike) -> Expr:
     if not number or not kept:
         return Num(number)
     if number != 1:
-        if len(kept) == 1 and isinstance(kept[0], Add) and number == -1:
-            return Add(tuple(mul(-1, t) for t in kept[0].args))
         kept.insert(0, Num(number))
     return kept[0] if len(kept) == 1 else Mul(tuple(kept))
 

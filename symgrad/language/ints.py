@@ -221,7 +221,7 @@ class Int:
         text = ""
         for monomial, c in sorted(self.terms, key=lambda t: t[1] < 0):
             sign = "-" if c < 0 else "+"
-            factors = ([str(abs(c))] if abs(c) != 1 or not monomial else []) + _written(monomial)
+            factors = ([str(abs(c))] if abs(c) != 1 or not monomial else []) + _written(monomial, abs(c) != 1)
             body = "*".join(factors)
             text += (f" {sign} " if text else "-" if c < 0 else "") + body
         return text
@@ -240,8 +240,9 @@ class Int:
 IntLike = Union[Int, int, Axis, Size, Quotient, Remainder, Look]
 
 
-def _written(monomial: Monomial) -> list[str]:
-    return [f"({a})" if isinstance(a, (Quotient, Remainder)) and len(monomial) > 1 else str(a) for a in monomial]
+def _written(monomial: Monomial, times: bool) -> list[str]:
+    many = times or len(monomial) > 1
+    return [f"({a})" if isinstance(a, (Quotient, Remainder)) and many else str(a) for a in monomial]
 
 
 def _parts(a: Atom) -> tuple[Int, ...]:

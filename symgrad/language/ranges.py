@@ -14,7 +14,7 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Condition
-from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Size, of
+from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Quotient, Size, of
 
 
 def letter(axis: str) -> str:
@@ -171,7 +171,7 @@ class Ranges:
             ).at(place.node)
         need: tuple[Int, str] | None = None
         for margin, worst in ((ends[0], ends[0]), (size - 1 - ends[1], ends[1])):
-            inside = ints.nonnegative(margin)
+            inside = True if ints.nonnegative(_without_quotients(margin)) else ints.nonnegative(margin)
             said = (
                 f"{place.text} {place.verb} position {worst} of an axis that has {size} "
                 f"{'entry' if size == ints.ONE else 'entries'} (0 to {size - 1})"
@@ -207,6 +207,18 @@ class Ranges:
 
         x = position.replace(change)
         return ints.bounds(x, {**self._all([a for a in x.axes if a not in stand_ins]), **stand_ins})
+
+
+def _without_quotients(margin: Int) -> Int:
+    """A lower bound: `b*(top//b)` is at most `top`."""
+    out = margin
+    for monomial, c in margin.terms:
+        (a, *more) = monomial or (None,)
+        if isinstance(a, Quotient) and not more and c < 0:
+            b = a.bottom.number
+            if b and -c % b == 0:
+                out = out - c * of(a) + (c // b) * a.top
+    return out
 
 
 def _pending(size: Int) -> bool:

@@ -61,8 +61,8 @@ def shape(program: Program, name: str, sizes: Mapping[str, int]) -> tuple[int, .
 def execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
     """Run one statement, adding its tensor to `arrays`."""
     extents = [int(n.evaluate(lambda a: sizes[a.name])) for _, n in s.axes]  # type: ignore[union-attr]
-    grid = dict(zip((a for a, _ in s.axes), np.indices(extents).reshape(len(extents), -1), strict=True))
     points = int(np.prod(extents, dtype=int))
+    grid = dict(zip((a for a, _ in s.axes), np.indices(extents).reshape(len(extents), points), strict=True))
     if s.guard is not None:
         kept = np.broadcast_to(_value(s.guard, grid, sizes, arrays), (points,))
         grid, points = {a: g[kept] for a, g in grid.items()}, int(kept.sum())
@@ -118,8 +118,9 @@ def _value(e: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arr
             return getattr(np, leaf.run)(*map(go, args)) if leaf.ufunc else go(leaf_body(leaf, args))
         case Bracket(c):
             return go(c) * 1.0
-        case Stop(a, _):
-            return go(a)
+        case Stop(a, kind):
+            # a complex step must not pass through a deliberate constant; through a held value it may
+            return np.real(go(a)) if kind == "stop" else go(a)
         case Cmp(op, a, b):
             return _COMPARE[op](go(a), go(b))
         case Logic("not", (a,)):

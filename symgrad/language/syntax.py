@@ -69,7 +69,9 @@ def parse(text: str) -> tuple[str, ast.Module]:
         raise Refusal(f"a program is a text, not {type(text).__name__}")
     if len(text) > LENGTH:
         raise Refusal(f"the text has {len(text)} characters; at most {LENGTH} are read")
-    text = inspect.cleandoc(text)
+    # a text that starts with a definition keeps the indentation of its body
+    opens = re.match(r"def\b[^\n]*:[ \t]*(#[^\n]*)?\n", text)
+    text = inspect.cleandoc("\n" + text if opens else text)
     if "\0" in text:
         raise Refusal("the text holds a null character")
     _bound(text)

@@ -70,6 +70,7 @@ class Pending(Array):
         guards: conditions that hold around the place where it was written.
         ties: who gets the adjoint of a maximum.
         label: the call that it is the result of.
+        written: whether it has been lifted into a statement.
     """
 
     op: str = "="
@@ -78,11 +79,7 @@ class Pending(Array):
     guards: tuple[Condition, ...] = ()
     ties: str = "shared"
     label: str = ""
-
-    @property
-    def open(self) -> bool:
-        """Whether its statement is still to be written."""
-        return not self.tensor
+    written: bool = False
 
 
 def shown(shape: Sequence[Int]) -> str:

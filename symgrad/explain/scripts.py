@@ -1,0 +1,500 @@
+"""The three scripts that a formula is written in, and how a long one is broken into lines.
+
+A script says how each kind of node looks and how tightly it binds; `Script.write` puts the brackets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from string import Formatter
+
+from symgrad.explain.formula import (
+    ATOM, ONE, POWER, PRODUCT, SUM, Apply, Big, Connected, Derivative, Entry, Fold, Formula, Iverson, Modulo, Norm,
+    Number, Piece, Power, Product, Quotient, Relation, Symbol, Transpose, children, height,
+)  # fmt: skip
+from symgrad.explain.formula import Sum as SumNode
+from symgrad.language.expr import decimal
+from symgrad.leaves import LEAVES
+
+Pieces = list[Piece]
+
+
+class Script:
+    """What the scripts share: sums, products and brackets."""
+
+    PLUS, MINUS, TIMES = " + ", " - ", "*"
+    KINDS = {"times": "*", "matmul": " @ ", "hadamard": "*"}
+    RELATIONS: dict[str, str] = {}
+    CONNECTIVES = {"and": " and ", "or": " or ", "not": "not "}
+
+    def line(self, f: Formula) -> str:
+        """The formula on one line."""
+        return "".join(p.text for p in self.write(f))
+
+    def piece(self, text: str, depth: int | None = None) -> Piece:
+        return Piece(text, self.width(text), depth)
+
+    def width(self, text: str) -> float:
+        return len(text)
+
+    def write(self, f: Formula, level: int = SUM, depth: int = 0) -> Pieces:
+        """The formula, in brackets if it binds less tightly than `level`."""
+        own = self.level(f)
+        if own >= level:
+            return self.node(f, depth)
+        left, right = self.brackets(height(f))
+        return [self.piece(left), *self.node(f, depth + 1), self.piece(right)]
+
+    def brackets(self, tall: int) -> tuple[str, str]:  # noqa: ARG002
+        return "(", ")"
+
+    def level(self, f: Formula) -> int:
+        match f:
+            case SumNode() | Relation() | Connected():
+                return SUM
+            case Product() | Quotient() | Modulo():
+                return PRODUCT
+            case Power():
+                return POWER
+            case Number(v):
+                return PRODUCT if "/" in decimal(v) else ATOM
+        return ATOM
+
+    def join(self, parts: Iterable[tuple[str, Pieces]], depth: int) -> Pieces:
+        """Parts with an operator before each; a line may break before an operator."""
+        out: Pieces = []
+        for sign, pieces in parts:
+            if sign:
+                out.append(self.piece(sign, depth if out else None))
+            out += pieces
+        return out
+
+    def node(self, f: Formula, depth: int) -> Pieces:
+        match f:
+            case SumNode(terms):
+                return self.join(
+                    (
+                        (self.MINUS.lstrip() if not k and negative else self.MINUS if negative else self.PLUS if k else "",
+                         self.write(t, PRODUCT, depth))
+                        for k, (negative, t) in enumerate(terms)
+                    ),
+                    depth,
+                )  # fmt: skip
+            case Product(factors, kind):
+                return self.product(factors, kind, depth)
+            case Relation(parts, ops):
+                signs = ["", *(f" {self.RELATIONS.get(op, op)} " for op in ops)]
+                return self.join(zip(signs, (self.write(p, SUM, depth + 1) for p in parts), strict=True), depth + 1)
+            case Connected("not", (a,)):
+                return [self.piece(self.CONNECTIVES["not"]), *self.write(a, ATOM, depth)]
+            case Connected(op, args):
+                mixed = PRODUCT if any(isinstance(a, Connected) for a in args) else SUM
+                signs = ["", *(self.CONNECTIVES[op] for _ in args[1:])]
+                return self.join(zip(signs, (self.write(a, mixed if isinstance(a, Connected) else SUM, depth) for a in args), strict=True), depth)
+            case Iverson(c):
+                return [self.piece("["), *self.write(c, SUM, depth + 1), self.piece("]")]
+        raise TypeError(f"not a formula: {type(f).__name__}")
+
+    def product(self, factors: Sequence[Formula], kind: str, depth: int) -> Pieces:
+        sign = self.KINDS[kind]
+        # a product of one kind inside one of another is bracketed: reading order is part of the meaning of `@`
+        parts = []
+        for k, f in enumerate(factors):
+            last = k == len(factors) - 1
+            level = POWER if isinstance(f, (Product, Quotient)) and k else PRODUCT
+            if isinstance(f, Product) and f.kind != kind or self.open(f) and not last:
+                level = ATOM + 1 if self.open(f) else POWER
+            if isinstance(f, Number):
+                level = PRODUCT if not k else POWER
+            parts.append((sign if k else "", self.write(f, level, depth + (kind == "times"))))
+        return self.join(parts, depth)
+
+    def open(self, f: Formula) -> bool:  # noqa: ARG002
+        """Whether a formula has no end of its own to the right, as Σ in mathematics."""
+        return False
+
+    def commas(self, items: Iterable[Pieces], depth: int, comma: str = ", ") -> Pieces:
+        out: Pieces = []
+        for k, pieces in enumerate(items):
+            if k:
+                out += [self.piece(comma.rstrip()), self.piece(" " if comma.endswith(" ") else "", None)]
+            out += pieces
+        return out
+
+
+class Code(Script):
+    """Text of the language: what is printed can be read back."""
+
+    RAISED = "**"
+
+    def name(self, s: Symbol) -> str:
+        return s.code
+
+    def node(self, f: Formula, depth: int) -> Pieces:
+        match f:
+            case Symbol():
+                return [self.piece(self.name(f))]
+            case Number(v):
+                return [self.piece(decimal(v))]
+            case Entry(base, index):
+                inside = self.commas((self.write(i, SUM, depth + 2) for i in index), depth + 1)
+                return [*self.write(base, ATOM, depth), self.piece("["), *inside, self.piece("]")]
+            case Quotient(top, bottom, kind):
+                sign = "//" if kind == "floor" else "/"
+                over = self.write(top, PRODUCT if not isinstance(top, (Quotient, Modulo)) or kind != "floor" else POWER, depth)
+                return [*over, self.piece(sign, depth + 1), *self.write(bottom, POWER, depth + 1)]
+            case Modulo(top, bottom):
+                return [*self.write(top, POWER, depth), self.piece("%"), *self.write(bottom, POWER, depth)]
+            case Power(base, exponent):
+                return [*self.write(base, ATOM, depth), self.piece(self.RAISED), *self.write(exponent, ATOM, depth)]
+            case Apply(name, args):
+                return self.call(name, [self.write(a, SUM, depth + 1) for a in args], depth)
+            case Big():
+                return self.big(f, depth)
+            case Fold(op, a, axis):
+                along = [] if axis is None else [[self.piece(f"axis={axis}")]]
+                return self.call(op, [self.write(a, SUM, depth + 1), *along], depth)
+            case Transpose(a):
+                return [*self.write(a, ATOM, depth), self.piece(".T")]
+            case Norm(a):
+                return self.call("norm", [self.write(a, SUM, depth + 1)], depth)
+            case Derivative(top, bottom):
+                return [self.piece("d"), *self.write(bottom, ATOM, depth)] if isinstance(top, Symbol) else []
+        return super().node(f, depth)
+
+    def call(self, name: str, args: Sequence[Pieces], depth: int) -> Pieces:
+        return [self.piece(f"{name}("), *self.commas(args, depth + 1), self.piece(")")]
+
+    def big(self, f: Big, depth: int) -> Pieces:
+        ranges = f.ranges or (None,) * len(f.letters)
+        letters = [
+            [*self.write(x, SUM, depth), *([self.piece(" < "), *self.write(n, SUM, depth)] if n is not None else [])]
+            for x, n in zip(f.letters, ranges, strict=True)
+        ]
+        conditions = [self.write(Iverson(c), SUM, depth) for c in f.conditions]
+        return self.call(f.op, [*letters, *conditions, self.write(f.body, SUM, depth + 1)], depth)
+
+
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_SIGNS = {"sum": "Σ", "prod": "Π", "max": "max", "min": "min"}
+
+
+class Text(Code):
+    """For terminals: δ, Σ_n, ᵀ and raised numbers."""
+
+    MINUS = " − "
+    KINDS = {"times": "·", "matmul": " @ ", "hadamard": " ⊙ "}
+    RELATIONS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}
+
+    def name(self, s: Symbol) -> str:
+        return s.text
+
+    def level(self, f: Formula) -> int:
+        return PRODUCT if isinstance(f, (Big, Derivative)) else super().level(f)
+
+    def open(self, f: Formula) -> bool:
+        return isinstance(f, Big) or isinstance(f, Product) and self.open(f.factors[-1])
+
+    def node(self, f: Formula, depth: int) -> Pieces:
+        match f:
+            case Power(base, Number(v)) if v.denominator == 1:
+                raised = str(v).translate(_RAISED)
+                return [*self.write(base, ATOM, depth), self.piece(raised)]
+            case Power(base, SumNode(((True, Number(v)),))) if v.denominator == 1:
+                return [*self.write(base, ATOM, depth), self.piece("⁻" + str(v).translate(_RAISED))]
+            case Transpose(a):
+                return [*self.write(a, ATOM, depth), self.piece("ᵀ")]
+            case Norm(a):
+                return [self.piece("‖"), *self.write(a, SUM, depth + 1), self.piece("‖")]
+            case Derivative(top, bottom):
+                return [self.piece("∂"), *self.write(top, ATOM, depth), self.piece("/∂"), *self.write(bottom, ATOM, depth)]
+        return super().node(f, depth)
+
+    def big(self, f: Big, depth: int) -> Pieces:
+        letters = ",".join(self.line(x) for x in f.letters)
+        sign = _SIGNS[f.op] + (f"_{letters}" if len(f.letters) == 1 else f"_({letters})" if letters else "")
+        out = [self.piece(sign + " ")]
+        for c in f.conditions:
+            out += [*self.write(Iverson(c), SUM, depth), self.piece("·")]
+        level = PRODUCT
+        if isinstance(f.body, Quotient):
+            level = PRODUCT
+        return [*out, *self.write(f.body, level, depth + 1)]
+
+
+# points of a 10 pt font; what is not listed is a letter
+_POINTS = {
+    r"\sum": 14.4, r"\prod": 13.0, r"\max": 19.0, r"\min": 18.0, r"\frac": 2.4, r"\log": 15.0, r"\exp": 17.0,
+    r"\tanh": 22.0, r"\sinh": 20.0, r"\cosh": 21.0, r"\sin": 14.0, r"\cos": 15.0, r"\tan": 17.0, r"\top": 7.8,
+    r"\,": 1.7, r"\;": 2.8, r"\bigl": 1.0, r"\bigr": 1.0, r"\Bigl": 2.0, r"\Bigr": 2.0, r"\biggl": 3.0,
+    r"\biggr": 3.0, r"\quad": 10.0, r"\substack": 0.0, r"\limits": 0.0, r"\mathrm": 0.0, r"\text": 0.0,
+    r"\operatorname": 1.7, r"\mathbf": 0.0, r"\hat": 0.0, r"\bar": 0.0, r"\tilde": 0.0, r"\dot": 0.0,
+}  # fmt: skip
+_BINARY = {"+", "-", "=", "<", ">", r"\cdot", r"\odot", r"\oslash", r"\le", r"\ge", r"\neq", r"\land", r"\lor", r"\in"}
+_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[\s{}]|.", re.DOTALL)
+
+
+@cache
+def points(latex: str, scale: float = 1.0) -> float:
+    r"""About how wide a piece of math is set, in points at 10 pt.
+
+    >>> round(points(r"\frac{a + b}{c}")) < round(points("a + b + c"))
+    True
+    """
+    tokens = [t for t in _TOKEN.findall(latex) if not t.isspace()]
+    width, k = 0.0, 0
+    while k < len(tokens):
+        t = tokens[k]
+        if t in ("^", "_"):
+            group, k = _group(tokens, k + 1)
+            below = _group(tokens, k + 1) if k < len(tokens) and tokens[k] in "^_" and tokens[k] != t else None
+            width += max(points(group, scale * 0.72), points(below[0], scale * 0.72) if below else 0.0) + 0.5
+            k = below[1] if below else k
+        elif t == r"\frac":
+            top, k = _group(tokens, k + 1)
+            bottom, k = _group(tokens, k)
+            width += max(points(top, scale * 0.95), points(bottom, scale * 0.95)) + 2.4
+        elif t in (r"\sum", r"\prod", r"\max", r"\min") and k + 1 < len(tokens) and tokens[k + 1] == "_":
+            group, k = _group(tokens, k + 2)
+            rows = re.sub(r"\\substack", "", group).split(r"\\")
+            width += max(_POINTS[t] * scale, *(points(r, scale * 0.72) for r in rows)) + 1.7
+        else:
+            width += 0.0 if t in "{}" else (_POINTS.get(t, 11.5 if t in _BINARY else _letter(t))) * scale
+            k += 1
+    return width
+
+
+def _letter(t: str) -> float:
+    if t in "()[],.;:!'|":
+        return 3.9
+    return 5.0 if t.isdigit() else 7.4 if t.isupper() or t.startswith("\\") else 5.9
+
+
+def _group(tokens: Sequence[str], k: int) -> tuple[str, int]:
+    """The token at `k`, or the whole group in braces that begins there, and the place after it."""
+    if k >= len(tokens) or tokens[k] != "{":
+        taken = tokens[k] if k < len(tokens) else ""
+        return taken, k + 1
+    depth, end = 0, k
+    while True:
+        depth += {"{": 1, "}": -1}.get(tokens[end], 0)
+        end += 1
+        if not depth:
+            return " ".join(tokens[k + 1 : end - 1]), end
+
+
+class Latex(Script):
+    """For math mode, with amsmath."""
+
+    KINDS = {"times": r" \, ", "matmul": " ", "hadamard": r" \odot "}
+    RELATIONS = {"<=": r"\le", ">=": r"\ge", "!=": r"\neq", "==": "="}
+    CONNECTIVES = {"and": r" \land ", "or": r" \lor ", "not": r"\lnot "}
+
+    def width(self, text: str) -> float:
+        return points(text)
+
+    def brackets(self, tall: int) -> tuple[str, str]:
+        size = ("", r"\Big", r"\bigg")[tall]
+        return (f"{size}l(", f"{size}r)") if size else ("(", ")")
+
+    def level(self, f: Formula) -> int:
+        match f:
+            case Big():
+                return PRODUCT
+            case Symbol(latex=latex):
+                return POWER if "^" in latex else ATOM
+            case Entry(base, _):
+                return self.level(base)
+            case Apply(name, _):
+                return _leaf_level(_template(name))
+            case Number(v):
+                return POWER if "/" in _number(f) else ATOM if v >= 0 else SUM
+            case Quotient() | Derivative():
+                return POWER
+            case Transpose():
+                return POWER
+            case Norm() | Iverson():
+                return ATOM
+        return super().level(f)
+
+    def open(self, f: Formula) -> bool:
+        return isinstance(f, Big) or isinstance(f, Product) and self.open(f.factors[-1])
+
+    def group(self, f: Formula) -> str:
+        """The formula inside braces: no line can break there."""
+        return self.line(f)
+
+    def node(self, f: Formula, depth: int) -> Pieces:
+        match f:
+            case Symbol():
+                return [self.piece(f.latex)]
+            case Number():
+                return [self.piece(_number(f))]
+            case Entry(base, index):
+                return [self.piece(f"{self.line(base)}_{{{self.subscript(index)}}}")]
+            case Product(factors, "times"):
+                return self.juxtaposed(factors, depth)
+            case Quotient(top, bottom, "floor"):
+                return [self.piece(rf"\lfloor {self.line(top)} / {''.join(p.text for p in self.write(bottom, POWER))} \rfloor")]
+            case Quotient(top, bottom, "hadamard"):
+                return [*self.write(top, PRODUCT, depth), self.piece(r" \oslash ", depth), *self.write(bottom, POWER, depth)]
+            case Quotient(top, bottom):
+                return [self.piece(rf"\frac{{{self.group(top)}}}{{{self.group(bottom)}}}")]
+            case Modulo(top, bottom):
+                return [*self.write(top, POWER, depth), self.piece(r" \bmod "), *self.write(bottom, POWER, depth)]
+            case Power(base, exponent, elementwise):
+                mark = r"\odot " if elementwise else ""
+                return [*self.write(base, ATOM, depth), self.piece(f"^{{{mark}{self.group(exponent)}}}")]
+            case Apply(name, args):
+                return self.apply(name, args, depth)
+            case Big(op, letters, conditions, body):
+                return self.big(op, letters, conditions, body, depth)
+            case Transpose(Symbol(latex=latex)) if re.search(r"\^\{\(\d+\)\}$", latex):
+                return [self.piece(latex[:-1] + r"\top}")]
+            case Transpose(a):
+                return [*self.write(a, ATOM, depth), self.piece(r"^{\top}")]
+            case Norm(a, matrix):
+                return [self.piece(r"\lVert "), *self.write(a, SUM, depth + 1), self.piece(r" \rVert" + "_F" * matrix)]
+            case Derivative(top, bottom):
+                return [self.piece(rf"\frac{{\partial {self.group(top)}}}{{\partial {self.group(bottom)}}}")]
+        return super().node(f, depth)
+
+    def subscript(self, index: Sequence[Formula]) -> str:
+        shown = [self.line(i) for i in index]
+        letters = all(re.fullmatch(r"[a-zA-Z]'*|\\[a-z]+", s) for s in shown)
+        return " ".join(shown) if letters else ", ".join(shown)
+
+    def juxtaposed(self, factors: Sequence[Formula], depth: int) -> Pieces:
+        r"""A product by nearness; a dot only between numbers."""
+        out: Pieces = []
+        before: Formula | None = None
+        for k, f in enumerate(factors):
+            last = k == len(factors) - 1
+            loose = isinstance(f, Product) or self.open(f) and not last
+            level = ATOM + 1 if self.open(f) and not last else POWER if loose else PRODUCT
+            dot = isinstance(f, Number) and before is not None or isinstance(f, Power) and isinstance(f.base, Number)
+            sign = r" \cdot " if dot and before is not None else r" \, " if before is not None else ""
+            out += self.join([(sign, self.write(f, level, depth + 1))], depth)
+            if sign:
+                at = len(out) - len(self.write(f, level, depth + 1)) - 1
+                out[at] = self.piece(sign, depth)
+            before = f
+        return out
+
+    def big(self, op: str, letters: Sequence[Formula], conditions: Sequence[Formula], body: Formula, depth: int) -> Pieces:
+        rows = [", ".join(map(self.line, letters)), *map(self.line, conditions)]
+        rows = [r for r in rows if r]
+        below = rf"\substack{{{' \\ '.join(rows)}}}" if len(rows) > 1 else "".join(rows)
+        sign = {"sum": r"\sum", "prod": r"\prod", "max": r"\max", "min": r"\min"}[op]
+        head = f"{sign}_{{{below}}} " if below else rf"{sign} "
+        return [self.piece(head), *self.write(body, PRODUCT, depth + 1)]
+
+    def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
+        template, params = _template(name), LEAVES[name].params if name in LEAVES else ("x",)
+        given = dict(zip(params, args, strict=True))
+        out: Pieces = []
+        nesting, tall = 0, max(map(height, args), default=0)
+        for literal, field, _, _ in Formatter().parse(template):
+            before = literal.rstrip()
+            round_ = "(" in before or ")" in before
+            if tall and round_ and not nesting:
+                left, right = self.brackets(tall)
+                before_tall = re.sub(r"(?<!l)\(", lambda _: left, literal)
+                literal_shown = re.sub(r"(?<!r)\)", lambda _: right, before_tall)
+            else:
+                literal_shown = literal
+            if literal:
+                out.append(self.piece(literal_shown))
+            nesting += literal.count("{") - literal.count("}")
+            if field is not None:
+                level = PRODUCT + 1 if before.endswith("-") else PRODUCT if before.endswith("+") and _signed(given[field]) else SUM
+                pieces = self.write(given[field], level, depth + 1)
+                out += [self.piece("".join(p.text for p in pieces))] if nesting else pieces
+        return [self.piece("".join(p.text for p in out))] if _cut_in_braces(out) else out
+
+
+def _cut_in_braces(pieces: Pieces) -> bool:
+    """Whether a break would fall between braces."""
+    depth = 0
+    for p in pieces:
+        if p.depth is not None and depth:
+            return True
+        depth += len(re.findall(r"(?<!\\)\{", p.text)) - len(re.findall(r"(?<!\\)\}", p.text))
+    return False
+
+
+def _signed(f: Formula) -> bool:
+    return isinstance(f, SumNode) and f.terms[0][0]
+
+
+def _template(name: str) -> str:
+    if name in LEAVES:
+        return LEAVES[name].latex
+    return rf"\operatorname{{{{{name}}}}}({{x}})"
+
+
+@cache
+def _leaf_level(template: str) -> int:
+    """How tightly a leaf binds, from its template outside braces and brackets."""
+    flat, before = template.replace("{{", "\0").replace("}}", "\1"), ""
+    while flat != before:
+        before, flat = flat, re.sub(r"\0[^\0\1]*\1|\([^()]*\)", "", flat)
+    if "^" in flat:
+        return POWER
+    return POWER if len(re.findall(r"\\[a-zA-Z]+", flat)) > 1 and not flat.startswith(r"\lvert") else ATOM
+
+
+def _number(f: Number) -> str:
+    v = f.value
+    if v.denominator == 1 or v.denominator in (5, 10) or "/" not in decimal(v) and v.denominator > 16:
+        text = decimal(v)
+        if "e" in text:
+            digits, exponent = text.split("e")
+            return rf"{digits} \cdot 10^{{{int(exponent)}}}" if digits != "1" else f"10^{{{int(exponent)}}}"
+        return text
+    return rf"\frac{{{v.numerator}}}{{{v.denominator}}}"
+
+
+CODE, TEXT, LATEX = Code(), Text(), Latex()
+
+
+def fold(pieces: Sequence[Piece], width: float, first: float = 0.0, hang: float = 4.0) -> list[str]:
+    """The pieces as lines: broken at the outermost operator that fills a line reasonably, and only where it must be.
+
+    Args:
+        width: of a line; `first` is taken already on the first line, `hang` on all others.
+    """
+    lines: list[str] = []
+    rest = list(pieces)
+    while rest:
+        room = width - (first if not lines else hang)
+        total, end = 0.0, 0
+        while end < len(rest) and (total := total + rest[end].width) <= room:
+            end += 1
+        if end == len(rest):
+            lines.append("".join(p.text for p in rest))
+            break
+        cut = _cut(rest, end, room)
+        lines.append("".join(p.text for p in rest[:cut]).rstrip())
+        rest = rest[cut:]
+        rest[0] = Piece(rest[0].text.lstrip(), rest[0].width)
+    return lines or [""]
+
+
+def _cut(pieces: Sequence[Piece], end: int, room: float) -> int:
+    """Where to break among the first `end` pieces: the shallowest place, of those the last; a shallow one early in the
+    line only if nothing better is there."""
+    places, filled = [], 0.0
+    for k, p in enumerate(pieces[: end + 1]):
+        if k and p.depth is not None:
+            places.append((p.depth + (2 if filled < room * 0.35 else 0), -k))
+        filled += p.width
+    if places:
+        return -min(places)[1]
+    later = next((k for k, p in enumerate(pieces) if k > end and p.depth is not None), len(pieces))
+    return later
+
+
+__all__ = ["CODE", "LATEX", "ONE", "TEXT", "Code", "Latex", "Script", "Text", "children", "fold"]

@@ -1,0 +1,341 @@
+"""Calls of definitions: parameters are bound, lines are read as if they stood in the text, the result is one array."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from symgrad.errors import Refusal, listing
+from symgrad.language import declarations, equations, ints, subscripts
+from symgrad.language.definitions import Definition, Parameter
+from symgrad.language.frames import Frame, Option, Value
+from symgrad.language.ints import Int, Size, of
+from symgrad.language.program import Tensor
+from symgrad.language.syntax import words
+from symgrad.language.values import Array, shown
+
+if TYPE_CHECKING:
+    from symgrad.language.formulas import Formulas
+
+DEPTH = 24  # of calls inside calls
+CALLS = 20_000  # of definitions in one program
+
+
+def call(
+    f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, ast.expr], node: ast.expr
+) -> Value:
+    """The result of a definition for these arguments.
+
+    Raises:
+        Refusal: where no definition of the name takes them.
+    """
+    if d.name in f.stack:
+        raise Refusal(f"{d.name} calls itself; a definition cannot be recursive")
+    f.calls += 1
+    if len(f.stack) >= DEPTH or f.calls > CALLS:
+        raise Refusal("the definitions grow without bound here")
+    if len(args) >= 2 and _names_axis(f, d, args[0]):
+        return _along_letter(f, d, args, keywords, node)
+    prefix = _take_name(f, d, keywords)
+    axis = None
+    if not any(p.name in ("axis", "dim") for p in d.params):
+        axis = keywords.pop("axis", keywords.pop("dim", None))
+        keep = keywords.pop("keepdims", keywords.pop("keepdim", None))
+        if axis is not None:
+            return _along_axis(f, d, args, keywords, axis, keep, node)
+    values = [f.value(a) for a in args]
+    options = {k: f.value(v) for k, v in keywords.items()}
+    return expand(f, d, values, options, [words(a) for a in args], prefix, node)
+
+
+def _take_name(f: Formulas, d: Definition, keywords: dict[str, ast.expr]) -> str:
+    """What `name="enc"` calls the weights of a layer."""
+    if d.kind != "layer" or any(p.name == "name" for p in d.params) or "name" not in keywords:
+        return ""
+    node = keywords.pop("name")
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or not node.value.isidentifier():
+        raise f.placed(Refusal('a layer\'s name is a word in quotes: name="enc"'), node)
+    return node.value
+
+
+def expand(
+    f: Formulas,
+    d: Definition,
+    values: Sequence[Value],
+    options: dict[str, Value],
+    texts: Sequence[str],
+    prefix: str = "",
+    node: ast.AST | None = None,
+) -> Value:
+    """The result of the first definition of the name whose parameters fit."""
+    problems = []
+    for one in (d, *d.others):
+        frame = Frame(definition=one, foreign=bool(one.where) or f.frame.foreign, prefix=prefix)
+        try:
+            _bind(f, one, frame, values, options, texts)
+        except Refusal as problem:
+            problems.append(problem.reason)
+            continue
+        return _run(f, one, frame, node)
+    raise Refusal("; or ".join(dict.fromkeys(problems)))
+
+
+def _bind(
+    f: Formulas, d: Definition, frame: Frame, values: Sequence[Value], options: dict[str, Value], texts: Sequence[str]
+) -> None:
+    """Give the parameters their values, checking shapes and binding the letters of the axes."""
+    if len(values) > len(d.params):
+        raise Refusal(f"{d.signature} takes {len(d.params)} arguments, not {len(values)}")
+    given: dict[str, tuple[Value, str]] = {
+        p.name: (v, t) for p, v, t in zip(d.params, values, texts, strict=False)
+    }
+    for name, v in options.items():
+        if name not in [p.name for p in d.params]:
+            raise Refusal(f"{d.signature} has no option {name}")
+        if name in given:
+            raise Refusal(f"{d.signature} gets {name} twice")
+        given[name] = (v, name)
+    missing = [p.name for p in d.params if p.name not in given and p.default is None]
+    if missing:
+        raise Refusal(f"{d.signature} needs {listing(missing)} too")
+    lead: list[tuple[tuple[Int, ...], str]] = []
+    for p in d.params:
+        v, text = given.get(p.name) or (f.value(p.default), p.name) if p.default is not None else given[p.name]
+        if p.axes is not None:
+            _fit(f, d, p, v, text, frame, lead)
+        if isinstance(v, Array):
+            v = f.builder.stored(v)
+            if v.whole is not None and v.rank == 0:
+                frame.sizes[p.name] = v.whole
+        frame.values[p.name] = v
+    for line in d.weights:
+        for n in ast.walk(line.annotation):
+            if isinstance(n, ast.Name) and n.id in frame.sizes:
+                frame.letters[n.id] = None
+
+
+def _fit(
+    f: Formulas, d: Definition, p: Parameter, v: Value, text: str, frame: Frame, lead: list[tuple[tuple[Int, ...], str]]
+) -> None:
+    """Match an argument's shape with a parameter's axes."""
+    assert p.axes is not None
+    if isinstance(v, Option):
+        raise Refusal(f"{d.signature} takes an array as {p.name}, not {v.value!r}")
+    if p.label != (v.integer is not None and v.whole is None):
+        kind = "an integer tensor (a label)" if p.label else "an array of real numbers"
+        raise Refusal(f"{d.signature} takes {kind} as {p.name}, and {text} is none")
+    dotted = bool(p.axes) and subscripts.is_dots(p.axes[0])
+    named = p.axes[1:] if dotted else p.axes
+    if v.rank < len(named) or (v.rank > len(named) and not dotted):
+        least = "at least " * dotted
+        raise Refusal(f"{d.signature}: {text} is {shown(v.shape)}, but {p.name} has {least}{len(named)} axes")
+    count = v.rank - len(named)
+    if dotted:
+        frame.dotted = True
+        if lead and lead[0][0] != v.shape[:count]:
+            raise Refusal(
+                f"{d.signature}: the leading axes of {lead[0][1]} are {shown(lead[0][0])}, those of {text} are "
+                f"{shown(v.shape[:count])}; they must agree"
+            )
+        lead.append((v.shape[:count], text))
+    for axis, size in zip(named, v.shape[count:], strict=True):
+        _fit_axis(f, d, axis, size, text, frame)
+
+
+def _fit_axis(f: Formulas, d: Definition, axis: ast.expr, size: Int, text: str, frame: Frame) -> None:
+    """Match one axis: a new letter takes the size, a known one must have it, an expression is solved for its letter."""
+    names = [n.id for n in ast.walk(axis) if isinstance(n, ast.Name)]
+    new = [n for n in dict.fromkeys(names) if n not in frame.sizes]
+    for n in names:
+        frame.letters[n] = None
+    if isinstance(axis, ast.Name) and new:
+        frame.sizes[axis.id] = size
+        return
+    expected = _size_of(f, axis, {**frame.sizes, **{n: of(Size(f"?{n}")) for n in new}})
+    if new:
+        factor, rest = _linear(expected, Size(f"?{new[0]}"))
+        whole = (size - rest) // factor if factor else None
+        if len(new) > 1 or whole is None or whole * (factor or 1) + rest != size:
+            raise Refusal(f"{d.signature}: {text} has an axis of {size}, and no {new[0]} makes {words(axis)} = {size}")
+        frame.sizes[new[0]] = whole
+        return
+    if expected != size and not f.builder.ranges.pin(expected, size):
+        raise Refusal(f"{d.signature}: {text} has {size} where {words(axis)} is {expected}; the two must agree")
+
+
+def _size_of(f: Formulas, node: ast.expr, sizes: dict[str, Int]) -> Int:
+    before = f.frame
+    f.frame = Frame(sizes=sizes, definition=before.definition, foreign=True)
+    try:
+        return f.whole(node)
+    finally:
+        f.frame = before
+
+
+def _linear(x: Int, letter: Size) -> tuple[int | None, Int]:
+    """The number that multiplies a letter, and the rest."""
+    one = x.substitute({letter: 1})
+    none = x.substitute({letter: 0})
+    return (one - none).number, none
+
+
+# ---------------------------------------------------------------------- the body
+
+
+@contextmanager
+def _entered(f: Formulas, d: Definition, frame: Frame) -> Iterator[None]:
+    before, inside = f.frame, f.inside
+    f.frame, f.inside = frame, False
+    f.stack.append(d.name)
+    try:
+        with f.builder.called(d.name):
+            yield
+    finally:
+        f.stack.pop()
+        f.frame, f.inside = before, inside
+
+
+def _run(f: Formulas, d: Definition, frame: Frame, node: ast.AST | None) -> Value:
+    """Read the lines of a definition; messages of shipped ones point at the call."""
+    frame.suffix = _number(f, d)
+    for line in d.weights:
+        assert isinstance(line.target, ast.Name)
+        frame.weights[line.target.id] = line
+    try:
+        with _entered(f, d, frame):
+            for line in d.body:
+                if isinstance(line, ast.Assign):
+                    equations.local(f, line)
+                elif isinstance(line, ast.Return):
+                    assert line.value is not None
+                    result = equations.returned(f, line.value, d)
+            return result
+    except Refusal as problem:
+        if frame.foreign and not problem.reason.startswith(f"in {d.name}"):
+            problem.reason = f"in {d.signature}: {problem.reason}"
+            problem.args = (problem.reason,)
+        raise
+
+
+def _number(f: Formulas, d: Definition) -> str:
+    """The number of a layer's weights: one more than the largest that any of its stems has."""
+    stems = [line.target.id for line in d.weights if isinstance(line.target, ast.Name)]
+    if not stems:
+        return ""
+    pattern = re.compile(rf"(?:{'|'.join(map(re.escape, stems))})([1-9]\d*)")
+    used = [int(m.group(1)) for name in f.builder.names() if (m := pattern.fullmatch(name))]
+    return str(1 + max(used, default=0))
+
+
+def open_weight(f: Formulas, name: str) -> Array:
+    """Declare a definition's weight at its first use."""
+    frame = f.frame
+    line = frame.weights.pop(name)
+    own = f"{frame.prefix}_{name}" if frame.prefix else f"{name}{frame.suffix}"
+    if own in f.builder.tensors or own in f.names:
+        raise Refusal(f"the name {own} is taken already; give the layer another name")
+    declared = declarations.split(line.annotation, line.value)
+    tensor, letters = declarations.tensor(own, declared, f.whole, f.array)
+    made = Tensor(own, tensor.shape, "weight", tensor.facts, start=tensor.start, label=f.builder.label)
+    frame.values[name] = f.builder.declare(made, letters)
+    f.root.values[own] = frame.values[name]
+    return frame.values[name]  # type: ignore[return-value]
+
+
+# ---------------------------------------------------------------------- another axis than the last
+
+
+def _names_axis(f: Formulas, d: Definition, node: ast.expr) -> bool:
+    """Whether a first argument names the index that the call goes along: `softmax(i, A[i, j])`."""
+    first = d.params[0] if d.params else None
+    return (
+        isinstance(node, ast.Name)
+        and first is not None
+        and first.axes is not None
+        and f.frame.is_letter(node.id)
+        and node.id not in ("pi", "e")
+    )
+
+
+def _along_letter(
+    f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, ast.expr], node: ast.expr
+) -> Array:
+    """`softmax(i, A[i, j])`: the definition of the array over i, at the i of the equation if it keeps that axis."""
+    letter, *conditions, body = args
+    assert isinstance(letter, ast.Name)
+    if conditions:
+        raise Refusal(f"{d.name} takes one index and what it goes over: {d.name}({letter.id}, x[{letter.id}])")
+    outside = f.equation.find(letter.id)
+    with f.scope():
+        subscripts.refuse_tensor_letter(f, letter.id, letter)
+        axis = f.equation.bind(letter.id, letter)
+        a = f.array(body)
+        if a.rank:
+            raise Refusal(f"{words(body)} is {shown(a.shape)}; write one entry, with all its indices")
+        entry = a.at(())
+    size = f.builder.ranges.known[axis]
+    line = Array((size,), lambda p: equations.moved(entry, {axis: p[0]}), (letter.id,))
+    options = {k: f.value(v) for k, v in keywords.items()}
+    result = expand(f, d, [line], options, [words(body)], node=node)
+    assert isinstance(result, Array)
+    if not result.rank:
+        return result
+    if outside is None:
+        raise Refusal(f"{d.name} keeps the index {letter.id}, so the left side must have it")
+    assert outside.axis is not None
+    f.builder.ranges.pin(f.builder.ranges.known[outside.axis], size)
+    return Array((), lambda _: result.at((outside,)))
+
+
+def _along_axis(
+    f: Formulas,
+    d: Definition,
+    args: list[ast.expr],
+    keywords: dict[str, ast.expr],
+    axis: ast.expr,
+    keep: ast.expr | None,
+    node: ast.expr,
+) -> Value:
+    """`softmax(x, axis=0)`: the axis goes last, and back where the result still has it."""
+    a = f.array(args[0])
+    number = f.whole(axis, "an axis").number
+    if number is None or not -a.rank <= number < a.rank:
+        raise f.placed(Refusal(f"{words(args[0])} is {shown(a.shape)} and has no axis {words(axis)}"), axis)
+    number %= a.rank
+    order = [*(k for k in range(a.rank) if k != number), number]
+    moved = a if number == a.rank - 1 else _permuted(a, order)
+    values: list[Value] = [moved, *(f.value(x) for x in args[1:])]
+    options = {k: f.value(v) for k, v in keywords.items()}
+    result = expand(f, d, values, options, [words(x) for x in args], node=node)
+    if not isinstance(result, Array):
+        return result
+    if result.rank == a.rank:
+        return result if number == a.rank - 1 else _permuted(result, [order.index(k) for k in range(a.rank)])
+    kept = f.value(keep) if keep is not None else Option(False)
+    if isinstance(kept, Option) and kept.value is True and result.rank == a.rank - 1:
+        return _widened(result, number)
+    return result
+
+
+def _permuted(a: Array, order: Sequence[int]) -> Array:
+    """The array with its axes in another order."""
+    letters = a.letters or ("",) * a.rank
+    back = [list(order).index(k) for k in range(a.rank)]
+    return Array(
+        tuple(a.shape[k] for k in order), lambda p: a.at(tuple(p[k] for k in back)), tuple(letters[k] for k in order)
+    )
+
+
+def _widened(a: Array, at: int) -> Array:
+    """The array with an axis of one entry put in."""
+    letters = a.letters or ("",) * a.rank
+    return Array(
+        (*a.shape[:at], ints.ONE, *a.shape[at:]),
+        lambda p: a.at(p[:at] + p[at + 1 :]),
+        (*letters[:at], "", *letters[at:]),
+    )
+
+

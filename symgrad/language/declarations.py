@@ -1,0 +1,194 @@
+"""Declarations: a role, then a shape, then facts, then a start value.
+
+`A: weight[i, i] & symmetric`, `p: 0 < data[n] < 1`, `t: label[n] < 10`, `W: weight[i, j] = he()`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from symgrad.errors import Refusal, did_you_mean, listing
+from symgrad.language.ints import Int, Size
+from symgrad.language.program import Facts, Tensor
+from symgrad.language.syntax import words
+from symgrad.language.values import Array
+
+ROLES = ("data", "weight", "label", "constant")
+FACTS = ("distribution", "symmetric")
+STARTS = {"he": 0, "glorot": 0, "normal": 1, "uniform": 2, "zeros": 0, "ones": 0}  # with their numbers of numbers
+_MIRROR = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The parts of a declaration, not yet read: `role[dims]`, bounds around it, facts after it, a start value."""
+
+    role: str
+    dims: tuple[ast.expr, ...]
+    bounds: tuple[tuple[type[ast.cmpop], ast.expr], ...]  # `role op number`
+    facts: tuple[ast.Name, ...]
+    start: ast.expr | None
+    node: ast.expr
+
+    @property
+    def ellipsis(self) -> bool:
+        return any(isinstance(d, ast.Constant) and d.value is ... for d in self.dims)
+
+
+def split(annotation: ast.expr, value: ast.expr | None = None) -> Declaration:
+    """Take a declaration apart.
+
+    Raises:
+        Refusal: for what is no declaration.
+    """
+    facts: list[ast.expr] = []
+
+    def peeled(node: ast.expr) -> ast.expr:
+        while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
+            facts.insert(0, node.right)
+            node = node.left
+        return node
+
+    node = peeled(annotation)
+    bounds: list[tuple[type[ast.cmpop], ast.expr]] = []
+    core = node
+    if isinstance(node, ast.Compare):
+        members = [node.left, *node.comparators]
+        members[-1] = peeled(members[-1])
+        at = next((k for k, m in enumerate(members) if _role(peeled(m)) in (*ROLES, "zeros")), 0)
+        core = peeled(members[at])
+        if len(members) > 3 or (len(members) == 3 and at != 1):
+            raise Refusal("bounds stand around the role, as in `p: 0 < data[n] < 1`").at(node)
+        for k, op in enumerate(node.ops):
+            other = members[k] if k < at else members[k + 1]
+            kind = _MIRROR.get(type(op)) if k < at else type(op)
+            if kind not in _MIRROR:
+                raise Refusal("a declared bound is one of `<`, `<=`, `>`, `>=`").at(node)
+            bounds.append((kind, other))
+    for fact in facts:
+        if not isinstance(fact, ast.Name) or fact.id not in FACTS:
+            hint = did_you_mean(fact.id, FACTS) if isinstance(fact, ast.Name) else ""
+            raise Refusal(f"{words(fact)} is not a known fact; known are {listing(FACTS)}{hint}").at(fact)
+    dims: tuple[ast.expr, ...] = ()
+    if isinstance(core, ast.Subscript):
+        dims = tuple(core.slice.elts) if isinstance(core.slice, ast.Tuple) else (core.slice,)
+    role = _role(core)
+    if role not in (*ROLES, "zeros"):
+        hint = did_you_mean(role, ROLES) if role else ""
+        raise Refusal(
+            f"a declaration is `name: role[sizes]` with the role one of {listing(ROLES, 'or')}, "
+            f"not {words(core)}{hint}"
+        ).at(core)
+    return Declaration(role, dims, tuple(bounds), tuple(f for f in facts if isinstance(f, ast.Name)), value, core)
+
+
+def _role(node: ast.expr) -> str:
+    base = node.value if isinstance(node, ast.Subscript) else node
+    return base.id if isinstance(base, ast.Name) else ""
+
+
+def tensor(
+    name: str, d: Declaration, size: Callable[[ast.expr], Int], value: Callable[[ast.expr], Array]
+) -> tuple[Tensor, tuple[str, ...]]:
+    """The declared tensor and the letters of its axes; `size` and `value` read sizes and numbers."""
+    shape = tuple(map(size, d.dims))
+    letters = tuple(n.id if isinstance(n, ast.Name) else "" for n in d.dims)
+    out = Tensor(name, shape, d.role)
+    if d.role == "label":
+        out = replace(out, below=_below(name, d, size))
+    else:
+        out = replace(out, facts=_facts(name, d, shape, value))
+    if d.start is not None:
+        if d.role != "weight":
+            raise Refusal(
+                f"only a weight has a start value; {name} is {_article(d.role)} and is given when the program is run"
+            ).at(d.start)
+        out = replace(out, start=_start(d.start, value))
+    return out, letters
+
+
+def _article(role: str) -> str:
+    return role if role == "data" else f"a {role}"
+
+
+def _below(name: str, d: Declaration, size: Callable[[ast.expr], Int]) -> Int:
+    if d.facts:
+        raise Refusal(f"a label has no further facts than its number of values, `{name}: label[n] < 10`").at(d.facts[0])
+    uppers = [(op, n) for op, n in d.bounds if op in (ast.Lt, ast.LtE)]
+    lowers = [(op, n) for op, n in d.bounds if op in (ast.Gt, ast.GtE)]
+    for op, n in lowers:
+        if not (op is ast.GtE and isinstance(n, ast.Constant) and n.value == 0):
+            raise Refusal("labels count from 0").at(n)
+    if len(uppers) != 1:
+        raise Refusal(f"say how many values a label may have: `{name}: {words(d.node)} < 10`").at(d.node)
+    op, bound = uppers[0]
+    below = size(bound)
+    return below + 1 if op is ast.LtE else below
+
+
+def _facts(name: str, d: Declaration, shape: Sequence[Int], value: Callable[[ast.expr], Array]) -> Facts:
+    facts = Facts()
+    for op, node in d.bounds:
+        number = value(node).number
+        if number is None:
+            raise Refusal(f"a bound of {name} is a number, not {words(node)}").at(node)
+        strict = op in (ast.Lt, ast.Gt)
+        if op in (ast.Lt, ast.LtE):
+            facts = replace(facts, high=number, strict_high=strict)
+        else:
+            facts = replace(facts, low=number, strict_low=strict)
+    if facts.low is not None and facts.high is not None and not _room(facts):
+        raise Refusal(f"nothing lies between the bounds of {name}").at(d.node)
+    for fact in d.facts:
+        if fact.id == "symmetric" and (len(shape) < 2 or shape[-1] != shape[-2]):
+            raise Refusal(f"{name} is not square, so it cannot be symmetric").at(fact)
+        if fact.id == "distribution" and not shape:
+            raise Refusal(f"{name} is a scalar, so it cannot be a distribution; give it an axis").at(fact)
+        facts = replace(facts, **{fact.id: True})  # type: ignore[arg-type]
+    return facts
+
+
+def _room(f: Facts) -> bool:
+    assert f.low is not None
+    assert f.high is not None
+    return f.low < f.high or (f.low == f.high and not f.strict_low and not f.strict_high)
+
+
+def _start(node: ast.expr, value: Callable[[ast.expr], Array]) -> tuple[object, ...]:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        if name not in STARTS or node.keywords:
+            raise Refusal(
+                f"a weight starts as a number or as one of {listing([f'{n}()' for n in STARTS], 'or')}"
+                f"{did_you_mean(name, STARTS)}"
+            ).at(node)
+        if len(node.args) != STARTS[name]:
+            takes = {0: "no number", 1: "one number", 2: "two numbers"}[STARTS[name]]
+            raise Refusal(f"{name}() takes {takes}, as in `{_EXAMPLES[name]}`").at(node)
+        return (name, *(_python(_number(n, value)) for n in node.args))
+    return (_python(_number(node, value)),)
+
+
+_EXAMPLES = {
+    "he": "he()", "glorot": "glorot()", "normal": "normal(0.1)", "uniform": "uniform(-1, 1)", "zeros": "zeros()",
+    "ones": "ones()",
+}  # fmt: skip
+
+
+def _number(node: ast.expr, value: Callable[[ast.expr], Array]) -> Fraction:
+    number = value(node).number
+    if number is None:
+        raise Refusal(f"a start value is a number, or a scheme such as he(), not {words(node)}").at(node)
+    return number
+
+
+def _python(x: Fraction) -> int | float:
+    return x.numerator if x.denominator == 1 else float(x)
+
+
+def new_letters(sizes: Sequence[Int]) -> list[str]:
+    """The size letters that shapes name, in order."""
+    return list(dict.fromkeys(a.name for n in sizes for a in n.atoms() if isinstance(a, Size)))

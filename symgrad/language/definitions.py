@@ -1,0 +1,171 @@
+"""Definitions: a layer, an activation, a loss as a few lines of the language.
+
+`def swish(x): return x * sigmoid(x)`. Several definitions may share a name; a call takes the first whose parameters fit.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from symgrad.errors import Refusal, complete
+from symgrad.language import declarations
+from symgrad.language.syntax import parse
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A parameter: its name, the letters of its axes if it declares some, and the default of an option.
+
+    Attributes:
+        axes: None for any argument; else the axes in order, `...` standing for any number of leading ones.
+        label: whether it must be an integer tensor.
+        default: the option's value where none is given.
+    """
+
+    name: str
+    axes: tuple[ast.expr, ...] | None = None
+    label: bool = False
+    default: ast.expr | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """An operation defined in the language.
+
+    Attributes:
+        name: what it is called by.
+        params: its parameters in order.
+        body: its lines, as `ast` nodes.
+        source: its text.
+        doc: its docstring.
+        kind: "layer" if it declares weights, else "function".
+        where: where it is written: a file's name, or "" for the program's own text.
+        others: further definitions of the same name, for other arguments.
+    """
+
+    name: str
+    params: tuple[Parameter, ...]
+    body: tuple[ast.stmt, ...]
+    source: str
+    doc: str = ""
+    kind: str = "function"
+    where: str = ""
+    others: tuple[Definition, ...] = ()
+
+    @property
+    def signature(self) -> str:
+        """`dense(x: [..., i], m, bias=True)`."""
+        return f"{self.name}({_written(self.params)})"
+
+    @property
+    def weights(self) -> tuple[ast.AnnAssign, ...]:
+        """The weights that it declares."""
+        return tuple(s for s in self.body if isinstance(s, ast.AnnAssign))
+
+
+def parse_definitions(text: str, where: str = "your definitions") -> dict[str, Definition]:
+    """The definitions of a text that holds nothing else.
+
+    Raises:
+        SymgradError: with the line, where the text is not of the language.
+
+    Example:
+        >>> swish = parse_definitions("def swish(x): return x*sigmoid(x)")["swish"]
+        >>> swish.signature, swish.kind
+        ('swish(x)', 'function')
+    """
+    cleaned = text
+    try:
+        cleaned, tree = parse(text)
+        found: dict[str, Definition] = {}
+        for node in tree.body:
+            if not isinstance(node, ast.FunctionDef):
+                raise Refusal("only definitions, `def f(x): return ...`, stand here").at(node)
+            add(found, define(node, cleaned, where))
+        return found
+    except Refusal as problem:
+        raise complete(problem, cleaned) from None
+
+
+def add(known: dict[str, Definition], new: Definition) -> None:
+    """Put a definition beside others of its name."""
+    first = known.get(new.name)
+    known[new.name] = new if first is None else replace(first, others=(*first.others, new))
+
+
+def shadowed(library: Mapping[str, Definition], own: Mapping[str, Definition]) -> dict[str, Definition]:
+    """Both together; the second's names win."""
+    return {**library, **own}
+
+
+def define(node: ast.FunctionDef, text: str, where: str = "") -> Definition:
+    """One `def`, its form checked.
+
+    Raises:
+        Refusal: where a parameter or a line has no form of the language.
+    """
+    a = node.args
+    if a.vararg or a.kwarg or a.kwonlyargs or a.posonlyargs or node.decorator_list or node.returns:
+        raise Refusal("a definition has plain parameters: `def f(x, slope=0.01): return ...`").at(node)
+    defaults: list[ast.expr | None] = [None] * (len(a.args) - len(a.defaults)) + list(a.defaults)
+    params = tuple(_parameter(p, d) for p, d in zip(a.args, defaults, strict=True))
+    names = [p.name for p in params]
+    if len(set(names)) != len(names):
+        raise Refusal("two parameters have the same name").at(node)
+    body = list(node.body)
+    doc = ast.get_docstring(node) or ""
+    if doc:
+        body = body[1:]
+    for line in body:
+        _check_line(line, last=line is body[-1])
+    if not body or not isinstance(body[-1], ast.Return):
+        raise Refusal(f"the definition of {node.name} must end with `return ...`").at(node)
+    source = ast.get_source_segment(text, node) or ast.unparse(node)
+    layer = any(isinstance(s, ast.AnnAssign) for s in body)
+    return Definition(node.name, params, tuple(body), source, doc, "layer" if layer else "function", where)
+
+
+def _check_line(line: ast.stmt, last: bool) -> None:
+    match line:
+        case ast.Return(value=value):
+            if value is None or not last:
+                raise Refusal("`return` stands last, with a value; `a if c else b` chooses by an option").at(line)
+        case ast.AnnAssign(target=ast.Name()):
+            d = declarations.split(line.annotation, line.value)
+            if d.role != "weight":
+                raise Refusal(f"inside a definition only weights are declared, not {d.role}").at(line)
+        case ast.Assign(targets=[ast.Name() | ast.Subscript(value=ast.Name())]):
+            pass
+        case _:
+            raise Refusal("a definition holds equations, weights and one `return`").at(line)
+
+
+def _parameter(p: ast.arg, default: ast.expr | None) -> Parameter:
+    if p.annotation is None:
+        return Parameter(p.arg, default=default)
+    match p.annotation:
+        case ast.List(elts=axes):
+            label = False
+        case ast.Subscript(value=ast.Name(id=("label" | "data" | "weight" | "constant") as role), slice=inside):
+            axes = inside.elts if isinstance(inside, ast.Tuple) else [inside]
+            label = role == "label"
+        case _:
+            raise Refusal(f"a parameter's axes are written `{p.arg}: [..., i]` or `{p.arg}: label[...]`").at(p)
+    dots = [k for k, x in enumerate(axes) if isinstance(x, ast.Constant) and x.value is ...]
+    if dots not in ([], [0]):
+        raise Refusal("`...` stands first, once: it is any number of leading axes").at(p)
+    return Parameter(p.arg, tuple(axes), label, default)
+
+
+def _written(params: tuple[Parameter, ...]) -> str:
+    def one(p: Parameter) -> str:
+        text = p.name
+        if p.axes is not None:
+            text += f": {'label' if p.label else ''}[{', '.join(map(ast.unparse, p.axes))}]"
+        if p.default is not None:
+            text += f"{' = ' if p.axes is not None else '='}{ast.unparse(p.default)}"
+        return text
+
+    return ", ".join(map(one, params))

@@ -1,0 +1,324 @@
+"""Equations: a left side, a right side, and the statements that they become."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from symgrad.errors import Refusal
+from symgrad.language import expr as ex
+from symgrad.language import ints, subscripts
+from symgrad.language.definitions import Definition
+from symgrad.language.expr import Condition, Expr
+from symgrad.language.frames import Equation, Value
+from symgrad.language.ints import Atom, Axis, Int, IntLike
+from symgrad.language.program import Statement, Tensor
+from symgrad.language.ranges import Place, letter, plain
+from symgrad.language.syntax import words
+from symgrad.language.values import Array, Pending, Positions, shown
+
+if TYPE_CHECKING:
+    from symgrad.language.formulas import Formulas
+
+
+def moved(e: Expr, to: Mapping[str, Int]) -> Expr:
+    """An expression with axes replaced by positions."""
+    values: dict[Atom, IntLike] = {Axis(a): x for a, x in to.items()}
+    return ex.substitute(e, values)
+
+
+@contextmanager
+def entered(f: Formulas, given: Mapping[str, Int], *, free: bool = False, dotted: bool = False) -> Iterator[Equation]:
+    """A fresh equation: its letters are not seen outside, and no guard of outside speaks of them."""
+    before, inside = f.equation, f.inside
+    f.equation, f.inside = Equation(f.builder.ranges, given, free=free, dotted=dotted), False
+    try:
+        yield f.equation
+    finally:
+        f.equation, f.inside = before, inside
+
+
+def suffixed(f: Formulas, value: ast.expr) -> tuple[ast.expr, dict[str, Int]]:
+    """A right side and the ranges given after it: `sum(...), g < 2, f < 3`."""
+    if not isinstance(value, ast.Tuple):
+        return value, {}
+    given: dict[str, Int] = {}
+    for node in value.elts[1:]:
+        match node:
+            case ast.Compare(left=ast.Name(id=name), ops=[ast.Lt() | ast.LtE() as op], comparators=[bound]):
+                if isinstance(bound, ast.Name) and bound.id == name:
+                    raise f.placed(Refusal(f"`{words(node)}` says nothing: give the index another letter"), node)
+                subscripts.refuse_tensor_letter(f, name, node)
+                given[name] = f.whole(bound, "a range") + (1 if isinstance(op, ast.LtE) else 0)
+                if ints.nonnegative(given[name] - 1) is False:
+                    raise f.placed(Refusal(f"the range of {name} is empty"), node)
+            case _:
+                raise f.placed(Refusal("after an equation stand ranges only, `y[g, f] = ..., g < 2, f < 3`"), node)
+    return value.elts[0], given
+
+
+def opened(f: Formulas, v: Array, position: Positions, ops: Sequence[str]) -> tuple[Expr, Condition | None, str, list[str]]:
+    """A right side as body, guard, operation and reduced axes: a part that is the whole needs no statement of its own."""
+    if isinstance(v, Pending) and not v.written and v.op in ops and list(v.guards) == f.builder.guards:
+        body, guard = v.body(position)
+        v.written = True
+        return body, guard, v.op, list(v.reduced)
+    return v.at(position), None, "=", []
+
+
+def solved(f: Formulas, equation: Equation, since: int) -> None:
+    """Find the open ranges of an equation, and check everything that it reads and writes."""
+    ranges = f.builder.ranges
+    try:
+        ranges.solve(equation.places, equation.axes)
+    except Refusal as problem:
+        stuck = next((a for a in equation.axes if ranges.is_open(a)), None)
+        raise f.placed(problem, equation.owners[stuck]) if stuck in equation.owners else problem from None
+    for axis in equation.axes:
+        size = ranges.settled(ranges.known[axis])
+        inside = ints.nonnegative(size - 1)
+        if inside is False:
+            raise Refusal(f"{letter(axis)} has nothing to run over: its range comes out as {plain(size)}")
+        if inside is None:
+            said = f"{letter(axis)} has nothing to run over: its range is {plain(size)}"
+            f.builder.needs[size - 1, said] = None
+    f.builder.settle(since)
+    below = {t.name: t.below for t in f.builder.tensors.values() if t.below is not None}
+    for place in equation.places:
+        need = ranges.check(place, below)
+        if need is not None:
+            f.builder.needs[need] = None
+
+
+def local(f: Formulas, line: ast.Assign) -> None:
+    """An equation inside a definition: a tensor that only its lines see."""
+    (target,) = line.targets
+    base = target.value if isinstance(target, ast.Subscript) else target
+    assert isinstance(base, ast.Name)
+    if base.id in f.frame.values or base.id in f.frame.weights:
+        raise Refusal(f"{base.id} is written twice in this definition").at(line)
+    dotted = f.frame.dotted
+    since = len(f.builder.statements)
+    value, given = suffixed(f, line.value)
+    with entered(f, given, dotted=dotted) as equation:
+        left = subscripts.left_positions(f, target) if isinstance(target, ast.Subscript) else None
+        v = f.array(value)
+        if left is None:
+            solved(f, equation, since)
+            f.frame.values[base.id] = v if v.fixed is not None else f.builder.stored(v)
+            return
+        if v.rank:
+            raise f.placed(Refusal(f"the right side is {shown(v.shape)}; with indices on the left it is one entry"), value)
+        _close(f, v)
+        order = _left_axes(f, equation, left, target)
+        solved(f, equation, since)
+        f.frame.values[base.id] = _over(f, v, order)
+
+
+def _left_axes(f: Formulas, equation: Equation, left: Sequence[Int | None], target: ast.expr) -> list[str]:
+    """The axes of a left side inside a definition: bare letters, `...` first."""
+    order: list[str] = []
+    for i in left:
+        if i is None:
+            order.extend(equation.dots or ())
+        elif i.axis is None:
+            raise f.placed(Refusal("inside a definition the left side has bare indices only, `y[..., k]`"), target)
+        else:
+            order.append(i.axis)
+    if len(set(order)) != len(order):
+        raise f.placed(Refusal("each index stands once on the left of an equation in a definition"), target)
+    return order
+
+
+def _over(f: Formulas, v: Array, order: Sequence[str]) -> Array:
+    """An entry with free axes as the array over them: one statement, written when it is needed."""
+    ranges = f.builder.ranges
+    shape = tuple(ranges.settled(ranges.known[a]) for a in order)
+    letters = tuple(letter(a) for a in order)
+    body, guard, op, reduced = opened(f, v, (), ("=", "+=", "max=", "min=", "prod="))
+    body = f.builder.settled(body)
+    guard = None if guard is None else f.builder.settled(guard)
+    extra = [a for a in f.equation.axes if a in ex.axes(body) and a not in order and a not in reduced]
+    if extra:
+        name = letter(extra[0])
+        raise Refusal(f"the index {name} is on the right and not on the left; sum over it, `sum({name}, ...)`")
+
+    def at(position: Positions) -> tuple[Expr, Condition | None]:
+        to = dict(zip(order, position, strict=True))
+        return moved(body, to), None if guard is None else moved(guard, to)
+
+    ties = v.ties if isinstance(v, Pending) else "shared"
+    return f.builder.pending(op, shape, at, reduced, letters, ties)
+
+
+def returned(f: Formulas, value: ast.expr, d: Definition) -> Value:
+    """What a definition gives: free letters become axes, in the signature's order, then as they appear."""
+    since = len(f.builder.statements)
+    with entered(f, {}, free=True, dotted=f.frame.dotted) as equation:
+        v = f.value(value)
+        if not isinstance(v, Array):
+            return v
+        free = equation.scopes[0]
+        if not free and equation.dots is None:
+            solved(f, equation, since)
+            if isinstance(v, Pending) or v.tensor or v.fixed is not None or (v.integer is not None and v.whole is not None):
+                return v
+            return f.builder.stored(v)
+        if v.rank:
+            name = next(iter(free), "...")
+            raise Refusal(f"this gives {shown(v.shape)} for each {name}: write one entry, with all its indices").at(value)
+        _close(f, v)
+        order = _signature_order(d, free, equation)
+        solved(f, equation, since)
+        return _over(f, v, order)
+
+
+def _close(f: Formulas, v: Array) -> None:
+    """Read the body once, so that everything it needs is written and every range is met."""
+    if isinstance(v, Pending) and not v.written:
+        v.body(())
+    else:
+        v.at(())
+
+
+def _signature_order(d: Definition, free: Mapping[str, str], equation: Equation) -> list[str]:
+    """Free axes as the signature names them, then in the order in which they appeared."""
+    order: list[str] = list(equation.dots or ())
+    for p in d.params:
+        names = [p.name] if p.axes is None else [n.id for n in p.axes if isinstance(n, ast.Name)]
+        order.extend(free[n] for n in names if n in free and free[n] not in order)
+    return [*order, *(a for a in free.values() if a not in order)]
+
+
+# ---------------------------------------------------------------------- the text's own equations
+
+
+def written(f: Formulas, name: str, value: ast.expr, line: int) -> None:
+    """`name = formula`, without indices."""
+    b = f.builder
+    since = len(b.statements)
+    value, given = suffixed(f, value)
+    if isinstance(value, ast.List) and not _is_bracket(value):
+        f.frame.values[name] = f.literal(value, name, named=True)
+        return
+    with b.writing(name, line), entered(f, given) as equation:
+        v = f.array(value)
+        made = b.tensors.get(v.tensor)
+        if made is not None and not made.named and _written_since(f, v.tensor, since):
+            solved(f, equation, since)
+            b.rename(v.tensor, name)
+            f.frame.values[name] = b.array(name)
+            return
+        shape = v.shape
+        own = [b.ranges.new(x or "", n) for x, n in zip(v.letters or ("",) * v.rank, shape, strict=True)]
+        at = tuple(map(ints.axis, own))
+        body, guard, op, reduced = opened(f, v, at, ("=", "+=", "max=", "min=", "prod="))
+        solved(f, equation, since)
+        finish(f, name, at, op, body, guard, own, reduced, v, named=True)
+        array = b.array(name)
+        if v.whole is not None and v.fixed is not None:
+            whole = v.whole
+            array.integer = lambda _: whole
+        f.frame.values[name] = array
+
+
+def _is_bracket(node: ast.List) -> bool:
+    return len(node.elts) == 1 and isinstance(node.elts[0], (ast.Compare, ast.BoolOp, ast.UnaryOp)) and not (
+        isinstance(node.elts[0], ast.UnaryOp) and not isinstance(node.elts[0].op, ast.Not)
+    )
+
+
+def _written_since(f: Formulas, name: str, since: int) -> bool:
+    return any(s.out == name for s in f.builder.statements[since:])
+
+
+def finish(
+    f: Formulas,
+    name: str,
+    left: Positions,
+    op: str,
+    body: Expr,
+    guard: Condition | None,
+    kept: Sequence[str],
+    reduced: Sequence[str],
+    v: Array,
+    *,
+    named: bool,
+) -> None:
+    """Declare what an equation writes and add its statement, with all ranges put in."""
+    b = f.builder
+    since = len(b.statements)
+    label = v.label if isinstance(v, Pending) else b.label
+    ties = v.ties if isinstance(v, Pending) else "shared"
+    if name not in b.tensors:
+        shape = tuple(b.ranges.settled(b.ranges.known[a]) for a in kept)
+        b.declare(Tensor(name, shape, named=named, label=label), [letter(a) for a in kept])
+    s = b.statement(name, left, op, body, guard, kept, reduced, ties)
+    b.write(Statement(s.out, s.left, s.op, s.body, s.axes, s.guard, s.ties, s.line, label))
+    b.settle(since)
+
+
+def indexed(f: Formulas, target: ast.Subscript, value: ast.expr, line: int, op: str = "=") -> None:
+    """`y[n, j] = formula`, or `+=`: one entry for all values of the letters on the left."""
+    b = f.builder
+    base = target.value
+    assert isinstance(base, ast.Name)
+    name, since = base.id, len(b.statements)
+    value, given = suffixed(f, value)
+    with b.writing(name, line), entered(f, given) as equation:
+        left = tuple(i for i in subscripts.left_positions(f, target) if i is not None)
+        v = f.array(value)
+        if v.rank:
+            raise f.placed(
+                Refusal(
+                    f"the right side is {shown(v.shape)}; with indices on the left it is one entry: write "
+                    f"`{name} = {words(value)}`, or give every tensor on the right its indices"
+                ),
+                value,
+            )
+        ops = ("=", "+=", "max=", "min=", "prod=") if op == "=" else ("=", "+=")
+        body, guard, found, reduced = opened(f, v, (), ops)
+        op = "+=" if op == "+=" else found
+        if name in b.tensors:
+            _note_writes(f, b.tensors[name].shape, left, target)
+        solved(f, equation, since)
+        kept = list(dict.fromkeys(a for i in left for a in i.axes))
+        stray = [a for a in b.ranges.order([*ex.axes(b.settled(body))]) if a not in kept and a not in reduced]
+        if stray:
+            x = letter(stray[0])
+            raise Refusal(f"the index {x} is on the right and not on the left; sum over it, `sum({x}, ...)`").at(value)
+        if name not in b.tensors:
+            b.declare(Tensor(name, _extent(f, name, left, target), label=_label(v)), _letters_of(left))
+        finish(f, name, left, op, body, guard, kept, reduced, v, named=True)
+    f.frame.values[name] = b.array(name)
+
+
+def _label(v: Array) -> str:
+    return v.label if isinstance(v, Pending) else ""
+
+
+def _letters_of(left: Positions) -> list[str]:
+    return [letter(i.axis) if i.axis is not None else "" for i in left]
+
+
+def _note_writes(f: Formulas, shape: Sequence[Int], left: Positions, target: ast.Subscript) -> None:
+    if len(shape) != len(left):
+        raise f.placed(Refusal(f"{words(target)} has {len(left)} indices, but the tensor is {shown(shape)}"), target)
+    for i, n in zip(left, shape, strict=True):
+        f.equation.note(Place(i, n, tuple(f.builder.guards), words(target), target, "writes"))
+
+
+def _extent(f: Formulas, name: str, left: Positions, target: ast.expr) -> tuple[Int, ...]:
+    """The sizes of a tensor that one equation writes whole: one more than the last position of each axis."""
+    ranges = f.builder.ranges
+    out = []
+    for i in left:
+        ends = ints.bounds(i, {a: ranges.settled(ranges.known[a]) for a in i.axes})
+        if ends is None:
+            raise f.placed(
+                Refusal(f"say the sizes of {name} first, `{name}: zeros[...]`: they do not follow from {words(target)}"), target
+            )
+        out.append(ends[1] + 1)
+    return tuple(out)

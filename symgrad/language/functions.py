@@ -1,0 +1,499 @@
+"""Functions by name: NumPy's, read as they are meant, and the hints for what is not read.
+
+A function takes the reader, the trees of its arguments and of its options, and gives an array.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from symgrad.errors import Refusal
+from symgrad.language import expr as ex
+from symgrad.language import ints, reductions
+from symgrad.language.expr import Bracket, Cmp, Expr, Stop
+from symgrad.language.ints import Int, product
+from symgrad.language.program import Tensor
+from symgrad.language.syntax import words
+from symgrad.language.values import Array, Positions, aligned, elementwise, integer, real, scalar, shown
+
+if TYPE_CHECKING:
+    from symgrad.language.formulas import Formulas
+
+Args = list[ast.expr]
+Keywords = dict[str, ast.expr]
+
+ALIASES = {
+    "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh",
+    "arccosh": "acosh", "arctanh": "atanh", "ln": "log", "expit": "sigmoid", "log_sigmoid": "logsigmoid",
+}  # fmt: skip
+MATRIX_FUNCTIONS = (
+    "inv", "pinv", "solve", "det", "logdet", "slogdet", "cholesky", "eig", "eigh", "eigvals", "eigvalsh", "svd", "qr",
+    "expm", "matrix_power", "lstsq",
+)  # fmt: skip
+HINTS = {
+    "reshape": "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`",
+    "view": "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`",
+    "flatten": "an array keeps its axes here: write the equation with indices, `y[3*g + f] = x[g, f], f < 3`",
+    "ravel": "an array keeps its axes here: write the equation with indices, `y[3*g + f] = x[g, f], f < 3`",
+    "permute": "write the axes in their new order: `y[n, c, i] = x[n, i, c]`",
+    "swapaxes": "write the axes in their new order: `y[n, c, i] = x[n, i, c]`",
+    "print": "nothing is printed here: leave the line out",
+    "int": "numbers are real here; a position is an integer tensor, `t: label[n] < 10`, or a size",
+    "float": "numbers are real here: leave float() out",
+    "range": "there is no `for` here: write a sum with its index, `sum(i < 3, x[i])`",
+    "arange": "the running index is `index(i)`: `y[i] = index(i)`, with i < n",
+    "argmax": "argmax has no derivative and is not part of the language; the largest value is max(x)",
+    "argmin": "argmin has no derivative and is not part of the language; the smallest value is min(x)",
+    "sort": "sorting is not part of the language",
+    "average": "write mean(x), or sum(w*x)/sum(w) with weights",
+    "var": "write the variance out: mean((x - mean(x))**2)",
+    "std": "write the deviation out: sqrt(mean((x - mean(x))**2))",
+    "random": "random draws are inputs: declare `u: data[n]` and give them",
+    "randn": "random draws are inputs: declare `u: data[n]` and give them",
+    "cumsum": "write the sum with its range: `s[i] = sum(j, [j <= i], x[j])`",
+    "eval": "text is never run here",
+    "exec": "text is never run here",
+    "detach": "write stop(x): its value, with derivative zero",
+    "stop_gradient": "write stop(x): its value, with derivative zero",
+    "item": "a scalar is written by its name",
+    "numpy": "leave it out: arrays are written by their names",
+    "onehot": "write the bracket: `[t[n] == k]`",
+    "one_hot": "write the bracket: `[t[n] == k]`",
+}
+
+
+def no_more(name: str, keywords: Mapping[str, ast.expr]) -> None:
+    """Refuse options that a function does not have."""
+    if keywords:
+        raise Refusal(f"{name} has no option {next(iter(keywords))}")
+
+
+def takes(name: str, args: Sequence[ast.expr], *counts: int) -> None:
+    """Refuse another number of arguments."""
+    if len(args) not in counts:
+        wanted = " or ".join(map(str, counts))
+        raise Refusal(f"{name} takes {wanted} argument{'s' * (counts != (1,))}, not {len(args)}")
+
+
+# ---------------------------------------------------------------------- products
+
+
+def matmul(f: Formulas, args: Args) -> Array:
+    """`a @ b`, as NumPy reads it: the last axis of `a` meets the last but one of `b`."""
+    takes("matmul", args, 2)
+    left, right = (f.array(a) for a in args)
+    first, second = map(words, args)
+    if not left.rank or not right.rank:
+        raise Refusal(f"`@` is a product of vectors and matrices; {first if not left.rank else second} is a scalar, use `*`")
+    _no_entrywise_square(left, args[0])
+    _no_entrywise_square(right, args[1])
+    meets = right.rank - 2 if right.rank > 1 else 0
+    if left.shape[-1] != right.shape[meets] and not f.builder.ranges.pin(left.shape[-1], right.shape[meets]):
+        raise Refusal(_no_product(left, right, first, second))
+    size = left.shape[-1]
+    rows = left.shape[-2:-1]
+    columns = right.shape[-1:] if right.rank > 1 else ()
+    a_batch, b_batch = _batch(left), _batch(right)
+    batch = elementwise(ex.mul, a_batch, b_batch, texts=[f"the leading part of {first}", f"that of {second}"])
+    ll, rl = _letters(left), _letters(right)
+    kept = (*_letters(batch), *(ll[-2:-1]), *(rl[-1:] if right.rank > 1 else ()))
+    name = ll[-1] if ll[-1] and ll[-1] not in kept else rl[meets] if rl[meets] not in kept else ""
+    over = f.builder.ranges.new(name, size)
+    shape = (*batch.shape, *rows, *columns)
+    k = ints.axis(over)
+
+    def body(p: Positions) -> tuple[Expr, None]:
+        lead, rest = p[: batch.rank], p[batch.rank :]
+        row, column = rest[: len(rows)], rest[len(rows) :]
+        x = left.at((*aligned(a_batch, batch.shape, lead), *row, k))
+        y = right.at((*aligned(b_batch, batch.shape, lead), k, *column))
+        return ex.mul(x, y), None
+
+    return f.builder.pending("+=", shape, body, [over], kept)
+
+
+def _letters(a: Array) -> tuple[str, ...]:
+    return a.letters or ("",) * a.rank
+
+
+def _batch(a: Array) -> Array:
+    """A stand-in with the axes before a matrix."""
+    return Array(a.shape[:-2], lambda _: ex.ONE, _letters(a)[:-2])
+
+
+def _no_entrywise_square(a: Array, node: ast.expr) -> None:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and a.rank == 2 and a.shape[0] == a.shape[1]:
+        base = words(node.left)
+        raise Refusal(f"{words(node)} squares each entry; the product of matrices is {base} @ {base}").at(node)
+
+
+def _no_product(a: Array, b: Array, first: str, second: str) -> str:
+    inner, other = a.shape[-1], b.shape[-2] if b.rank > 1 else b.shape[0]
+    said = f"{first} is {shown(a.shape)} and {second} is {shown(b.shape)}: the inner sizes {inner} and {other} differ"
+    outs = []
+    if a.rank == 2 and a.shape[0] == other:
+        outs.append(f"{first}.T @ {second} would fit")
+    if b.rank == 2 and b.shape[-1] == inner:
+        outs.append(f"{first} @ {second}.T would fit")
+    if a.rank <= 2 and b.rank == 2 and b.shape[-1] == a.shape[0] and not outs:
+        outs.append(f"{second} @ {first} would fit")
+    if b.tensor:
+        fitting = shown((*b.shape[:-2], inner, *(b.shape[-1:] if b.rank > 1 else ())))
+        outs.append(f"a {second} of {fitting} would fit")
+    return f"{said}; {', or '.join(outs)}" if outs else said
+
+
+def transpose(f: Formulas, node: ast.expr) -> Array:
+    """`x.T`: all axes in reverse."""
+    a = f.array(node)
+    if a.rank == 1:
+        name = words(node)
+        raise Refusal(
+            f"{name} is a vector, and a vector has no transpose: {name} @ y is the product of two vectors, "
+            f"{name}[:, None] a column"
+        )
+    out = Array(a.shape[::-1], lambda p: a.at(p[::-1]), _letters(a)[::-1])
+    if a.integer is not None:
+        whole = a.integer
+        out.integer = lambda p: whole(p[::-1])
+    return out
+
+
+def _transpose(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("transpose", args, 1)
+    no_more("transpose", keywords)
+    return transpose(f, args[0])
+
+
+def _matmul(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    no_more("matmul", keywords)
+    return matmul(f, args)
+
+
+def _dot(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("dot", args, 2)
+    no_more("dot", keywords)
+    left, right = f.array(args[0]), f.array(args[1])
+    if left.rank and right.rank:
+        return matmul(f, args)
+    return elementwise(ex.mul, left, right)
+
+
+def _outer(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("outer", args, 2)
+    no_more("outer", keywords)
+    a, b = f.array(args[0]), f.array(args[1])
+    if a.rank != 1 or b.rank != 1:
+        raise Refusal(f"outer takes two vectors, not {shown(a.shape)} and {shown(b.shape)}")
+    return Array((*a.shape, *b.shape), lambda p: ex.mul(a.at(p[:1]), b.at(p[1:])), (*_letters(a), *_letters(b)))
+
+
+def _einsum(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`einsum("ij,jk->ik", A, B)`."""
+    no_more("einsum", keywords)
+    first = args[0] if args else None
+    if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        raise Refusal('einsum starts with its letters: einsum("ij,jk->ik", A, B)')
+    text = first.value.replace(" ", "")
+    if not re.fullmatch(r"[A-Za-z,]*(->[A-Za-z]*)?", text):
+        raise Refusal(f'einsum reads letters, commas and one arrow, not "{first.value}"')
+    inputs, arrow, output = text.partition("->")
+    parts = inputs.split(",")
+    if not arrow:
+        output = "".join(sorted(x for x in set(inputs) - {","} if inputs.count(x) == 1))
+    arrays = [f.array(a) for a in args[1:]]
+    if len(parts) != len(arrays):
+        raise Refusal(f"einsum names {len(parts)} arrays and gets {len(arrays)}")
+    sizes: dict[str, Int] = {}
+    for letters, a, node in zip(parts, arrays, args[1:], strict=True):
+        if len(letters) != a.rank:
+            raise Refusal(f"einsum gives {words(node)} the letters {letters or 'none'}, but it is {shown(a.shape)}")
+        for x, n in zip(letters, a.shape, strict=True):
+            if sizes.setdefault(x, n) != n:
+                raise Refusal(f"in einsum, {x} is {sizes[x]} in one array and {n} in {words(node)}")
+    if len(set(output)) != len(output) or any(x not in sizes for x in output):
+        raise Refusal(f"the letters after the arrow, {output}, must each stand once before it")
+    over = {x: f.builder.ranges.new(x, n) for x, n in sizes.items() if x not in output}
+
+    def body(p: Positions) -> tuple[Expr, None]:
+        at = {**dict(zip(output, p, strict=True)), **{x: ints.axis(a) for x, a in over.items()}}
+        return ex.mul(*(a.at(tuple(at[x] for x in part)) for part, a in zip(parts, arrays, strict=True))), None
+
+    shape = tuple(sizes[x] for x in output)
+    if over:
+        return f.builder.pending("+=", shape, body, list(over.values()), tuple(output))
+    return Array(shape, lambda p: body(p)[0], tuple(output))
+
+
+def _kron(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("kron", args, 2)
+    no_more("kron", keywords)
+    a, b = f.array(args[0]), f.array(args[1])
+    if a.rank != b.rank:
+        raise Refusal(f"kron takes two arrays of as many axes, not {shown(a.shape)} and {shown(b.shape)}")
+
+    def entry(p: Positions) -> Expr:
+        outer = tuple(i // n for i, n in zip(p, b.shape, strict=True))
+        return ex.mul(a.at(outer), b.at(tuple(i % n for i, n in zip(p, b.shape, strict=True))))
+
+    return Array(tuple(m * n for m, n in zip(a.shape, b.shape, strict=True)), entry, ("",) * a.rank)
+
+
+def _trace(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("trace", args, 1)
+    no_more("trace", keywords)
+    a = f.array(args[0])
+    _square("trace", a)
+    _no_entrywise_square(a, args[0])
+    over = f.builder.ranges.new(_letters(a)[0], a.shape[0])
+    k = ints.axis(over)
+    return f.builder.pending("+=", (), lambda _: (a.at((k, k)), None), [over])
+
+
+def _square(name: str, a: Array) -> None:
+    if a.rank != 2 or a.shape[0] != a.shape[1]:
+        raise Refusal(f"{name} takes a square matrix, not {shown(a.shape)}")
+
+
+def _diag(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
+    takes("diag", args, 1)
+    no_more("diag", keywords)
+    a = f.array(args[0])
+    if a.rank == 1:
+        return Array(
+            (*a.shape, *a.shape), lambda p: ex.mul(_compare("==", p[0], p[1]), a.at(p[:1])), (*_letters(a), "")
+        )
+    _square("diag", a)
+    return Array(a.shape[:1], lambda p: a.at((p[0], p[0])), _letters(a)[:1])
+
+
+def _compare(op: str, a: Int, b: Int) -> Expr:
+    return Bracket(Cmp(op, ex.val(a), ex.val(b)))
+
+
+def _triangle(op: str) -> Callable[[Formulas, Args, Keywords], Array]:
+    def triangle(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        takes("tril" if op == "<=" else "triu", args, 1, 2)
+        a = f.array(args[0])
+        offset = keywords.pop("k", args[1] if len(args) == 2 else None)
+        no_more("tril", keywords)
+        k = f.whole(offset, "a diagonal") if offset is not None else ints.ZERO
+        if a.rank < 2:
+            raise Refusal(f"a triangle is taken of a matrix, not of {shown(a.shape)}")
+        return Array(a.shape, lambda p: ex.mul(_compare(op, p[-1], p[-2] + k), a.at(p)), _letters(a))
+
+    return triangle
+
+
+# ---------------------------------------------------------------------- made arrays
+
+
+def _shape(f: Formulas, args: Args) -> tuple[tuple[Int, ...], tuple[str, ...]]:
+    nodes = list(args[0].elts) if len(args) == 1 and isinstance(args[0], ast.Tuple) else args
+    letters = tuple(n.id if isinstance(n, ast.Name) and n.id in f.frame.sizes else "" for n in nodes)
+    return tuple(f.whole(n) for n in nodes), letters
+
+
+def _filled(value: Expr) -> Callable[[Formulas, Args, Keywords], Array]:
+    def filled(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        no_more("ones", keywords)
+        if not args:
+            raise Refusal("say its shape: ones(n, m)")
+        shape, letters = _shape(f, args)
+        return Array(shape, lambda _: value, letters)
+
+    return filled
+
+
+def _like(value: Expr) -> Callable[[Formulas, Args, Keywords], Array]:
+    def like(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        takes("ones_like", args, 1)
+        no_more("ones_like", keywords)
+        a = f.array(args[0])
+        return Array(a.shape, lambda _: value, _letters(a))
+
+    return like
+
+
+def _eye(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("eye", args, 1, 2)
+    no_more("eye", keywords)
+    shape, letters = _shape(f, [*args, args[0]][:2])
+    return Array(shape, lambda p: _compare("==", p[0], p[1]), letters)
+
+
+def _concatenate(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """Arrays after one another along an axis: a tensor with a writer for each."""
+    nodes = args[0].elts if args and isinstance(args[0], (ast.Tuple, ast.List)) else None
+    if nodes is None or not nodes or len(args) > 2:
+        raise Refusal("concatenate takes the arrays in brackets: concatenate([a, b], axis=1)")
+    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
+    no_more("concatenate", keywords)
+    arrays = [f.array(n) for n in nodes]
+    rank = arrays[0].rank
+    axis = f.whole(axis_node, "an axis").number if axis_node is not None else 0
+    if rank == 0 or axis is None or not -rank <= axis < rank or any(a.rank != rank for a in arrays):
+        raise Refusal(f"concatenate takes arrays with the same axes, not {', '.join(shown(a.shape) for a in arrays)}")
+    axis %= rank
+    for a, n in zip(arrays, nodes, strict=True):
+        if any(a.shape[d] != arrays[0].shape[d] for d in range(rank) if d != axis):
+            raise Refusal(
+                f"{words(nodes[0])} is {shown(arrays[0].shape)} and {words(n)} is {shown(a.shape)}: all sizes but that "
+                f"of axis {axis} must agree"
+            )
+    return _joined(f, arrays, axis)
+
+
+def _joined(f: Formulas, arrays: Sequence[Array], axis: int) -> Array:
+    """A tensor with a writer for each array, at rising offsets along the axis."""
+    b = f.builder
+    ends = [sum((a.shape[axis] for a in arrays[:k]), ints.ZERO) for k in range(len(arrays) + 1)]
+    shape = tuple(ends[-1] if d == axis else n for d, n in enumerate(arrays[0].shape))
+    found = []
+    for a, start in zip(arrays, ends, strict=False):
+        own = [b.ranges.new(x, n) for x, n in zip(_letters(a), a.shape, strict=True)]
+        at = tuple(map(ints.axis, own))
+        left = tuple(i + start if d == axis else i for d, i in enumerate(at))
+        found.append((own, left, a.at(at)))
+        if b.outer(found[-1][2], None, own):
+            raise Refusal("concatenate stands in a line of its own, outside an equation with indices")
+    name = b.part_name()
+    letters = tuple("" if d == axis else x for d, x in enumerate(_letters(arrays[0])))
+    b.declare(Tensor(name, shape, named=False, label=b.label), letters)
+    for own, left, body in found:
+        b.write(b.statement(name, left, "=", body, None, own, []))
+    return b.array(name)
+
+
+# ---------------------------------------------------------------------- entry by entry
+
+
+def _stopped(kind: str) -> Callable[[Formulas, Args, Keywords], Array]:
+    def stop(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        takes(kind, args, 1)
+        no_more(kind, keywords)
+        return elementwise(lambda e: Stop(e, kind), f.array(args[0]))
+
+    return stop
+
+
+def _index(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`index(t)`: a running index as a number."""
+    takes("index", args, 1)
+    no_more("index", keywords)
+    with f.positions():
+        a = f.array(args[0])
+    if a.integer is None:
+        raise Refusal(f"index() takes an index letter, not {words(args[0])}")
+    return a
+
+
+def _where(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("where", args, 3)
+    no_more("where", keywords)
+    return f.where(*args)
+
+
+def _clip(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    low = keywords.pop("min", keywords.pop("a_min", None))
+    high = keywords.pop("max", keywords.pop("a_max", None))
+    no_more("clip", keywords)
+    takes("clip", args, 1, 2, 3)
+    ends = [*args[1:], None, None][:2]
+    low, high = (given if given is not None else other for given, other in zip((low, high), ends, strict=True))
+    a = f.array(args[0])
+    for leaf, end in (("maximum", low), ("minimum", high)):
+        if end is not None and not (isinstance(end, ast.Constant) and end.value is None):
+            a = elementwise(lambda x, y, leaf=leaf: ex.call(leaf, x, y), a, f.array(end))
+    return a
+
+
+def _powers(exponent: Fraction) -> Callable[[Formulas, Args, Keywords], Array]:
+    def power(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        takes("square", args, 1)
+        no_more("square", keywords)
+        return elementwise(lambda e: ex.power(e, exponent), f.array(args[0]))
+
+    return power
+
+
+def _operator(name: str, function: Callable[..., Any]) -> Callable[[Formulas, Args, Keywords], Array]:
+    def operator(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        takes(name, args, 2)
+        no_more(name, keywords)
+        return elementwise(function, *(f.array(a) for a in args), texts=[words(a) for a in args])
+
+    return operator
+
+
+def _logarithm(base: int) -> Callable[[Formulas, Args, Keywords], Array]:
+    def logarithm(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        takes(f"log{base}", args, 1)
+        no_more(f"log{base}", keywords)
+        unit = ex.call("log", base)
+        return elementwise(lambda e: ex.call("log", e) / unit, f.array(args[0]))
+
+    return logarithm
+
+
+def _negative(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("negative", args, 1)
+    no_more("negative", keywords)
+    return elementwise(lambda e: -e, f.array(args[0]))
+
+
+# ---------------------------------------------------------------------- sizes
+
+
+def _len(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("len", args, 1)
+    no_more("len", keywords)
+    a = f.array(args[0])
+    if not a.rank:
+        raise Refusal(f"{words(args[0])} is a scalar and has no length")
+    return integer(a.shape[0])
+
+
+def size_of(f: Formulas, node: ast.expr) -> Array:
+    """`x.size`: the number of entries."""
+    count = product(f.array(node).shape)
+    return scalar(real(count)) if count.number is not None else integer(count)
+
+
+def _size(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`np.size(x)`, and torch's `x.size(0)`."""
+    takes("size", args, 1, 2)
+    no_more("size", keywords)
+    if len(args) == 1:
+        return size_of(f, args[0])
+    a = f.array(args[0])
+    number = f.whole(args[1], "an axis").number
+    if number is None or not -a.rank <= number < a.rank:
+        raise Refusal(f"{words(args[0])} is {shown(a.shape)} and has no axis {words(args[1])}")
+    return integer(a.shape[number])
+
+
+def _reduction(name: str) -> Callable[[Formulas, Args, Keywords], Array]:
+    return lambda f, args, keywords: reductions.reduction(f, name, args, keywords)
+
+
+FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
+    **{name: _reduction(name) for name in reductions.OPS},
+    "amax": _reduction("max"), "amin": _reduction("min"), "product": _reduction("prod"),
+    "dot": _dot, "matmul": _matmul, "mm": _matmul, "bmm": _matmul, "inner": _dot, "outer": _outer, "einsum": _einsum,
+    "kron": _kron, "trace": _trace, "tr": _trace, "diag": _diag, "tril": _triangle("<="), "triu": _triangle(">="),
+    "transpose": _transpose, "t": _transpose,
+    "eye": _eye, "identity": _eye, "ones": _filled(ex.ONE), "zeros": _filled(ex.ZERO),
+    "ones_like": _like(ex.ONE), "zeros_like": _like(ex.ZERO), "concatenate": _concatenate, "cat": _concatenate,
+    "stop": _stopped("stop"), "held": _stopped("held"), "index": _index, "where": _where, "clip": _clip, "clamp": _clip,
+    "square": _powers(Fraction(2)), "reciprocal": _powers(Fraction(-1)), "negative": _negative,
+    "power": _operator("power", ex.power), "pow": _operator("pow", ex.power), "add": _operator("add", ex.add),
+    "multiply": _operator("multiply", ex.mul), "mul": _operator("mul", ex.mul),
+    "subtract": _operator("subtract", lambda a, b: a - b), "divide": _operator("divide", lambda a, b: a / b),
+    "log2": _logarithm(2), "log10": _logarithm(10), "len": _len, "size": _size,
+}  # fmt: skip

@@ -1,0 +1,98 @@
+"""The front door: what comes in as text comes out derived; what is wrong is answered in one sentence."""
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+
+REFUSED = {
+    "unknown name": ("x: weight[n]; loss = sum(xx**2)", ["xx", "did you mean 'x'"]),
+    "unknown function": ("x: weight[n]; loss = sum(tnah(x))", ["tnah", "did you mean 'tanh'"]),
+    "wrong shape": ("X: data[n, i]; w: weight[k]; loss = sum(X @ w)", ["X", "w", "[n, i]", "[k]"]),
+    "broadcast by luck": ("X: data[n, k]; b: weight[n]; loss = sum(X + b)", ["[n, k]", "[n]"]),
+    "unused weight": ("x: data[n]; w: weight[n]; v: weight[n]; loss = sum(x*w)", ["v"]),
+    "undeclared": ("loss = sum(w**2)", ["w: "]),
+    "no scalar": ("x: weight[n]; loss = x**2", ["loss", "[n]", "mean(loss)", "jacobian"]),
+    "code": ("x: weight[n]; loss = sum(__import__('os').system('true'))", ["__import__"]),
+    "attribute": ("x: weight[n]; loss = x.__class__", ["__class__"]),
+    "caret": ("x: weight[n]; loss = sum(x^2)", ["**"]),
+    "twice": ("x: weight[n]; c = sum(x); c = c + 1; loss = c", ["c"]),
+    "held that matters": ("x: weight[n]; loss = sum(x*held(x))", ["held", "stop"]),
+    "label by gradient": ("t: label[n] < 3; x: weight[3]; loss = sum(n, x[t[n]])", None),
+}
+
+
+@pytest.mark.parametrize("text, words", [v for v in REFUSED.values() if v[1]], ids=[k for k, v in REFUSED.items() if v[1]])
+def test_refused_in_a_sentence(text: str, words: list[str]) -> None:
+    with pytest.raises(sg.SymgradError) as caught:
+        sg.derive(text)
+    message = str(caught.value)
+    assert all(w in message for w in words), message
+    assert caught.value.__cause__ is None and len(message) < 900
+
+
+ACCEPTED = [
+    "x: weight; loss = x**2",
+    "X: data[n, i]; y: data[n]; w: weight[i]; loss = mean((X @ w - y)**2)",
+    "x: weight[n]; A: weight[n, n]; loss = x @ A @ x",
+    "A: weight[i, j]; B: weight[j, k]; C: data[k, i]; loss = trace(A @ B @ C)",
+    "x: data[n, 4]; t: label[n] < 3; loss = softmax_cross_entropy(dense(tanh(dense(x, 5)), 3), t)",
+    "z: weight[n, k]; t: data[n, k] & distribution; loss = -mean(sum(t*log(softmax(z)), axis=1))",
+    "z: weight[n]; t: 0 < data[n] < 1; loss = binary_cross_entropy_with_logits(z, t)",
+    "z: weight[n]; t: 0 < data[n] < 1; s = 1/(1 + exp(-z)); loss = -mean(t*log(s) + (1 - t)*log(1 - s))",
+    "x: weight[n, h]; w: weight[q]; c[n, j] = sum(p, x[n, j + p]*w[p]); loss = sum(c**2)",
+    "x: weight[h]; w: weight[3]; c[j < h] = sum(p, [0 <= j + p - 1 < h], x[j + p - 1]*w[p]); loss = sum(c**3)",
+    "x: weight[n, 2*h, 2*w]; m[n, i, j] = max(p < 2, q < 2, x[n, 2*i + p, 2*j + q]); loss = sum(m**2)",
+    "E: weight[v, d]; t: label[n] < v; e[n, k] = E[t[n], k]; loss = sum(sin(e))",
+    "x: weight[n]; loss = prod(x)",
+    "x: weight[n]; y: weight[m]; loss = logsumexp(x) * norm(y)",
+    "x: weight[n]; y: zeros[2*n]; y[2*i] += x[i]; y[2*i + 1] += 3*x[i]**2; loss = sum(y**2)",
+    "A: weight[n, n]; loss = sum(i, A[i, i]**2) + sum(i, j, [i < j], A[i, j])",
+    "x: weight[n, k]; m = x.mean(axis=0); loss = sum((x - m)**2) / (n - 1)",
+    "def swish(x): return x*sigmoid(x)\nx: weight[n]\nloss = mean(swish(x))",
+    "x: weight[n]; loss = sum(max(0, x) + abs(x) + max(x, 1 - x))",
+    "x: weight[n]; s = 0.5*x; loss = sum(stop(s)*x)",
+]
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_derived_and_checked(text: str) -> None:
+    d = sg.derive(text)
+    verdict = d.check()
+    assert verdict.ok, f"{d.derived.program}\n{verdict}"
+    again = sg.derive(str(d.program), wrt=list(d.gradients))
+    assert str(again.program) == str(d.program)
+    assert again.check().ok
+
+
+def test_error_signal_of_a_layer() -> None:
+    d = sg.derive(
+        "x: data[n, 4]; t: label[n] < 3; z = dense(x, 3); p = softmax(z); loss = -mean(log(p[n, t[n]]))", wrt=["z", "W1"]
+    )
+    assert "p[n, k] - [k == t[n]]" in d.gradients["z"].text("index").replace("k_1", "k").replace("j", "k")
+    assert d.check().ok
+
+
+def test_function_checks_what_arrives() -> None:
+    f = sg.derive("X: data[n, i]; p: 0 < data[n] < 1; w: weight[i]; loss = sum(p*(X @ w))").function()
+    loss, gradients = f(X=np.ones((2, 3), dtype=int), p=[0.5, 0.25], w=np.arange(3))
+    assert loss == pytest.approx(2.25) and gradients["w"].tolist() == [0.75, 0.75, 0.75]
+    for wrong, word in [
+        (dict(X=np.ones((2, 3)), p=[0.5, 2.0], w=np.ones(3)), "p is declared"),
+        (dict(X=np.ones((2, 3)), p=[0.5], w=np.ones(3)), "n is 2 in X"),
+        (dict(X=np.ones((2, 3)), w=np.ones(3)), "no array was given for p"),
+        (dict(X=np.ones((2, 3)), p=[0.5, 0.5], w=np.ones(3), q=1), "'q' is no input"),
+        (dict(X=[["a"]], p=[0.5], w=[1.0]), "array of numbers"),
+    ]:
+        with pytest.raises(sg.SymgradError, match=word):
+            f(**wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy(z, t)", "-mean(log(softmax(z)[n, t[n]]))"][:1])
+def test_finite_at_a_thousand(dtype, loss: str) -> None:
+    d = sg.derive(f"z: weight[n, k]; t: label[n] < k; loss = {loss}")
+    z = np.array([[1000.0, -1000.0, 0.0], [-1000.0, -1000.0, -1000.0]], dtype)
+    with np.errstate(all="raise", under="ignore"):
+        value, gradients = d.function()(z=z, t=[1, 2])
+    assert np.isfinite(value) and np.isfinite(gradients["z"]).all()
