@@ -17,8 +17,8 @@ import symgrad
 from symgrad import emit
 from symgrad.derivation import Derivation, derive
 from symgrad.errors import SymgradError
-from symgrad.library import describe, listing
 from symgrad.model import Model, write_atomically
+from symgrad.ops import describe, listing
 
 OPTIMIZERS = emit.OPTIMIZERS
 _DATA = resources.files("symgrad")

@@ -97,7 +97,12 @@ LEAVES: dict[str, Leaf] = {
             note="a tie is shared equally",
         ),
         # stable forms of our own; exp is only taken of numbers that are not positive
-        _row("sigmoid", "tanh(x/2)/2 + 1/2", "sigmoid(x)*(1 - sigmoid(x))", latex=r"\sigma({x})"),
+        _row(
+            "sigmoid",
+            "exp(minimum(x, 0))/(1 + exp(minimum(x, -x)))",
+            "sigmoid(x)*(1 - sigmoid(x))",
+            latex=r"\sigma({x})",
+        ),
         _row("softplus", "maximum(x, 0) + log1p(exp(minimum(x, -x)))", "sigmoid(x)"),
         _row("logsigmoid", "minimum(x, 0) - log1p(exp(minimum(x, -x)))", "sigmoid(-x)", latex=r"\log \sigma({x})"),
         _row(

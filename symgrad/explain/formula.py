@@ -136,10 +136,11 @@ class Norm:
 
 @dataclass(frozen=True)
 class Derivative:
-    """∂top/∂bottom."""
+    """∂top/∂bottom; `code` is the name that the program has for it."""
 
     top: Formula
     bottom: Formula
+    code: str = ""
 
 
 Formula = Union[
@@ -155,7 +156,9 @@ def entry(base: Formula, index: tuple[Formula, ...]) -> Formula:
     """A tensor's entry; of a gradient ∂L/∂W it is the derivative by the entry."""
     if not index:
         return base
-    return Derivative(base.top, entry(base.bottom, index)) if isinstance(base, Derivative) else Entry(base, index)
+    if isinstance(base, Derivative):
+        return Derivative(base.top, entry(base.bottom, index), base.code)
+    return Entry(base, index)
 
 
 def plus(*terms: Formula) -> Formula:

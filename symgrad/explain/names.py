@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from symgrad.explain.formula import Symbol
-from symgrad.language.ints import Look, Size
-from symgrad.language.program import Program, Tensor
+from symgrad.explain.formula import Derivative, Formula, Symbol
+from symgrad.language.expr import Call
+from symgrad.language.program import Statement, Tensor
 
 _LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau upsilon phi chi psi omega"
 _UPPER = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
@@ -102,29 +102,39 @@ def _word(part: str) -> str:
 
 @dataclass(frozen=True)
 class Names:
-    """The symbols of a program: tensors, sizes and letters, each unlike all others.
+    """The symbols of a derivation: tensors, sizes and letters, each unlike all others.
 
-    `wanted` are the names whose gradients are results and not only error signals.
+    Attributes:
+        tensors: all tensors of the steps, adjoints too, by name.
+        statements: all statements of the steps.
+        given: names that the reader knows; others are nicknamed.
+        target: the tensor that is differentiated.
+        whole: for each tensor the name of its whole adjoint; other adjoints of it are parts.
+        letters: the size letters.
     """
 
-    program: Program
-    adjoints: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+    statements: tuple[Statement, ...]
+    target: str
+    whole: Mapping[str, str]
+    letters: tuple[str, ...]
+    inlined: frozenset[str] = frozenset()
 
     @cached_property
     def loss(self) -> str:
         """What the target is called: L if it is `loss` and nothing else is L."""
-        taken = {*self.program.tensors, *self.program.sizes}
-        return "L" if self.program.target == "loss" and "L" not in taken else self.program.target
+        taken = {*self.tensors, *self.letters}
+        return "L" if self.target == "loss" and "L" not in taken else self.target
 
     @cached_property
-    def tensors(self) -> dict[str, Symbol]:
+    def symbols(self) -> dict[str, Symbol]:
         """The symbol of each tensor that is no adjoint."""
-        plain = [t for t in self.program.tensors.values() if t.role != "adjoint"]
-        nicknames = _nicknames(plain, [*self.program.tensors, *self.program.sizes, self.loss])
         found: dict[str, Symbol] = {}
         looks: dict[str, None] = {}
-        for t in plain:
-            text = self.loss if t.name == self.program.target else nicknames.get(t.name, t.name)
+        for t in self.tensors.values():
+            if t.role == "adjoint":
+                continue
+            text = self.loss if t.name == self.target else self.nicknames.get(t.name, t.name)
             latex = mathematical(text, indexed=bool(t.shape))
             if latex in looks:
                 latex = rf"\mathrm{{{escape(text)}}}" if text.isascii() else rf"\text{{{escape(text)}}}"
@@ -132,34 +142,51 @@ class Names:
             found[t.name] = Symbol(t.name, text, latex)
         return found
 
-    def tensor(self, name: str) -> Symbol:
-        """A tensor's symbol; an adjoint of a computed tensor is an error signal δ, of an input it is ∂L/∂W."""
-        t = self.program[name]
+    @cached_property
+    def nicknames(self) -> dict[str, str]:
+        """Short names for parts that the user did not name and that are not put in place."""
+        taken = {*self.tensors, *self.letters, self.loss, *(a for s in self.statements for a, _ in s.axes)}
+        wanted: dict[str, list[str]] = {}
+        for t in self.tensors.values():
+            if not t.named and t.role == "value" and t.name not in self.inlined:
+                writer = next((s for s in self.statements if s.out == t.name), None)
+                wanted.setdefault(_stems(writer), []).append(t.name)
+        found: dict[str, str] = {}
+        for stems, names in wanted.items():
+            free = [x for x in stems if x not in taken and x not in found.values()]
+            if len(names) <= len(free):
+                found.update(zip(names, free, strict=False))
+                continue
+            stem = (free or [stems[0]])[0]
+            for k, name in enumerate(names, 1):
+                nick = f"{stem}{k}"
+                found[name] = nick if nick not in taken else name
+        return found
+
+    def tensor(self, name: str) -> Formula:
+        """A tensor's symbol; the adjoint of a computed tensor is an error signal δ, of an input the derivative ∂L/∂W."""
+        t = self.tensors[name]
         if t.role != "adjoint":
-            return self.tensors[name]
-        of = self.tensors[t.of]
-        whole = self.adjoints.get(t.of, name) == name
-        mark = "" if whole else name.rsplit("_", 1)[-1] if "_" in name else name
-        if self.program[t.of].role == "value" or not whole:
-            label = _label(of.text)
-            again = f"({t.sweep})" if t.sweep > 1 else ""
-            latex = rf"\delta^{{{label}{again}{',' + _word(mark) if mark else ''}}}"
-            return Symbol(name, f"δ{of.text}{again}{'_' + mark if mark else ''}", latex)
-        loss = self.tensors[self.program.target]
-        return Symbol(name, f"∂{loss.text}/∂{of.text}", rf"\frac{{\partial {loss.latex}}}{{\partial {of.latex}}}", of)
+            return self.symbols[name]
+        of, number = self.symbols[t.of], f"({t.sweep})" if t.sweep > 1 else ""
+        if self.whole.get(t.of, name) != name:
+            part = name.rsplit("_", 1)[-1]
+            return Symbol(name, f"δ{of.text}_{part}", rf"\delta^{{{mathematical(of.text)},{_word(part)}{number}}}")
+        if self.tensors[t.of].role == "value":
+            return Symbol(name, f"δ{of.text}{number}", rf"\delta^{{{mathematical(of.text)}{number}}}")
+        return Derivative(self.symbols[self.target], of, name)
 
     @cached_property
     def sizes(self) -> dict[str, Symbol]:
         """A size is a capital where its letter also runs as an index: 2/N Σ_n."""
-        running = {a for s in self.program.statements for a, _ in s.axes}
-        taken = {*self.program.tensors, *self.program.sizes, *running, self.loss}
+        running = {a for s in self.statements for a, _ in s.axes}
+        taken = {*self.tensors, *self.letters, *running, self.loss}
         found = {}
-        for n in self.program.sizes:
-            capital = n.upper()
+        for n in self.letters:
             if n not in running:
                 latex = mathematical(n)
-            elif len(n) == 1 and n.isascii() and capital not in taken:
-                latex = capital
+            elif len(n) == 1 and n.isascii() and n.islower() and n.upper() not in taken:
+                latex = n.upper()
             else:
                 latex = rf"\lvert {mathematical(n)} \rvert"
             found[n] = Symbol(n, n, latex)
@@ -176,34 +203,11 @@ class Names:
             return Symbol(name, copy[1] + "′" * marks, copy[1] + "'" * marks)
         return Symbol(name, name, mathematical(name))
 
-    def used_sizes(self, names: Iterable[str]) -> list[str]:
-        return [n for n in self.program.sizes if n in set(names)]
 
-
-def _label(text: str) -> str:
-    """A tensor's name as the label of its error signal."""
-    return mathematical(text)
-
-
-_STEMS = {"max=": "m", "min=": "m", "prod=": "q", "+=": "s", "=": "u"}
-
-
-def _nicknames(tensors: list[Tensor], taken: Iterable[str]) -> dict[str, str]:
-    """Short names for parts that the user did not name."""
-    used = dict.fromkeys(taken)
-    unnamed = [t for t in tensors if not t.named]
-    found = {}
-    free = [x for x in "uvrsqabcdefghk" if x not in used]
-    for k, t in enumerate(unnamed):
-        if len(unnamed) <= len(free):
-            found[t.name] = free[k]
-    return found
-
-
-def sizes_in(program: Program) -> list[str]:
-    """Sizes that stand in bodies as numbers."""
-    found: dict[str, None] = {}
-    for t in program.tensors.values():
-        for n in t.shape:
-            found.update(dict.fromkeys(a.name for a in n.atoms() if isinstance(a, (Size, Look)) and isinstance(a, Size)))
-    return list(found)
+def _stems(writer: Statement | None) -> str:
+    """Letters for a part, by what it is: a maximum, a sum of exponentials, an exponential, anything."""
+    if writer is not None and writer.op in ("max=", "min="):
+        return "mc"
+    if writer is not None and isinstance(writer.body, Call):
+        return "sc" if writer.op == "+=" else "uvrq"
+    return "uvrq"

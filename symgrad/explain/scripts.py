@@ -12,7 +12,7 @@ from string import Formatter
 
 from symgrad.explain.formula import (
     ATOM, ONE, POWER, PRODUCT, SUM, Apply, Big, Connected, Derivative, Entry, Fold, Formula, Iverson, Modulo, Norm,
-    Number, Piece, Power, Product, Quotient, Relation, Symbol, Transpose, children, height,
+    Number, Piece, Power, Product, Quotient, Relation, Symbol, Transpose, entry, height,
 )  # fmt: skip
 from symgrad.explain.formula import Sum as SumNode
 from symgrad.language.expr import decimal
@@ -25,7 +25,7 @@ class Script:
     """What the scripts share: sums, products and brackets."""
 
     PLUS, MINUS, TIMES = " + ", " - ", "*"
-    KINDS = {"times": "*", "matmul": " @ ", "hadamard": "*"}
+    KINDS = {"times": "*", "matmul": " @ ", "hadamard": "*", "scaled": "*"}
     RELATIONS: dict[str, str] = {}
     CONNECTIVES = {"and": " and ", "or": " or ", "not": "not "}
 
@@ -160,8 +160,9 @@ class Code(Script):
                 return [*self.write(a, ATOM, depth), self.piece(".T")]
             case Norm(a):
                 return self.call("norm", [self.write(a, SUM, depth + 1)], depth)
-            case Derivative(top, bottom):
-                return [self.piece("d"), *self.write(bottom, ATOM, depth)] if isinstance(top, Symbol) else []
+            case Derivative(_, bottom):
+                index = bottom.index if isinstance(bottom, Entry) else ()
+                return self.node(entry(Symbol(f.code, f.code, f.code), index), depth)
         return super().node(f, depth)
 
     def call(self, name: str, args: Sequence[Pieces], depth: int) -> Pieces:
@@ -185,7 +186,7 @@ class Text(Code):
     """For terminals: δ, Σ_n, ᵀ and raised numbers."""
 
     MINUS = " − "
-    KINDS = {"times": "·", "matmul": " @ ", "hadamard": " ⊙ "}
+    KINDS = {"times": "·", "matmul": " @ ", "hadamard": " ⊙ ", "scaled": "·"}
     RELATIONS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}
 
     def name(self, s: Symbol) -> str:
@@ -278,17 +279,18 @@ def _group(tokens: Sequence[str], k: int) -> tuple[str, int]:
         taken = tokens[k] if k < len(tokens) else ""
         return taken, k + 1
     depth, end = 0, k
-    while True:
+    while end < len(tokens):
         depth += {"{": 1, "}": -1}.get(tokens[end], 0)
         end += 1
         if not depth:
-            return " ".join(tokens[k + 1 : end - 1]), end
+            break
+    return " ".join(tokens[k + 1 : end - 1]), end
 
 
 class Latex(Script):
     """For math mode, with amsmath."""
 
-    KINDS = {"times": r" \, ", "matmul": " ", "hadamard": r" \odot "}
+    KINDS = {"times": r" \, ", "matmul": r" \, ", "hadamard": r" \odot ", "scaled": r" \, "}
     RELATIONS = {"<=": r"\le", ">=": r"\ge", "!=": r"\neq", "==": "="}
     CONNECTIVES = {"and": r" \land ", "or": r" \lor ", "not": r"\lnot "}
 
@@ -386,7 +388,8 @@ class Latex(Script):
     def big(self, op: str, letters: Sequence[Formula], conditions: Sequence[Formula], body: Formula, depth: int) -> Pieces:
         rows = [", ".join(map(self.line, letters)), *map(self.line, conditions)]
         rows = [r for r in rows if r]
-        below = rf"\substack{{{' \\ '.join(rows)}}}" if len(rows) > 1 else "".join(rows)
+        stacked = r" \\ ".join(rows)
+        below = rf"\substack{{{stacked}}}" if len(rows) > 1 else stacked
         sign = {"sum": r"\sum", "prod": r"\prod", "max": r"\max", "min": r"\min"}[op]
         head = f"{sign}_{{{below}}} " if below else rf"{sign} "
         return [self.piece(head), *self.write(body, PRODUCT, depth + 1)]
@@ -394,7 +397,7 @@ class Latex(Script):
     def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
         template, params = _template(name), LEAVES[name].params if name in LEAVES else ("x",)
         given = dict(zip(params, args, strict=True))
-        out: Pieces = []
+        out: list[tuple[str, int | None]] = []
         nesting, tall = 0, max(map(height, args), default=0)
         for literal, field, _, _ in Formatter().parse(template):
             before = literal.rstrip()
@@ -406,23 +409,23 @@ class Latex(Script):
             else:
                 literal_shown = literal
             if literal:
-                out.append(self.piece(literal_shown))
+                out.append((literal_shown, None))
             nesting += literal.count("{") - literal.count("}")
             if field is not None:
                 level = PRODUCT + 1 if before.endswith("-") else PRODUCT if before.endswith("+") and _signed(given[field]) else SUM
                 pieces = self.write(given[field], level, depth + 1)
-                out += [self.piece("".join(p.text for p in pieces))] if nesting else pieces
-        return [self.piece("".join(p.text for p in out))] if _cut_in_braces(out) else out
+                out += [(p.text, p.depth) for p in pieces]
+        return [self.piece(text, place) for text, place in _whole(out)]
 
 
-def _cut_in_braces(pieces: Pieces) -> bool:
-    """Whether a break would fall between braces."""
-    depth = 0
-    for p in pieces:
-        if p.depth is not None and depth:
-            return True
-        depth += len(re.findall(r"(?<!\\)\{", p.text)) - len(re.findall(r"(?<!\\)\}", p.text))
-    return False
+def _whole(parts: Iterable[tuple[str, int | None]]) -> list[tuple[str, int | None]]:
+    """Parts joined where a break between them would fall between braces."""
+    out: list[tuple[str, int | None]] = []
+    nesting = 0
+    for text, place in parts:
+        out = [*out[:-1], (out[-1][0] + text, out[-1][1])] if nesting else [*out, (text, place)]
+        nesting += len(re.findall(r"(?<!\\)\{", text)) - len(re.findall(r"(?<!\\)\}", text))
+    return out
 
 
 def _signed(f: Formula) -> bool:
@@ -438,9 +441,10 @@ def _template(name: str) -> str:
 @cache
 def _leaf_level(template: str) -> int:
     """How tightly a leaf binds, from its template outside braces and brackets."""
-    flat, before = template.replace("{{", "\0").replace("}}", "\1"), ""
+    fields = {field: "x" for _, field, _, _ in Formatter().parse(template) if field}
+    flat, before = template.format(**fields), ""
     while flat != before:
-        before, flat = flat, re.sub(r"\0[^\0\1]*\1|\([^()]*\)", "", flat)
+        before, flat = flat, re.sub(r"\{[^{}]*\}|\([^()]*\)", "", flat)
     if "^" in flat:
         return POWER
     return POWER if len(re.findall(r"\\[a-zA-Z]+", flat)) > 1 and not flat.startswith(r"\lvert") else ATOM
@@ -496,5 +500,3 @@ def _cut(pieces: Sequence[Piece], end: int, room: float) -> int:
     later = next((k for k, p in enumerate(pieces) if k > end and p.depth is not None), len(pieces))
     return later
 
-
-__all__ = ["CODE", "LATEX", "ONE", "TEXT", "Code", "Latex", "Script", "Text", "children", "fold"]

@@ -31,20 +31,23 @@ class Builder:
         self.tensors: dict[str, Tensor] = {}
         self.letters: dict[str, tuple[str, ...]] = {}
         self.statements: list[Statement] = []
+        self.zeros: dict[str, tuple[Int, ...]] = {}  # sizes declared for what equations write
         self.needs: dict[tuple[Int, str], None] = {}
         self.guards: list[Condition] = []
         self.target, self.line, self.label = "value", 0, ""
         self._taken = dict.fromkeys(taken)
+        self.numbers: dict[str, int] = {}  # for each stem, the largest number behind it in a tensor's name
+        self.below: dict[str, Int] = {}  # for each integer tensor, the size that its values index
+        self._unsettled: dict[str, None] = {}  # tensors with an open size
         self._lifted: dict[Statement, str] = {}
 
     # names
 
     def reserve(self, name: str) -> None:
-        self._taken[name] = None
-
-    def names(self) -> list[str]:
-        """Every name of the text and of what was made from it."""
-        return [*self._taken, *(t for t in self.tensors if t not in self._taken)]
+        """Take note of the number that a tensor's name ends with."""
+        found = re.fullmatch(r"(.*?)([1-9]\d*)", name)
+        if found:
+            self.numbers[found[1]] = max(self.numbers.get(found[1], 0), int(found[2]))
 
     def part_name(self) -> str:
         """A name for a part of what is being written."""
@@ -60,6 +63,11 @@ class Builder:
     def declare(self, tensor: Tensor, letters: Sequence[str] = ()) -> Array:
         """Add a tensor; what it is as an array."""
         self.tensors[tensor.name] = tensor
+        self.reserve(tensor.name)
+        if tensor.below is not None:
+            self.below[tensor.name] = tensor.below
+        if any(map(_is_open, tensor.shape)) or (tensor.below is not None and _is_open(tensor.below)):
+            self._unsettled[tensor.name] = None
         self.letters[tensor.name] = tuple(letters) or ("",) * len(tensor.shape)
         return self.array(tensor.name)
 
@@ -212,10 +220,12 @@ class Builder:
                 guard=None if s.guard is None else self.settled(s.guard),
                 axes=tuple((a, settled(n)) for a, n in s.axes),
             )
-        for name, t in self.tensors.items():
-            if any(_is_open(n) for n in t.shape) or t.below is not None and _is_open(t.below):
-                below = None if t.below is None else settled(t.below)
-                self.tensors[name] = replace(t, shape=tuple(map(settled, t.shape)), below=below)
+        for name in list(self._unsettled):
+            t = self.tensors[name]
+            below = None if t.below is None else settled(t.below)
+            self.tensors[name] = replace(t, shape=tuple(map(settled, t.shape)), below=below)
+            if not any(map(_is_open, self.tensors[name].shape)):
+                del self._unsettled[name]
 
     def settled(self, e: Expr | Condition) -> Expr | Condition:  # type: ignore[return]
         """An expression with the ranges found so far put in."""
@@ -238,6 +248,8 @@ class Builder:
             new if k == old else k: replace(t, name=new, named=True) if k == old else t for k, t in self.tensors.items()
         }
         self.letters[new] = self.letters.pop(old)
+        if old in self._unsettled:
+            self._unsettled[new] = self._unsettled.pop(old)
         self._lifted = {s: n for s, n in self._lifted.items() if n != old}
 
     def program(self, target: str, sizes: Sequence[str], text: str) -> Program:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -225,9 +224,7 @@ def _number(f: Formulas, d: Definition) -> str:
     stems = [line.target.id for line in d.weights if isinstance(line.target, ast.Name)]
     if not stems:
         return ""
-    pattern = re.compile(rf"(?:{'|'.join(map(re.escape, stems))})([1-9]\d*)")
-    used = [int(m.group(1)) for name in f.builder.names() if (m := pattern.fullmatch(name))]
-    return str(1 + max(used, default=0))
+    return str(1 + max(f.builder.numbers.get(stem, 0) for stem in stems))
 
 
 def open_weight(f: Formulas, name: str) -> Array:
@@ -238,7 +235,8 @@ def open_weight(f: Formulas, name: str) -> Array:
     if own in f.builder.tensors or own in f.names:
         raise Refusal(f"the name {own} is taken already; give the layer another name")
     declared = declarations.split(line.annotation, line.value)
-    tensor, letters = declarations.tensor(own, declared, f.whole, f.array)
+    with equations.entered(f, {}):  # its letters are sizes, whatever index is called so around here
+        tensor, letters = declarations.tensor(own, declared, f.whole, f.array)
     made = Tensor(own, tensor.shape, "weight", tensor.facts, start=tensor.start, label=f.builder.label)
     frame.values[name] = f.builder.declare(made, letters)
     f.root.values[own] = frame.values[name]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
-from symgrad.language import ints, subscripts
+from symgrad.language import ints, subscripts, writers
+from symgrad.language.build import Builder
 from symgrad.language.definitions import Definition
 from symgrad.language.expr import Condition, Expr
 from symgrad.language.frames import Equation, Value
 from symgrad.language.ints import Atom, Axis, Int, IntLike
 from symgrad.language.program import Statement, Tensor
 from symgrad.language.ranges import Place, letter, plain
-from symgrad.language.syntax import words
-from symgrad.language.values import Array, Pending, Positions, shown
+from symgrad.language.syntax import is_condition, words
+from symgrad.language.values import Array, Pending, Positions, aligned, broadcast, shown
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -51,9 +53,7 @@ def suffixed(f: Formulas, value: ast.expr) -> tuple[ast.expr, dict[str, Int]]:
                 if isinstance(bound, ast.Name) and bound.id == name:
                     raise f.placed(Refusal(f"`{words(node)}` says nothing: give the index another letter"), node)
                 subscripts.refuse_tensor_letter(f, name, node)
-                given[name] = f.whole(bound, "a range") + (1 if isinstance(op, ast.LtE) else 0)
-                if ints.nonnegative(given[name] - 1) is False:
-                    raise f.placed(Refusal(f"the range of {name} is empty"), node)
+                given[name] = f.range(bound, name) + (1 if isinstance(op, ast.LtE) else 0)
             case _:
                 raise f.placed(Refusal("after an equation stand ranges only, `y[g, f] = ..., g < 2, f < 3`"), node)
     return value.elts[0], given
@@ -85,9 +85,8 @@ def solved(f: Formulas, equation: Equation, since: int) -> None:
             said = f"{letter(axis)} has nothing to run over: its range is {plain(size)}"
             f.builder.needs[size - 1, said] = None
     f.builder.settle(since)
-    below = {t.name: t.below for t in f.builder.tensors.values() if t.below is not None}
     for place in equation.places:
-        need = ranges.check(place, below)
+        need = ranges.check(place, f.builder.below)
         if need is not None:
             f.builder.needs[need] = None
 
@@ -194,73 +193,42 @@ def _signature_order(d: Definition, free: Mapping[str, str], equation: Equation)
 
 # ---------------------------------------------------------------------- the text's own equations
 
+ANY = ("=", "+=", "max=", "min=", "prod=")
 
-def written(f: Formulas, name: str, value: ast.expr, line: int) -> None:
-    """`name = formula`, without indices."""
+
+def written(f: Formulas, name: str, value: ast.expr, line: int, op: str = "=") -> Statement | None:
+    """`name = formula`, without indices: the statement, whose tensor is still to be declared.
+
+    None where the formula is a list of numbers, or a part that only takes the name.
+    """
     b = f.builder
     since = len(b.statements)
     value, given = suffixed(f, value)
-    if isinstance(value, ast.List) and not _is_bracket(value):
+    if op == "=" and isinstance(value, ast.List) and not is_condition(value):
         f.frame.values[name] = f.literal(value, name, named=True)
-        return
+        return None
     with b.writing(name, line), entered(f, given) as equation:
         v = f.array(value)
         made = b.tensors.get(v.tensor)
-        if made is not None and not made.named and _written_since(f, v.tensor, since):
+        if op == "=" and made is not None and not made.named and any(s.out == v.tensor for s in b.statements[since:]):
             solved(f, equation, since)
             b.rename(v.tensor, name)
             f.frame.values[name] = b.array(name)
-            return
-        shape = v.shape
-        own = [b.ranges.new(x or "", n) for x, n in zip(v.letters or ("",) * v.rank, shape, strict=True)]
+            return None
+        shape, letters = v.shape, v.letters or ("",) * v.rank
+        if name in b.zeros:
+            shape = b.zeros[name]
+            common, letters = broadcast([Array(shape, v.entry), v], [name, words(value)])
+            if common != shape:
+                raise Refusal(f"{name} is {shown(shape)}, and the right side is {shown(v.shape)}")
+        own = [b.ranges.new(x or "", n) for x, n in zip(letters, shape, strict=True)]
         at = tuple(map(ints.axis, own))
-        body, guard, op, reduced = opened(f, v, at, ("=", "+=", "max=", "min=", "prod="))
+        body, guard, found, reduced = opened(f, v, aligned(v, shape, at), ANY if op == "=" else ("=", "+="))
         solved(f, equation, since)
-        finish(f, name, at, op, body, guard, own, reduced, v, named=True)
-        array = b.array(name)
-        if v.whole is not None and v.fixed is not None:
-            whole = v.whole
-            array.integer = lambda _: whole
-        f.frame.values[name] = array
+        return _add(f, name, at, op if op == "+=" else found, body, guard, own, reduced, v)
 
 
-def _is_bracket(node: ast.List) -> bool:
-    return len(node.elts) == 1 and isinstance(node.elts[0], (ast.Compare, ast.BoolOp, ast.UnaryOp)) and not (
-        isinstance(node.elts[0], ast.UnaryOp) and not isinstance(node.elts[0].op, ast.Not)
-    )
-
-
-def _written_since(f: Formulas, name: str, since: int) -> bool:
-    return any(s.out == name for s in f.builder.statements[since:])
-
-
-def finish(
-    f: Formulas,
-    name: str,
-    left: Positions,
-    op: str,
-    body: Expr,
-    guard: Condition | None,
-    kept: Sequence[str],
-    reduced: Sequence[str],
-    v: Array,
-    *,
-    named: bool,
-) -> None:
-    """Declare what an equation writes and add its statement, with all ranges put in."""
-    b = f.builder
-    since = len(b.statements)
-    label = v.label if isinstance(v, Pending) else b.label
-    ties = v.ties if isinstance(v, Pending) else "shared"
-    if name not in b.tensors:
-        shape = tuple(b.ranges.settled(b.ranges.known[a]) for a in kept)
-        b.declare(Tensor(name, shape, named=named, label=label), [letter(a) for a in kept])
-    s = b.statement(name, left, op, body, guard, kept, reduced, ties)
-    b.write(Statement(s.out, s.left, s.op, s.body, s.axes, s.guard, s.ties, s.line, label))
-    b.settle(since)
-
-
-def indexed(f: Formulas, target: ast.Subscript, value: ast.expr, line: int, op: str = "=") -> None:
+def indexed(f: Formulas, target: ast.Subscript, value: ast.expr, line: int, op: str = "=") -> Statement:
     """`y[n, j] = formula`, or `+=`: one entry for all values of the letters on the left."""
     b = f.builder
     base = target.value
@@ -278,47 +246,87 @@ def indexed(f: Formulas, target: ast.Subscript, value: ast.expr, line: int, op: 
                 ),
                 value,
             )
-        ops = ("=", "+=", "max=", "min=", "prod=") if op == "=" else ("=", "+=")
-        body, guard, found, reduced = opened(f, v, (), ops)
-        op = "+=" if op == "+=" else found
-        if name in b.tensors:
-            _note_writes(f, b.tensors[name].shape, left, target)
+        body, guard, found, reduced = opened(f, v, (), ANY if op == "=" else ("=", "+="))
+        if name in b.zeros:
+            _note_writes(f, b.zeros[name], left, target, guard)
         solved(f, equation, since)
+        body = b.settled(body)
+        left = tuple(map(b.ranges.settled, left))
         kept = list(dict.fromkeys(a for i in left for a in i.axes))
-        stray = [a for a in b.ranges.order([*ex.axes(b.settled(body))]) if a not in kept and a not in reduced]
+        stray = [a for a in b.ranges.order(ex.axes(body)) if a not in kept and a not in reduced]
         if stray:
             x = letter(stray[0])
             raise Refusal(f"the index {x} is on the right and not on the left; sum over it, `sum({x}, ...)`").at(value)
-        if name not in b.tensors:
-            b.declare(Tensor(name, _extent(f, name, left, target), label=_label(v)), _letters_of(left))
-        finish(f, name, left, op, body, guard, kept, reduced, v, named=True)
+        return _add(f, name, left, op if op == "+=" else found, body, guard, kept, reduced, v)
+
+
+def _add(
+    f: Formulas,
+    name: str,
+    left: Positions,
+    op: str,
+    body: Expr,
+    guard: Condition | None,
+    kept: Sequence[str],
+    reduced: Sequence[str],
+    v: Array,
+) -> Statement:
+    """Add the statement of an equation, with all ranges put in."""
+    b = f.builder
+    since = len(b.statements)
+    label, ties = (v.label, v.ties) if isinstance(v, Pending) else ("", "shared")
+    b.write(replace(b.statement(name, left, op, body, guard, kept, reduced, ties), label=label))
+    b.settle(since)
+    return b.statements[since]
+
+
+def _note_writes(
+    f: Formulas, shape: Sequence[Int], left: Positions, target: ast.Subscript, guard: Condition | None
+) -> None:
+    if len(shape) != len(left):
+        raise f.placed(Refusal(f"{words(target)} has {len(left)} indices, but the tensor is {shown(shape)}"), target)
+    guards = (*f.builder.guards, *([guard] if guard is not None else ()))
+    for i, n in zip(left, shape, strict=True):
+        f.equation.note(Place(i, n, guards, words(target), target, "writes"))
+
+
+def completed(f: Formulas, name: str, statements: Sequence[Statement], node: ast.AST) -> None:
+    """Declare a tensor once all its equations are read: its sizes, and that each entry is written as it may be."""
+    b = f.builder
+    declared = b.zeros.get(name)
+    boxes = [writers.box(s) for s in statements]
+    plain_sum = len(statements) == 1 and statements[0].plain
+    if plain_sum:
+        (s,) = statements
+        shape: tuple[Int, ...] | None = tuple(s.ranges[a] for a in s.kept)
+        if s.op == "+=" and not s.reduced:
+            _swap(b, [s], [replace(s, op="=")])
+    else:
+        whole = [x for x in boxes if x is not None]
+        shape = writers.extent(whole) if len(whole) == len(boxes) else None
+    if declared is None and shape is None and statements[0].op == "+=" and all(s.plain for s in statements):
+        shape = tuple(statements[0].ranges[a] for a in statements[0].kept)
+        if any(tuple(s.ranges[a] for a in s.kept) != shape for s in statements):
+            shape = None
+    if declared is not None and declared != shape:
+        once = len(statements) == 1 and writers.injective(statements[0])
+        known = [x for x in boxes if x is not None]
+        once = once or len(known) == len(boxes) and writers.disjoint(known)
+        if not once and any(s.op != "+=" for s in statements):
+            raise Refusal(f"nothing shows that the equations of {name} write each entry at most once; use `+=`").at(node)
+        _swap(b, statements, [writers.added(s) if s.op == "=" else s for s in statements])
+        shape = declared
+    if shape is None:
+        raise Refusal(
+            f"nothing shows that the equations of {name} write each of its entries once; give its sizes first, "
+            f"`{name}: zeros[...]`, and add to it with `+=`"
+        ).at(node)
+    letters = [letter(i.axis) if i.axis is not None else "" for i in statements[0].left]
+    b.declare(Tensor(name, shape, label=statements[0].label), letters)
     f.frame.values[name] = b.array(name)
 
 
-def _label(v: Array) -> str:
-    return v.label if isinstance(v, Pending) else ""
-
-
-def _letters_of(left: Positions) -> list[str]:
-    return [letter(i.axis) if i.axis is not None else "" for i in left]
-
-
-def _note_writes(f: Formulas, shape: Sequence[Int], left: Positions, target: ast.Subscript) -> None:
-    if len(shape) != len(left):
-        raise f.placed(Refusal(f"{words(target)} has {len(left)} indices, but the tensor is {shown(shape)}"), target)
-    for i, n in zip(left, shape, strict=True):
-        f.equation.note(Place(i, n, tuple(f.builder.guards), words(target), target, "writes"))
-
-
-def _extent(f: Formulas, name: str, left: Positions, target: ast.expr) -> tuple[Int, ...]:
-    """The sizes of a tensor that one equation writes whole: one more than the last position of each axis."""
-    ranges = f.builder.ranges
-    out = []
-    for i in left:
-        ends = ints.bounds(i, {a: ranges.settled(ranges.known[a]) for a in i.axes})
-        if ends is None:
-            raise f.placed(
-                Refusal(f"say the sizes of {name} first, `{name}: zeros[...]`: they do not follow from {words(target)}"), target
-            )
-        out.append(ends[1] + 1)
-    return tuple(out)
+def _swap(b: Builder, old: Sequence[Statement], new: Sequence[Statement]) -> None:
+    """Put other statements in the place of some."""
+    by_place = {id(s): t for s, t in zip(old, new, strict=True)}
+    b.statements = [by_place.get(id(s), s) for s in b.statements]

@@ -7,11 +7,12 @@ equal bases together, keeping the order in which the user wrote things; they nev
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Union
+from typing import TypeVar, Union
 
 from symgrad.language.ints import Atom, Int, IntLike, Look, Size, of
 
@@ -155,10 +156,11 @@ ExprLike = Union[Expr, int, Fraction]
 
 
 def lift(x: ExprLike) -> Expr:
-    return Num(Fraction(x)) if isinstance(x, (int, Fraction)) else x
+    return x if isinstance(x, Node) else Num(Fraction(x))  # type: ignore[return-value]
 
 
-ZERO, ONE = Num(Fraction(0)), Num(Fraction(1))
+_UNIT = Fraction(1)
+ZERO, ONE = Num(Fraction(0)), Num(_UNIT)
 
 
 def number(e: Expr) -> Fraction | None:
@@ -179,7 +181,7 @@ def split(e: Expr) -> tuple[Fraction, Expr]:
     if isinstance(e, Mul) and isinstance(e.args[0], Num):
         rest = e.args[1:]
         return e.args[0].value, rest[0] if len(rest) == 1 else Mul(rest)
-    return Fraction(1), e
+    return _UNIT, e
 
 
 def add(*terms: ExprLike) -> Expr:
@@ -188,8 +190,8 @@ def add(*terms: ExprLike) -> Expr:
     for t in map(lift, terms):
         for part in _summands(t):
             c, rest = split(part)
-            total[rest] = total.get(rest, Fraction(0)) + c
-    kept = [mul(c, rest) for rest, c in total.items() if c]
+            total[rest] = total[rest] + c if rest in total else c
+    kept = [rest if c is _UNIT else mul(c, rest) for rest, c in total.items() if c]
     return ZERO if not kept else kept[0] if len(kept) == 1 else Add(tuple(kept))
 
 
@@ -205,22 +207,23 @@ def _summands(t: Expr) -> tuple[Expr, ...]:
 
 def mul(*factors: ExprLike) -> Expr:
     """A product in the order given: flattened, numbers in front, equal bases as powers; zero wins."""
-    number, powers = Fraction(1), {}  # type: ignore[var-annotated]
+    number = _UNIT
+    powers: dict[Expr, Expr] = {}
     for f in map(lift, factors):
         for part in f.args if isinstance(f, Mul) else (f,):
             if isinstance(part, Num):
-                number *= part.value
-            elif isinstance(part, Bracket):
-                powers[part] = ONE  # a bracket is its own square
-            elif isinstance(part, Pow):
-                powers[part.base] = add(powers.get(part.base, ZERO), part.exponent)
+                number = part.value if number is _UNIT else number * part.value
             else:
-                powers[part] = add(powers.get(part, ZERO), ONE)
+                base, exponent = (part.base, part.exponent) if isinstance(part, Pow) else (part, ONE)
+                if base not in powers:
+                    powers[base] = exponent
+                elif not isinstance(part, Bracket):  # a bracket is its own square
+                    powers[base] = add(powers[base], exponent)
     if not number:
         return ZERO
     kept: list[Expr] = []
     for base, exponent in powers.items():
-        p = power(base, exponent)
+        p = base if exponent is ONE else power(base, exponent)
         if isinstance(p, Num):
             number *= p.value
         elif p != ONE:
@@ -272,6 +275,7 @@ def both(*conditions: Condition | None) -> Condition | None:
 # walking
 
 Any = Union[Expr, Condition]
+E = TypeVar("E", Expr, Condition)
 
 
 def children(e: Any) -> tuple[Any, ...]:
@@ -308,7 +312,7 @@ def rebuild(e: Any, parts: tuple[Any, ...]) -> Any:
     return e
 
 
-def rewrite(e: Any, change: Callable[[Any], Any | None], *, bottom_up: bool = False) -> Any:
+def rewrite(e: E, change: Callable[[typing.Any], typing.Any], *, bottom_up: bool = False) -> E:
     """The tree with parts replaced: `change` gives the new part, or None to look inside (or, bottom up, to keep)."""
     if not bottom_up:
         new = change(e)
@@ -374,7 +378,7 @@ def tensors(e: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def map_ints(e: Any, change: Callable[[Int], Int]) -> Any:
+def map_ints(e: E, change: Callable[[Int], Int]) -> E:
     """The tree with every integer expression changed."""
 
     def one(x: Any) -> Any | None:
@@ -385,7 +389,7 @@ def map_ints(e: Any, change: Callable[[Int], Int]) -> Any:
     return rewrite(e, one)
 
 
-def substitute(e: Any, values: Mapping[Atom, IntLike]) -> Any:
+def substitute(e: E, values: Mapping[Atom, IntLike]) -> E:
     """Axes, sizes or look-ups replaced by integer expressions."""
     return map_ints(e, lambda i: i.substitute(values)) if values else e
 

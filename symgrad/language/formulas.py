@@ -20,9 +20,10 @@ from symgrad.language.build import Builder
 from symgrad.language.definitions import Definition
 from symgrad.language.expr import Bracket, Cmp, Condition, Const, Expr, Logic, Num
 from symgrad.language.frames import Equation, Frame, Option, Value
-from symgrad.language.ints import Int, of
+from symgrad.language import ints
+from symgrad.language.ints import Int, Look, of
 from symgrad.language.program import Nested, Tensor
-from symgrad.language.syntax import chain, words
+from symgrad.language.syntax import chain, is_condition, words
 from symgrad.language.values import Array, Pending, elementwise, inner, integer, scalar, shown
 from symgrad.leaves import LEAVES
 
@@ -32,6 +33,10 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 }  # fmt: skip
 _MODULES = ("np", "numpy", "torch", "jnp", "jax", "math", "F", "tf", "scipy", "sg")
 _INNER_MODULES = ("linalg", "nn", "functional", "special", "numpy")
+
+
+class Undeclared(Refusal):
+    """A name that nothing gives a meaning."""
 
 
 class Formulas:
@@ -99,6 +104,16 @@ class Formulas:
             raise self.placed(Refusal(f"{what} is a whole number made of sizes and numbers, not {words(node)}"), node)
         return a.whole
 
+    def range(self, node: ast.expr, name: str) -> Int:
+        """The end of the range of an index: a size, which no index moves."""
+        size = self.whole(node, "a range")
+        if size.axes or any(isinstance(a, Look) for a in size.atoms()):
+            said = f"the range of {name} moves with {words(node)}; let it run over all and write a condition"
+            raise self.placed(Refusal(f"{said}, [{name} < {words(node)}]"), node)
+        if ints.nonnegative(size - 1) is False:
+            raise self.placed(Refusal(f"the range of {name} is empty"), node)
+        return size
+
     def _value(self, node: ast.expr) -> Value:
         match node:
             case ast.Constant():
@@ -158,7 +173,7 @@ class Formulas:
         if self.frame.definition is not None:
             where = f"the definition of {self.frame.definition.name}"
             return Refusal(f"{name} is not known in {where}: it sees its parameters only{did_you_mean(name, known)}")
-        return Refusal(
+        return Undeclared(
             f"{name} is not declared{did_you_mean(name, known)}"
             + ("" if did_you_mean(name, known) else f"; declare it in a line above, such as `{name}: weight`")
         )
@@ -454,16 +469,6 @@ class Formulas:
             f"{name} is not a known function{did_you_mean(name, known)}"
             + ("" if did_you_mean(name, known) else f"; define it: `def {name}(x): return ...`")
         )
-
-
-def is_condition(node: ast.expr) -> bool:
-    """Whether it is a condition in square brackets."""
-    if not isinstance(node, ast.List) or len(node.elts) != 1:
-        return False
-    inside = node.elts[0]
-    return isinstance(inside, (ast.Compare, ast.BoolOp)) or (
-        isinstance(inside, ast.UnaryOp) and isinstance(inside.op, ast.Not)
-    )
 
 
 def _conditions(e: Expr) -> list[Condition]:

@@ -17,7 +17,7 @@ from symgrad.language import ints, reductions
 from symgrad.language.expr import Bracket, Cmp, Expr, Stop
 from symgrad.language.ints import Int, product
 from symgrad.language.program import Tensor
-from symgrad.language.syntax import words
+from symgrad.language.syntax import grouped, words
 from symgrad.language.values import Array, Positions, aligned, elementwise, integer, real, scalar, shown
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def _no_entrywise_square(a: Array, node: ast.expr) -> None:
 def _no_product(a: Array, b: Array, first: str, second: str) -> str:
     inner, other = a.shape[-1], b.shape[-2] if b.rank > 1 else b.shape[0]
     said = f"{first} is {shown(a.shape)} and {second} is {shown(b.shape)}: the inner sizes {inner} and {other} differ"
+    first, second = grouped(first), grouped(second)
     outs = []
     if a.rank == 2 and a.shape[0] == other:
         outs.append(f"{first}.T @ {second} would fit")

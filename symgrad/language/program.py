@@ -190,9 +190,14 @@ class Program:
     def __str__(self) -> str:
         declared = [declaration(t) for t in self.tensors.values() if t.role not in ("value", "adjoint")]
         sums = {s.out for s in self.statements if not _pure(self, s)}
-        declared += [f"{t}: zeros[{', '.join(map(str, self[t].shape))}]" for t in self.tensors if t in sums]
+        declared += [_zeros(self[t]) for t in self.tensors if t in sums]
         last = [] if self.target in ("loss", self.statements[-1].out if self.statements else "") else [self.target]
         return "\n".join(declared + [show(s, self) for s in self.statements] + last)
+
+
+def _zeros(t: Tensor) -> str:
+    shape = f"[{', '.join(map(str, t.shape))}]" if t.shape else ""
+    return f"{t.name}: zeros{shape}"
 
 
 def _pure(program: Program, s: Statement) -> bool:
@@ -239,14 +244,18 @@ def show(s: Statement, program: Program | None = None) -> str:
     whole = s.op == "+=" and (not s.plain or not s.reduced or program is not None and not _pure(program, s))
     if whole:
         reduced = ", ".join(s.reduced)
-        right = f"sum({', '.join(filter(None, (reduced, guard, body)))})" if reduced else f"{guard}*({body})" if guard else body
+        right = f"sum({', '.join(filter(None, (reduced, guard, body)))})" if reduced else _guarded(guard, s)
         text = f"{left} += {right}"
     elif s.op == "=":
-        text = f"{left} = {guard}*({body})" if guard else f"{left} = {body}"
+        text = f"{left} = {_guarded(guard, s)}"
     else:
         ties = 'ties="first"' if s.ties == "first" else ""
         text = f"{left} = {_REDUCERS[s.op]}({', '.join(filter(None, (', '.join(s.reduced), guard, body, ties)))})"
     return ", ".join([text, *(f"{a} < {n}" for a, n in ranges)])
+
+
+def _guarded(guard: str, s: Statement) -> str:
+    return (str(s.body) if not guard else guard if s.body == ex.ONE else f"{guard}*{ex.show(s.body, ex.POWER)}")
 
 
 def _unseen(s: Statement, program: Program | None) -> list[tuple[str, Int]]:

@@ -178,6 +178,8 @@ class Ranges:
             )
             if inside is False:
                 raise Refusal(f"{said}; {_advice(position, size, worst)}").at(place.node)
+            if inside is None and isinstance(position.atom, Size):
+                raise Refusal(f"{said}; {_advice(position, size, worst)}").at(place.node)
             if inside is None:
                 need = need or (margin, said)
         return need
@@ -234,6 +236,9 @@ def _least(limits: list[Int]) -> Int | None:
 
 
 def _advice(position: Int, size: Int, worst: Int) -> str:
+    if isinstance(position.atom, Size):
+        name = position.atom.name
+        return f"{name} is a size here; to make it an index, sum over it, `sum({name}, ...)`, or name it on the left"
     if position.number is not None and position.number < 0:
         return f"the last entry is at {size - 1}"
     if not position.axes and not any(isinstance(a, Look) for a in position.atoms()):

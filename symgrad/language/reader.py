@@ -7,17 +7,22 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean
-from symgrad.language import declarations, definitions, equations
+from symgrad.language import declarations, definitions, equations, recurrences, suggestions
+from symgrad.language import expr as ex
 from symgrad.language.build import Builder
+from symgrad.language.declarations import Declaration
 from symgrad.language.definitions import Definition
-from symgrad.language.formulas import Formulas
+from symgrad.language.expr import Expr
+from symgrad.language.formulas import Formulas, Undeclared
 from symgrad.language.functions import FUNCTIONS
-from symgrad.language.ints import Size, of
-from symgrad.language.program import Program
+from symgrad.language.ints import ZERO, Int, Look, Size, of, product
+from symgrad.language.program import Program, Statement
 from symgrad.language.syntax import is_name, parse, words
+from symgrad.language.values import Array
 from symgrad.leaves import LEAVES
 
 
@@ -45,14 +50,42 @@ def read(
     cleaned = text if isinstance(text, str) else ""
     try:
         cleaned, tree = parse(text)
-        return _Reader(cleaned, tree, definitions or {}, sizes or {}).program()
+        try:
+            return _Reader(cleaned, tree, definitions or {}, sizes or {}).program()
+        except Refusal as problem:
+            raise _with_declarations(problem, cleaned, tree, definitions or {}) or problem from None
     except Refusal as problem:
         raise complete(problem, cleaned) from None
     except RecursionError:
         raise SymgradError("the text is nested too deeply; give parts a line of their own") from None
 
 
+def _with_declarations(
+    problem: Refusal, text: str, tree: ast.Module, known: Mapping[str, Definition]
+) -> Refusal | None:
+    """For a text without any declaration, the message that offers some."""
+    if not isinstance(problem, Undeclared) or any(isinstance(n, ast.AnnAssign) for n in tree.body):
+        return None
+    own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    formulas = ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef)], [])
+    names = suggestions.unknown_names(formulas, lambda n: n in own or n in ("pi", "e"))
+    if not names:
+        return None
+
+    def reads(lines: str) -> bool:
+        try:
+            again = parse(f"{lines}\n{text}")
+            _Reader(*again, known, {}).program()
+        except Refusal:
+            return False
+        return True
+
+    return suggestions.refusal(names, suggestions.declarations(formulas, names, reads), problem)
+
+
 class _Reader:
+    """One text being read, line by line."""
+
     def __init__(self, text: str, tree: ast.Module, known: Mapping[str, Definition], sizes: Mapping[str, int]):
         self.text, self.tree = text, tree
         self.given = {name: of(_size_number(name, value)) for name, value in sizes.items()}
@@ -60,12 +93,18 @@ class _Reader:
         for node in tree.body:
             if isinstance(node, ast.FunctionDef):
                 definitions.add(own, definitions.define(node, text))
-        self.names = _written(tree)
+        self.names = _names(tree)
         self.builder = Builder(dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)))
+        for name in self.names:
+            self.builder.reserve(name)
         self.f = Formulas(self.builder, {**known, **own}, self.names)
         self.sizes: dict[str, None] = {}
         self.declared: dict[str, ast.AST] = {}  # weights, for the message when one is never used
         self.last = ""
+        self.writers = _writers(tree)
+        self.circles = recurrences.circles(tree)
+        self.parts: dict[str, list[Statement]] = {}
+        self.ops: dict[str, str] = {}
         self._check_names(own)
 
     def _check_names(self, own: Mapping[str, Definition]) -> None:
@@ -101,20 +140,50 @@ class _Reader:
                 return
             case ast.AnnAssign(target=ast.Name(id=name)):
                 self.declaration(name, node)
-            case ast.Assign(targets=[ast.Name(id=name)]):
-                self._may_write(name, node, whole=True)
-                equations.written(self.f, name, node.value, node.lineno)
-                self.last = name
-            case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=name)) as target]):
-                self._may_write(name, node, whole=True)
-                equations.indexed(self.f, target, node.value, node.lineno)
-                self.last = name
+            case ast.Assign(targets=[target]) if _base(target):
+                self.equation(_base(target), target, node.value, "=", node)
+            case ast.AugAssign(target=target, op=ast.Add()) if _base(target):
+                self.equation(_base(target), target, node.value, "+=", node)
             case ast.Expr(value=value):
                 self.bare(value, node)
             case ast.Assign():
                 raise Refusal("one equation writes one tensor: `y = ...` or `y[i, j] = ...`")
+            case ast.AugAssign(target=target):
+                raise Refusal(f"a tensor has one value in the whole text: of these signs there is only `+=`, into {words(target)}")
             case _:
                 raise Refusal(f"a line is a declaration, an equation or a definition, not {words(node)}")
+
+    def equation(self, name: str, target: ast.expr, value: ast.expr, op: str, node: ast.stmt) -> None:
+        """One equation of a tensor; after the last one, the tensor may be read."""
+        self._may_write(name, target, op, node)
+        if isinstance(target, ast.Subscript):
+            if name in self.circles:
+                raise recurrences.refuse(name, self.circles[name], node)
+            if recurrences.is_start(target):
+                raise Refusal(f"a position before the first starts a recurrence, and no equation reads {name} at a step")
+            statement = equations.indexed(self.f, target, value, node.lineno, op)
+        else:
+            made = equations.written(self.f, name, value, node.lineno, op)
+            if made is None:
+                self.last = name
+                return
+            statement = made
+        parts = self.parts.setdefault(name, [])
+        parts.append(statement)
+        if self.writers[name][-1] is node:
+            equations.completed(self.f, name, parts, node)
+            self._keep_number(name, parts)
+        self.last = name
+
+    def _keep_number(self, name: str, parts: list[Statement]) -> None:
+        """A scalar that is a whole number made of sizes may stand in positions and shapes: `hidden = 32`."""
+        (first, *more) = parts
+        array = self.f.frame.values[name]
+        if more or first.left or first.axes or not isinstance(array, Array):
+            return
+        whole = _whole(first.body)
+        if whole is not None:
+            array.integer = lambda _: whole
 
     def bare(self, value: ast.expr, node: ast.stmt) -> None:
         """A last line that is only a formula."""
@@ -129,12 +198,12 @@ class _Reader:
         name = "value"
         while name in self.names:
             name += "_"
-        equations.written(self.f, name, value, node.lineno)
-        self.last = name
+        self.writers[name] = [node]
+        self.equation(name, ast.Name(name), value, "=", node)
 
     def declaration(self, name: str, node: ast.AnnAssign) -> None:
         """`x: data[n]`, `y: zeros[n]`."""
-        if name in self.f.frame.values:
+        if name in self.f.frame.values or name in self.builder.zeros:
             raise Refusal(f"{name} is declared twice")
         if name in self.sizes:
             raise Refusal(f"{name} is a size already; a name is a tensor or a size")
@@ -145,6 +214,9 @@ class _Reader:
             self._new_sizes(dim)
         for _, bound in d.bounds if d.role == "label" else ():
             self._new_sizes(bound)
+        if d.role == "zeros":
+            self._zeros(name, d)
+            return
         tensor, letters = declarations.tensor(name, d, self.f.whole, self.f.array)
         for n, dim in zip(tensor.shape, d.dims, strict=True):
             if n.number is not None and n.number < 1:
@@ -152,6 +224,14 @@ class _Reader:
         self.f.frame.values[name] = self.builder.declare(tensor, letters)
         if tensor.role == "weight":
             self.declared[name] = node
+
+    def _zeros(self, name: str, d: Declaration) -> None:
+        """`y: zeros[n]`: the sizes of what equations write."""
+        if d.bounds or d.facts or d.start is not None:
+            raise Refusal("zeros are written by equations and have no facts")
+        if name not in self.writers:
+            raise Refusal(f"no equation writes {name}: add `{name}[...] += ...`, or leave the line out")
+        self.builder.zeros[name] = tuple(map(self.f.whole, d.dims))
 
     def _new_sizes(self, dim: ast.expr) -> None:
         """Letters met in a shape are sizes from here on."""
@@ -165,19 +245,33 @@ class _Reader:
                 self.f.frame.sizes[n.id] = self.given.get(n.id) or of(Size(n.id))
                 self.f.frame.letters[n.id] = None
 
-    def _may_write(self, name: str, node: ast.stmt, *, whole: bool) -> None:
-        """Refuse a second writer, or a name that is something else."""
+    def _may_write(self, name: str, target: ast.expr, op: str, node: ast.stmt) -> None:
+        """Refuse a second writer that is none of several parts, or a name that is something else."""
         if name in self.sizes:
-            raise Refusal(f"{name} is a size of the declarations; a name is a tensor or a size").at(node)
-        if name in self.builder.tensors and whole:
-            self._again(name, node)
+            raise Refusal(f"{name} is a size of the declarations; a name is a tensor or a size")
+        before = self.parts.get(name)
+        if name in self.builder.tensors and not before:
+            raise Refusal(f"{name} is declared as {self.builder.tensors[name].role} and cannot be written")
+        if self.writers[name][0] is not node and not before:
+            raise self._again(name, node)  # the first one was a list or took over a part
+        mixed = before and (op != self.ops[name] or isinstance(target, ast.Name) and op == "=")
+        if mixed or (self._reads(name, node) and name not in self.circles):
+            raise self._again(name, node)
+        self.ops[name] = op
 
-    def _again(self, name: str, node: ast.stmt) -> None:
-        role = self.builder.tensors[name].role
-        if role != "value":
-            raise Refusal(f"{name} is declared as {role} and cannot be written").at(node)
+    def _reads(self, name: str, node: ast.stmt) -> bool:
+        value = getattr(node, "value", None)
+        return value is not None and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(value))
+
+    def _again(self, name: str, node: ast.stmt) -> Refusal:
+        """The message for a name that is written a second time, with the line as it would be right."""
         new = self.builder.part_name_of(name)
-        raise Refusal(f"{name} is written already; give the new value a name of its own: `{new} = ...`").at(node)
+        lines = ast.unparse(node)
+        if isinstance(node, ast.AugAssign):
+            target, value = ast.unparse(node.target), ast.unparse(node.value)
+            lines = f"{target} = {target} + {value}"
+        renamed = re.sub(rf"^{re.escape(name)}\b", new, lines)
+        return Refusal(f"{name} has one value in the whole text; give the new one a name of its own: `{renamed}`")
 
     # the end
 
@@ -201,20 +295,45 @@ class _Reader:
                 ).at(node)
 
 
-def _written(tree: ast.Module) -> dict[str, ast.AST]:
-    """The tensors that a text declares or writes, each with the first node that does."""
-    out: dict[str, ast.AST] = {}
+def _base(target: ast.expr) -> str:
+    """The tensor that a left side writes."""
+    base = target.value if isinstance(target, ast.Subscript) else target
+    return base.id if isinstance(base, ast.Name) else ""
+
+
+def _writers(tree: ast.Module) -> dict[str, list[ast.stmt]]:
+    """For each tensor that equations write, those lines."""
+    out: dict[str, list[ast.stmt]] = {}
     for node in tree.body:
-        targets: list[ast.expr] = []
-        if isinstance(node, ast.Assign):
-            targets = node.targets
-        elif isinstance(node, (ast.AnnAssign, ast.AugAssign)):
-            targets = [node.target]
-        for t in targets:
-            base = t.value if isinstance(t, ast.Subscript) else t
-            if isinstance(base, ast.Name):
-                out.setdefault(base.id, node)
+        if isinstance(node, (ast.Assign, ast.AugAssign)):
+            for t in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                out.setdefault(_base(t), []).append(node)
     return out
+
+
+def _names(tree: ast.Module) -> dict[str, ast.AST]:
+    """The tensors that a text declares or writes, each with the last line that does."""
+    out: dict[str, ast.AST] = {name: nodes[-1] for name, nodes in _writers(tree).items() if name}
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            out.setdefault(node.target.id, node)
+    return out
+
+
+def _whole(e: Expr) -> Int | None:
+    """A sum of products of sizes and whole numbers as an integer expression."""
+    match e:
+        case ex.Num(v) if v.denominator == 1:
+            return of(int(v))
+        case ex.Val(i) if not i.axes and not any(isinstance(a, Look) for a in i.atoms()):
+            return i
+        case ex.Add(args) | ex.Mul(args):
+            parts = [_whole(a) for a in args]
+            if any(p is None for p in parts):
+                return None
+            known = [p for p in parts if p is not None]
+            return sum(known, ZERO) if isinstance(e, ex.Add) else product(known)
+    return None
 
 
 def _size_number(name: str, value: object) -> int:

@@ -99,9 +99,7 @@ def _leading(f: Formulas, name: str, before: Sequence[ast.expr]) -> _Leading:
             case ast.Compare(left=ast.Name(id=letter), ops=[op], comparators=[bound]):
                 if isinstance(bound, ast.Name) and bound.id == letter:
                     raise f.placed(Refusal(f"`{words(node)}` says nothing: give the index another letter"), node)
-                size = f.whole(bound, "a range") + (1 if isinstance(op, ast.LtE) else 0)
-                if ints.nonnegative(size - 1) is False:
-                    raise f.placed(Refusal(f"the range of {letter} is empty"), node)
+                size = f.range(bound, letter) + (1 if isinstance(op, ast.LtE) else 0)
                 out.axes.append(_bind(f, letter, node, size))
             case ast.List(elts=[condition]):
                 out.nodes.append(condition)

@@ -215,7 +215,7 @@ def left_positions(f: Formulas, target: ast.Subscript) -> tuple[Int | None, ...]
             case ast.Name(id=name):
                 _bind_left(f, name, m)
             case ast.Compare(left=ast.Name(id=name), ops=[ast.Lt() | ast.LtE() as op], comparators=[bound]):
-                size = f.whole(bound) + (1 if isinstance(op, ast.LtE) else 0)
+                size = f.range(bound, name) + (1 if isinstance(op, ast.LtE) else 0)
                 _own_range(f, name, bound)
                 _bind_left(f, name, m, size)
     out: list[Int | None] = []

@@ -22,6 +22,8 @@ BRACKETS = 60  # open at once
 DEPTH = 80  # levels of a tree, a chain of sums or products counting as one
 DIGITS = 400  # of one number
 
+_RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ"
+_SUPERSCRIPT = str.maketrans(_RAISED, "0123456789-n")
 _ALLOWED = (
     ast.Module, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.FunctionDef, ast.arguments, ast.arg, ast.Return,
     ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call, ast.keyword, ast.Constant, ast.Name,
@@ -127,10 +129,12 @@ def _no_name(word: str, here: tuple[int, int, int]) -> Refusal:
         return Refusal(f"a name cannot start with two underscores: {word}", *here)
     if re.fullmatch(r"\w+[ᵀᵗ]", word):
         return Refusal(f"write {word[:-1]}.T for the transpose", *here)
+    raised = re.fullmatch(f"(.+?)([{_RAISED}]+)", word)
+    if raised:
+        return Refusal(f"write a power as {raised[1]}**{raised[2].translate(_SUPERSCRIPT)}", *here)
     return Refusal(f"'{word}' is written with letters that are variants of others; write '{plain}'", *here)
 
 
-_SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ", "0123456789-n")
 
 
 def _explained(problem: SyntaxError, text: str) -> Refusal:
@@ -232,3 +236,18 @@ def words(node: ast.AST, most: int = 40) -> str:
     """What the user wrote, for a message."""
     text = ast.unparse(node)
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def grouped(text: str) -> str:
+    """Words as a part of a suggested formula: in parentheses unless they are one name or entry."""
+    return text if re.fullmatch(r"[\w.]+(\[[^]]*\])?", text) else f"({text})"
+
+
+def is_condition(node: ast.expr) -> bool:
+    """Whether it is a condition in square brackets."""
+    if not isinstance(node, ast.List) or len(node.elts) != 1:
+        return False
+    inside = node.elts[0]
+    return isinstance(inside, (ast.Compare, ast.BoolOp)) or (
+        isinstance(inside, ast.UnaryOp) and isinstance(inside.op, ast.Not)
+    )

@@ -16,6 +16,7 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language.expr import Condition, Expr, Num, Val
 from symgrad.language.ints import ONE, ZERO, Int, of
+from symgrad.language.syntax import grouped
 
 Positions = tuple[Int, ...]
 BITS = 4096  # an exact number in a text has at most so many binary digits
@@ -129,6 +130,7 @@ def broadcast(args: Sequence[Array], texts: Sequence[str]) -> tuple[tuple[Int, .
 
 
 def _way_out(a: Array, b: Array, first: str, second: str) -> str:
+    first, second = grouped(first), grouped(second)
     if b.rank and a.rank and b.rank <= 2 and a.shape[-1] == b.shape[0]:
         return f"; {first} @ {second} would fit"
     if a.rank == 2 and b.rank == 1 and a.shape[0] == b.shape[0]:

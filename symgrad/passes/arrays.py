@@ -27,6 +27,8 @@ class Gather:
     """Entries of a tensor at positions that are not all bare axes: `x[n, 2*i + p]`, `E[t[n], d]`, `F[0]`.
 
     `ranges` gives the size of each axis; `guarded`: positions outside the tensor occur and their value is not used.
+    The order of `axes` is NumPy's: axes of positions that are looked up or that share a letter come together, where
+    the first of these positions stands, or in front if other positions stand between them.
     """
 
     tensor: str
@@ -58,7 +60,10 @@ class Elementwise:
     """A scalar function of aligned arrays; `axes` are the union of theirs, each argument's axes a subsequence of it.
 
     `op` is "add", "multiply", "power", a leaf's name, a comparison (`<`, `==`, ...), "and", "or", "not",
-    or "bracket" (a condition as 0 and 1); `strong` on a product says that its brackets must hide what they exclude.
+    "bracket" (a condition as 0 and 1), "where" (a condition, a value, what stands instead: only to keep an argument
+    harmless where nothing uses it), or "where max", "where min", "where prod" (a condition and a value: where the
+    condition fails, what changes no maximum, minimum or product). `strong`: the first factor is a bracket, and the
+    product is 0 where that is 0, whatever the other factors are.
     """
 
     op: str
@@ -101,7 +106,7 @@ class Transpose:
 
 @dataclass(frozen=True)
 class Reduce:
-    """`op` ("sum", "max", "min", "prod") over the axes `over`."""
+    """`op` ("sum", "max", "min", "prod"; "any" of a condition) over the axes `over`."""
 
     op: str
     a: Array

@@ -16,7 +16,7 @@ from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Expr, Mul, Nu
 from symgrad.language.ints import Axis, Int, Look
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.passes.forms import (
-    cheap, collect, depends, expand, factors, match, match_index, placed, quotient, shortest, size,
+    cheap, collect, depends, expand, factors, match, match_index, open_parts, placed, quotient, shortest, size,
 )
 
 Group = tuple[Statement, ...]
@@ -154,33 +154,62 @@ def look_up(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     return None
 
 
+def diagonal(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """A constant added along a diagonal is a bracket everywhere, which a later sum can use up."""
+    if len(group) != 1 or ex.accesses(group[0].body) or group[0].reduced or group[0].guard is not None:
+        return None
+    s = group[0]
+    names = [i.axis for i in s.left]
+    if None in names or len(set(names)) == len(names):
+        return None
+    left, axes, brackets = list(s.left), list(s.axes), []
+    for j, a in enumerate(names):
+        if a in names[:j]:
+            new = _letter(str(a), [x for x, _ in axes])
+            brackets.append(Bracket(Cmp("==", Val(ints.axis(str(a))), Val(ints.axis(new)))))
+            axes.append((new, s.ranges[str(a)]))
+            left[j] = ints.axis(new)
+    new_s = replace(s, left=tuple(left), body=ex.mul(s.body, *brackets), axes=tuple(axes))
+    return (new_s,), "Only the diagonal is reached: a bracket says so."
+
+
 def gather(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
-    """A scatter to positions affine in an axis with factor one reads from there instead: i + p = j, so i = j - p."""
+    """A scatter to positions such as i + p reads from there instead: i + p = j, so i = j - p.
+
+    Only where every axis stands with factor one: with a stride most of the new reads would be out of range.
+    """
     for k, s in enumerate(group):
         for j, position in enumerate(s.left):
+            steps = {a: position.coefficient(a) for a in position.axes}
             if position.axis is not None or any(isinstance(x, Look) for x in position.atoms()):
                 continue
-            for a in position.axes:
-                step = position.coefficient(a)
-                c = None if step is None else step.number
-                elsewhere = any(a in i.axes for m, i in enumerate(s.left) if m != j)
-                if c not in (1, -1) or elsewhere or any(a in n.axes for _, n in s.axes):
-                    continue
-                new = _letter(a, [b for b, _ in s.axes])
-                at = (ints.axis(new) - (position - ints.axis(a) * c)) * c  # type: ignore[operator]
-                low = Cmp("<=", ex.ZERO, ex.val(at))
-                high = Cmp("<", ex.val(at), ex.val(s.ranges[a]))
-                moved = {Axis(a): at}
-                t = replace(
-                    s,
-                    left=tuple(ints.axis(new) if m == j else i for m, i in enumerate(s.left)),
-                    body=ex.substitute(s.body, moved),
-                    guard=ex.both(None if s.guard is None else ex.substitute(s.guard, moved), low, high),
-                    axes=tuple((new, sheet.tensors[s.out].shape[j]) if b == a else (b, n) for b, n in s.axes),
-                )
-                reason = f"Adding to the place {position} is reading from {a} = {at}, where that is in range."
-                return (*group[:k], t, *group[k + 1 :]), reason
+            if not steps or any(c is None or c.number not in (1, -1) for c in steps.values()):
+                continue
+            full = sheet.tensors[s.out].shape[j]
+            a = max(steps, key=lambda a: (_shared(s.ranges[a], full), -position.axes.index(a)))
+            elsewhere = any(a in i.axes for m, i in enumerate(s.left) if m != j)
+            if elsewhere or any(a in n.axes for _, n in s.axes):
+                continue
+            c = steps[a]
+            assert c is not None
+            new = _letter(a, [b for b, _ in s.axes])
+            at = (ints.axis(new) - (position - ints.axis(a) * c)) * c
+            axes = tuple((new, full) if b == a else (b, n) for b, n in s.axes)
+            moved = {Axis(a): at}
+            inside = [Cmp("<=", ex.ZERO, ex.val(at)), Cmp("<", ex.val(at), ex.val(s.ranges[a]))]
+            old = None if s.guard is None else ex.substitute(s.guard, moved)
+            left = tuple(ints.axis(new) if m == j else i for m, i in enumerate(s.left))
+            guard = open_parts(ex.both(old, *inside), dict(axes))
+            t = replace(s, left=left, body=ex.substitute(s.body, moved), guard=guard, axes=axes)
+            reason = f"Adding to the place {position} is reading from {a} = {at}, where that is in range."
+            return (*group[:k], t, *group[k + 1 :]), reason
     return None
+
+
+def _shared(n: Int, full: Int) -> int:
+    """How near a range is to the whole axis: letters in common, then the number."""
+    letters = {x for x in full.atoms()}
+    return len([x for x in n.atoms() if x in letters]) * 10**6 + (n.number or 0)
 
 
 def merge(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
@@ -356,6 +385,7 @@ PASSES: dict[str, Pass] = {
     "substitute": substitute,
     "fact": facts,
     "look-up": look_up,
+    "diagonal": diagonal,
     "gather": gather,
     "merge": merge,
     "assign": assign,
@@ -375,7 +405,7 @@ def placeable(group: Group, sheet: Sheet) -> Statement | None:
     if isinstance(s.body, Access):
         bare = [i.axis for i in s.body.index]
         return s if None not in bare and len(set(bare)) == len(bare) == len(s.left) else None
-    if not ex.axes(s.body) and size(s.body) <= 12 and cheap(s.body):
+    if not ex.accesses(s.body) and size(s.body) <= 16 and cheap(s.body):
         return s
     once = len(readers) == 1 and not sheet.tensors[s.out].named and cheap(s.body)
     whole = bool(readers) and not readers[0].reduced and len(readers[0].axes) >= len(s.axes)

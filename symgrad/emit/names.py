@@ -1,0 +1,75 @@
+"""The one place where a name enters source text, and the one filter for other people's words."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+from collections.abc import Callable, Iterable
+
+from symgrad.errors import Refusal
+from symgrad.language import ints
+from symgrad.language.ints import Int, Look, Size
+
+# what the frames and the printers use themselves
+_OWN = frozenset("np self cls dtype sizes plan run main Model view".split())
+
+
+def identifier(name: str) -> str:
+    """The name, if it can stand in Python source.
+
+    Raises:
+        Refusal: it is no identifier, or a keyword.
+    """
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or not name.isprintable():
+        raise Refusal(f"{name!r} cannot be a name in Python source: a name is letters, digits and _, and no keyword")
+    return str(name)
+
+
+def words(text: str) -> str:
+    """A user's text as it may stand in a comment or a docstring: one line, and nothing in it that could end either."""
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else "?" for c in line).replace("\\", "\\\\").replace('"""', "'''")
+
+
+class Names:
+    """Names for everything in one piece of source: a user's own where they are free, else with an underscore."""
+
+    def __init__(self, taken: Iterable[str] = ()):
+        self._own: dict[str, str] = {}
+        self._taken = {*_OWN, *dir(builtins), *taken}
+
+    def of(self, name: str) -> str:
+        """The name in source of a tensor or a size letter; the same one each time."""
+        if name not in self._own:
+            self._own[name] = self.fresh(name)
+        return self._own[name]
+
+    def fresh(self, stem: str) -> str:
+        """A name that nothing else has."""
+        name = identifier(stem)
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def counted(self, stem: str) -> str:
+        """`stem1`, `stem2`, ..."""
+        k = 1
+        while f"{stem}{k}" in self._taken:
+            k += 1
+        return self.fresh(f"{stem}{k}")
+
+    def size(self, n: Int) -> str:
+        """A size expression as source: `n`, `3*m`, `(h - k)//2 + 1`."""
+        return str(renamed(n, self.of))
+
+
+def renamed(n: Int, of: Callable[[str], str]) -> Int:
+    """A size expression with its letters renamed."""
+
+    def change(atom: object) -> Int | None:
+        if isinstance(atom, Look):
+            raise Refusal(f"a size cannot depend on the entry {atom}")
+        return ints.size(of(atom.name)) if isinstance(atom, Size) else None
+
+    return n.replace(change)

@@ -1,0 +1,139 @@
+"""Lowered operations: what the printers print.
+
+A `Value` is one NumPy operation applied to other values; equal operations are one object, so a common part is computed
+once. The printers decide about names, nesting and buffers; nothing here is text.
+
+| op | arguments | info | result |
+|---|---|---|---|
+| `input` | | name | a tensor as it is stored |
+| `number`, `constant` | | a Fraction, `inf` or `-inf`; `pi`, `e` | a scalar |
+| `size` | | an `Int` of sizes | a whole number |
+| `arange` | | | 0, 1, 2, ... |
+| `ufunc` | arrays | NumPy's name | elementwise, broadcast from the right |
+| `leaf` | arrays | a leaf's name | a leaf that is no ufunc, as a call |
+| `where` | condition, a, b | | |
+| `hide` | condition, a | | a where the condition holds, else 0, whatever a is there |
+| `matmul` | a, b | | NumPy's `@` |
+| `einsum` | arrays | subscripts | |
+| `reduce` | a | (ufunc, axes) | |
+| `take` | a, positions ... | for each axis of a: None (all) or which position | indexing by arrays |
+| `fill` | | a number | a new array, written afterwards |
+| `put` | target, value, positions ... | (ufunc, for each axis None or which position) | target, changed |
+| `store` | target, value | (ufunc, indices) | target, changed on a basic index |
+| `copy` | a | | in memory order |
+| `real` | a | | whole numbers or conditions as reals |
+
+Views: `transpose` (axes), `expand` (for each axis: kept or new), `broadcast` (shape), `reshape` (shape),
+`index` (a basic index: `Int` or (start, stop, step)), `window` (axis, start, steps, lengths), `diagonal`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from symgrad.language import ints
+from symgrad.language.ints import Int
+
+Shape = tuple[Int, ...]
+
+VIEWS = frozenset({"transpose", "expand", "broadcast", "reshape", "index", "window", "diagonal"})
+FREE = frozenset({"number", "constant", "size"})
+COMPARISONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """One operation. `kind` is "real", "int" or "bool"; `once`: it depends on nothing but sizes and literals."""
+
+    op: str
+    args: tuple[Value, ...]
+    info: Any
+    shape: Shape
+    kind: str
+    once: bool
+    number: int = field(repr=False)
+
+    @property
+    def root(self) -> Value:
+        """The value whose memory this is a view of."""
+        v = self
+        while v.op in VIEWS or v.op in ("put", "store"):
+            v = v.args[0]
+        return v
+
+
+class Values:
+    """The table of all values of one piece of code, in an order in which they can be computed."""
+
+    def __init__(self) -> None:
+        self.all: list[Value] = []
+        self._known: dict[Any, Value] = {}
+
+    def make(self, op: str, args: tuple[Value, ...] = (), info: Any = None, shape: Shape = (), kind: str = "real") -> Value:
+        key = (op, tuple(a.number for a in args), info, shape, kind)
+        fresh = op in ("fill", "put", "store")  # these are changed in place: two alike are still two
+        known = None if fresh else self._known.get(key)
+        if known is not None:
+            return known
+        once = op in FREE or op == "arange" or (op not in ("input", *("fill", "put", "store")) and all(a.once for a in args))
+        v = Value(op, args, info, shape, kind, once, len(self.all))
+        self.all.append(v)
+        if not fresh:
+            self._known[key] = v
+        return v
+
+    # scalars
+    def number(self, x: Fraction | int | float) -> Value:
+        return self.make("number", info=x if isinstance(x, float) else Fraction(x))
+
+    def size(self, n: Int) -> Value:
+        return self.make("size", info=n, kind="int")
+
+    def ufunc(self, name: str, *args: Value, kind: str = "") -> Value:
+        if not kind:
+            kind = "int" if all(a.kind == "int" for a in args) and name not in ("divide",) else "real"
+        return self.make("ufunc", args, name, joint(*(a.shape for a in args)), kind)
+
+    def real(self, v: Value) -> Value:
+        return v if v.kind == "real" or not v.shape and v.op in FREE else self.make("real", (v,), None, v.shape)
+
+    # views
+    def transpose(self, v: Value, order: tuple[int, ...]) -> Value:
+        if order == tuple(range(len(order))):
+            return v
+        if v.op == "transpose":
+            return self.transpose(v.args[0], tuple(v.info[k] for k in order))
+        return self.make("transpose", (v,), order, tuple(v.shape[k] for k in order), v.kind)
+
+    def expand(self, v: Value, present: tuple[bool, ...]) -> Value:
+        """New axes of length one where `present` is False; leading ones are left to broadcasting."""
+        first = present.index(True) if True in present else len(present)
+        present = present[first:]
+        if all(present):
+            return v
+        own = iter(v.shape)
+        return self.make("expand", (v,), present, tuple(next(own) if p else ints.ONE for p in present), v.kind)
+
+    def reshape(self, v: Value, shape: Shape) -> Value:
+        return v if shape == v.shape else self.make("reshape", (v,), None, shape, v.kind)
+
+
+def joint(*shapes: Shape) -> Shape:
+    """The shape of a broadcast result."""
+    length = max(map(len, shapes), default=0)
+    found: list[Int] = []
+    for k in range(-length, 0):
+        sizes = [s[k] for s in shapes if len(s) >= -k]
+        found.append(next((n for n in sizes if n != ints.ONE), ints.ONE))
+    return tuple(found)
+
+
+def contiguous(v: Value) -> bool:
+    """Whether a value lies in memory in the order of its axes."""
+    if v.op in ("reshape", "put", "store"):
+        return contiguous(v.args[0])
+    if v.op == "expand":
+        return contiguous(v.args[0])
+    return v.op not in VIEWS

@@ -1,0 +1,278 @@
+"""Statements in index form: bodies as formulas, reductions as sums over letters, small unnamed parts put in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from symgrad.explain.formula import (
+    ONE, Apply, Big, Connected, Formula, Iverson, Modulo, Number, Power, Quotient, Relation, Symbol, entry, minus,
+    plus, times,
+)  # fmt: skip
+from symgrad.explain.names import Names
+from symgrad.language import expr as ex
+from symgrad.language import ints
+from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Condition, Const, Expr, Logic, Mul, Num, Pow, Stop, Val
+from symgrad.language.ints import Axis, Int, Look, Size
+from symgrad.language.program import Statement
+from symgrad.passes.forms import match_index, placed
+
+_REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
+Inline = Mapping[str, Statement]
+
+
+class Indices:
+    """Formulas of statements and expressions, with `inline` parts put in place of their names."""
+
+    def __init__(self, names: Names, inline: Inline):
+        self.names, self.inline = names, inline
+
+    # statements
+
+    def equation(self, s: Statement) -> tuple[Formula, Formula]:
+        """A forward statement's two sides, its left side as it stands."""
+        left = entry(self.names.tensor(s.out), tuple(map(self.integer, s.left)))
+        return left, self.side(s, tuple(i.axis or "" for i in s.left), [])
+
+    def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula]:
+        """All that is added to one tensor: its entry at bare letters, and the sum of the contributions there.
+
+        A contribution to a position that is no bare letter, such as `dE[t[n], d] += ...`, is a sum with a bracket:
+        `dE[k, d] = sum(n, [k == t[n]]*...)`.
+        """
+        letters = self.letters(group)
+        left = entry(self.names.tensor(group[0].out), tuple(map(self.names.letter, letters)))
+        return left, plus(*(self.contribution(s, letters) for s in group))
+
+    def letters(self, group: Sequence[Statement]) -> tuple[str, ...]:
+        """Letters for the places of the tensor that a group writes."""
+        best = next((s for s in group if s.plain), group[0])
+        used = [a for a, _ in best.axes]
+        chosen: list[str] = []
+        for i in best.left:
+            name = i.axis
+            if name is None or name in chosen:
+                name = self.fresh("k", [*used, *chosen])
+            chosen.append(name)
+        return tuple(chosen)
+
+    def fresh(self, stem: str, used: Sequence[str]) -> str:
+        if stem == "k":
+            stem = next((x for x in "klmrquv" if x not in used and x not in self.names.tensors), stem)
+        name, k = stem, 1
+        while name in used:
+            k += 1
+            name = f"{stem}_{k}"
+        return name
+
+    def contribution(self, s: Statement, letters: tuple[str, ...]) -> Formula:
+        """What a statement adds to the entry at the letters."""
+        onto: dict[str, str] = {}
+        for i, x in zip(s.left, letters, strict=True):
+            if i.axis is not None and i.axis not in onto and x not in onto.values():
+                onto[i.axis] = x
+        used = [*letters, *onto.values()]
+        for a, _ in s.axes:
+            if a not in onto:
+                onto[a] = a if a not in used else self.fresh(a, [*used, *(b for b, _ in s.axes)])
+                used.append(onto[a])
+        s = s.rename(onto)
+        places = [
+            Relation((self.names.letter(x), self.integer(i)), ("==",))
+            for i, x in zip(s.left, letters, strict=True)
+            if i.axis != x
+        ]
+        return self.side(s, letters, places)
+
+    def side(self, s: Statement, kept: tuple[str, ...], places: Sequence[Formula]) -> Formula:
+        """The right side: a body, or a reduction over the axes that are not kept."""
+        used = [a for a, _ in s.axes]
+        conditions = self.conditions(s.guard, used)
+        over = [(a, n) for a, n in s.axes if a not in kept] if s.op != "=" else []
+        if s.op in ("=", "+=") and not over:
+            body = self.expr(s.body, used)
+            brackets = [Iverson(c) for c in (*places, *conditions)]
+            return times(*brackets, body) if brackets else body
+        scale, body_expr = _scale(s.body) if s.op == "+=" else (ex.ONE, s.body)
+        bare = _bare(s.body, self.names)
+        ranges = tuple(None if bare.get(a) == n else self.integer(n) for a, n in over)
+        body = times(*(Iverson(c) for c in places), self.expr(body_expr, used))
+        letters = tuple(self.names.letter(a) for a, _ in over)
+        big = Big(_REDUCERS[s.op], letters, tuple(conditions), body, ranges)
+        return big if scale == ex.ONE else times(self.expr(scale, used), big)
+
+    def conditions(self, guard: Condition | None, used: list[str]) -> list[Formula]:
+        """A guard as conditions that all hold, bounds of one thing in a row."""
+        if guard is None:
+            return []
+        parts = guard.args if isinstance(guard, Logic) and guard.op == "and" else (guard,)
+        return self.chained(parts, used)
+
+    def chained(self, parts: Sequence[Condition], used: list[str]) -> list[Formula]:
+        """`0 <= i` and `i < n` as `0 <= i < n`."""
+        out: list[Formula] = []
+        rest = list(parts)
+        while rest:
+            c = rest.pop(0)
+            if isinstance(c, Cmp) and c.op in ("<", "<="):
+                after = next((d for d in rest if isinstance(d, Cmp) and d.op in ("<", "<=") and d.a == c.b), None)
+                if after is not None:
+                    rest.remove(after)
+                    shown = tuple(self.expr(e, used, inside=True) for e in (c.a, c.b, after.b))
+                    out.append(Relation(shown, (c.op, after.op)))
+                    continue
+            out.append(self.condition(c, used))
+        return out
+
+    def condition(self, c: Condition, used: list[str]) -> Formula:
+        match c:
+            case Cmp(op, a, b):
+                return Relation((self.expr(a, used, inside=True), self.expr(b, used, inside=True)), (op,))
+            case Logic("and", args):
+                parts = self.chained(args, used)
+                return parts[0] if len(parts) == 1 else Connected("and", tuple(parts))
+            case Logic(op, args):
+                return Connected(op, tuple(self.condition(a, used) for a in args))
+
+    # expressions
+
+    def expr(self, e: Expr, used: list[str], *, inside: bool = False) -> Formula:
+        """A body as a formula; `inside` a bracket a bare letter is its running value. `used` letters are not bound anew."""
+        match e:
+            case Num(v):
+                return minus(Number(-v)) if v < 0 else Number(v)
+            case Const(name):
+                return Symbol(name, {"pi": "π"}.get(name, name), {"pi": r"\pi"}.get(name, r"\mathrm{e}"))
+            case Val(i):
+                shown = self.integer(i)
+                return Apply("index", (shown,)) if i.axes and not inside and not _looks(i) else shown
+            case Access(name, index):
+                return self.access(name, index, used)
+            case Add(args):
+                return plus(*(self.expr(a, used, inside=inside) for a in args))
+            case Mul():
+                return self.product(e, used, inside)
+            case Pow(a, b):
+                n = ex.number(b)
+                if n is not None and n < 0:
+                    return Quotient(ONE, self.expr(ex.power(a, -n), used, inside=inside))
+                return Power(self.expr(a, used, inside=inside), self.expr(b, used, inside=inside))
+            case Call(name, args):
+                return Apply(name, tuple(self.expr(a, used, inside=inside) for a in args))
+            case Bracket(c):
+                return Iverson(self.condition(c, used))
+            case Stop(a, kind):
+                shown = self.expr(a, used, inside=inside)
+                return shown if kind == "held" else Apply("stop", (shown,))
+        raise TypeError(f"not an expression: {type(e).__name__}")
+
+    def product(self, e: Mul, used: list[str], inside: bool) -> Formula:
+        """A product: what has a negative exponent under a bar; a bare number and sizes as a fraction in front."""
+        c, rest = ex.split(e)
+        factors = rest.args if isinstance(rest, Mul) else (rest,)
+        top = [f for f in factors if not _below(f)]
+        bottom = [ex.power(f.base, -ex.number(f.exponent)) for f in factors if isinstance(f, Pow) and _below(f)]  # type: ignore[operator]
+
+        def shown(fs: Sequence[Expr]) -> list[Formula]:
+            return [self.expr(f, used, inside=inside) for f in fs]
+
+        p, q = _parts(abs(c))
+        scalar = not any(ex.accesses(f) for f in bottom)
+        above: list[Formula] = [] if p == 1 and top else [Number(p)]
+        under: list[Formula] = [] if q == 1 else [Number(q)]
+        if not bottom and not under:
+            product = times(*above, *shown(top))
+        elif scalar and top and (p != 1 or any(_sums(self.inline, f) for f in top)):
+            product = times(Quotient(times(Number(p)), times(*under, *shown(bottom))), *shown(top))
+        else:
+            product = Quotient(times(*above, *shown(top)), times(*under, *shown(bottom)))
+        return minus(product) if c < 0 else product
+
+    def access(self, name: str, index: tuple[Int, ...], used: list[str]) -> Formula:
+        s = self.inline.get(name)
+        bound = None if s is None else match_index(s.left, index, {})
+        if s is None or bound is None:
+            return entry(self.names.tensor(name), tuple(map(self.integer, index)))
+        copies: dict[str, str] = {}
+        for a in s.reduced:
+            copies[a] = self.fresh(a, used)
+            used.append(copies[a])
+        places = {**bound, **{a: ints.axis(b) for a, b in copies.items()}}
+        put = {Axis(a): i for a, i in places.items()}
+        body = placed(s.body, places)
+        guard = None if s.guard is None else ex.substitute(s.guard, put)
+        axes = tuple((copies[a], n.substitute(put)) for a, n in s.axes if a in copies)
+        part = Statement(s.out, (), s.op, body, axes, guard)
+        formula = self.side(part, (), [])
+        for b in copies.values():
+            used.remove(b)
+        return formula
+
+    # integers
+
+    def integer(self, i: Int) -> Formula:
+        """A position or a size."""
+        terms = []
+        for monomial, c in i.terms:
+            term = times(Number(Fraction(abs(c))), *map(self.atom, monomial))
+            terms.append(minus(term) if c < 0 else term)
+        # a positive term first
+        terms.sort(key=lambda t: t == minus(t) or _negative(t))
+        return plus(*terms) if terms else Number(Fraction(0))
+
+    def atom(self, a: object) -> Formula:
+        match a:
+            case Axis(name):
+                return self.names.letter(name)
+            case Size(name):
+                return self.names.size(name)
+            case Look(name, index):
+                return entry(self.names.tensor(name), tuple(map(self.integer, index)))
+            case ints.Quotient(top, bottom):
+                return Quotient(self.integer(top), self.integer(bottom), "floor")
+            case ints.Remainder(top, bottom):
+                return Modulo(self.integer(top), self.integer(bottom))
+        raise TypeError(f"not an atom: {type(a).__name__}")
+
+
+def _negative(f: Formula) -> bool:
+    return minus(f) != f and getattr(f, "terms", ((False, f),))[0][0]
+
+
+def _looks(i: Int) -> bool:
+    return any(isinstance(a, Look) for a in i.atoms())
+
+
+def _below(f: Expr) -> bool:
+    return isinstance(f, Pow) and (ex.number(f.exponent) or 0) < 0
+
+
+def _parts(c: Fraction) -> tuple[Fraction, Fraction]:
+    """A coefficient as what stands above and below the bar; a decimal fraction stays whole."""
+    if c.denominator in (1, 5, 10) or (c.denominator > 16 and "/" not in ex.decimal(c) and c.numerator != 1):
+        return c, Fraction(1)
+    if c.denominator % 10 == 0 and "/" not in ex.decimal(c):
+        return c, Fraction(1)
+    return Fraction(c.numerator), Fraction(c.denominator)
+
+
+def _scale(body: Expr) -> tuple[Expr, Expr]:
+    """Numbers and sizes that multiply a body, and the rest."""
+    factors = body.args if isinstance(body, Mul) else (body,)
+    fixed = [f for f in factors if not ex.axes(f) and not ex.tensors(f) and not isinstance(f, Bracket)]
+    rest = [f for f in factors if f not in fixed]
+    return (ex.mul(*fixed), ex.mul(*rest)) if rest and fixed else (ex.ONE, body)
+
+
+def _sums(inline: Inline, f: Expr) -> bool:
+    return any(inline[a.tensor].op != "=" for a in ex.accesses(f) if a.tensor in inline)
+
+
+def _bare(body: Expr, names: Names) -> dict[str, Int]:
+    """For each letter that stands alone in some place, the size of that place."""
+    found: dict[str, Int] = {}
+    for a in ex.accesses(body):
+        for i, n in zip(a.index, names.tensors[a.tensor].shape, strict=False):
+            if i.axis is not None:
+                found.setdefault(i.axis, n)
+    return found

@@ -1,0 +1,322 @@
+"""Statements in matrix form: whole arrays, as NumPy writes them and as mathematics does.
+
+Both are drawn from the arrays that `symgrad.passes.recognise` finds, and give None where there is no such form: more than
+two axes in mathematics, look-ups, windows. Then the index form is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from symgrad.explain.formula import (
+    ONE, ONES, Apply, Connected, Entry, Fold, Formula, Iverson, Norm, Number, Power, Product, Quotient, Relation,
+    Symbol, Transpose, minus, plus, times,
+)  # fmt: skip
+from symgrad.explain.indices import Indices
+from symgrad.language import expr as ex
+from symgrad.language.program import Program, Statement
+from symgrad.leaves import LEAVES
+from symgrad.passes.arrays import (
+    Array, Contract, Elementwise, Expand, Gather, Index, MatMul, Reduce, Ref, Scalar, Transpose as Turned,
+)  # fmt: skip
+from symgrad.passes.recognise import recognise
+
+_COMPARE = ("<", "<=", ">", ">=", "==", "!=")
+_COLON, _NONE = Symbol(":", ":", ":"), Symbol("None", "None", "None")
+
+
+class NoForm(Exception):
+    """There is no matrix form; caught where the index form takes its place."""
+
+
+class Arrays:
+    """What the two ways of writing arrays share: entry by entry functions, parts put in place."""
+
+    def __init__(self, indices: Indices, program: Program):
+        self.indices, self.program = indices, program
+
+    def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula, tuple[str, ...]] | None:
+        """The two sides for all that is added to one tensor, and the reasons of transposes and the like; or None."""
+        try:
+            arrays = [recognise(s, self.program) for s in group]
+            shapes = [tuple(i.axis for i in s.left) for s in group]
+            if any(None in axes or len(set(axes)) < len(axes) for axes in shapes):
+                return None
+            right = plus(*(self.show(a) for a in arrays))
+        except NoForm:
+            return None
+        return self.indices.names.tensor(group[0].out), right, tuple(dict.fromkeys(r for a in arrays for r in reasons(a)))
+
+    def show(self, a: Array) -> Formula:
+        match a:
+            case Ref(name, _):
+                return self.reference(name)
+            case Scalar(e):
+                return self.indices.expr(e, [])
+            case Gather(_, index, ()) if not a.guarded:
+                return self.indices.access(a.tensor, index, [])
+            case Elementwise():
+                return self.elementwise(a)
+            case MatMul():
+                return self.matmul(a)
+            case Turned():
+                return self.transpose(a)
+            case Reduce():
+                return self.reduce(a)
+            case Expand():
+                return self.expand(a)
+            case Gather() | Index() | Contract():
+                raise NoForm
+        raise TypeError(f"not an array: {type(a).__name__}")
+
+    def reference(self, name: str) -> Formula:
+        s = self.indices.inline.get(name)
+        return self.indices.names.tensor(name) if s is None else self.show(recognise(s, self.program))
+
+    def elementwise(self, a: Elementwise) -> Formula:
+        match a.op:
+            case "add":
+                return plus(*(self.aligned(b, a.axes) for b in a.args))
+            case "multiply":
+                return self.multiply(a)
+            case "power":
+                return self.power(a)
+            case "bracket":
+                return Iverson(self.aligned(a.args[0], a.axes))
+            case "and" | "or" | "not":
+                return Connected(a.op, tuple(self.aligned(b, a.axes) for b in a.args))
+            case op if op in _COMPARE:
+                return Relation(tuple(self.aligned(b, a.axes) for b in a.args), (op,))
+            case op if op in LEAVES:
+                return Apply(op, tuple(self.aligned(b, a.axes) for b in a.args))
+        raise NoForm
+
+    def multiply(self, a: Elementwise) -> Formula:
+        """Numbers in front, then the arrays; negative powers under a bar."""
+        negative, scalars, above, below = False, [], [], []
+        for b in _flat(a):
+            e = b.expr if isinstance(b, Scalar) else None
+            if e is not None:
+                scalars.append(e)
+            elif isinstance(b, Elementwise) and b.op == "power" and _exponent(b) < 0:
+                n = -_exponent(b)
+                base = self.aligned(b.args[0], a.axes)
+                below.append(base if n == 1 else self.raised(base, n, b))
+            else:
+                above.append((b, self.aligned(b, a.axes)))
+        c, rest = ex.split(ex.mul(*scalars))
+        negative = c < 0
+        product = self.hadamard([f for _, f in above], below)
+        front = self.indices.expr(ex.mul(abs(c), rest), [])
+        if front != ONE:
+            if isinstance(front, Quotient) and front.top == ONE and not below and _simple(product) and product != ONE:
+                product = Quotient(product, front.bottom)
+            else:
+                product = scaled(front, product)
+        return minus(product) if negative else product
+
+    def raised(self, base: Formula, n: Fraction, a: Elementwise) -> Formula:
+        return Power(base, Number(n), elementwise=bool(a.axes))
+
+    def power(self, a: Elementwise) -> Formula:
+        base, n = self.aligned(a.args[0], a.axes), _exponent(a)
+        if n < 0:
+            return self.hadamard([], [base if n == -1 else self.raised(base, -n, a)])
+        exponent = self.aligned(a.args[1], a.axes)
+        return Power(base, exponent, elementwise=bool(a.axes))
+
+    # what differs
+
+    def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula:
+        raise NotImplementedError
+
+    def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
+        raise NotImplementedError
+
+    def matmul(self, a: MatMul) -> Formula:
+        raise NotImplementedError
+
+    def transpose(self, a: Turned) -> Formula:
+        if len(a.axes) != 2:
+            raise NoForm
+        return transposed(self.show(a.a))
+
+    def reduce(self, a: Reduce) -> Formula:
+        raise NotImplementedError
+
+    def expand(self, a: Expand) -> Formula:
+        raise NotImplementedError
+
+
+class Numpy(Arrays):
+    """Arrays as NumPy's operators write them, broadcasting from the right."""
+
+    def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula:
+        shown = self.show(a)
+        own = a.axes
+        if not own or own == axes[len(axes) - len(own) :]:
+            return shown
+        first = axes.index(own[0])
+        return Entry(shown, tuple(_COLON if x in own else _NONE for x in axes[first:]))
+
+    def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
+        top = times(*above)
+        return Quotient(top, times(*below)) if below else top
+
+    def matmul(self, a: MatMul) -> Formula:
+        if len(a.axes) + 1 > len(a.a.axes) + len(a.b.axes) - 1 + 0 and len(a.a.axes) + len(a.b.axes) > 4:
+            raise NoForm
+        return matmul(self.show(a.a), self.show(a.b))
+
+    def reduce(self, a: Reduce) -> Formula:
+        if a.op not in ("sum", "max", "min", "prod"):
+            raise NoForm
+        if set(a.over) == set(a.a.axes):
+            return Fold(a.op, self.show(a.a), None)
+        shown, axes = self.show(a.a), list(a.a.axes)
+        for x in a.over:
+            shown = Fold(a.op, shown, axes.index(x))
+            axes.remove(x)
+        return shown
+
+    def expand(self, a: Expand) -> Formula:
+        raise NoForm
+
+
+class Mathematics(Arrays):
+    """Arrays as linear algebra writes them: vectors are columns, 1 is the vector of ones, nothing is broadcast but
+    numbers."""
+
+    def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula:
+        if len(axes) > 2:
+            raise NoForm
+        shown = self.show(a)
+        if not a.axes or a.axes == axes:
+            return shown
+        column = a.axes[0] == axes[0]
+        return matmul(shown, Transpose(ONES)) if column else matmul(ONES, transposed(shown))
+
+    def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
+        top = ONE if not above else above[0] if len(above) == 1 else Product(tuple(above), "hadamard")
+        if not below:
+            return top
+        return Quotient(top, below[0] if len(below) == 1 else Product(tuple(below), "hadamard"), "hadamard")
+
+    def matmul(self, a: MatMul) -> Formula:
+        rows, columns = len(a.a.axes) - 1, len(a.b.axes) - 1
+        if rows > 1 or columns > 1:
+            raise NoForm
+        x, y = self.show(a.a), self.show(a.b)
+        if rows:
+            return matmul(x, y)
+        if not columns:
+            return matmul(transposed(x), y)
+        return matmul(transposed(y), x)
+
+    def reduce(self, a: Reduce) -> Formula:
+        if a.op != "sum" or len(a.a.axes) > 2:
+            raise NoForm
+        if not a.axes:
+            square = _square(a.a)
+            if square is not None:
+                scale, base = square
+                norm = Power(Norm(self.show(base), len(base.axes) > 1), Number(Fraction(2)))
+                return norm if scale == ex.ONE else scaled(self.indices.expr(scale, []), norm)
+            x = self.show(a.a)
+            return matmul(Transpose(ONES), x) if len(a.a.axes) == 1 else matmul(Transpose(ONES), x, ONES)
+        x = self.show(a.a)
+        return matmul(transposed(x), ONES) if a.over[0] == a.a.axes[0] else matmul(x, ONES)
+
+    def expand(self, a: Expand) -> Formula:
+        if len(a.axes) > 2:
+            raise NoForm
+        if a.a.axes:
+            return self.aligned(a.a, a.axes)
+        ones = ONES if len(a.axes) == 1 else matmul(ONES, Transpose(ONES))
+        return scaled(self.show(a.a), ones)
+
+
+def scaled(number: Formula, array: Formula) -> Formula:
+    """A number times an array; no brackets around a matrix product, for `c*A @ B` is `c*(A @ B)`."""
+    if array == ONE:
+        return number
+    if isinstance(array, Product) and array.kind in ("matmul", "hadamard"):
+        return Product((number, array), "scaled")
+    if isinstance(array, Product) and array.kind == "scaled":
+        return Product((times(number, array.factors[0]), array.factors[1]), "scaled")
+    return times(number, array)
+
+
+def matmul(*factors: Formula) -> Formula:
+    """A matrix product, signs and numbers in front."""
+    scalars, arrays, negative = [], [], False
+    for f in factors:
+        if isinstance(f, type(minus(ONE))) and len(f.terms) == 1:  # type: ignore[union-attr]
+            negative ^= f.terms[0][0]  # type: ignore[union-attr]
+            f = f.terms[0][1]  # type: ignore[union-attr]
+        if isinstance(f, Product) and f.kind == "scaled":
+            scalars.append(f.factors[0])
+            f = f.factors[1]
+        arrays.append(f)
+    # (A @ B) @ C is A @ B @ C; A @ (B @ C) keeps its brackets only where they save work, so they are not shown
+    flat: list[Formula] = []
+    for f in arrays:
+        flat += f.factors if isinstance(f, Product) and f.kind == "matmul" else (f,)
+    product: Formula = Product(tuple(flat), "matmul")
+    if scalars:
+        product = Product((times(*scalars), product), "scaled")
+    return minus(product) if negative else product
+
+
+def transposed(f: Formula) -> Formula:
+    """The transpose, inside products and off ones."""
+    if isinstance(f, Transpose):
+        return f.a
+    if isinstance(f, Product) and f.kind == "scaled":
+        return scaled(f.factors[0], transposed(f.factors[1]))
+    return Transpose(f)
+
+
+def reasons(a: Array) -> list[str]:
+    """Why there are transposes, sums and repetitions, from the outside in."""
+    own = [a.reason] if isinstance(a, (Turned, Reduce, Expand)) and a.reason else []
+    parts: tuple[Array, ...] = ()
+    match a:
+        case Elementwise(_, args) | Contract(args):
+            parts = args
+        case MatMul(x, y):
+            parts = (x, y)
+        case Turned(x) | Reduce(_, x) | Expand(x):
+            parts = (x,)
+    return own + [r for p in parts for r in reasons(p)]
+
+
+def _flat(a: Elementwise) -> list[Array]:
+    """The factors of nested products on the same axes."""
+    found: list[Array] = []
+    for b in a.args:
+        found += _flat(b) if isinstance(b, Elementwise) and b.op == "multiply" and b.axes == a.axes else [b]
+    return found
+
+
+def _exponent(a: Elementwise) -> Fraction:
+    e = a.args[1]
+    n = ex.number(e.expr) if isinstance(e, Scalar) else None
+    return Fraction(1) if n is None else n
+
+
+def _simple(f: Formula) -> bool:
+    return not isinstance(f, (Product, Quotient))
+
+
+def _square(a: Array) -> tuple[ex.Expr, Array] | None:
+    """A number and the base, if the array is a number times an elementwise square."""
+    if isinstance(a, Elementwise) and a.op == "power" and _exponent(a) == 2:
+        return ex.ONE, a.args[0]
+    if isinstance(a, Elementwise) and a.op == "multiply":
+        rest = [b for b in a.args if not isinstance(b, Scalar)]
+        if len(rest) == 1 and (inner := _square(rest[0])) is not None:
+            numbers = [b.expr for b in a.args if isinstance(b, Scalar)]
+            return ex.mul(*numbers, inner[0]), inner[1]
+    return None
