@@ -18,7 +18,7 @@ import sympy as sp
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language import expr as ex
 from symgrad.language import ints
-from symgrad.language.expr import Access, Bracket, Call, Cmp, Const, Expr, Num, Pow, Stop
+from symgrad.language.expr import Access, Bracket, Call, Cmp, Condition, Const, Expr, Num, Pow, Stop
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.scalar import leaf_derivative
@@ -153,7 +153,8 @@ def _rank(e: Expr) -> tuple[int, int, str]:
 class Chained:
     """An adjoint statement as the rule gives it: where from, which entry, and the partial derivative.
 
-    `support`: statements that only prepare it (counts of ties, products of the others)."""
+    `support`: statements that must run before it (counts of ties, products of the others); all adjoint statements of
+    one source share them."""
 
     statement: Statement
     source: Statement
@@ -230,28 +231,48 @@ def sweep(program: Program, wrt: Iterable[str]) -> Sweep:
 
     chained: dict[str, list[Chained]] = {}
     for s in reversed(program.statements):
-        if s.out not in active:
+        # what only readers with slope zero read has no adjoint
+        if s.out not in active or s.out != target.name and s.out not in chained:
             continue
         out_bar: Expr = ex.ONE if s.out == target.name else Access(adjoint(s.out), s.left)
-        factor, prepared = _selection(s, program, support)
-        for entry in ex.accesses(s.body, stopped=False):
-            if entry.tensor not in active:
-                continue
-            slope = partial(s.body, entry)
-            if slope == ex.ZERO:
-                continue
-            body = ex.mul(out_bar, factor, slope)
-            bar = Statement(
-                adjoint(entry.tensor), entry.index, "+=", body, s.axes, s.guard, line=s.line, label=s.label
-            )
-            chained.setdefault(entry.tensor, []).append(Chained(bar, s, entry, slope, prepared))
-            prepared = ()
+        slopes = [(e, partial(s.body, e)) for e in ex.accesses(s.body, stopped=False) if e.tensor in active]
+        slopes = [(e, slope) for e, slope in slopes if slope != ex.ZERO]
+        factor, prepared = _selection(s, program, support) if slopes else (ex.ONE, ())
+        for entry, slope in slopes:
+            for term, guard in _guarded(slope, entry, s, program):
+                body = ex.mul(out_bar, factor, term)
+                bar = Statement(adjoint(entry.tensor), entry.index, "+=", body, s.axes, guard, line=s.line, label=s.label)
+                chained.setdefault(entry.tensor, []).append(Chained(bar, s, entry, slope, prepared))
     for name in names:
-        if name not in chained and name != target.name:
+        if name not in chained:
             chained[name] = []
             adjoint(name)
     whole = replace(program, tensors={**program.tensors, **tensors})
     return Sweep(whole, {name: tuple(c) for name, c in chained.items()}, adjoints)
+
+
+def _guarded(slope: Expr, entry: Access, s: Statement, program: Program) -> list[tuple[Expr, Condition | None]]:
+    """The slope in parts, each with the guard under which it is added.
+
+    Where a bracket kept the body from reading outside the tensor, it must keep the adjoint from writing there.
+    """
+    shape = program[entry.tensor].shape
+    if all(_within(i, n, s, program) for i, n in zip(entry.index, shape, strict=True)):
+        return [(slope, s.guard)]
+    parts: list[tuple[Expr, Condition | None]] = []
+    for term in slope.args if isinstance(slope, ex.Add) else (slope,):
+        factors = term.args if isinstance(term, ex.Mul) else (term,)
+        moved = [f for f in factors if isinstance(f, Bracket) and not ex.accesses(f)]
+        rest = ex.mul(*(f for f in factors if f not in moved))
+        parts.append((rest, ex.both(s.guard, *(f.condition for f in moved))))
+    return parts
+
+
+def _within(position: Int, size: Int, s: Statement, program: Program) -> bool:
+    atom = position.atom
+    if isinstance(atom, ints.Look):
+        return program[atom.tensor].below == size
+    return ints.within(position, size, s.ranges)
 
 
 def _active(program: Program, names: tuple[str, ...]) -> dict[str, None]:
@@ -270,7 +291,7 @@ def _active(program: Program, names: tuple[str, ...]) -> dict[str, None]:
 
 def _selection(s: Statement, program: Program, support: object) -> tuple[Expr, tuple[Statement, ...]]:
     """The factor besides ∂body: one for sums; who won for a maximum; the product of the others for a product."""
-    if s.op in ("=", "+="):
+    if s.op in ("=", "+=") or not s.reduced:
         return ex.ONE, ()
     assert callable(support)
     out = Access(s.out, s.left)

@@ -53,7 +53,7 @@ def _row(
     **more: object,
 ) -> Leaf:
     told = (derivative,) if isinstance(derivative, str) else derivative
-    shown = latex or rf"\operatorname{{{name}}}({', '.join('{' + p + '}' for p in params.split())})"
+    shown = latex or rf"\operatorname{{{{{name}}}}}({', '.join('{' + p + '}' for p in params.split())})"
     return Leaf(name, tuple(params.split()), run or name, told, shown, **more)  # type: ignore[arg-type]
 
 

@@ -4,20 +4,24 @@ f(x + ih v) = f(x) + ih v·∇f + O(h²), so Im f/h is the directional derivativ
 (W. Squire and G. Trapp, SIAM Review 40, 1998). With h = 1e-30 it is exact to rounding. NumPy compares complex numbers by
 their real parts first, so the branch of a kink (relu, max, abs) is chosen as for the real number; exactly at a kink the
 two signs of h give the two one-sided slopes, and anything between them is accepted.
+
+A computed tensor is stepped through a shift of zeros that is added to it once it is complete.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from symgrad.language import ints
 from symgrad.language.bind import bind
-from symgrad.language.program import Program
+from symgrad.language.expr import Access
+from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.reference import run
-from symgrad.language.samples import inputs, small_sizes
+from symgrad.language.samples import inputs, numbers, small_sizes
 from symgrad.language.trace import Derived
 
 STEP = 1e-30
@@ -108,22 +112,49 @@ def check(
     rows = []
     for name, adjoint in derived.gradients.items():
         gradient = joint[adjoint]
-        if name in arrays:
-            rows.append(_complex_step(source, sizes, arrays, name, gradient, rng, entries))
+        rows.append(_complex_step(source, sizes, arrays, name, gradient, rng, entries))
         for what, realisation in (realisations or {}).items():
             rows.append(_compare(name, what, np.asarray(realisation(**arrays)[1][name]), gradient))
     return Verdict(tuple(rows), tolerance, sizes)
+
+
+def exposed(program: Program, name: str) -> tuple[Program, str]:
+    """The program with a shift, a new input, added to a computed tensor before anything reads it, and its name.
+
+    Example:
+        >>> from symgrad.language.reader import read
+        >>> p, shift = exposed(read("x: weight[n]\\ny = x**2\\nloss = sum(y)"), "y")
+        >>> print(p.statements[1])
+        y[i_0] = y_bare[i_0] + y_shift[i_0]
+    """
+    t = program[name]
+    bare = program.fresh(f"{name}_bare")
+    shift = program.fresh(f"{name}_shift")
+    axes = tuple((f"i_{k}", n) for k, n in enumerate(t.shape))
+    index = tuple(ints.axis(a) for a, _ in axes)
+    whole = Statement(name, index, "=", Access(bare, index) + Access(shift, index), axes)
+    statements: list[Statement] = []
+    for k, s in enumerate(program.statements):
+        statements.append(replace(s, out=bare) if s.out == name else s)
+        if s.out == name and all(later.out != name for later in program.statements[k + 1 :]):
+            statements.append(whole)
+    tensors = {**program.tensors, bare: replace(t, name=bare), shift: Tensor(shift, t.shape, "data")}
+    return replace(program, tensors=tensors, statements=tuple(statements)), shift
 
 
 def _complex_step(
     program: Program, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray], name: str,
     gradient: np.ndarray, rng: np.random.Generator, entries: int,
 ) -> Row:  # fmt: skip
-    x = arrays[name].astype(np.complex128)
+    stepped = name
+    if name not in arrays:
+        program, stepped = exposed(program, name)
+        arrays = {**arrays, stepped: np.zeros(numbers(program[name], sizes))}
+    x = arrays[stepped].astype(np.complex128)
 
     def slope(v: np.ndarray) -> tuple[float, float]:
         return tuple(  # type: ignore[return-value]
-            sign * float(run(program, sizes, {**arrays, name: x + sign * 1j * STEP * v})[program.target].imag) / STEP
+            sign * float(run(program, sizes, {**arrays, stepped: x + sign * 1j * STEP * v})[program.target].imag) / STEP
             for sign in (1, -1)
         )
 

@@ -14,7 +14,7 @@ from symgrad.language.ints import Axis, Int, Look, Quotient, Size
 from symgrad.language.program import Program, Statement
 from symgrad.language.scalar import leaf_body
 from symgrad.leaves import LEAVES
-from symgrad.emit.values import COMPARISONS, FREE, Value, Values, contiguous
+from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, python
 from symgrad.passes import arrays as ar
 from symgrad.passes.arrays import Array
 from symgrad.passes.recognise import kinds, recognise, turned, within
@@ -42,6 +42,7 @@ class Lowering:
         self.values = Values()
         self.env: dict[str, Value] = {}
         self.ranges: Mapping[str, Int] = {}
+        self.owned: set[str] = set()  # tensors in memory that nothing else is a view of, so that they can be changed
         self._done: dict[Array, Value] = {}
 
     def input(self, name: str) -> Value:
@@ -63,16 +64,17 @@ class Lowering:
         node = recognise(s, self.program)
         whole = s.plain and tuple(self.ranges[i.axis] for i in s.left) == shape  # type: ignore[index]
         earlier = self.env.get(s.out)
-        name = _WRITERS[s.op]
+        name = "set" if s.op == "=" and s.guard is None else _WRITERS[s.op]
         if whole:
             value = self.values.real(self.array(node))
             if earlier is not None:
                 value = self.values.ufunc(name, earlier, value)
         else:
             if earlier is None:
-                earlier = self.values.make("fill", (), _NEUTRAL[name], shape)
-            elif earlier.op not in ("fill", "put", "store"):
-                earlier = self.values.make("copy", (earlier,), None, shape)
+                earlier = self.values.make("fill", (), _NEUTRAL[_WRITERS[s.op]], shape)
+            elif s.out not in self.owned:
+                earlier = self.values.make("clone", (earlier,), None, shape)
+            self.owned.add(s.out)
             value = self.scatter(s, name, earlier, node)
         self.env[s.out] = value
         return value
@@ -386,7 +388,8 @@ class Lowering:
             return self.product(node.args, node.axes)
         if op == "add":
             return self.sum(node)
-        args = [self.aligned(self.array(a), a.axes, node.axes) for a in node.args]
+        whole = [self.int(a.int, a.axes) if isinstance(a, ar.Index) and op in COMPARISONS else self.array(a) for a in node.args]
+        args = [self.aligned(v, a.axes, node.axes) for v, a in zip(whole, node.args, strict=True)]
         if op == "power":
             exponent = node.args[1]
             return self.power(values.real(args[0]), exponent.expr if isinstance(exponent, ar.Scalar) else args[1])
@@ -450,15 +453,18 @@ class Lowering:
             else:
                 over.append((a, self._real(a, axes)))
         coefficient = ex.mul(*numbers)
+        minus = ex.split(coefficient)[0] < 0
+        if minus:
+            coefficient = ex.mul(-1, coefficient)
         top, bottom = fraction(coefficient)
         tops = [v for _, v in sorted(over, key=lambda p: len(p[0].axes))]
         bottoms = [v for _, v in sorted(under, key=lambda p: len(p[0].axes))]
         if top == ex.ONE and bottom != ex.ONE and tops:
             bottoms.insert(0, self.expr(bottom, self.tensor))
-        elif coefficient == ex.lift(-1) and tops:
-            tops[0] = self.values.ufunc("negative", tops[0], kind="real")
         elif coefficient != ex.ONE or not tops:
             tops.insert(0, self.expr(coefficient, self.tensor))
+        if minus:
+            tops[0] = self.values.ufunc("negative", tops[0], kind="real")
         return self.ratio(tops, bottoms)
 
     def ratio(self, tops: list[Value], bottoms: list[Value]) -> Value:
@@ -560,11 +566,6 @@ def natural(pattern: Iterable[int | None], mixed: Axes, axes: list[Axes]) -> Axe
     return tuple(result)
 
 
-def python(v: Value) -> bool:
-    """Whether a value is a Python number: of literals and sizes only."""
-    return not v.shape and (v.op in FREE or v.op == "ufunc" and all(map(python, v.args)))
-
-
 def fraction(e: Expr) -> tuple[Expr, Expr]:
     """A product as what is above and what is below the fraction bar."""
     top: list[Expr] = []
@@ -572,7 +573,7 @@ def fraction(e: Expr) -> tuple[Expr, Expr]:
     for f in e.args if isinstance(e, ex.Mul) else (e,):
         if isinstance(f, ex.Pow) and _negative(f.exponent):
             bottom.append(ex.power(f.base, ex.mul(-1, f.exponent)))
-        elif isinstance(f, ex.Num) and f.value.denominator > 1 and f.value.numerator == 1:
+        elif isinstance(f, ex.Num) and f.value.numerator == 1 and (1 < f.value.denominator < 10 or "/" in ex.decimal(f.value)):
             bottom.insert(0, ex.Num(Fraction(f.value.denominator)))
         else:
             top.append(f)

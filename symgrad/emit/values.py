@@ -18,9 +18,10 @@ once. The printers decide about names, nesting and buffers; nothing here is text
 | `reduce` | a | (ufunc, axes) | |
 | `take` | a, positions ... | for each axis of a: None (all) or which position | indexing by arrays |
 | `fill` | | a number | a new array, written afterwards |
-| `put` | target, value, positions ... | (ufunc, for each axis None or which position) | target, changed |
-| `store` | target, value | (ufunc, indices) | target, changed on a basic index |
+| `put` | target, value, positions ... | (ufunc or set, for each axis None or which position) | target, changed |
+| `store` | target, value | (ufunc or set, a basic index) | target, changed |
 | `copy` | a | | in memory order |
+| `clone` | a | | a copy of its own, written afterwards |
 | `real` | a | | whole numbers or conditions as reals |
 
 Views: `transpose` (axes), `expand` (for each axis: kept or new), `broadcast` (shape), `reshape` (shape),
@@ -40,6 +41,7 @@ Shape = tuple[Int, ...]
 
 VIEWS = frozenset({"transpose", "expand", "broadcast", "reshape", "index", "window", "diagonal"})
 FREE = frozenset({"number", "constant", "size"})
+CHANGED = frozenset({"fill", "clone", "put", "store"})  # what is written in place
 COMPARISONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
 
 
@@ -73,11 +75,11 @@ class Values:
 
     def make(self, op: str, args: tuple[Value, ...] = (), info: Any = None, shape: Shape = (), kind: str = "real") -> Value:
         key = (op, tuple(a.number for a in args), info, shape, kind)
-        fresh = op in ("fill", "put", "store")  # these are changed in place: two alike are still two
+        fresh = op in CHANGED  # two alike are still two
         known = None if fresh else self._known.get(key)
         if known is not None:
             return known
-        once = op in FREE or op == "arange" or (op not in ("input", *("fill", "put", "store")) and all(a.once for a in args))
+        once = op in FREE or op == "arange" or (op != "input" and not fresh and all(a.once for a in args))
         v = Value(op, args, info, shape, kind, once, len(self.all))
         self.all.append(v)
         if not fresh:
@@ -92,6 +94,8 @@ class Values:
         return self.make("size", info=n, kind="int")
 
     def ufunc(self, name: str, *args: Value, kind: str = "") -> Value:
+        if name in ("add", "subtract", "multiply"):
+            args = (_bare(args[0], args[1]), _bare(args[1], args[0]))
         if not kind:
             kind = "int" if all(a.kind == "int" for a in args) and name not in ("divide",) else "real"
         return self.make("ufunc", args, name, joint(*(a.shape for a in args)), kind)
@@ -137,3 +141,14 @@ def contiguous(v: Value) -> bool:
     if v.op == "expand":
         return contiguous(v.args[0])
     return v.op not in VIEWS
+
+
+def python(v: Value) -> bool:
+    """Whether a value is a Python number: of literals and sizes only."""
+    return not v.shape and (v.op in FREE or v.op == "ufunc" and all(map(python, v.args)))
+
+
+def _bare(v: Value, other: Value) -> Value:
+    """A condition as it is, where NumPy makes numbers of it: beside an array of reals."""
+    known = v.op == "real" and v.args[0].kind == "bool" and not python(v.args[0])
+    return v.args[0] if known and other.kind == "real" and other.op != "real" and not python(other) else v

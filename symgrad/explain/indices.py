@@ -32,7 +32,7 @@ class Indices:
     def equation(self, s: Statement) -> tuple[Formula, Formula]:
         """A forward statement's two sides, its left side as it stands."""
         left = entry(self.names.tensor(s.out), tuple(map(self.integer, s.left)))
-        return left, self.side(s, tuple(i.axis or "" for i in s.left), [])
+        return left, self.side(s, tuple(i.axis or "" for i in s.left), [], [])
 
     def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula]:
         """All that is added to one tensor: its entry at bare letters, and the sum of the contributions there.
@@ -58,7 +58,8 @@ class Indices:
 
     def fresh(self, stem: str, used: Sequence[str]) -> str:
         if stem == "k":
-            stem = next((x for x in "klmrquv" if x not in used and x not in self.names.tensors), stem)
+            taken = {*used, *self.names.tensors, *self.names.letters}
+            stem = next((x for x in "klmrquvabcd" if x not in taken), stem)
         name, k = stem, 1
         while name in used:
             k += 1
@@ -82,21 +83,20 @@ class Indices:
             for i, x in zip(s.left, letters, strict=True)
             if i.axis != x
         ]
-        return self.side(s, letters, places)
+        return self.side(s, letters, places, [])
 
-    def side(self, s: Statement, kept: tuple[str, ...], places: Sequence[Formula]) -> Formula:
-        """The right side: a body, or a reduction over the axes that are not kept."""
-        used = [a for a, _ in s.axes]
-        conditions = self.conditions(s.guard, used)
+    def side(self, s: Statement, kept: tuple[str, ...], places: Sequence[Formula], outer: list[str]) -> Formula:
+        """The right side: a body, or a reduction over the axes that are not kept, where conditions and `places` hold."""
+        used = [*outer, *kept, *(a for a, _ in s.axes)]
+        conditions = [*places, *self.conditions(s.guard, used)]
         over = [(a, n) for a, n in s.axes if a not in kept] if s.op != "=" else []
         if s.op in ("=", "+=") and not over:
             body = self.expr(s.body, used)
-            brackets = [Iverson(c) for c in (*places, *conditions)]
-            return times(*brackets, body) if brackets else body
+            return times(*(Iverson(c) for c in conditions), body)
         scale, body_expr = _scale(s.body) if s.op == "+=" else (ex.ONE, s.body)
         bare = _bare(s.body, self.names)
         ranges = tuple(None if bare.get(a) == n else self.integer(n) for a, n in over)
-        body = times(*(Iverson(c) for c in places), self.expr(body_expr, used))
+        body = self.expr(body_expr, used)
         letters = tuple(self.names.letter(a) for a, _ in over)
         big = Big(_REDUCERS[s.op], letters, tuple(conditions), body, ranges)
         return big if scale == ex.ONE else times(self.expr(scale, used), big)
@@ -140,7 +140,9 @@ class Indices:
         """A body as a formula; `inside` a bracket a bare letter is its running value. `used` letters are not bound anew."""
         match e:
             case Num(v):
-                return minus(Number(-v)) if v < 0 else Number(v)
+                p, q = _parts(abs(v))
+                shown = Number(p) if q == 1 else Quotient(Number(p), Number(q))
+                return minus(shown) if v < 0 else shown
             case Const(name):
                 return Symbol(name, {"pi": "π"}.get(name, name), {"pi": r"\pi"}.get(name, r"\mathrm{e}"))
             case Val(i):
@@ -203,7 +205,7 @@ class Indices:
         guard = None if s.guard is None else ex.substitute(s.guard, put)
         axes = tuple((copies[a], n.substitute(put)) for a, n in s.axes if a in copies)
         part = Statement(s.out, (), s.op, body, axes, guard)
-        formula = self.side(part, (), [])
+        formula = self.side(part, (), [], used)
         for b in copies.values():
             used.remove(b)
         return formula

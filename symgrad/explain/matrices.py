@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from symgrad.explain.formula import (
-    ONE, ONES, Apply, Connected, Entry, Fold, Formula, Iverson, Norm, Number, Power, Product, Quotient, Relation,
-    Symbol, Transpose, minus, plus, times,
+    ONE, ONES, Apply, Connected, Fold, Formula, Iverson, Norm, Number, Power, Product, Quotient, Relation,
+    Sum, Transpose, children, minus, plus, times,
 )  # fmt: skip
 from symgrad.explain.indices import Indices
 from symgrad.language import expr as ex
@@ -23,7 +23,6 @@ from symgrad.passes.arrays import (
 from symgrad.passes.recognise import recognise
 
 _COMPARE = ("<", "<=", ">", ">=", "==", "!=")
-_COLON, _NONE = Symbol(":", ":", ":"), Symbol("None", "None", "None")
 
 
 class NoForm(Exception):
@@ -45,6 +44,8 @@ class Arrays:
                 return None
             right = plus(*(self.show(a) for a in arrays))
         except NoForm:
+            return None
+        if _ones(right) > 2:
             return None
         return self.indices.names.tensor(group[0].out), right, tuple(dict.fromkeys(r for a in arrays for r in reasons(a)))
 
@@ -94,7 +95,9 @@ class Arrays:
 
     def multiply(self, a: Elementwise) -> Formula:
         """Numbers in front, then the arrays; negative powers under a bar."""
-        negative, scalars, above, below = False, [], [], []
+        scalars: list[ex.Expr] = []
+        above: list[Array] = []
+        below: list[Formula] = []
         for b in _flat(a):
             e = b.expr if isinstance(b, Scalar) else None
             if e is not None:
@@ -104,17 +107,16 @@ class Arrays:
                 base = self.aligned(b.args[0], a.axes)
                 below.append(base if n == 1 else self.raised(base, n, b))
             else:
-                above.append((b, self.aligned(b, a.axes)))
+                above.append(b)
         c, rest = ex.split(ex.mul(*scalars))
-        negative = c < 0
-        product = self.hadamard([f for _, f in above], below)
+        product = self.hadamard(self.factors(above, a.axes), below)
         front = self.indices.expr(ex.mul(abs(c), rest), [])
         if front != ONE:
             if isinstance(front, Quotient) and front.top == ONE and not below and _simple(product) and product != ONE:
                 product = Quotient(product, front.bottom)
             else:
                 product = scaled(front, product)
-        return minus(product) if negative else product
+        return minus(product) if c < 0 else product
 
     def raised(self, base: Formula, n: Fraction, a: Elementwise) -> Formula:
         return Power(base, Number(n), elementwise=bool(a.axes))
@@ -125,6 +127,10 @@ class Arrays:
             return self.hadamard([], [base if n == -1 else self.raised(base, -n, a)])
         exponent = self.aligned(a.args[1], a.axes)
         return Power(base, exponent, elementwise=bool(a.axes))
+
+    def factors(self, parts: list[Array], axes: tuple[str, ...]) -> list[Formula]:
+        """The factors of a product entry by entry."""
+        return [self.aligned(b, axes) for b in parts]
 
     # what differs
 
@@ -153,25 +159,29 @@ class Numpy(Arrays):
     """Arrays as NumPy's operators write them, broadcasting from the right."""
 
     def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula:
-        shown = self.show(a)
-        own = a.axes
-        if not own or own == axes[len(axes) - len(own) :]:
-            return shown
-        first = axes.index(own[0])
-        return Entry(shown, tuple(_COLON if x in own else _NONE for x in axes[first:]))
+        if a.axes and a.axes != axes[len(axes) - len(a.axes) :]:
+            raise NoForm  # it would need x[:, None]: the index form is clearer
+        return self.show(a)
 
     def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
         top = times(*above)
         return Quotient(top, times(*below)) if below else top
 
     def matmul(self, a: MatMul) -> Formula:
-        if len(a.axes) + 1 > len(a.a.axes) + len(a.b.axes) - 1 + 0 and len(a.a.axes) + len(a.b.axes) > 4:
-            raise NoForm
-        return matmul(self.show(a.a), self.show(a.b))
+        x, y = self.show(a.a), self.show(a.b)
+        if len(a.a.axes) == 1 and len(a.b.axes) == 2:
+            return matmul(transposed(y), x, strict=False)
+        return matmul(x, y, strict=False)
 
     def reduce(self, a: Reduce) -> Formula:
         if a.op not in ("sum", "max", "min", "prod"):
             raise NoForm
+        dot = _dot(a)
+        if dot is not None:
+            x, y = map(self.show, dot)
+            if isinstance(x, Product) and x.kind == "matmul" and isinstance(x.factors[0], Transpose) and len(x.factors) == 2:
+                x = matmul(x.factors[1], x.factors[0].a)  # x @ A for a vector x
+            return matmul(x, y, strict=False)
         if set(a.over) == set(a.a.axes):
             return Fold(a.op, self.show(a.a), None)
         shown, axes = self.show(a.a), list(a.a.axes)
@@ -196,6 +206,16 @@ class Mathematics(Arrays):
             return shown
         column = a.axes[0] == axes[0]
         return matmul(shown, Transpose(ONES)) if column else matmul(ONES, transposed(shown))
+
+    def factors(self, parts: list[Array], axes: tuple[str, ...]) -> list[Formula]:
+        """Vectors along the two axes make one outer product."""
+        rows = [b for b in parts if b.axes == axes[:1]]
+        columns = [b for b in parts if b.axes == axes[1:]]
+        if len(axes) != 2 or not rows or not columns:
+            return super().factors(parts, axes)
+        first, second = (self.hadamard([self.show(b) for b in group], []) for group in (rows, columns))
+        others = [b for b in parts if b not in rows and b not in columns]
+        return [*super().factors(others, axes), matmul(first, transposed(second))]
 
     def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
         top = ONE if not above else above[0] if len(above) == 1 else Product(tuple(above), "hadamard")
@@ -223,6 +243,9 @@ class Mathematics(Arrays):
                 scale, base = square
                 norm = Power(Norm(self.show(base), len(base.axes) > 1), Number(Fraction(2)))
                 return norm if scale == ex.ONE else scaled(self.indices.expr(scale, []), norm)
+            dot = _dot(a)
+            if dot is not None:
+                return matmul(transposed(self.show(dot[0])), self.show(dot[1]))
             x = self.show(a.a)
             return matmul(Transpose(ONES), x) if len(a.a.axes) == 1 else matmul(Transpose(ONES), x, ONES)
         x = self.show(a.a)
@@ -248,21 +271,25 @@ def scaled(number: Formula, array: Formula) -> Formula:
     return times(number, array)
 
 
-def matmul(*factors: Formula) -> Formula:
-    """A matrix product, signs and numbers in front."""
-    scalars, arrays, negative = [], [], False
+def matmul(*factors: Formula, strict: bool = True) -> Formula:
+    """A matrix product, signs and numbers in front. `strict`: of matrices and columns, so that brackets do not matter."""
+    scalars: list[Formula] = []
+    arrays: list[Formula] = []
+    negative = False
     for f in factors:
-        if isinstance(f, type(minus(ONE))) and len(f.terms) == 1:  # type: ignore[union-attr]
-            negative ^= f.terms[0][0]  # type: ignore[union-attr]
-            f = f.terms[0][1]  # type: ignore[union-attr]
+        if isinstance(f, Sum) and len(f.terms) == 1:
+            negative ^= f.terms[0][0]
+            f = f.terms[0][1]
         if isinstance(f, Product) and f.kind == "scaled":
             scalars.append(f.factors[0])
             f = f.factors[1]
+        elif isinstance(f, Product) and f.kind == "times" and _plain(f.factors[0]):
+            scalars.append(f.factors[0])
+            f = times(*f.factors[1:])
         arrays.append(f)
-    # (A @ B) @ C is A @ B @ C; A @ (B @ C) keeps its brackets only where they save work, so they are not shown
     flat: list[Formula] = []
-    for f in arrays:
-        flat += f.factors if isinstance(f, Product) and f.kind == "matmul" else (f,)
+    for k, f in enumerate(arrays):
+        flat += f.factors if isinstance(f, Product) and f.kind == "matmul" and (strict or not k) else (f,)
     product: Formula = Product(tuple(flat), "matmul")
     if scalars:
         product = Product((times(*scalars), product), "scaled")
@@ -275,6 +302,8 @@ def transposed(f: Formula) -> Formula:
         return f.a
     if isinstance(f, Product) and f.kind == "scaled":
         return scaled(f.factors[0], transposed(f.factors[1]))
+    if isinstance(f, Product) and f.kind == "matmul":
+        return Product(tuple(transposed(x) for x in reversed(f.factors)), "matmul")
     return Transpose(f)
 
 
@@ -287,6 +316,8 @@ def reasons(a: Array) -> list[str]:
             parts = args
         case MatMul(x, y):
             parts = (x, y)
+            if len(x.axes) == 1 and len(y.axes) == 2 and isinstance(y, Ref):
+                own = [f"{a.over} is summed; in {y.tensor} it is the first axis, hence {y.tensor}ᵀ"]
         case Turned(x) | Reduce(_, x) | Expand(x):
             parts = (x,)
     return own + [r for p in parts for r in reasons(p)]
@@ -308,6 +339,26 @@ def _exponent(a: Elementwise) -> Fraction:
 
 def _simple(f: Formula) -> bool:
     return not isinstance(f, (Product, Quotient))
+
+
+def _ones(f: Formula) -> int:
+    """How often the vector of ones stands in a formula: many of them hide what happens."""
+    return (f == ONES) + sum(map(_ones, children(f)))
+
+
+def _plain(f: Formula) -> bool:
+    """Whether a formula is a number for sure."""
+    return isinstance(f, Number) or isinstance(f, Quotient) and _plain(f.top) and not children(f.bottom)
+
+
+def _dot(a: Reduce) -> tuple[Array, Array] | None:
+    """The two vectors of whose product entry by entry all entries are summed."""
+    x = a.a
+    if a.op == "sum" and len(x.axes) == 1 and isinstance(x, Elementwise) and x.op == "multiply" and len(x.args) == 2:
+        one, other = x.args
+        if one.axes == other.axes == x.axes and not x.strong:
+            return one, other
+    return None
 
 
 def _square(a: Array) -> tuple[ex.Expr, Array] | None:

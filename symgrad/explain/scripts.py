@@ -25,7 +25,7 @@ class Script:
     """What the scripts share: sums, products and brackets."""
 
     PLUS, MINUS, TIMES = " + ", " - ", "*"
-    KINDS = {"times": "*", "matmul": " @ ", "hadamard": "*", "scaled": "*"}
+    KINDS = {"times": "*", "matmul": " @ ", "hadamard": "*", "scaled": " * "}
     RELATIONS: dict[str, str] = {}
     CONNECTIVES = {"and": " and ", "or": " or ", "not": "not "}
 
@@ -76,7 +76,7 @@ class Script:
             case SumNode(terms):
                 return self.join(
                     (
-                        (self.MINUS.lstrip() if not k and negative else self.MINUS if negative else self.PLUS if k else "",
+                        (self.MINUS.strip() if not k and negative else self.MINUS if negative else self.PLUS if k else "",
                          self.write(t, PRODUCT, depth))
                         for k, (negative, t) in enumerate(terms)
                     ),
@@ -102,14 +102,20 @@ class Script:
         # a product of one kind inside one of another is bracketed: reading order is part of the meaning of `@`
         parts = []
         for k, f in enumerate(factors):
-            last = k == len(factors) - 1
-            level = POWER if isinstance(f, (Product, Quotient)) and k else PRODUCT
-            if isinstance(f, Product) and f.kind != kind or self.open(f) and not last:
-                level = ATOM + 1 if self.open(f) else POWER
-            if isinstance(f, Number):
-                level = PRODUCT if not k else POWER
-            parts.append((sign if k else "", self.write(f, level, depth + (kind == "times"))))
-        return self.join(parts, depth)
+            level = PRODUCT
+            if isinstance(f, Product):
+                plain = f.kind == kind and not k or kind == "scaled" and k
+                level = PRODUCT if plain else POWER
+            elif isinstance(f, Quotient) and k or isinstance(f, Number) and k:
+                level = POWER
+            if self.open(f) and k < len(factors) - 1:
+                level = ATOM + 1
+            parts.append((self.between(sign, factors[k - 1], f) if k else "", self.write(f, level, depth + 2)))
+        return self.join(parts, depth + 1)
+
+    def between(self, sign: str, a: Formula, b: Formula) -> str:  # noqa: ARG002
+        """The sign between two factors."""
+        return sign
 
     def open(self, f: Formula) -> bool:  # noqa: ARG002
         """Whether a formula has no end of its own to the right, as Σ in mathematics."""
@@ -186,7 +192,7 @@ class Text(Code):
     """For terminals: δ, Σ_n, ᵀ and raised numbers."""
 
     MINUS = " − "
-    KINDS = {"times": "·", "matmul": " @ ", "hadamard": " ⊙ ", "scaled": "·"}
+    KINDS = {"times": "·", "matmul": " @ ", "hadamard": " ⊙ ", "scaled": " · "}
     RELATIONS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}
 
     def name(self, s: Symbol) -> str:
@@ -313,7 +319,9 @@ class Latex(Script):
                 return _leaf_level(_template(name))
             case Number(v):
                 return POWER if "/" in _number(f) else ATOM if v >= 0 else SUM
-            case Quotient() | Derivative():
+            case Quotient(kind=kind):
+                return {"times": POWER, "hadamard": PRODUCT, "floor": ATOM}[kind]
+            case Derivative():
                 return POWER
             case Transpose():
                 return POWER
@@ -323,6 +331,9 @@ class Latex(Script):
 
     def open(self, f: Formula) -> bool:
         return isinstance(f, Big) or isinstance(f, Product) and self.open(f.factors[-1])
+
+    def between(self, sign: str, a: Formula, b: Formula) -> str:
+        return " " if sign == r" \, " and _near(a) and _near(b) else sign
 
     def group(self, f: Formula) -> str:
         """The formula inside braces: no line can break there."""
@@ -341,7 +352,9 @@ class Latex(Script):
             case Quotient(top, bottom, "floor"):
                 return [self.piece(rf"\lfloor {self.line(top)} / {''.join(p.text for p in self.write(bottom, POWER))} \rfloor")]
             case Quotient(top, bottom, "hadamard"):
-                return [*self.write(top, PRODUCT, depth), self.piece(r" \oslash ", depth), *self.write(bottom, POWER, depth)]
+                inner = isinstance(top, Product) and top.kind != "hadamard"
+                over = self.write(top, POWER if inner else PRODUCT, depth)
+                return [*over, self.piece(r" \oslash ", depth), *self.write(bottom, POWER, depth)]
             case Quotient(top, bottom):
                 return [self.piece(rf"\frac{{{self.group(top)}}}{{{self.group(bottom)}}}")]
             case Modulo(top, bottom):
@@ -377,11 +390,8 @@ class Latex(Script):
             loose = isinstance(f, Product) or self.open(f) and not last
             level = ATOM + 1 if self.open(f) and not last else POWER if loose else PRODUCT
             dot = isinstance(f, Number) and before is not None or isinstance(f, Power) and isinstance(f.base, Number)
-            sign = r" \cdot " if dot and before is not None else r" \, " if before is not None else ""
-            out += self.join([(sign, self.write(f, level, depth + 1))], depth)
-            if sign:
-                at = len(out) - len(self.write(f, level, depth + 1)) - 1
-                out[at] = self.piece(sign, depth)
+            sign = "" if before is None else r" \cdot " if dot else " " if _near(before) and _near(f) else r" \, "
+            out += [*([self.piece(sign, depth + 1)] if sign else []), *self.write(f, level, depth + 2)]
             before = f
         return out
 
@@ -426,6 +436,14 @@ def _whole(parts: Iterable[tuple[str, int | None]]) -> list[tuple[str, int | Non
         out = [*out[:-1], (out[-1][0] + text, out[-1][1])] if nesting else [*out, (text, place)]
         nesting += len(re.findall(r"(?<!\\)\{", text)) - len(re.findall(r"(?<!\\)\}", text))
     return out
+
+
+def _near(f: Formula) -> bool:
+    """Whether a factor needs no space beside it."""
+    if isinstance(f, (Power, Transpose)):
+        return _near(f.base if isinstance(f, Power) else f.a)
+    base = f.base if isinstance(f, Entry) else f
+    return isinstance(base, (Number, SumNode)) or isinstance(base, Symbol) and not re.search(r"\\(mathrm|text)", base.latex)
 
 
 def _signed(f: Formula) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
-from symgrad.language.expr import Access, Bracket, Condition, Expr, Logic
-from symgrad.language.ints import Atom, Axis, Int, Look, Size, axis, of
+from symgrad.language.expr import Access, Bracket, Condition, E, Expr, Logic
+from symgrad.language.ints import Int, Look, Size, axis, of
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.ranges import Ranges, letter
 from symgrad.language.values import Array, Pending, Positions, real
@@ -22,8 +22,8 @@ POOL = "jklpqrsuvabcdfghmn"  # letters for axes that nobody named
 class Builder:
     """What has been read so far.
 
-    `target` names what is being written: its parts are called after it. `line` and `label` go into the statements that
-    are written now; `guards` are the conditions that hold around the place being read.
+    `target` names what is being written: its parts are called after it. `line` and `label` go into the
+    statements that are written now; `guards` are the conditions that hold around the place being read.
     """
 
     def __init__(self, taken: Iterable[str]):
@@ -141,10 +141,14 @@ class Builder:
         return out
 
     def stored(self, a: Array) -> Array:
-        """The array as something that may be read many times: a tensor, a single entry of one, or a fixed value."""
+        """The array as something that may be read many times: a tensor, a single entry of one, or a fixed
+        value.
+        """
         if a.tensor or a.fixed is not None or isinstance(a, Pending):
             return a
-        probe = a.at(tuple(axis(self.ranges.new(x or "j", n)) for x, n in zip(_letters(a), a.shape, strict=True)))
+        probe = a.at(
+            tuple(axis(self.ranges.new(x or "j", n)) for x, n in zip(_letters(a), a.shape, strict=True))
+        )
         if isinstance(probe, (Access, ex.Num, ex.Const, ex.Val)):
             return a
         out = self.pending("=", a.shape, lambda p: (a.at(p), None), letters=_letters(a))
@@ -198,7 +202,7 @@ class Builder:
     ) -> Statement:
         """A statement; brackets on positions that are a factor of the whole body become its guard."""
         if op in ("=", "+="):
-            moved, body = _split_brackets(body)
+            moved, body = split_brackets(body, all(i.axis is not None for i in left))
             guard = ex.both(guard, *moved)
         domain = tuple((a, self.ranges.known[a]) for a in [*kept, *reduced])
         return Statement(out, left, op, body, domain, guard, ties, self.line, self.label)
@@ -227,7 +231,7 @@ class Builder:
             if not any(map(_is_open, self.tensors[name].shape)):
                 del self._unsettled[name]
 
-    def settled(self, e: Expr | Condition) -> Expr | Condition:  # type: ignore[return]
+    def settled(self, e: E) -> E:
         """An expression with the ranges found so far put in."""
         if any(_is_open(i) for i in ex.ints(e)):
             return _with_real(ex.map_ints(e, self.ranges.settled))
@@ -245,7 +249,8 @@ class Builder:
                 out = new if s.out == old else s.out
                 self.statements[k] = replace(s, out=out, body=ex.rewrite(s.body, name_of), guard=guard)
         self.tensors = {
-            new if k == old else k: replace(t, name=new, named=True) if k == old else t for k, t in self.tensors.items()
+            new if k == old else k: replace(t, name=new, named=True) if k == old else t
+            for k, t in self.tensors.items()
         }
         self.letters[new] = self.letters.pop(old)
         if old in self._unsettled:
@@ -261,6 +266,10 @@ class Builder:
     def _lettered(self, s: Statement, sizes: Sequence[str]) -> Statement:
         """The statement with each axis called by its own letter, or by a free one."""
         spoken = _sizes_in_positions(s)
+        if any(i.axis is None for i in s.left):
+            # a letter that stands in a compound place on the left only must be no size, or it is read as one
+            bare = {i.axis for i in s.left}
+            spoken.update(letter(a) for i in s.left for a in i.axes if a not in bare and letter(a) in sizes)
         names: dict[str, str] = {}
         used: set[str] = set()
         for a, _ in s.axes:
@@ -309,13 +318,15 @@ def _sizes_in_positions(s: Statement) -> set[str]:
     return set(found)
 
 
-def _split_brackets(body: Expr) -> tuple[list[Condition], Expr]:
-    """The conditions on positions alone that multiply a whole body, and the rest of it."""
+def split_brackets(body: Expr, on_positions: bool) -> tuple[list[Condition], Expr]:
+    """The conditions that multiply a whole body (or only those on positions alone), and the rest of it."""
+
+    def moves(f: Expr) -> bool:
+        return isinstance(f, Bracket) and (not on_positions or _on_positions(f.condition))
+
     factors = body.args if isinstance(body, ex.Mul) else (body,)
-    moved = [f.condition for f in factors if isinstance(f, Bracket) and _on_positions(f.condition)]
-    if not moved:
-        return [], body
-    return moved, ex.mul(*(f for f in factors if not (isinstance(f, Bracket) and _on_positions(f.condition))))
+    moved = [f.condition for f in factors if isinstance(f, Bracket) and moves(f)]
+    return moved, ex.mul(*(f for f in factors if not moves(f))) if moved else body
 
 
 def _on_positions(c: Condition) -> bool:
@@ -326,9 +337,10 @@ def _is_open(x: Int) -> bool:
     return any(isinstance(a, Size) and a.name.startswith("?") for a in x.atoms())
 
 
-def _with_real(e: Expr | Condition) -> Expr | Condition:
+def _with_real(e: E) -> E:
     """Sizes put in for an open range outside brackets, as sums and products of atoms again."""
-    def one(x: Expr) -> Expr | None:
+
+    def one(x: Expr | Condition) -> Expr | Condition | None:
         if isinstance(x, (Bracket, ex.Cmp, Logic)):
             return x
         return real(x.int) if isinstance(x, ex.Val) and x.int.atom is None else None

@@ -1,4 +1,6 @@
-"""Calls of definitions: parameters are bound, lines are read as if they stood in the text, the result is one array."""
+"""Calls of definitions: parameters are bound, lines are read as if they stood in the text, the result is one
+array.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,10 @@ if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
 
 DEPTH = 24  # of calls inside calls
-CALLS = 20_000  # of definitions in one program
+CALLS = 10_000  # of definitions in one program
 
 
-def call(
-    f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, ast.expr], node: ast.expr
-) -> Value:
+def call(f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, ast.expr]) -> Value:
     """The result of a definition for these arguments.
 
     Raises:
@@ -37,17 +37,17 @@ def call(
     if len(f.stack) >= DEPTH or f.calls > CALLS:
         raise Refusal("the definitions grow without bound here")
     if len(args) >= 2 and _names_axis(f, d, args[0]):
-        return _along_letter(f, d, args, keywords, node)
+        return _along_letter(f, d, args, keywords)
     prefix = _take_name(f, d, keywords)
     axis = None
     if not any(p.name in ("axis", "dim") for p in d.params):
         axis = keywords.pop("axis", keywords.pop("dim", None))
         keep = keywords.pop("keepdims", keywords.pop("keepdim", None))
         if axis is not None:
-            return _along_axis(f, d, args, keywords, axis, keep, node)
+            return _along_axis(f, d, args, keywords, axis, keep)
     values = [f.value(a) for a in args]
     options = {k: f.value(v) for k, v in keywords.items()}
-    return expand(f, d, values, options, [words(a) for a in args], prefix, node)
+    return expand(f, d, values, options, [words(a) for a in args], prefix)
 
 
 def _take_name(f: Formulas, d: Definition, keywords: dict[str, ast.expr]) -> str:
@@ -67,7 +67,6 @@ def expand(
     options: dict[str, Value],
     texts: Sequence[str],
     prefix: str = "",
-    node: ast.AST | None = None,
 ) -> Value:
     """The result of the first definition of the name whose parameters fit."""
     problems = []
@@ -78,12 +77,17 @@ def expand(
         except Refusal as problem:
             problems.append(problem.reason)
             continue
-        return _run(f, one, frame, node)
+        return _run(f, one, frame)
     raise Refusal("; or ".join(dict.fromkeys(problems)))
 
 
 def _bind(
-    f: Formulas, d: Definition, frame: Frame, values: Sequence[Value], options: dict[str, Value], texts: Sequence[str]
+    f: Formulas,
+    d: Definition,
+    frame: Frame,
+    values: Sequence[Value],
+    options: dict[str, Value],
+    texts: Sequence[str],
 ) -> None:
     """Give the parameters their values, checking shapes and binding the letters of the axes."""
     if len(values) > len(d.params):
@@ -102,12 +106,14 @@ def _bind(
         raise Refusal(f"{d.signature} needs {listing(missing)} too")
     lead: list[tuple[tuple[Int, ...], str]] = []
     for p in d.params:
-        v, text = given.get(p.name) or (f.value(p.default), p.name) if p.default is not None else given[p.name]
+        v, text = (
+            given.get(p.name) or (f.value(p.default), p.name) if p.default is not None else given[p.name]
+        )
         if p.axes is not None:
             _fit(f, d, p, v, text, frame, lead)
         if isinstance(v, Array):
             v = f.builder.stored(v)
-            if v.whole is not None and v.rank == 0:
+            if v.whole is not None and v.fixed is not None:
                 frame.sizes[p.name] = v.whole
         frame.values[p.name] = v
     for line in d.weights:
@@ -117,13 +123,19 @@ def _bind(
 
 
 def _fit(
-    f: Formulas, d: Definition, p: Parameter, v: Value, text: str, frame: Frame, lead: list[tuple[tuple[Int, ...], str]]
+    f: Formulas,
+    d: Definition,
+    p: Parameter,
+    v: Value,
+    text: str,
+    frame: Frame,
+    lead: list[tuple[tuple[Int, ...], str]],
 ) -> None:
     """Match an argument's shape with a parameter's axes."""
     assert p.axes is not None
     if isinstance(v, Option):
         raise Refusal(f"{d.signature} takes an array as {p.name}, not {v.value!r}")
-    if p.label != (v.integer is not None and v.whole is None):
+    if p.label != (v.integer is not None and v.fixed is None):
         kind = "an integer tensor (a label)" if p.label else "an array of real numbers"
         raise Refusal(f"{d.signature} takes {kind} as {p.name}, and {text} is none")
     dotted = bool(p.axes) and subscripts.is_dots(p.axes[0])
@@ -145,7 +157,9 @@ def _fit(
 
 
 def _fit_axis(f: Formulas, d: Definition, axis: ast.expr, size: Int, text: str, frame: Frame) -> None:
-    """Match one axis: a new letter takes the size, a known one must have it, an expression is solved for its letter."""
+    """Match one axis: a new letter takes the size, a known one must have it, an expression is solved for its
+    letter.
+    """
     names = [n.id for n in ast.walk(axis) if isinstance(n, ast.Name)]
     new = [n for n in dict.fromkeys(names) if n not in frame.sizes]
     for n in names:
@@ -158,11 +172,15 @@ def _fit_axis(f: Formulas, d: Definition, axis: ast.expr, size: Int, text: str, 
         factor, rest = _linear(expected, Size(f"?{new[0]}"))
         whole = (size - rest) // factor if factor else None
         if len(new) > 1 or whole is None or whole * (factor or 1) + rest != size:
-            raise Refusal(f"{d.signature}: {text} has an axis of {size}, and no {new[0]} makes {words(axis)} = {size}")
+            raise Refusal(
+                f"{d.signature}: {text} has an axis of {size}, and no {new[0]} makes {words(axis)} = {size}"
+            )
         frame.sizes[new[0]] = whole
         return
     if expected != size and not f.builder.ranges.pin(expected, size):
-        raise Refusal(f"{d.signature}: {text} has {size} where {words(axis)} is {expected}; the two must agree")
+        raise Refusal(
+            f"{d.signature}: {text} has {size} where {words(axis)} is {expected}; the two must agree"
+        )
 
 
 def _size_of(f: Formulas, node: ast.expr, sizes: dict[str, Int]) -> Int:
@@ -197,12 +215,12 @@ def _entered(f: Formulas, d: Definition, frame: Frame) -> Iterator[None]:
         f.frame, f.inside = before, inside
 
 
-def _run(f: Formulas, d: Definition, frame: Frame, node: ast.AST | None) -> Value:
+def _run(f: Formulas, d: Definition, frame: Frame) -> Value:
     """Read the lines of a definition; messages of shipped ones point at the call."""
     frame.suffix = _number(f, d)
-    for line in d.weights:
-        assert isinstance(line.target, ast.Name)
-        frame.weights[line.target.id] = line
+    for weight in d.weights:
+        assert isinstance(weight.target, ast.Name)
+        frame.weights[weight.target.id] = weight
     try:
         with _entered(f, d, frame):
             for line in d.body:
@@ -258,14 +276,16 @@ def _names_axis(f: Formulas, d: Definition, node: ast.expr) -> bool:
     )
 
 
-def _along_letter(
-    f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, ast.expr], node: ast.expr
-) -> Array:
-    """`softmax(i, A[i, j])`: the definition of the array over i, at the i of the equation if it keeps that axis."""
+def _along_letter(f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, ast.expr]) -> Array:
+    """`softmax(i, A[i, j])`: the definition of the array over i, at the i of the equation if it keeps that
+    axis.
+    """
     letter, *conditions, body = args
     assert isinstance(letter, ast.Name)
     if conditions:
-        raise Refusal(f"{d.name} takes one index and what it goes over: {d.name}({letter.id}, x[{letter.id}])")
+        raise Refusal(
+            f"{d.name} takes one index and what it goes over: {d.name}({letter.id}, x[{letter.id}])"
+        )
     outside = f.equation.find(letter.id)
     with f.scope():
         subscripts.refuse_tensor_letter(f, letter.id, letter)
@@ -277,7 +297,7 @@ def _along_letter(
     size = f.builder.ranges.known[axis]
     line = Array((size,), lambda p: equations.moved(entry, {axis: p[0]}), (letter.id,))
     options = {k: f.value(v) for k, v in keywords.items()}
-    result = expand(f, d, [line], options, [words(body)], node=node)
+    result = expand(f, d, [line], options, [words(body)])
     assert isinstance(result, Array)
     if not result.rank:
         return result
@@ -295,7 +315,6 @@ def _along_axis(
     keywords: dict[str, ast.expr],
     axis: ast.expr,
     keep: ast.expr | None,
-    node: ast.expr,
 ) -> Value:
     """`softmax(x, axis=0)`: the axis goes last, and back where the result still has it."""
     a = f.array(args[0])
@@ -307,7 +326,7 @@ def _along_axis(
     moved = a if number == a.rank - 1 else _permuted(a, order)
     values: list[Value] = [moved, *(f.value(x) for x in args[1:])]
     options = {k: f.value(v) for k, v in keywords.items()}
-    result = expand(f, d, values, options, [words(x) for x in args], node=node)
+    result = expand(f, d, values, options, [words(x) for x in args])
     if not isinstance(result, Array):
         return result
     if result.rank == a.rank:
@@ -323,7 +342,9 @@ def _permuted(a: Array, order: Sequence[int]) -> Array:
     letters = a.letters or ("",) * a.rank
     back = [list(order).index(k) for k in range(a.rank)]
     return Array(
-        tuple(a.shape[k] for k in order), lambda p: a.at(tuple(p[k] for k in back)), tuple(letters[k] for k in order)
+        tuple(a.shape[k] for k in order),
+        lambda p: a.at(tuple(p[k] for k in back)),
+        tuple(letters[k] for k in order),
     )
 
 
@@ -335,5 +356,3 @@ def _widened(a: Array, at: int) -> Array:
         lambda p: a.at(p[:at] + p[at + 1 :]),
         (*letters[:at], "", *letters[at:]),
     )
-
-

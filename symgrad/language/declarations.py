@@ -18,13 +18,22 @@ from symgrad.language.values import Array
 
 ROLES = ("data", "weight", "label", "constant")
 FACTS = ("distribution", "symmetric")
-STARTS = {"he": 0, "glorot": 0, "normal": 1, "uniform": 2, "zeros": 0, "ones": 0}  # with their numbers of numbers
+STARTS = {
+    "he": 0,
+    "glorot": 0,
+    "normal": 1,
+    "uniform": 2,
+    "zeros": 0,
+    "ones": 0,
+}  # with their numbers of numbers
 _MIRROR = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """The parts of a declaration, not yet read: `role[dims]`, bounds around it, facts after it, a start value."""
+    """The parts of a declaration, not yet read: `role[dims]`, bounds around it, facts after it, a start
+    value.
+    """
 
     role: str
     dims: tuple[ast.expr, ...]
@@ -82,7 +91,9 @@ def split(annotation: ast.expr, value: ast.expr | None = None) -> Declaration:
             f"a declaration is `name: role[sizes]` with the role one of {listing(ROLES, 'or')}, "
             f"not {words(core)}{hint}"
         ).at(core)
-    return Declaration(role, dims, tuple(bounds), tuple(f for f in facts if isinstance(f, ast.Name)), value, core)
+    return Declaration(
+        role, dims, tuple(bounds), tuple(f for f in facts if isinstance(f, ast.Name)), value, core
+    )
 
 
 def _role(node: ast.expr) -> str:
@@ -116,11 +127,13 @@ def _article(role: str) -> str:
 
 def _below(name: str, d: Declaration, size: Callable[[ast.expr], Int]) -> Int:
     if d.facts:
-        raise Refusal(f"a label has no further facts than its number of values, `{name}: label[n] < 10`").at(d.facts[0])
+        raise Refusal(f"a label has no further facts than its number of values, `{name}: label[n] < 10`").at(
+            d.facts[0]
+        )
     uppers = [(op, n) for op, n in d.bounds if op in (ast.Lt, ast.LtE)]
     lowers = [(op, n) for op, n in d.bounds if op in (ast.Gt, ast.GtE)]
-    for op, n in lowers:
-        if not (op is ast.GtE and isinstance(n, ast.Constant) and n.value == 0):
+    for low, n in lowers:
+        if not (low is ast.GtE and isinstance(n, ast.Constant) and n.value == 0):
             raise Refusal("labels count from 0").at(n)
     if len(uppers) != 1:
         raise Refusal(f"say how many values a label may have: `{name}: {words(d.node)} < 10`").at(d.node)

@@ -1,6 +1,7 @@
 """Definitions: a layer, an activation, a loss as a few lines of the language.
 
-`def swish(x): return x * sigmoid(x)`. Several definitions may share a name; a call takes the first whose parameters fit.
+`def swish(x): return x * sigmoid(x)`. Several definitions may share a name; a call takes the first whose
+parameters fit.
 """
 
 from __future__ import annotations
@@ -131,7 +132,9 @@ def _check_line(line: ast.stmt, last: bool) -> None:
     match line:
         case ast.Return(value=value):
             if value is None or not last:
-                raise Refusal("`return` stands last, with a value; `a if c else b` chooses by an option").at(line)
+                raise Refusal("`return` stands last, with a value; `a if c else b` chooses by an option").at(
+                    line
+                )
         case ast.AnnAssign(target=ast.Name()):
             d = declarations.split(line.annotation, line.value)
             if d.role != "weight":
@@ -148,11 +151,15 @@ def _parameter(p: ast.arg, default: ast.expr | None) -> Parameter:
     match p.annotation:
         case ast.List(elts=axes):
             label = False
-        case ast.Subscript(value=ast.Name(id=("label" | "data" | "weight" | "constant") as role), slice=inside):
+        case ast.Subscript(
+            value=ast.Name(id=("label" | "data" | "weight" | "constant") as role), slice=inside
+        ):
             axes = inside.elts if isinstance(inside, ast.Tuple) else [inside]
             label = role == "label"
         case _:
-            raise Refusal(f"a parameter's axes are written `{p.arg}: [..., i]` or `{p.arg}: label[...]`").at(p)
+            raise Refusal(f"a parameter's axes are written `{p.arg}: [..., i]` or `{p.arg}: label[...]`").at(
+                p
+            )
     dots = [k for k, x in enumerate(axes) if isinstance(x, ast.Constant) and x.value is ...]
     if dots not in ([], [0]):
         raise Refusal("`...` stands first, once: it is any number of leading axes").at(p)

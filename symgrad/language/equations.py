@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language import ints, subscripts, writers
-from symgrad.language.build import Builder
+from symgrad.language.build import Builder, split_brackets
 from symgrad.language.definitions import Definition
-from symgrad.language.expr import Condition, Expr
+from symgrad.language.expr import Condition, E, Expr
 from symgrad.language.frames import Equation, Value
-from symgrad.language.ints import Atom, Axis, Int, IntLike
+from symgrad.language.ints import Axis, Int
 from symgrad.language.program import Statement, Tensor
 from symgrad.language.ranges import Place, letter, plain
 from symgrad.language.syntax import is_condition, words
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
 
 
-def moved(e: Expr, to: Mapping[str, Int]) -> Expr:
+def moved(e: E, to: Mapping[str, Int]) -> E:
     """An expression with axes replaced by positions."""
-    values: dict[Atom, IntLike] = {Axis(a): x for a, x in to.items()}
-    return ex.substitute(e, values)
+    return ex.substitute(e, {Axis(a): x for a, x in to.items()})
 
 
 @contextmanager
-def entered(f: Formulas, given: Mapping[str, Int], *, free: bool = False, dotted: bool = False) -> Iterator[Equation]:
+def entered(
+    f: Formulas, given: Mapping[str, Int], *, free: bool = False, dotted: bool = False
+) -> Iterator[Equation]:
     """A fresh equation: its letters are not seen outside, and no guard of outside speaks of them."""
     before, inside = f.equation, f.inside
     f.equation, f.inside = Equation(f.builder.ranges, given, free=free, dotted=dotted), False
@@ -51,16 +52,24 @@ def suffixed(f: Formulas, value: ast.expr) -> tuple[ast.expr, dict[str, Int]]:
         match node:
             case ast.Compare(left=ast.Name(id=name), ops=[ast.Lt() | ast.LtE() as op], comparators=[bound]):
                 if isinstance(bound, ast.Name) and bound.id == name:
-                    raise f.placed(Refusal(f"`{words(node)}` says nothing: give the index another letter"), node)
+                    raise f.placed(
+                        Refusal(f"`{words(node)}` says nothing: give the index another letter"), node
+                    )
                 subscripts.refuse_tensor_letter(f, name, node)
                 given[name] = f.range(bound, name) + (1 if isinstance(op, ast.LtE) else 0)
             case _:
-                raise f.placed(Refusal("after an equation stand ranges only, `y[g, f] = ..., g < 2, f < 3`"), node)
+                raise f.placed(
+                    Refusal("after an equation stand ranges only, `y[g, f] = ..., g < 2, f < 3`"), node
+                )
     return value.elts[0], given
 
 
-def opened(f: Formulas, v: Array, position: Positions, ops: Sequence[str]) -> tuple[Expr, Condition | None, str, list[str]]:
-    """A right side as body, guard, operation and reduced axes: a part that is the whole needs no statement of its own."""
+def opened(
+    f: Formulas, v: Array, position: Positions, ops: Sequence[str]
+) -> tuple[Expr, Condition | None, str, list[str]]:
+    """A right side as body, guard, operation and reduced axes: a part that is the whole needs no statement of
+    its own.
+    """
     if isinstance(v, Pending) and not v.written and v.op in ops and list(v.guards) == f.builder.guards:
         body, guard = v.body(position)
         v.written = True
@@ -109,8 +118,11 @@ def local(f: Formulas, line: ast.Assign) -> None:
             f.frame.values[base.id] = v if v.fixed is not None else f.builder.stored(v)
             return
         if v.rank:
-            raise f.placed(Refusal(f"the right side is {shown(v.shape)}; with indices on the left it is one entry"), value)
-        _close(f, v)
+            raise f.placed(
+                Refusal(f"the right side is {shown(v.shape)}; with indices on the left it is one entry"),
+                value,
+            )
+        _close(v)
         order = _left_axes(f, equation, left, target)
         solved(f, equation, since)
         f.frame.values[base.id] = _over(f, v, order)
@@ -123,7 +135,9 @@ def _left_axes(f: Formulas, equation: Equation, left: Sequence[Int | None], targ
         if i is None:
             order.extend(equation.dots or ())
         elif i.axis is None:
-            raise f.placed(Refusal("inside a definition the left side has bare indices only, `y[..., k]`"), target)
+            raise f.placed(
+                Refusal("inside a definition the left side has bare indices only, `y[..., k]`"), target
+            )
         else:
             order.append(i.axis)
     if len(set(order)) != len(order):
@@ -142,7 +156,9 @@ def _over(f: Formulas, v: Array, order: Sequence[str]) -> Array:
     extra = [a for a in f.equation.axes if a in ex.axes(body) and a not in order and a not in reduced]
     if extra:
         name = letter(extra[0])
-        raise Refusal(f"the index {name} is on the right and not on the left; sum over it, `sum({name}, ...)`")
+        raise Refusal(
+            f"the index {name} is on the right and not on the left; sum over it, `sum({name}, ...)`"
+        )
 
     def at(position: Positions) -> tuple[Expr, Condition | None]:
         to = dict(zip(order, position, strict=True))
@@ -162,19 +178,26 @@ def returned(f: Formulas, value: ast.expr, d: Definition) -> Value:
         free = equation.scopes[0]
         if not free and equation.dots is None:
             solved(f, equation, since)
-            if isinstance(v, Pending) or v.tensor or v.fixed is not None or (v.integer is not None and v.whole is not None):
+            if (
+                isinstance(v, Pending)
+                or v.tensor
+                or v.fixed is not None
+                or (v.integer is not None and v.whole is not None)
+            ):
                 return v
             return f.builder.stored(v)
         if v.rank:
             name = next(iter(free), "...")
-            raise Refusal(f"this gives {shown(v.shape)} for each {name}: write one entry, with all its indices").at(value)
-        _close(f, v)
+            raise Refusal(
+                f"this gives {shown(v.shape)} for each {name}: write one entry, with all its indices"
+            ).at(value)
+        _close(v)
         order = _signature_order(d, free, equation)
         solved(f, equation, since)
         return _over(f, v, order)
 
 
-def _close(f: Formulas, v: Array) -> None:
+def _close(v: Array) -> None:
     """Read the body once, so that everything it needs is written and every range is met."""
     if isinstance(v, Pending) and not v.written:
         v.body(())
@@ -210,7 +233,12 @@ def written(f: Formulas, name: str, value: ast.expr, line: int, op: str = "=") -
     with b.writing(name, line), entered(f, given) as equation:
         v = f.array(value)
         made = b.tensors.get(v.tensor)
-        if op == "=" and made is not None and not made.named and any(s.out == v.tensor for s in b.statements[since:]):
+        if (
+            op == "="
+            and made is not None
+            and not made.named
+            and any(s.out == v.tensor for s in b.statements[since:])
+        ):
             solved(f, equation, since)
             b.rename(v.tensor, name)
             f.frame.values[name] = b.array(name)
@@ -228,8 +256,13 @@ def written(f: Formulas, name: str, value: ast.expr, line: int, op: str = "=") -
         return _add(f, name, at, op if op == "+=" else found, body, guard, own, reduced, v)
 
 
-def indexed(f: Formulas, target: ast.Subscript, value: ast.expr, line: int, op: str = "=") -> Statement:
-    """`y[n, j] = formula`, or `+=`: one entry for all values of the letters on the left."""
+def indexed(
+    f: Formulas, target: ast.Subscript, value: ast.expr, line: int, op: str, before: Sequence[Statement]
+) -> Statement:
+    """`y[n, j] = formula`, or `+=`: one entry for all values of the letters on the left.
+
+    `before` are the tensor's other equations so far.
+    """
     b = f.builder
     base = target.value
     assert isinstance(base, ast.Name)
@@ -248,7 +281,9 @@ def indexed(f: Formulas, target: ast.Subscript, value: ast.expr, line: int, op: 
             )
         body, guard, found, reduced = opened(f, v, (), ANY if op == "=" else ("=", "+="))
         if name in b.zeros:
-            _note_writes(f, b.zeros[name], left, target, guard)
+            excluded, _ = split_brackets(body, False)
+            _note_writes(f, b.zeros[name], left, target, ex.both(guard, *excluded))
+        _like_others(f, left, before)
         solved(f, equation, since)
         body = b.settled(body)
         left = tuple(map(b.ranges.settled, left))
@@ -256,8 +291,18 @@ def indexed(f: Formulas, target: ast.Subscript, value: ast.expr, line: int, op: 
         stray = [a for a in b.ranges.order(ex.axes(body)) if a not in kept and a not in reduced]
         if stray:
             x = letter(stray[0])
-            raise Refusal(f"the index {x} is on the right and not on the left; sum over it, `sum({x}, ...)`").at(value)
+            raise Refusal(
+                f"the index {x} is on the right and not on the left; sum over it, `sum({x}, ...)`"
+            ).at(value)
         return _add(f, name, left, op if op == "+=" else found, body, guard, kept, reduced, v)
+
+
+def _like_others(f: Formulas, left: Positions, before: Sequence[Statement]) -> None:
+    """A bare letter whose range nothing tells runs as far as the one in its place in an earlier equation."""
+    for s in before:
+        for i, other in zip(left, s.left, strict=False):
+            if i.axis is not None and other.axis is not None and f.builder.ranges.is_open(i.axis):
+                f.builder.ranges.set(i.axis, s.ranges[other.axis])
 
 
 def _add(
@@ -284,14 +329,18 @@ def _note_writes(
     f: Formulas, shape: Sequence[Int], left: Positions, target: ast.Subscript, guard: Condition | None
 ) -> None:
     if len(shape) != len(left):
-        raise f.placed(Refusal(f"{words(target)} has {len(left)} indices, but the tensor is {shown(shape)}"), target)
+        raise f.placed(
+            Refusal(f"{words(target)} has {len(left)} indices, but the tensor is {shown(shape)}"), target
+        )
     guards = (*f.builder.guards, *([guard] if guard is not None else ()))
     for i, n in zip(left, shape, strict=True):
         f.equation.note(Place(i, n, guards, words(target), target, "writes"))
 
 
 def completed(f: Formulas, name: str, statements: Sequence[Statement], node: ast.AST) -> None:
-    """Declare a tensor once all its equations are read: its sizes, and that each entry is written as it may be."""
+    """Declare a tensor once all its equations are read: its sizes, and that each entry is written as it may
+    be.
+    """
     b = f.builder
     declared = b.zeros.get(name)
     boxes = [writers.box(s) for s in statements]
@@ -313,7 +362,9 @@ def completed(f: Formulas, name: str, statements: Sequence[Statement], node: ast
         known = [x for x in boxes if x is not None]
         once = once or len(known) == len(boxes) and writers.disjoint(known)
         if not once and any(s.op != "+=" for s in statements):
-            raise Refusal(f"nothing shows that the equations of {name} write each entry at most once; use `+=`").at(node)
+            raise Refusal(
+                f"nothing shows that the equations of {name} write each entry at most once; use `+=`"
+            ).at(node)
         _swap(b, statements, [writers.added(s) if s.op == "=" else s for s in statements])
         shape = declared
     if shape is None:

@@ -206,7 +206,7 @@ def _summands(t: Expr) -> tuple[Expr, ...]:
 
 
 def mul(*factors: ExprLike) -> Expr:
-    """A product in the order given: flattened, numbers in front, equal bases as powers; zero wins."""
+    """A product in the order given: flattened, numbers in front, divisors last, equal bases as powers; zero wins."""
     number = _UNIT
     powers: dict[Expr, Expr] = {}
     for f in map(lift, factors):
@@ -230,6 +230,7 @@ def mul(*factors: ExprLike) -> Expr:
             kept.extend(p.args if isinstance(p, Mul) else (p,))
     if not number or not kept:
         return Num(number)
+    kept.sort(key=_below)  # as it is written, so that the text reads back to the same product
     if number != 1:
         kept.insert(0, Num(number))
     return kept[0] if len(kept) == 1 else Mul(tuple(kept))
@@ -291,7 +292,7 @@ def children(e: Any) -> tuple[Any, ...]:
     return ()
 
 
-def rebuild(e: Any, parts: tuple[Any, ...]) -> Any:
+def rebuild(e: Any, parts: tuple[typing.Any, ...]) -> Any:
     match e:
         case Add():
             return add(*parts)
@@ -318,10 +319,10 @@ def rewrite(e: E, change: Callable[[typing.Any], typing.Any], *, bottom_up: bool
         new = change(e)
         if new is not None:
             return new
-    old = children(e)
+    old: tuple[typing.Any, ...] = children(e)
     parts = tuple(rewrite(c, change, bottom_up=bottom_up) for c in old)
     if any(x is not y for x, y in zip(parts, old, strict=True)):
-        e = rebuild(e, parts)
+        e = typing.cast(E, rebuild(e, parts))
     if bottom_up:
         new = change(e)
         if new is not None:
@@ -389,7 +390,7 @@ def map_ints(e: E, change: Callable[[Int], Int]) -> E:
     return rewrite(e, one)
 
 
-def substitute(e: E, values: Mapping[Atom, IntLike]) -> E:
+def substitute(e: E, values: Mapping[typing.Any, IntLike]) -> E:
     """Axes, sizes or look-ups replaced by integer expressions."""
     return map_ints(e, lambda i: i.substitute(values)) if values else e
 

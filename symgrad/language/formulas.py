@@ -1,33 +1,32 @@
 """Formulas: from the tree of an expression to an array of scalar expressions.
 
-The same reading serves both altitudes: with indices everything is a scalar in which axes occur, without them arrays are
-combined entry by entry. Functions by name are in `functions.py`, subscripts in `subscripts.py`, calls of definitions in
-`calls.py`.
+The same reading serves both altitudes: with indices everything is a scalar in which axes occur, without them
+arrays are combined entry by entry. Functions by name are in `functions.py`, subscripts in `subscripts.py`,
+calls of definitions in `calls.py`.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
 from symgrad.errors import Refusal, did_you_mean
-from symgrad.language import calls, functions, subscripts
+from symgrad.language import calls, functions, ints, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.build import Builder
 from symgrad.language.definitions import Definition
 from symgrad.language.expr import Bracket, Cmp, Condition, Const, Expr, Logic, Num
 from symgrad.language.frames import Equation, Frame, Option, Value
-from symgrad.language import ints
 from symgrad.language.ints import Int, Look, of
 from symgrad.language.program import Nested, Tensor
 from symgrad.language.syntax import chain, is_condition, words
-from symgrad.language.values import Array, Pending, elementwise, inner, integer, scalar, shown
+from symgrad.language.values import Array, Pending, elementwise, inner, integer, scalar
 from symgrad.leaves import LEAVES
 
-CALLS = 20_000  # of definitions in one program
 _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
 }  # fmt: skip
@@ -42,8 +41,8 @@ class Undeclared(Refusal):
 class Formulas:
     """Reads expressions into a builder.
 
-    `equation` holds the letters of the equation being read, `frame` the names that it sees; `inside` says whether we
-    are in brackets, a comparison or a position, where a bound letter is its running value.
+    `equation` holds the letters of the equation being read, `frame` the names that it sees; `inside` says
+    whether we are in brackets, a comparison or a position, where a bound letter is its running value.
     """
 
     def __init__(self, builder: Builder, definitions: Mapping[str, Definition], names: Mapping[str, ast.AST]):
@@ -93,7 +92,9 @@ class Formulas:
         """An expression that must be a number or an array."""
         v = self.value(node)
         if isinstance(v, Option):
-            raise self.placed(Refusal(f"{words(node)} chooses an option; a number or an array is needed here"), node)
+            raise self.placed(
+                Refusal(f"{words(node)} chooses an option; a number or an array is needed here"), node
+            )
         return v
 
     def whole(self, node: ast.expr, what: str = "a size") -> Int:
@@ -101,7 +102,9 @@ class Formulas:
         with self.positions():
             a = self.array(node)
         if a.whole is None:
-            raise self.placed(Refusal(f"{what} is a whole number made of sizes and numbers, not {words(node)}"), node)
+            raise self.placed(
+                Refusal(f"{what} is a whole number made of sizes and numbers, not {words(node)}"), node
+            )
         return a.whole
 
     def range(self, node: ast.expr, name: str) -> Int:
@@ -157,7 +160,9 @@ class Formulas:
         if name in frame.sizes:
             return integer(frame.sizes[name])
         if bound is not None:
-            raise Refusal(f"{name} is an index here and no size of a declaration; its running value is index({name})")
+            raise Refusal(
+                f"{name} is an index here and no size of a declaration; its running value is index({name})"
+            )
         if name in ("pi", "e"):
             return scalar(Const(name))
         raise self.unknown(name)
@@ -172,7 +177,9 @@ class Formulas:
             return Refusal(f"{name} is read here, before line {line} writes it; put that line first")
         if self.frame.definition is not None:
             where = f"the definition of {self.frame.definition.name}"
-            return Refusal(f"{name} is not known in {where}: it sees its parameters only{did_you_mean(name, known)}")
+            return Refusal(
+                f"{name} is not known in {where}: it sees its parameters only{did_you_mean(name, known)}"
+            )
         return Undeclared(
             f"{name} is not declared{did_you_mean(name, known)}"
             + ("" if did_you_mean(name, known) else f"; declare it in a line above, such as `{name}: weight`")
@@ -197,7 +204,7 @@ class Formulas:
             return ex.add(*(ex.mul(s, e) if s < 0 else e for s, e in zip(signs, es, strict=True)))
 
         def whole(*xs: Int) -> Int:
-            return sum((s * x for s, x in zip(signs, xs, strict=True)), of(0))
+            return sum((s * x for s, x in zip(signs, xs, strict=True)), ints.ZERO)
 
         return elementwise(total, *values, texts=[words(m) for _, m in members], whole=whole)
 
@@ -271,7 +278,9 @@ class Formulas:
     def power(self, a: Array, b: Array, node: ast.BinOp) -> Array:
         """`a**b`, entry by entry."""
         if b.number == -1 and a.rank == 2:
-            raise Refusal(f"{words(node)} would turn over each entry; the inverse of a matrix is inv({words(node.left)})")
+            raise Refusal(
+                f"{words(node)} would turn over each entry; the inverse of a matrix is inv({words(node.left)})"
+            )
         if a.number == 0 and b.number is not None and b.number < 0:
             raise Refusal("this divides by zero")
         times = b.number
@@ -353,7 +362,9 @@ class Formulas:
             return tuple(map(self._entries, node.elts))
         number = self.array(node).number
         if number is None:
-            raise self.placed(Refusal(f"a list holds numbers, or one condition; {words(node)} is neither"), node)
+            raise self.placed(
+                Refusal(f"a list holds numbers, or one condition; {words(node)} is neither"), node
+            )
         return number
 
     def _choice(self, node: ast.IfExp) -> Value:
@@ -380,7 +391,9 @@ class Formulas:
                 return all(found) if isinstance(op, ast.And) else any(found)
             case ast.Compare(left=a, ops=[op], comparators=[b]):
                 sides = [self._literal_option(x) for x in (a, b)]
-                if any(s is None for s in sides) or not isinstance(op, (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)):
+                if any(s is None for s in sides) or not isinstance(
+                    op, (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
+                ):
                     return None
                 same = sides[0] == sides[1]
                 return same if isinstance(op, (ast.Eq, ast.Is)) else not same
@@ -422,7 +435,7 @@ class Formulas:
                 raise Refusal(f"{k.arg} is given twice")
             keywords[k.arg] = k.value
         if name in self.definitions:
-            return calls.call(self, self.definitions[name], args, keywords, node)
+            return calls.call(self, self.definitions[name], args, keywords)
         if name in functions.FUNCTIONS:
             return functions.FUNCTIONS[name](self, args, keywords)
         if name in functions.ALIASES:
@@ -459,7 +472,9 @@ class Formulas:
 
     def _no_function(self, name: str) -> Refusal:
         if name in self.frame.values:
-            return Refusal(f"{name} is a tensor, not a function; an entry is {name}[i], a product {name}*(...)")
+            return Refusal(
+                f"{name} is a tensor, not a function; an entry is {name}[i], a product {name}*(...)"
+            )
         if name in functions.HINTS:
             return Refusal(functions.HINTS[name])
         if name in functions.MATRIX_FUNCTIONS:
@@ -513,8 +528,8 @@ def _constant(node: ast.Constant) -> Value:
     if isinstance(v, int):
         return scalar(Num(Fraction(v)))
     if isinstance(v, float):
-        if v != v or abs(v) == float("inf"):
-            raise Refusal("this number is too large to be kept")
+        if not math.isfinite(v):
+            raise Refusal("this number is too large: the largest are about 1e307")
         return scalar(Num(Fraction(repr(v))))
     if v is ...:
         raise Refusal("`...` stands for axes inside `x[...]` only")

@@ -1,4 +1,6 @@
-"""Where names live while a text is read: a frame for the text and for each call, an equation for its index letters."""
+"""Where names live while a text is read: a frame for the text and for each call, an equation for its index
+letters.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ class Equation:
         self.owners[axis] = node
         return axis
 
-    def leading(self, count: int, letters: Iterable[str], sizes: Iterable[Int], node: ast.AST) -> tuple[str, ...]:
+    def leading(
+        self, count: int, letters: Iterable[str], sizes: Iterable[Int], node: ast.AST
+    ) -> tuple[str, ...]:
         """The axes that `...` stands for, made at its first use."""
         if self.dots is None:
             self.dots = tuple(self.ranges.new(x, n) for x, n in zip(letters, sizes, strict=True))

@@ -88,7 +88,9 @@ def matmul(f: Formulas, args: Args) -> Array:
     left, right = (f.array(a) for a in args)
     first, second = map(words, args)
     if not left.rank or not right.rank:
-        raise Refusal(f"`@` is a product of vectors and matrices; {first if not left.rank else second} is a scalar, use `*`")
+        raise Refusal(
+            f"`@` is a product of vectors and matrices; {first if not left.rank else second} is a scalar, use `*`"
+        )
     _no_entrywise_square(left, args[0])
     _no_entrywise_square(right, args[1])
     meets = right.rank - 2 if right.rank > 1 else 0
@@ -126,9 +128,16 @@ def _batch(a: Array) -> Array:
 
 
 def _no_entrywise_square(a: Array, node: ast.expr) -> None:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and a.rank == 2 and a.shape[0] == a.shape[1]:
+    if (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Pow)
+        and a.rank == 2
+        and a.shape[0] == a.shape[1]
+    ):
         base = words(node.left)
-        raise Refusal(f"{words(node)} squares each entry; the product of matrices is {base} @ {base}").at(node)
+        raise Refusal(f"{words(node)} squares each entry; the product of matrices is {base} @ {base}").at(
+            node
+        )
 
 
 def _no_product(a: Array, b: Array, first: str, second: str) -> str:
@@ -190,7 +199,9 @@ def _outer(f: Formulas, args: Args, keywords: Keywords) -> Array:
     a, b = f.array(args[0]), f.array(args[1])
     if a.rank != 1 or b.rank != 1:
         raise Refusal(f"outer takes two vectors, not {shown(a.shape)} and {shown(b.shape)}")
-    return Array((*a.shape, *b.shape), lambda p: ex.mul(a.at(p[:1]), b.at(p[1:])), (*_letters(a), *_letters(b)))
+    return Array(
+        (*a.shape, *b.shape), lambda p: ex.mul(a.at(p[:1]), b.at(p[1:])), (*_letters(a), *_letters(b))
+    )
 
 
 def _einsum(f: Formulas, args: Args, keywords: Keywords) -> Array:
@@ -212,7 +223,9 @@ def _einsum(f: Formulas, args: Args, keywords: Keywords) -> Array:
     sizes: dict[str, Int] = {}
     for letters, a, node in zip(parts, arrays, args[1:], strict=True):
         if len(letters) != a.rank:
-            raise Refusal(f"einsum gives {words(node)} the letters {letters or 'none'}, but it is {shown(a.shape)}")
+            raise Refusal(
+                f"einsum gives {words(node)} the letters {letters or 'none'}, but it is {shown(a.shape)}"
+            )
         for x, n in zip(letters, a.shape, strict=True):
             if sizes.setdefault(x, n) != n:
                 raise Refusal(f"in einsum, {x} is {sizes[x]} in one array and {n} in {words(node)}")
@@ -222,7 +235,9 @@ def _einsum(f: Formulas, args: Args, keywords: Keywords) -> Array:
 
     def body(p: Positions) -> tuple[Expr, None]:
         at = {**dict(zip(output, p, strict=True)), **{x: ints.axis(a) for x, a in over.items()}}
-        return ex.mul(*(a.at(tuple(at[x] for x in part)) for part, a in zip(parts, arrays, strict=True))), None
+        return ex.mul(
+            *(a.at(tuple(at[x] for x in part)) for part, a in zip(parts, arrays, strict=True))
+        ), None
 
     shape = tuple(sizes[x] for x in output)
     if over:
@@ -267,7 +282,9 @@ def _diag(f: Formulas, args: Args, keywords: Keywords) -> Array:
     a = f.array(args[0])
     if a.rank == 1:
         return Array(
-            (*a.shape, *a.shape), lambda p: ex.mul(_compare("==", p[0], p[1]), a.at(p[:1])), (*_letters(a), "")
+            (*a.shape, *a.shape),
+            lambda p: ex.mul(_compare("==", p[0], p[1]), a.at(p[:1])),
+            (*_letters(a), ""),
         )
     _square("diag", a)
     return Array(a.shape[:1], lambda p: a.at((p[0], p[0])), _letters(a)[:1])
@@ -339,7 +356,9 @@ def _concatenate(f: Formulas, args: Args, keywords: Keywords) -> Array:
     rank = arrays[0].rank
     axis = f.whole(axis_node, "an axis").number if axis_node is not None else 0
     if rank == 0 or axis is None or not -rank <= axis < rank or any(a.rank != rank for a in arrays):
-        raise Refusal(f"concatenate takes arrays with the same axes, not {', '.join(shown(a.shape) for a in arrays)}")
+        raise Refusal(
+            f"concatenate takes arrays with the same axes, not {', '.join(shown(a.shape) for a in arrays)}"
+        )
     axis %= rank
     for a, n in zip(arrays, nodes, strict=True):
         if any(a.shape[d] != arrays[0].shape[d] for d in range(rank) if d != axis):
@@ -406,7 +425,9 @@ def _clip(f: Formulas, args: Args, keywords: Keywords) -> Array:
     no_more("clip", keywords)
     takes("clip", args, 1, 2, 3)
     ends = [*args[1:], None, None][:2]
-    low, high = (given if given is not None else other for given, other in zip((low, high), ends, strict=True))
+    low, high = (
+        given if given is not None else other for given, other in zip((low, high), ends, strict=True)
+    )
     a = f.array(args[0])
     for leaf, end in (("maximum", low), ("minimum", high)):
         if end is not None and not (isinstance(end, ast.Constant) and end.value is None):

@@ -195,7 +195,7 @@ class Int:
             total = total + term
         return total if touched else self
 
-    def substitute(self, values: Mapping[Atom, IntLike]) -> Int:
+    def substitute(self, values: Mapping[Any, IntLike]) -> Int:
         return self.replace(values.get) if values else self
 
     def evaluate(self, value: Callable[[Atom], Any]) -> Any:
@@ -327,6 +327,12 @@ def bounds(x: Int, ranges: Mapping[str, Int]) -> tuple[Int, Int] | None:
             lo, hi = lo * pair[0], hi * pair[1]
         low, high = (low + at[0] * lo, high + at[1] * hi) if c > 0 else (low + at[0] * hi, high + at[1] * lo)
     return low, high
+
+
+def within(x: Int, size: Int, ranges: Mapping[str, Int]) -> bool:
+    """Whether a position is certainly from 0 to `size - 1`, for axes that run from 0 to `ranges[name] - 1`."""
+    span = bounds(x, ranges)
+    return span is not None and nonnegative(span[0]) is True and nonnegative(size - 1 - span[1]) is True
 
 
 def nonnegative(x: Int) -> bool | None:

@@ -1,8 +1,8 @@
 """How far an index runs, and whether what it reads is there.
 
-Ranges come from bare places (`x[n, i]`), which must agree; from what is given (`p < 3`); or, for a letter that has neither,
-from compound places (`x[2*i + p]`), which may shorten it. While an equation is read, a range that is not known yet is a
-size of its own kind (`Size("?i'3")`), solved for at the end of the equation.
+Ranges come from bare places (`x[n, i]`), which must agree; from what is given (`p < 3`); or, for a letter
+that has neither, from compound places (`x[2*i + p]`), which may shorten it. While an equation is read, a
+range that is not known yet is a size of its own kind (`Size("?i'3")`), solved for at the end of the equation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Quotient, Size
 
 def letter(axis: str) -> str:
     """The letter that an axis is called by: axes of a program being read are `letter'number`."""
-    return axis.split("'")[0]
+    return axis.partition("'")[0]
 
 
 def plain(x: object) -> str:
@@ -123,7 +123,7 @@ class Ranges:
 
     def _longest(self, axis: str, places: Sequence[Place]) -> Int | None:
         """The most that compound places leave to an axis: the smallest of their limits."""
-        limits: dict[Int, None] = {}
+        limits: dict[tuple[Int, Int], None] = {}  # (top, divisor): the range is top//divisor + 1
         for p in places:
             position, size = self.settled(p.position), self.settled(p.size)
             factor = position.coefficient(axis) if axis in position.axes else None
@@ -137,9 +137,9 @@ class Ranges:
             if ends is None or step is None and ints.nonnegative(factor) is not True:
                 continue
             if step is not None and step < 0:
-                limits[ends[0] // -step + 1] = None
+                limits[ends[0], -factor] = None
             else:
-                limits[(size - 1 - ends[1]) // factor + 1] = None
+                limits[size - 1 - ends[1], factor] = None
         return _least(list(limits))
 
     def _all(self, axes: Iterable[str]) -> Mapping[str, Int]:
@@ -177,9 +177,9 @@ class Ranges:
                 f"{'entry' if size == ints.ONE else 'entries'} (0 to {size - 1})"
             )
             if inside is False:
-                raise Refusal(f"{said}; {_advice(position, size, worst)}").at(place.node)
+                raise Refusal(f"{said}; {_advice(position, size)}").at(place.node)
             if inside is None and isinstance(position.atom, Size):
-                raise Refusal(f"{said}; {_advice(position, size, worst)}").at(place.node)
+                raise Refusal(f"{said}; {_advice(position, size)}").at(place.node)
             if inside is None:
                 need = need or (margin, said)
         return need
@@ -227,15 +227,21 @@ def _pending(size: Int) -> bool:
     return any(isinstance(a, Size) and a.name.startswith("?") for a in size.atoms())
 
 
-def _least(limits: list[Int]) -> Int | None:
-    """The one that is at most every other, or None."""
+def _least(limits: list[tuple[Int, Int]]) -> Int | None:
+    """The range that is at most every other, or None."""
+
+    def at_most(a: tuple[Int, Int], b: tuple[Int, Int]) -> bool:
+        if a[1] == b[1]:
+            return ints.nonnegative(b[0] - a[0]) is True
+        return ints.nonnegative(b[0] // b[1] - a[0] // a[1]) is True
+
     for a in limits:
-        if all(a == b or ints.nonnegative(b - a) is True for b in limits):
-            return a
+        if all(a == b or at_most(a, b) for b in limits):
+            return a[0] // a[1] + 1
     return None
 
 
-def _advice(position: Int, size: Int, worst: Int) -> str:
+def _advice(position: Int, size: Int) -> str:
     if isinstance(position.atom, Size):
         name = position.atom.name
         return f"{name} is a size here; to make it an index, sum over it, `sum({name}, ...)`, or name it on the left"

@@ -1,7 +1,7 @@
 """From text to program: the front end of the language.
 
-`read` goes through the lines in order. Declarations are in `declarations.py`, equations in `equations.py`, formulas in
-`formulas.py`; this file says what each line is.
+`read` goes through the lines in order. Declarations are in `declarations.py`, equations in `equations.py`,
+formulas in `formulas.py`; this file says what each line is.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from symgrad.language.formulas import Formulas, Undeclared
 from symgrad.language.functions import FUNCTIONS
 from symgrad.language.ints import ZERO, Int, Look, Size, of, product
 from symgrad.language.program import Program, Statement
+from symgrad.language.reductions import OPS
 from symgrad.language.syntax import is_name, parse, words
 from symgrad.language.values import Array
 from symgrad.leaves import LEAVES
+
+CORE = {*OPS, *LEAVES, "stop", "held", "index"}  # functions that no text can do without
 
 
 def read(
@@ -86,7 +89,9 @@ def _with_declarations(
 class _Reader:
     """One text being read, line by line."""
 
-    def __init__(self, text: str, tree: ast.Module, known: Mapping[str, Definition], sizes: Mapping[str, int]):
+    def __init__(
+        self, text: str, tree: ast.Module, known: Mapping[str, Definition], sizes: Mapping[str, int]
+    ):
         self.text, self.tree = text, tree
         self.given = {name: of(_size_number(name, value)) for name, value in sizes.items()}
         own: dict[str, Definition] = {}
@@ -105,12 +110,17 @@ class _Reader:
         self.circles = recurrences.circles(tree)
         self.parts: dict[str, list[Statement]] = {}
         self.ops: dict[str, str] = {}
+        calls = (n.func for n in ast.walk(tree) if isinstance(n, ast.Call))
+        self.called = {n.id for n in calls if isinstance(n, ast.Name) and self._is_function(n.id)}
         self._check_names(own)
+
+    def _is_function(self, name: str) -> bool:
+        return name in self.f.definitions or name in FUNCTIONS
 
     def _check_names(self, own: Mapping[str, Definition]) -> None:
         for name, node in self.names.items():
-            if name in own:
-                raise Refusal(f"{name} is a function and a tensor; a name is one of them").at(node)
+            if name in own or name in self.called or name in CORE:
+                raise Refusal(f"{name} is a function; give the tensor another name").at(node)
             if not is_name(name):
                 raise Refusal(f"{name} cannot be a name").at(node)
 
@@ -127,6 +137,11 @@ class _Reader:
             raise Refusal("nothing is computed: add an equation, such as `loss = sum(x**2)`")
         self._drop_constants(target)
         self._check_use(target)
+        for name in self.given:
+            if name not in self.sizes:
+                raise Refusal(
+                    f"a number is given for {name}, which is no size of the text{did_you_mean(name, self.sizes)}"
+                )
         letters = tuple(s for s in self.sizes if s not in self.given)
         return self.builder.program(target, letters, self.text)
 
@@ -149,7 +164,9 @@ class _Reader:
             case ast.Assign():
                 raise Refusal("one equation writes one tensor: `y = ...` or `y[i, j] = ...`")
             case ast.AugAssign(target=target):
-                raise Refusal(f"a tensor has one value in the whole text: of these signs there is only `+=`, into {words(target)}")
+                raise Refusal(
+                    f"a tensor has one value in the whole text: of these signs there is only `+=`, into {words(target)}"
+                )
             case _:
                 raise Refusal(f"a line is a declaration, an equation or a definition, not {words(node)}")
 
@@ -160,8 +177,10 @@ class _Reader:
             if name in self.circles:
                 raise recurrences.refuse(name, self.circles[name], node)
             if recurrences.is_start(target):
-                raise Refusal(f"a position before the first starts a recurrence, and no equation reads {name} at a step")
-            statement = equations.indexed(self.f, target, value, node.lineno, op)
+                raise Refusal(
+                    f"a position before the first starts a recurrence, and no equation reads {name} at a step"
+                )
+            statement = equations.indexed(self.f, target, value, node.lineno, op, self.parts.get(name, ()))
         else:
             made = equations.written(self.f, name, value, node.lineno, op)
             if made is None:
@@ -209,7 +228,9 @@ class _Reader:
             raise Refusal(f"{name} is a size already; a name is a tensor or a size")
         d = declarations.split(node.annotation, node.value)
         if d.ellipsis:
-            raise Refusal("a declaration gives every axis its size; `...` is for the parameters of a definition")
+            raise Refusal(
+                "a declaration gives every axis its size; `...` is for the parameters of a definition"
+            )
         for dim in d.dims:
             self._new_sizes(dim)
         for _, bound in d.bounds if d.role == "label" else ():
@@ -239,7 +260,7 @@ class _Reader:
             if isinstance(n, ast.Name) and n.id not in self.f.frame.values and n.id not in self.sizes:
                 if n.id in self.names:
                     raise Refusal(f"{n.id} is a tensor and a size; a name is one of them").at(n)
-                if n.id in self.f.definitions or n.id in FUNCTIONS or n.id in LEAVES:
+                if n.id in self.called or n.id in CORE:
                     raise Refusal(f"{n.id} is a function; give the size another letter").at(n)
                 self.sizes[n.id] = None
                 self.f.frame.sizes[n.id] = self.given.get(n.id) or of(Size(n.id))
@@ -271,7 +292,9 @@ class _Reader:
             target, value = ast.unparse(node.target), ast.unparse(node.value)
             lines = f"{target} = {target} + {value}"
         renamed = re.sub(rf"^{re.escape(name)}\b", new, lines)
-        return Refusal(f"{name} has one value in the whole text; give the new one a name of its own: `{renamed}`")
+        return Refusal(
+            f"{name} has one value in the whole text; give the new one a name of its own: `{renamed}`"
+        )
 
     # the end
 
@@ -282,7 +305,13 @@ class _Reader:
         for name, array in self.f.frame.values.items():
             whole = getattr(array, "whole", None)
             t = b.tensors.get(name)
-            if whole is not None and t is not None and t.role == "value" and name not in read and name != target:
+            if (
+                whole is not None
+                and t is not None
+                and t.role == "value"
+                and name not in read
+                and name != target
+            ):
                 b.statements = [s for s in b.statements if s.out != name]
                 del b.tensors[name]
 
@@ -340,5 +369,3 @@ def _size_number(name: str, value: object) -> int:
     if not is_name(str(name)) or isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise Refusal(f"the size {name} is given as {value!r}; a size is a whole number of at least 1")
     return value
-
-

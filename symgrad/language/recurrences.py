@@ -1,4 +1,6 @@
-"""Recurrences: equations that read one another at an earlier step. They are recognised here and not built yet."""
+"""Recurrences: equations that read one another at an earlier step. They are recognised here and not built
+yet.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def circles(tree: ast.Module) -> Mapping[str, tuple[str, ...]]:
 
 
 def _unfinished(reads: Mapping[str, Mapping[str, None]]) -> dict[str, Mapping[str, None]]:
-    """The names left when, again and again, those that read nothing left are taken away: circles, and what reads them."""
+    """The names left when, again and again, those that read nothing left are taken away: circles, and what
+    reads them.
+    """
     waits = {name: sum(other in reads for other in others) for name, others in reads.items()}
     readers: dict[str, list[str]] = {}
     for name, others in reads.items():
@@ -71,5 +75,6 @@ def is_start(target: ast.Subscript) -> bool:
     """Whether a left side stands before the first step: `h[n, -1, k]`."""
     members = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
     return any(
-        isinstance(m, ast.UnaryOp) and isinstance(m.op, ast.USub) and isinstance(m.operand, ast.Constant) for m in members
+        isinstance(m, ast.UnaryOp) and isinstance(m.op, ast.USub) and isinstance(m.operand, ast.Constant)
+        for m in members
     )

@@ -11,9 +11,9 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language import ints, subscripts
 from symgrad.language.expr import Condition, Expr
+from symgrad.language.frames import Option
 from symgrad.language.ints import ONE, Int, product
 from symgrad.language.syntax import words
-from symgrad.language.frames import Option
 from symgrad.language.values import Array, Pending, Positions, aligned, broadcast, elementwise, real, shown
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ def _leading(f: Formulas, name: str, before: Sequence[ast.expr]) -> _Leading:
                 out.axes.append(_bind(f, letter, node))
             case ast.Compare(left=ast.Name(id=letter), ops=[op], comparators=[bound]):
                 if isinstance(bound, ast.Name) and bound.id == letter:
-                    raise f.placed(Refusal(f"`{words(node)}` says nothing: give the index another letter"), node)
+                    raise f.placed(
+                        Refusal(f"`{words(node)}` says nothing: give the index another letter"), node
+                    )
                 size = f.range(bound, letter) + (1 if isinstance(op, ast.LtE) else 0)
                 out.axes.append(_bind(f, letter, node, size))
             case ast.List(elts=[condition]):
@@ -164,7 +166,11 @@ def _over_axes(
             raise Refusal(f"the condition is {shown(condition.shape)} and the body is {shown(a.shape)}")
 
     def full(position: Positions) -> Positions:
-        left = iter(position if not keep else tuple(p for p, d in zip(position, range(a.rank), strict=True) if d in kept))
+        left = iter(
+            position
+            if not keep
+            else tuple(p for p, d in zip(position, range(a.rank), strict=True) if d in kept)
+        )
         return tuple(ints.axis(over[d]) if d in over else next(left) for d in range(a.rank))
 
     def guard(position: Positions) -> Condition | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.language.expr import (
-    Access, Add, Bracket, Call, Cmp, Const, Logic, Mul, Num, Pow, Stop, Val,
+    Access, Add, Bracket, Call, Cmp, Const, Logic, Mul, Num, Pow, Stop, Val, accesses,
 )
 from symgrad.language.ints import Axis, Int, Look, Size
 from symgrad.language.program import Program, Statement
@@ -64,7 +64,7 @@ def execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Ar
     points = int(np.prod(extents, dtype=int))
     grid = dict(zip((a for a, _ in s.axes), np.indices(extents).reshape(len(extents), points), strict=True))
     if s.guard is not None:
-        kept = np.broadcast_to(_value(s.guard, grid, sizes, arrays), (points,))
+        kept = _holds(s.guard, grid, points, sizes, arrays)
         grid, points = {a: g[kept] for a, g in grid.items()}, int(kept.sum())
     body = np.broadcast_to(_value(s.body, grid, sizes, arrays), (points,))
     if s.out not in arrays:
@@ -117,26 +117,39 @@ def _value(e: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arr
             leaf = LEAVES[name]
             return getattr(np, leaf.run)(*map(go, args)) if leaf.ufunc else go(leaf_body(leaf, args))
         case Bracket(c):
-            return go(c) * 1.0
+            return _holds(c, grid, next((len(g) for g in grid.values()), 1), sizes, arrays) * 1.0
         case Stop(a, kind):
             # a complex step must not pass through a deliberate constant; through a held value it may
             return np.real(go(a)) if kind == "stop" else go(a)
-        case Cmp(op, a, b):
-            return _COMPARE[op](go(a), go(b))
-        case Logic("not", (a,)):
-            return np.logical_not(go(a))
-        case Logic(op, args):
-            return (np.logical_and if op == "and" else np.logical_or).reduce(np.broadcast_arrays(*map(go, args)))
     raise TypeError(f"not an expression: {type(e).__name__}")
+
+
+def _holds(c: Any, grid: Mapping[str, np.ndarray], points: int, sizes: Mapping[str, int], arrays: Arrays) -> np.ndarray:
+    """Where a condition holds. What `and` has excluded already is not read, nor what `or` has settled."""
+    match c:
+        case Cmp(op, a, b):
+            where = _COMPARE[op](_value(a, grid, sizes, arrays), _value(b, grid, sizes, arrays))
+            return np.broadcast_to(where, (points,))
+        case Logic("not", (a,)):
+            return ~_holds(a, grid, points, sizes, arrays)
+        case Logic(op, args):
+            settled = np.full(points, op == "or")  # the value where the rest no longer matters, once reached
+            undecided = np.arange(points)
+            for a in args:
+                inside = {name: g[undecided] for name, g in grid.items()}
+                holds = _holds(a, inside, len(undecided), sizes, arrays)
+                undecided = undecided[holds == (op == "and")]
+            settled[undecided] = op == "and"
+            return settled
+    raise TypeError(f"not a condition: {type(c).__name__}")
 
 
 def _product(args: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arrays: Arrays) -> Any:
     """A product whose brackets are strongly zero: what they exclude is never read."""
-    brackets = [a for a in args if isinstance(a, Bracket)]
+    # those on positions first: they may keep the others in range
+    brackets = sorted((a for a in args if isinstance(a, Bracket)), key=lambda b: bool(accesses(b)))
     points = next((len(g) for g in grid.values()), 1)
-    kept = np.ones(points, bool)
-    for b in brackets:
-        kept = kept & np.broadcast_to(_value(b.condition, grid, sizes, arrays), (points,))
+    kept = _holds(Logic("and", tuple(b.condition for b in brackets)), grid, points, sizes, arrays)
     if not brackets:
         inside, kept_grid = None, grid
     else:

@@ -48,7 +48,9 @@ def subscript(f: Formulas, node: ast.Subscript) -> Array:
         name = words(node.value)
         if base.rank == 0:
             raise Refusal(f"{name} is a scalar and has no index; write {name}")
-        raise Refusal(f"{name} is {shown(base.shape)}: it has {base.rank} axes, and {written} indices are given")
+        raise Refusal(
+            f"{name} is {shown(base.shape)}: it has {base.rank} axes, and {written} indices are given"
+        )
     if sum(map(is_dots, members)) > 1:
         raise Refusal("`...` stands once in an index")
     return _assemble(f, node, base, members, base.rank - written)
@@ -70,7 +72,9 @@ def _assemble(f: Formulas, node: ast.Subscript, base: Array, members: list[ast.e
         elif is_dots(m):
             whole = range(d, d + rest)
             if indexed:
-                axes = f.equation.leading(rest, [letters[k] for k in whole], [base.shape[k] for k in whole], m)
+                axes = f.equation.leading(
+                    rest, [letters[k] for k in whole], [base.shape[k] for k in whole], m
+                )
                 steps.extend(_fixed(ints.axis(a)) for a in axes)
                 for a, k in zip(axes, whole, strict=True):
                     _note(f, ints.axis(a), base.shape[k], node)
@@ -119,9 +123,12 @@ def _step(f: Formulas, m: ast.expr, size: Int, letter: str, node: ast.Subscript)
     """One member of an index: a slice, a position, or an integer array that is looked up."""
     if isinstance(m, ast.Slice):
         return _slice(f, m, size, letter)
-    if isinstance(m, (ast.Compare, ast.BoolOp)) or isinstance(m, ast.List):
+    if isinstance(m, (ast.Compare, ast.BoolOp, ast.List)):
         raise f.placed(
-            Refusal("entries are not picked by a condition: keep all of them and write a bracket, `sum([x > 0]*x)`"), m
+            Refusal(
+                "entries are not picked by a condition: keep all of them and write a bracket, `sum([x > 0]*x)`"
+            ),
+            m,
         )
     position = index(f, m)
     if not position.shape:
@@ -139,14 +146,21 @@ def _step(f: Formulas, m: ast.expr, size: Int, letter: str, node: ast.Subscript)
         return _fixed(at)
     whole = position.integer
     assert whole is not None
-    probe = whole(tuple(ints.axis(f.builder.ranges.new(x or "j", n)) for x, n in zip(position.letters, position.shape)))
+    letters = position.letters or ("",) * position.rank
+    axes = [f.builder.ranges.new(x, n) for x, n in zip(letters, position.shape, strict=True)]
+    probe = whole(tuple(map(ints.axis, axes)))
     _note(f, probe, size, node)
-    return whole, position.shape, position.letters
+    return whole, position.shape, letters
 
 
 def index(f: Formulas, m: ast.expr) -> Array:
     """A position: an integer array, mostly a scalar. In a `return` an unknown letter is bound here."""
-    if isinstance(m, ast.Name) and f.equation.free and f.equation.find(m.id) is None and f.frame.is_letter(m.id):
+    if (
+        isinstance(m, ast.Name)
+        and f.equation.free
+        and f.equation.find(m.id) is None
+        and f.frame.is_letter(m.id)
+    ):
         f.equation.bind(m.id, m, outermost=True)
     with f.positions():
         a = f.value(m)
@@ -161,7 +175,9 @@ def index(f: Formulas, m: ast.expr) -> Array:
 
 
 def _note(f: Formulas, position: Int, size: Int, node: ast.expr, verb: str = "reads") -> None:
-    place = Place(position, size, tuple(f.builder.guards), words(node), None if f.frame.foreign else node, verb)
+    place = Place(
+        position, size, tuple(f.builder.guards), words(node), None if f.frame.foreign else node, verb
+    )
     f.equation.note(place)
 
 
@@ -179,11 +195,15 @@ def _slice(f: Formulas, m: ast.Slice, size: Int, letter: str) -> Step:
     for end, what in ((start, "starts"), (stop, "ends")):
         inside = (ints.nonnegative(end), ints.nonnegative(size - end))
         if False in inside:
-            more = f"; count from the front, {size} - ..." if end.number is not None and end.number < 0 else ""
+            more = (
+                f"; count from the front, {size} - ..." if end.number is not None and end.number < 0 else ""
+            )
             raise f.placed(Refusal(f"this slice {what} at {end} of an axis with {size} entries{more}"), m)
         for margin in (end, size - end):
             if ints.nonnegative(margin) is None:
-                f.builder.needs[margin, f"the slice {words(m)} {what} at {end} of an axis with {size} entries"] = None
+                f.builder.needs[
+                    margin, f"the slice {words(m)} {what} at {end} of an axis with {size} entries"
+                ] = None
     length = stop - start
     if ints.nonnegative(length - 1) is False:
         raise f.placed(Refusal(f"this slice from {start} to {stop} is empty"), m)
@@ -206,7 +226,8 @@ def shape_entry(f: Formulas, of_what: ast.expr, which: ast.expr) -> Array:
 def left_positions(f: Formulas, target: ast.Subscript) -> tuple[Int | None, ...]:
     """The positions of a left side; its letters become bound. None stands for `...`.
 
-    Bare names are letters; in a compound position a name is a letter if it is one elsewhere on the left or no size.
+    Bare names are letters; in a compound position a name is a letter if it is one elsewhere on the left or no
+    size.
     """
     members = items(target.slice)
     equation = f.equation
@@ -219,26 +240,29 @@ def left_positions(f: Formulas, target: ast.Subscript) -> tuple[Int | None, ...]
                 _own_range(f, name, bound)
                 _bind_left(f, name, m, size)
     out: list[Int | None] = []
-    for m in members:
-        if is_dots(m) and equation.dotted:
+    for member in members:
+        if is_dots(member) and equation.dotted:
             out.append(None)
             continue
-        if isinstance(m, ast.Compare) and isinstance(m.left, ast.Name):
-            m = m.left
+        m = member.left if isinstance(member, ast.Compare) and isinstance(member.left, ast.Name) else member
         for n in ast.walk(m):
             if isinstance(n, ast.Name) and equation.find(n.id) is None and not _known_whole(f, n.id):
                 _bind_left(f, n.id, n)
         with f.positions():
             a = f.array(m)
         if a.whole is None:
-            raise f.placed(Refusal(f"{words(m)} is no position to write at: use letters, numbers and sizes"), m)
+            raise f.placed(
+                Refusal(f"{words(m)} is no position to write at: use letters, numbers and sizes"), m
+            )
         out.append(a.whole)
     return tuple(out)
 
 
 def _own_range(f: Formulas, name: str, bound: ast.expr) -> None:
     if isinstance(bound, ast.Name) and bound.id == name:
-        raise f.placed(Refusal(f"`{name} < {name}` says nothing: give the index another letter than its range"), bound)
+        raise f.placed(
+            Refusal(f"`{name} < {name}` says nothing: give the index another letter than its range"), bound
+        )
 
 
 def _bind_left(f: Formulas, name: str, node: ast.AST, size: Int | None = None) -> None:
@@ -261,4 +285,3 @@ def refuse_tensor_letter(f: Formulas, name: str, node: ast.AST) -> None:
     if f.frame.is_letter(name) and (f.frame.definition is not None or name not in f.names):
         return
     raise f.placed(Refusal(f"{name} is a tensor, so it cannot be an index; choose another letter"), node)
-

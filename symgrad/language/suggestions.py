@@ -1,7 +1,7 @@
 """A bare formula: which declarations would make it a program, found by trying.
 
-Names that look like inputs become data, the others weights; shapes are tried in an order that starts with what the
-formula suggests, and the first that can be read is offered.
+Names that look like inputs become data, the others weights; shapes are tried in an order that starts with
+what the formula suggests, and the first that can be read is offered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _MATRICES = (("n", "i"), ("n", "n"), ("i", "j"), ("i", "n"), ("n", "j"))
 
 
 def declarations(tree: ast.Module, unknown: Sequence[str], reads: Callable[[str], bool]) -> str:
-    """Lines that declare the unknown names, `;` between them; `reads` says whether the text can be read with them."""
+    """Lines that declare the unknown names, `;` between them; `reads` says whether the text can be read with
+    them.
+    """
     choices = [_shapes(name, tree) for name in unknown]
     for shapes in itertools.islice(_by_distance(choices), TRIES):
         text = _written(unknown, shapes)
@@ -32,16 +34,20 @@ def unknown_names(tree: ast.Module, known: Callable[[str], bool]) -> list[str]:
     """Names that are read as values and that nothing gives a meaning, in order; index letters are none."""
     letters = _letters(tree)
     called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-    modules = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr not in ("T", "shape", "size")}
+    modules = {
+        id(n.value)
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Attribute) and n.attr not in ("T", "shape", "size")
+    }
     stored = [n for n in ast.walk(tree) if isinstance(getattr(n, "ctx", None), ast.Store)]
     bases = [n.value if isinstance(n, ast.Subscript) else n for n in stored]
     written = {n.id for n in bases if isinstance(n, ast.Name)}
     found: dict[str, None] = {}
     names = (n for n in ast.walk(tree) if isinstance(n, ast.Name))
     for n in sorted(names, key=lambda n: (n.lineno, n.col_offset)):
-        if id(n) not in called and id(n) not in modules and n.id not in written and n.id not in letters:
-            if not known(n.id):
-                found[n.id] = None
+        other = id(n) in called or id(n) in modules or n.id in written or n.id in letters
+        if not other and not known(n.id):
+            found[n.id] = None
     return list(found)
 
 
@@ -52,8 +58,14 @@ def _letters(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Subscript):
             inside.update(n.id for n in ast.walk(node.slice) if isinstance(n, ast.Name))
         if isinstance(node, ast.Call) and len(node.args) > 1:
-            inside.update(a.id for a in node.args[:-1] if isinstance(a, ast.Name) and _used_as_index(a.id, node.args[-1]))
-    based = {n.value.id for n in ast.walk(tree) if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name)}
+            inside.update(
+                a.id
+                for a in node.args[:-1]
+                if isinstance(a, ast.Name) and _used_as_index(a.id, node.args[-1])
+            )
+    based = {
+        n.value.id for n in ast.walk(tree) if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name)
+    }
     return inside - based
 
 
@@ -70,7 +82,8 @@ def _shapes(name: str, tree: ast.Module) -> list[tuple[str, ...]]:
             free = iter("ijklpqrs")
             return [tuple(m.id if isinstance(m, ast.Name) else next(free) for m in members)]
     arrays = any(isinstance(n, ast.MatMult) for n in ast.walk(tree)) or any(
-        isinstance(n, ast.Name) and n.id in ("sum", "mean", "softmax", "norm", "prod", "logsumexp") for n in ast.walk(tree)
+        isinstance(n, ast.Name) and n.id in ("sum", "mean", "softmax", "norm", "prod", "logsumexp")
+        for n in ast.walk(tree)
     )
     if not arrays:
         return [(), *_VECTORS]

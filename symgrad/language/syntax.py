@@ -1,4 +1,5 @@
-"""From text to a tree: bounds before anything is parsed, a whitelist after, and hints where the syntax is another one's.
+"""From text to a tree: bounds before anything is parsed, a whitelist after, and hints where the syntax is
+another one's.
 
 Nothing of a text is ever evaluated; what is not on the list is refused with its place.
 """
@@ -12,6 +13,7 @@ import keyword
 import re
 import tokenize
 import unicodedata
+import warnings
 from collections.abc import Iterator
 
 from symgrad.errors import Refusal
@@ -71,14 +73,19 @@ def parse(text: str) -> tuple[str, ast.Module]:
         raise Refusal(f"a program is a text, not {type(text).__name__}")
     if len(text) > LENGTH:
         raise Refusal(f"the text has {len(text)} characters; at most {LENGTH} are read")
+    text = text.removeprefix("\ufeff")
     # a text that starts with a definition keeps the indentation of its body
     opens = re.match(r"def\b[^\n]*:[ \t]*(#[^\n]*)?\n", text)
     text = inspect.cleandoc("\n" + text if opens else text)
-    if "\0" in text:
-        raise Refusal("the text holds a null character")
+    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
+        raise Refusal("the text holds characters that are none: it was not saved as UTF-8 text")
     _bound(text)
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error"
+            )  # what Python only doubts, such as `3if`, is no text of the language
+            tree = ast.parse(text)
     except SyntaxError as problem:
         raise _explained(problem, text) from None
     except (RecursionError, MemoryError, ValueError) as problem:
@@ -99,9 +106,8 @@ def is_name(name: str) -> bool:
 
 def _bound(text: str) -> None:
     """Refuse before parsing what is too long or too deep, and words that are no names."""
-    opened = count = 0
-    for token in _tokens(text):
-        count += 1
+    opened = 0
+    for count, token in enumerate(_tokens(text), 1):
         line, column = token.start
         here = (line, len(token.line[:column].encode()), len(token.string))
         if count > TOKENS:
@@ -113,7 +119,9 @@ def _bound(text: str) -> None:
         if token.type == tokenize.OP:
             opened += (token.string in "([{") - (token.string in ")]}")
             if opened > BRACKETS:
-                raise Refusal(f"more than {BRACKETS} brackets are open here; give parts a line of their own", *here)
+                raise Refusal(
+                    f"more than {BRACKETS} brackets are open here; give parts a line of their own", *here
+                )
 
 
 def _tokens(text: str) -> Iterator[tokenize.TokenInfo]:
@@ -135,8 +143,6 @@ def _no_name(word: str, here: tuple[int, int, int]) -> Refusal:
     return Refusal(f"'{word}' is written with letters that are variants of others; write '{plain}'", *here)
 
 
-
-
 def _explained(problem: SyntaxError, text: str) -> Refusal:
     """Python's complaint in the words of the language, with a hint for the notation that was probably meant."""
     lines = text.splitlines() or [""]
@@ -148,8 +154,12 @@ def _explained(problem: SyntaxError, text: str) -> Refusal:
             words = {k: v or "" for k, v in found.groupdict().items()}
             if "power" in words:
                 words["power"] = words["power"].translate(_SUPERSCRIPT)
-            return Refusal(hint.format(**words), number, len(line[: found.start()].encode()), len(found.group()))
-    said = problem.msg.removesuffix(" Perhaps you forgot a comma?").removesuffix(". Perhaps you forgot a comma?")
+            return Refusal(
+                hint.format(**words), number, len(line[: found.start()].encode()), len(found.group())
+            )
+    said = problem.msg.removesuffix(" Perhaps you forgot a comma?").removesuffix(
+        ". Perhaps you forgot a comma?"
+    )
     hint = _said(said)
     column = max((problem.offset or 1) - 1, 0)
     return Refusal(hint, number, len(line[:column].encode()), 1)
@@ -174,8 +184,14 @@ def _said(said: str) -> str:
 _HABITS = (
     (r"(?P<name>\b[A-Za-z_]\w*)\s*(\^?[ᵀᵗ⊤]|\^T\b|'(?![^']*'))", "write {name}.T for the transpose"),
     (r"(?P<base>\w+)(?P<power>[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", "write a power as {base}**{power}"),
-    (r"\|(?P<inside>[^|]+)\|", "write an absolute value as abs({inside}), the length of a vector as norm({inside})"),
-    (r"(?<![\w.])(?P<number>\d+\.?\d*)(?P<name>[A-Za-z_]\w*|\()", "write the product with a star: {number}*{name}"),
+    (
+        r"\|(?P<inside>[^|]+)\|",
+        "write an absolute value as abs({inside}), the length of a vector as norm({inside})",
+    ),
+    (
+        r"(?<![\w.])(?P<number>\d+\.?\d*)(?P<name>[A-Za-z_]\w*|\()",
+        "write the product with a star: {number}*{name}",
+    ),
     (r"(?P<a>\))\s*(?P<b>\()", "write a product with a star: (...)*(...)"),
     (r"\bprint\b", "nothing is printed here: leave the line out"),
     (r"[·×⋅]", "write a product with `*` (entry by entry) or `@` (of matrices)"),

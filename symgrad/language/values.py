@@ -1,8 +1,9 @@
 """What a formula stands for while a text is read: arrays that know their entries, not their numbers.
 
-An `Array` gives, for a position, the scalar expression of its entry. Operations entry by entry compose these without
-writing anything; what needs a statement of its own (a sum, the result of a call) is a `Pending` array: the statement is
-written when an entry is first asked for, or takes the user's name when it is the whole right side of an equation.
+An `Array` gives, for a position, the scalar expression of its entry. Operations entry by entry compose these
+without writing anything; what needs a statement of its own (a sum, the result of a call) is a `Pending`
+array: the statement is written when an entry is first asked for, or takes the user's name when it is the
+whole right side of an equation.
 """
 
 from __future__ import annotations
@@ -95,8 +96,12 @@ def real(x: Int) -> Expr:
 
 def scalar(e: Expr) -> Array:
     """A scalar without tensor entries."""
-    if isinstance(e, Num) and max(e.value.numerator.bit_length(), e.value.denominator.bit_length()) > BITS:
-        raise Refusal("this number has too many digits to be kept exactly")
+    if isinstance(e, Num):
+        top, bottom = e.value.numerator.bit_length(), e.value.denominator.bit_length()
+        if max(top, bottom) > BITS:
+            raise Refusal("this number has too many digits to be kept exactly")
+        if top - bottom > 1020:
+            raise Refusal("this number is too large: the largest are about 1e307")
     whole = of(int(e.value)) if isinstance(e, Num) and e.value.denominator == 1 else None
     return Array((), lambda _: e, integer=None if whole is None else lambda _: whole, fixed=e)
 
@@ -174,8 +179,8 @@ def elementwise(
 
 
 def _fixed(function: Callable[..., Any], args: Sequence[Array], whole: Callable[..., Int] | None) -> Array:
-    e = function(*(a.fixed for a in args))
-    if not isinstance(e, ex.Node) or isinstance(e, (ex.Cmp, ex.Logic)):
+    e: Any = function(*(a.fixed for a in args))
+    if isinstance(e, (ex.Cmp, ex.Logic)):
         return Array((), lambda _: e)
     out = scalar(e)
     if whole is not None and out.integer is None and all(a.integer is not None for a in args):

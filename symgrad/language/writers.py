@@ -1,7 +1,7 @@
 """Single assignment: which equations may write one tensor, and what its sizes follow to be.
 
-A tensor is written by one `=`, by several `=` that provably write each entry once, or by `+=` equations. Where its sizes
-are declared, `y: zeros[n]`, entries that nothing writes are zero.
+A tensor is written by one `=`, by several `=` that provably write each entry once, or by `+=` equations.
+Where its sizes are declared, `y: zeros[n]`, entries that nothing writes are zero.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Run:
     @property
     def whole(self) -> bool:
         """Whether it has no gaps."""
-        return self.step == ONE or self.count == ONE
+        return ONE in (self.step, self.count)
 
     @property
     def numbers(self) -> list[int] | None:
@@ -63,7 +63,9 @@ def box(s: Statement) -> Box | None:
 def injective(s: Statement) -> bool:
     """Whether one statement writes no entry twice: each of its axes is told by some position."""
     alone = [i.axes[0] for i in s.left if len(i.axes) == 1 and i.coefficient(i.axes[0]) is not None]
-    return all(a in alone for a in s.kept) and not any(isinstance(a, ints.Look) for i in s.left for a in i.atoms())
+    return all(a in alone for a in s.kept) and not any(
+        isinstance(a, ints.Look) for i in s.left for a in i.atoms()
+    )
 
 
 def _run(position: Int, ranges: dict[str, Int]) -> Run | None:

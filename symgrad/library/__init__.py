@@ -1,4 +1,6 @@
-"""The shipped definitions: layers, activations, losses, each a few lines of the language in the `.sg` files beside this."""
+"""The shipped definitions: layers, activations, losses, each a few lines of the language in the `.sg` files
+beside this.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ DEFINITIONS: dict[str, Definition] = _shipped()
 
 
 def define(text: str) -> dict[str, Definition]:
-    """The shipped definitions together with those of a text; a definition of the text wins over one of its name.
+    """The shipped definitions together with those of a text; a definition of the text wins over one of its
+    name.
 
     Raises:
         SymgradError: with the line, where the text is not of the language.

@@ -38,7 +38,7 @@ def derive(program: Program, wrt: Iterable[str] | None = None, *, passes: Iterab
     names = check_wanted(program, [t.name for t in program.role("weight")] if wrt is None else wrt)
     steps = [Step(0, "definition", (s,), reason=_given(s)) for s in program.statements]
     for change in FORWARD:
-        program, more = change(program)
+        program, more = change(program, names)
         steps += more
     prove(program)
     swept = sweep(program, names)
@@ -78,18 +78,23 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
     adjoints = dict(swept.adjoints)
     wanted = {adjoints[n] for n in names if n in adjoints}
     same: dict[object, Statement] = {}
+    prepared: dict[Statement, None] = {}  # sources whose counts of ties or products of the others stand already
     for name in _completion_order(swept):
         chained = swept.chained[name]
-        if name == program.target:
+        if name == program.target and name not in names:
             continue
         group: Group = tuple(c.statement for c in chained)
-        if not group:
-            group = (_zero(program, name, adjoints[name]),)
         for c in chained:
-            tidied.backward += c.support
+            support = () if c.source in prepared else c.support
+            prepared[c.source] = None
+            tidied.backward += support
             reason = f"{name} is read by the equation of {c.source.out}."
-            tidied.steps.append(Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, c.support, reason))
-        if name in names and name != program.target and not chained:
+            tidied.steps.append(Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, support, reason))
+        if name == program.target:
+            group = (_constant(program, name, adjoints[name], ex.ONE),)
+            tidied.steps.append(Step(0, "seed", group, reason=f"The derivative of {name} by itself is one."))
+        elif not group:
+            group = (_constant(program, name, adjoints[name], ex.ZERO),)
             tidied.steps.append(Step(0, "chain", group, reason=f"{program.target} does not depend on {name}."))
         group = _settle(group, sheet, tidied, passes)
         placed = placeable(group, sheet) if "substitute" in passes and adjoints[name] not in wanted else None
@@ -101,8 +106,7 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             twin = same.setdefault(key, group[0])
             if twin is not group[0]:
                 reason = f"This is {twin.out} once more."
-                again = replace(group[0], op="=", body=ex.Access(twin.out, group[0].left), guard=None)
-                again = replace(again, axes=tuple(a for a in again.axes if a[0] in again.kept))
+                again = _everywhere(program, name, group[0].out, twin.out)
                 tidied.steps.append(Step(0, "equal", (again,), before=group, reason=reason))
                 if adjoints[name] not in wanted:
                     sheet.known[adjoints[name]] = again
@@ -136,10 +140,16 @@ def _settle(group: Group, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]
     return group
 
 
-def _zero(program: Program, name: str, adjoint: str) -> Statement:
+def _constant(program: Program, name: str, adjoint: str, body: ex.Expr) -> Statement:
     letters = [f"i_{k}" for k in range(len(program[name].shape))]
     axes = tuple(zip(letters, program[name].shape, strict=True))
-    return Statement(adjoint, tuple(map(ints.axis, letters)), "=", ex.ZERO, axes)
+    return Statement(adjoint, tuple(map(ints.axis, letters)), "=", body, axes)
+
+
+def _everywhere(program: Program, name: str, adjoint: str, twin: str) -> Statement:
+    """One adjoint as another name for its twin, in every entry."""
+    s = _constant(program, name, adjoint, ex.ZERO)
+    return replace(s, body=ex.Access(twin, s.left))
 
 
 def _readers(swept: Sweep) -> dict[str, list[Statement]]:

@@ -231,6 +231,8 @@ class _Reader:
             parts = [self.value(ex.mul(*scalars), want, ()), *parts]
         elif scalars:
             parts = [self.value(ex.mul(*scalars), want, inside), *parts]
+        if all(isinstance(p, Scalar) and not ex.tensors(p.expr) for p in parts):
+            return self.join("multiply", [*parts, self.masked([], dict.fromkeys(own), want)], want)
         return self.masked(parts, dict.fromkeys(own), want)
 
     def safe(self, argument: Array, hidden: tuple[Condition, ...], instead: Expr, want: Axes) -> Array:
@@ -348,7 +350,8 @@ class _Reader:
         if not rows and not columns:
             return self.reduce("sum", self.join("multiply", [x, y], kept), over)
         if len(over) == 1 and not batch and (len(rows) <= 1 or len(columns) <= 1):
-            swap = len(columns) > 1 or (rows and columns and _before(columns, rows, kept))
+            # a matrix before a vector, and the axes of the result in the order in which they are wanted
+            swap = not rows or len(columns) > 1 or (columns and _before(columns, rows, kept))
             if swap:
                 x, y, rows, columns = y, x, columns, rows
             return self.matmul(x, y, (), rows, over[0], columns)

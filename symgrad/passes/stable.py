@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from fractions import Fraction
 
@@ -24,8 +24,11 @@ Look = Callable[[Access], Expr | None]
 Change = tuple[Program, list[Step]]
 
 
-def stable(program: Program) -> Change:
-    """Formulas with a stable leaf of their own are brought to it."""
+def stable(program: Program, wanted: Collection[str] = ()) -> Change:
+    """Formulas with a stable leaf of their own are brought to it.
+
+    No pass looks through a tensor that is differentiated by (`wanted`): the target must go on depending on it.
+    """
     bodies: dict[str, Statement] = {}
     inside = _inside(bodies)
     statements, steps = [], []
@@ -36,7 +39,7 @@ def stable(program: Program) -> Change:
             reason = "The same value in a form that does not overflow, and whose logarithms never meet zero."
             steps.append(Step(0, "stable", (new,), before=(s,), reason=reason))
         statements.append(new)
-        if pure(new, program):
+        if pure(new, program) and new.out not in wanted:
             bodies[new.out] = new
     return replace(program, statements=tuple(statements)), steps
 
@@ -81,14 +84,12 @@ def _log(u: Expr, inside: Look) -> Expr | None:
         # log(exp(a)/s) is a - log(s); only where an exponential goes away
         exponents = [f for f in u.args if isinstance(f, Call) and f.name == "exp"]
         if exponents:
-            rest = [f for f in u.args if f not in exponents]
-            below = [ex.power(f, -1) for f in rest if isinstance(f, Pow) and f.exponent == Num(Fraction(-1))]
-            above = [f for f in rest if not (isinstance(f, Pow) and f.exponent == Num(Fraction(-1)))]
-            parts: list[Expr] = [f.args[0] for f in exponents]
-            if above:
-                parts.append(ex.call("log", ex.mul(*above)))
-            parts += [-ex.call("log", f) for f in below]
-            return ex.add(*parts)
+            rest = ex.mul(*(f for f in u.args if f not in exponents))
+            if isinstance(rest, Pow) and rest.exponent == Num(Fraction(-1)):
+                log = -ex.call("log", rest.base)
+            else:  # one logarithm: two factors may both be negative
+                log = ex.ZERO if rest == ex.ONE else ex.call("log", rest)
+            return ex.add(*(f.args[0] for f in exponents), log)
         return None
     if isinstance(u, Add) and len(u.args) == 2:
         a, b = (_open(t, inside) for t in u.args)
@@ -129,19 +130,20 @@ def _exponential(u: Expr) -> bool:
     return isinstance(u, Call) and u.name in ("exp", "sigmoid", "cosh")
 
 
-def shifted(program: Program) -> Change:
+def shifted(program: Program, wanted: Collection[str] = ()) -> Change:
     """Sums of exponentials, of which only the logarithm or shares are taken, with the largest exponent subtracted.
 
     `s = sum(exp(u))` is `exp(m)*sum(exp(u - m))` for any `m`. Written so, `log(s)` and `exp(u)/s` lose the factor
     `exp(m)` by themselves; where it stays, the sum is left as it was.
     """
     steps: list[Step] = []
-    inside = _inside({s.out: s for s in program.statements if pure(s, program)})
+    inside = _inside({s.out: s for s in program.statements if pure(s, program) and s.out not in wanted})
+    kept = {program.target, *wanted}
     for s in program.statements:
-        if s.op == "+=" and s.plain and s.reduced and len(program.writers(s.out)) == 1:
+        if s.out not in kept and s.op == "+=" and s.plain and s.reduced and len(program.writers(s.out)) == 1:
             body = _open(s.body, inside)
             if isinstance(body, Call) and body.name == "exp" and not any(isinstance(x, Stop) for x in ex.walk(body)):
-                changed = _shift(program, s, body.args[0], inside)
+                changed = _shift(program, s, body.args[0], inside, kept)
                 if changed is not None:
                     program, step = changed
                     steps.append(step)
@@ -159,7 +161,9 @@ def _inside(bodies: Mapping[str, Statement]) -> Look:
     return inside
 
 
-def _shift(program: Program, s: Statement, exponent: Expr, inside: Look) -> tuple[Program, Step] | None:
+def _shift(
+    program: Program, s: Statement, exponent: Expr, inside: Look, kept: Collection[str]
+) -> tuple[Program, Step] | None:
     top = program.fresh(f"{s.out}_max")
 
     def scaled(e: object) -> Expr | None:
@@ -172,6 +176,8 @@ def _shift(program: Program, s: Statement, exponent: Expr, inside: Look) -> tupl
     shift = Stop(Access(top, s.left), "held")
     new = {s: (replace(s, out=top, op="max=", body=exponent), replace(s, body=ex.call("exp", exponent - shift)))}
     for t in program.statements:
+        if t.guard is not None and s.out in ex.tensors(t.guard):
+            return None
         if s.out in t.reads:
             body = ex.rewrite(ex.rewrite(t.body, scaled), lambda e: _together(e) or _stable(e, inside), bottom_up=True)
             if any(isinstance(c, Call) and c.name == "exp" and isinstance(c.args[0], Stop) for c in ex.walk(body)):
@@ -181,7 +187,7 @@ def _shift(program: Program, s: Statement, exponent: Expr, inside: Look) -> tupl
     statements = tuple(n for t in program.statements for n in new.get(t, (t,)))
     # exponentials that were only used here are gone: left in, they would still overflow
     read = {r for t in statements for r in t.reads}
-    lost = {t.out for t in program.statements if t.out not in read and t.out in s.reads}
+    lost = {t.out for t in program.statements if t.out not in read and t.out not in kept and t.out in s.reads}
     statements = tuple(t for t in statements if t.out not in lost)
     reason = (
         f"Subtracting the largest exponent inside the sum {s.out} changes no share and no logarithm, "
@@ -202,7 +208,7 @@ def _together(e: object) -> Expr | None:
     return None
 
 
-def stored(program: Program) -> Change:
+def stored(program: Program, wanted: Collection[str] = ()) -> Change:  # noqa: ARG001 - passes are called alike
     """Bodies of maxima and minima that are more than a look at one tensor become tensors of their own."""
     tensors, statements = dict(program.tensors), []
     for s in program.statements:

@@ -7,7 +7,7 @@ back, so that the whole is linear in the number of statements. None of them know
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from symgrad.language import expr as ex
@@ -95,7 +95,7 @@ def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | Non
     for f in on:
         if isinstance(f, Bracket):
             where = _picked(f, a)
-            if where is not None and _inside(where, s, a, sheet):
+            if where is not None and _inside(where, s.ranges[a], s.ranges, sheet):
                 rest = quotient(s.body, f)
                 assert rest is not None
                 body = ex.substitute(rest, {Axis(a): where})
@@ -121,17 +121,12 @@ def _picked(f: Bracket, a: str) -> Int | None:
     return None
 
 
-def _inside(where: Int, s: Statement, a: str, sheet: Sheet) -> bool:
-    """Whether a position is certainly in the range of an axis."""
+def _inside(where: Int, size: Int, ranges: Mapping[str, Int], sheet: Sheet) -> bool:
+    """Whether a position is certainly in the range of an axis of this size."""
     atom = where.atom
     if isinstance(atom, Look):
-        return sheet.tensors[atom.tensor].below == s.ranges[a]
-    span = ints.bounds(where, s.ranges)
-    return (
-        span is not None
-        and ints.nonnegative(span[0]) is True
-        and ints.nonnegative(s.ranges[a] - 1 - span[1]) is True
-    )
+        return sheet.tensors[atom.tensor].below == size
+    return ints.within(where, size, ranges)
 
 
 def look_up(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
@@ -251,6 +246,9 @@ def hoist(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     parts = factors(s.body)
     out = [ex.power(b, x) for b, x in parts.items() if not depends(b, s.reduced) and not depends(x, s.reduced)]
     out = [f for f in out if not isinstance(f, (Bracket, Num)) and ex.accesses(f)]
+    if any(isinstance(f, Bracket) for f in parts):
+        # what a bracket excludes is never read: only what is finite wherever it stands may leave the bracket
+        out = [f for f in out if _total(f, s, sheet)]
     inner = [ex.power(b, x) for b, x in parts.items()]
     inner = [f for f in inner if f not in out]
     if not out or not s.left:
@@ -265,11 +263,21 @@ def hoist(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     return (new,), f"{', '.join(map(str, out))} does not depend on {', '.join(s.reduced)} and comes out of the sum."
 
 
+def _total(f: Expr, s: Statement, sheet: Sheet) -> bool:
+    """Whether a factor has a finite value at every point of the axes, excluded or not."""
+    if isinstance(f, Access):
+        return all(_inside(i, n, s.ranges, sheet) for i, n in zip(f.index, sheet.tensors[f.tensor].shape, strict=True))
+    if isinstance(f, ex.Pow):
+        exponent = ex.number(f.exponent)
+        return exponent is not None and exponent > 0 and exponent.denominator == 1 and _total(f.base, s, sheet)
+    return isinstance(f, (Add, Mul)) and all(isinstance(g, (Num, Val)) or _total(g, s, sheet) for g in f.args)
+
+
 def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     """What the forward run has computed is used by its name: 1 - tanh(z)**2 is 1 - a**2."""
     names: dict[str, None] = {}
 
-    def one(e: object) -> Expr | None:
+    def one(e: object, here: Mapping[str, Int]) -> Expr | None:
         if not isinstance(e, (Call, ex.Pow, Add, Mul)):
             return None
         key, axes = _canonical(e)
@@ -277,25 +285,27 @@ def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
         if s is not None:
             own = _canonical(s.body)[1]
             bound = dict(zip(own, map(ints.axis, axes), strict=True))
-            if all(i.axis in bound for i in s.left):
+            if all(i.axis in bound and _inside(bound[i.axis], s.ranges[i.axis], here, sheet) for i in s.left):
                 names[s.out] = None
                 return Access(s.out, tuple(bound[i.axis or ""] for i in s.left))
         if isinstance(e, Mul):
             for base in factors(e):
                 for s in sheet.products.get(base.tensor, ()) if isinstance(base, Access) else ():
-                    found = _product(e, base, s)
+                    found = _product(e, base, s, here, sheet)
                     if found is not None:
                         names[s.out] = None
                         return found
         return None
 
-    new = tuple(replace(s, body=ex.rewrite(s.body, one, bottom_up=True)) for s in group)
+    new = tuple(
+        replace(s, body=ex.rewrite(s.body, lambda e, here=s.ranges: one(e, here), bottom_up=True)) for s in group
+    )
     if not names or new == group:
         return None
     return new, f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} computed on the way forward and {'is' if len(names) == 1 else 'are'} used again."
 
 
-def _product(e: Expr, base: Expr, s: Statement) -> Expr | None:
+def _product(e: Expr, base: Expr, s: Statement, here: Mapping[str, Int], sheet: Sheet) -> Expr | None:
     """A product that has a forward product among its factors, by that one's name."""
     pattern = next(f for f in factors(s.body) if isinstance(f, Access) and isinstance(base, Access) and f.tensor == base.tensor)
     bound = match(pattern, base, {})
@@ -305,7 +315,7 @@ def _product(e: Expr, base: Expr, s: Statement) -> Expr | None:
         for g in factors(e):
             if not set(ex.axes(f)) <= set(bound):
                 bound = match(f, g, bound) or bound
-    if not all(i.axis in bound for i in s.left):
+    if not all(i.axis in bound and _inside(bound[i.axis], s.ranges[i.axis], here, sheet) for i in s.left):
         return None
     rest = quotient(e, placed(s.body, bound))
     return None if rest is None else ex.mul(rest, Access(s.out, tuple(bound[i.axis or ""] for i in s.left)))
@@ -335,7 +345,7 @@ def _share(e: Expr, base: Access, s: Statement, sheet: Sheet) -> tuple[Expr, str
     bound = match_index(total.left, base.index, {})
     for f in factors(e):
         here = match(total.body, f, bound) if bound is not None else None
-        if here is None or any(here[a].axis is None for a in (*total.kept, *total.reduced)):
+        if here is None or not all(_inside(here[a], n, s.ranges, sheet) for a, n in total.axes):
             continue
         rest = quotient(e, ex.mul(f, ex.power(base, -1)))
         if rest is None:
@@ -401,6 +411,8 @@ def placeable(group: Group, sheet: Sheet) -> Statement | None:
     if len(group) != 1 or group[0].op != "=" or not group[0].plain:
         return None
     s = group[0]
+    if any(s.ranges[i.axis or ""] != n for i, n in zip(s.left, sheet.tensors[s.out].shape, strict=True)):
+        return None  # the entries that it does not write are zero
     readers = sheet.reads.get(s.out, [])
     if isinstance(s.body, Access):
         bare = [i.axis for i in s.body.index]

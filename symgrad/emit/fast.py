@@ -1,0 +1,360 @@
+"""Statements as three-address code: every array is allocated once, every step writes into what is there.
+
+A plan is one function of the sizes. It makes constants, buffers and views, and returns `run`, which computes. A buffer is
+used again when its value is dead: elementwise in place, else for the next value with as many entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from symgrad.emit.lower import Lowering
+from symgrad.emit.names import Names
+from symgrad.emit.readable import WIDTH, comment
+from symgrad.emit.text import Text
+from symgrad.emit.values import FREE, VIEWS, Value, contiguous, python
+from symgrad.language import ints
+from symgrad.language.ints import Int
+from symgrad.language.program import Program, Statement, show
+
+_IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie where an argument lies
+_DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
+
+
+@dataclass
+class Plan:
+    """The text of one plan.
+
+    Attributes:
+        once: lines that make constants, buffers and views.
+        steps: lines that compute.
+        ufuncs: NumPy functions that the steps call by their bare names.
+        results: for each wanted tensor, the name of its array or number.
+        bits: whether the text calls `_bits` and `_mask`.
+    """
+
+    once: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    ufuncs: list[str] = field(default_factory=list)
+    results: dict[str, str] = field(default_factory=dict)
+    bits: bool = False
+
+
+class Fast:
+    """One plan for a list of statements.
+
+    Args:
+        names: the names of tensors and sizes; `given` are in scope already, as arrays of their shapes.
+        into: for tensors that are to end in an array in scope, that array's name.
+        wanted: tensors whose value is asked for afterwards.
+        numbers: the number in the derivation of each statement.
+    """
+
+    def __init__(
+        self, program: Program, names: Names, numbers: Mapping[Statement, int],
+        given: Iterable[str], into: Mapping[str, str], wanted: Iterable[str],
+    ):  # fmt: skip
+        self.program, self.names, self.numbers = program, names, numbers
+        self.given, self.into, self.wanted = tuple(given), dict(into), tuple(wanted)
+        self.text = Text(names)
+        self.lowering = Lowering(program, calls=False, products=True)
+        self.plan = Plan()
+        self.free: dict[tuple[Int, str], list[str]] = {}
+        self.memory: dict[Value, str] = {}  # the flat buffer of each value that has one of the pool
+        self.shapes: dict[str, tuple[Int, ...]] = {}
+        self.labels: dict[Value, str] = {}
+        self.numbers_made: dict[tuple[str, str], str] = {}
+
+    def write(self, statements: Iterable[Statement]) -> Plan:
+        """Lower all statements, then give each value a place and a line."""
+        heads: dict[int, list[Statement]] = {}
+        for s in statements:
+            heads.setdefault(len(self.lowering.values.all), []).append(s)
+            v = self.lowering.statement(s)
+            self.labels.setdefault(v, s.out)
+        self.results = results = {name: self.lowering.tensor(name) for name in (*self.into, *self.wanted)}
+        order = self._needed(results.values())
+        self.last = self._last_uses(order, results)
+        self.targets = self._targets(results)
+        self.pinned = {v.root for v in results.values()} | {v for v in order if v.op == "input"}
+        waiting: list[Statement] = []
+        starts = sorted(heads)
+        for v in order:
+            while starts and starts[0] <= v.number:
+                waiting += heads[starts.pop(0)]
+            if not self._constant(v) and v.op not in VIEWS and v.op != "input":
+                for s in waiting:
+                    number = self.numbers.get(s)
+                    self.plan.steps += comment((f"({number}) " if number else "") + show(s, self.program), WIDTH - 4)
+                waiting = []
+            self._place(v)
+        for name, v in results.items():
+            self._result(name, v)
+        return self.plan
+
+    # ---- what is needed, and for how long
+
+    def _needed(self, results: Iterable[Value]) -> list[Value]:
+        needed: set[int] = set()
+        stack = list(results)
+        while stack:
+            v = stack.pop()
+            if v.number not in needed:
+                needed.add(v.number)
+                # a constant is written as one expression: its parts need no place of their own
+                stack.extend(() if self._constant(v) else v.args)
+        return [v for v in self.lowering.values.all if v.number in needed]
+
+    def _constant(self, v: Value) -> bool:
+        return v.once
+
+    def _last_uses(self, order: list[Value], results: Mapping[str, Value]) -> dict[Value, int]:
+        last: dict[Value, int] = {}
+        for v in order:
+            for a in v.args:
+                last[a.root] = max(last.get(a.root, -1), v.number)
+        for v in results.values():
+            last[v.root] = len(self.lowering.values.all)
+        # a view is used when what is made of it is used
+        return last
+
+    def _targets(self, results: Mapping[str, Value]) -> dict[Value, str]:
+        """Values that can be computed straight into the array where they are wanted."""
+        found: dict[Value, str] = {}
+        for name, place in self.into.items():
+            v = results[name]
+            if v.op not in VIEWS and v.op != "input" and not v.once and v.shape and v.root not in found:
+                found[v.root] = place
+        return found
+
+    # ---- a place and a line for each value
+
+    def _place(self, v: Value) -> None:
+        bound, text = self.text.bound, self.text
+        if v.op == "input":
+            bound[v] = self.names.of(v.info)
+            if v.info not in self.given:
+                kind = _DTYPES[v.kind]
+                self.plan.once.append(f"{bound[v]} = np.empty({text.shape(v.shape)}, {kind})")
+        elif v.once:
+            self._once(v)
+        elif v.op in VIEWS:
+            if v.shape and v.args[0] in bound:
+                self._bind(v, self.plan.once if self._still(v) else self.plan.steps)
+        elif v.op in ("put", "store"):
+            self._change(v)
+        elif not v.shape:
+            name = self._name(v)
+            self.plan.steps.append(f"{name} = {self._scalar(v)}")
+            bound[v] = name
+        else:
+            self._compute(v)
+        for a in (*v.args, v):
+            self._release(a, v)
+
+    def _still(self, v: Value) -> bool:
+        """Whether a view can be made once: its memory stays where it is."""
+        return bool(v.root.shape) or v.root.op == "input"
+
+    def _once(self, v: Value) -> None:
+        if python(v):
+            return
+        text = self.text(v)
+        if v.kind == "real" and v.op == "ufunc":
+            text = f"({text}).astype(dtype)"
+        name = self.names.counted("const")
+        self.plan.once.append(f"{name} = {text}")
+        self.text.bound[v] = name
+
+    def _bind(self, v: Value, lines: list[str]) -> None:
+        if v.op == "expand" and len(self.text(v)) < 24 and lines is self.plan.steps:
+            return
+        name = self.names.counted("view")
+        lines.append(f"{name} = {self.text(v)}")
+        self.text.bound[v] = name
+
+    def _name(self, v: Value) -> str:
+        label = self.labels.get(v)
+        if label is not None and label not in self.into and self.names.of(label) not in self.text.bound.values():
+            return self.names.of(label)
+        return self.names.counted("part")
+
+    def _scalar(self, v: Value) -> str:
+        if v.op == "matmul":
+            a, b = v.args
+            return f"{self.text(a)}.dot({self.text(b)})"
+        if v.op == "reduce":
+            name, over = v.info
+            axis = "None" if len(over) == len(v.args[0].shape) else str(over)
+            return f"{self._function(name)}.reduce({self.text(v.args[0])}, axis={axis})"
+        return self.text(v)
+
+    def _out(self, v: Value) -> str:
+        """The name of the array that a value is written into."""
+        if v in self.targets:
+            self.text.bound[v] = self.targets[v]
+            return self.targets[v]
+        own = self._overwrite(v)
+        if own is not None:
+            self.text.bound[v] = own
+            return own
+        size, shape = ints.product(v.shape), self.text.shape(v.shape)
+        taken = self._take_over(v)
+        pool = self.free.setdefault((size, v.kind), [])
+        if taken is not None:
+            flat = self.memory.pop(taken)
+        elif pool:
+            same = [f for f in pool if self.shapes[f] == v.shape]
+            flat = (same or pool)[-1]
+            pool.remove(flat)
+        else:
+            flat = self._name(v)
+            self.shapes[flat] = v.shape
+            self.plan.once.append(f"{flat} = np.empty({shape}, {_DTYPES[v.kind]})")
+        name = flat
+        if self.shapes[flat] != v.shape:
+            name = self._name(v)
+            self.plan.once.append(f"{name} = {flat}.reshape{shape}")
+        self.memory[v] = flat
+        self.text.bound[v] = name
+        return name
+
+    def _overwrite(self, v: Value) -> str | None:
+        """An array in scope that is read here for the last time, and whose new value is made of this one next."""
+        if v.op not in _IN_PLACE:
+            return None
+        for a in v.args:
+            place = self.into.get(a.info) if a.op == "input" else None
+            if place is None or a.shape != v.shape or self.last[a] != v.number or sum(b.root is a for b in v.args) > 1:
+                continue
+            new = self.results[a.info]
+            if self.targets.get(new) == place and v in new.args and self.last[v] == new.number:
+                return place
+        return None
+
+    def _take_over(self, v: Value) -> Value | None:
+        """An argument that dies here and whose memory fits: the result is computed in place."""
+        if v.op not in _IN_PLACE:
+            return None
+        for a in v.args:
+            if a not in self.memory or a.shape != v.shape or a.kind != v.kind or self.last[a] != v.number:
+                continue
+            if all(b is a or b.root is not a for b in v.args):
+                return a
+        return None
+
+    def _release(self, v: Value, user: Value) -> None:
+        root = v.root
+        if root in self.memory and root not in self.pinned and self.last.get(root, -1) <= user.number:
+            flat = self.memory.pop(root)
+            self.free.setdefault((ints.product(root.shape), root.kind), []).append(flat)
+
+    def _function(self, name: str) -> str:
+        if name not in self.plan.ufuncs:
+            self.plan.ufuncs.append(name)
+        return name
+
+    def _compute(self, v: Value) -> None:
+        text = self.text
+        args = [self._number(a, v) if v.op == "ufunc" and python(a) else text(a) for a in v.args]
+        out = self._out(v)
+        add = self.plan.steps.append
+        if v.op == "ufunc":
+            add(f"{self._function(v.info)}({', '.join(args)}, {out})")
+        elif v.op == "hide":
+            mask, a = v.args
+            if all(x.once or self._still(x) for x in v.args):
+                bits, own, result = (self.names.counted("bits") for _ in range(3))
+                self.plan.once.append(f"{own}, {bits}, {result} = _bits({args[1]}), _mask({args[0]}, dtype), _bits({out})")
+                self.plan.bits = True
+                add(f"{self._function('multiply')}({own}, {bits}, {result})")
+            else:
+                add(f"{self._function('copyto')}({out}, np.where({args[0]}, {args[1]}, 0))")
+        elif v.op == "where":
+            add(f"{self._function('copyto')}({out}, {args[2]})")
+            add(f"{self._function('copyto')}({out}, {args[1]}, where={args[0]})")
+        elif v.op == "matmul":
+            self._product(v, args, out)
+        elif v.op == "einsum":
+            add(f'np.einsum("{v.info}", {", ".join(args)}, out={out}, optimize=True)')
+        elif v.op == "reduce":
+            name, over = v.info
+            axis = str(over[0]) if len(over) == 1 else str(over)
+            add(f"{self._function(name)}.reduce({args[0]}, {axis}, None, {out})")
+        elif v.op == "take":
+            self._gather(v, args, out)
+        elif v.op == "fill":
+            add(f"{out}.fill({text_number(v)})")
+        else:  # real, copy, clone
+            add(f"{self._function('copyto')}({out}, {args[0]})")
+
+    def _number(self, a: Value, user: Value) -> str:
+        """A number as an array without axes, which costs less per call than a Python number."""
+        if a not in self.text.bound:
+            whole = user.kind == "int" or any(b.kind == "int" and not python(b) for b in user.args)
+            key = (self.text(a), "np.intp" if whole else "dtype")
+            if key not in self.numbers_made:
+                self.numbers_made[key] = self.names.counted("const")
+                self.plan.once.append(f"{self.numbers_made[key]} = np.asarray({key[0]}, {key[1]})")
+            return self.numbers_made[key]
+        return self.text(a)
+
+    def _product(self, v: Value, args: list[str], out: str) -> None:
+        a, b = v.args
+        flat = len(a.shape) <= 2 and len(b.shape) <= 2
+        if flat and contiguous(a.root) and contiguous(b.root):
+            self.plan.steps.append(f"{args[0]}.dot({args[1]}, {out})")
+        elif len(a.shape) > 2 and len(b.shape) <= 2 and contiguous(a):
+            rows = ints.product(a.shape[:-1])
+            left, result = self.names.counted("view"), self.names.counted("view")
+            self.plan.once.append(f"{left} = {args[0]}.reshape{self.text.shape((rows, a.shape[-1]))}")
+            self.plan.once.append(f"{result} = {out}.reshape{self.text.shape((rows, *b.shape[1:]))}")
+            self.plan.steps.append(f"{left}.dot({args[1]}, {result})")
+        else:
+            self.plan.steps.append(f"{self._function('matmul')}({args[0]}, {args[1]}, {out})")
+
+    def _gather(self, v: Value, args: list[str], out: str) -> None:
+        pattern = v.info
+        chosen = [k for k, p in enumerate(pattern) if p is not None]
+        if len(chosen) == 1:
+            # positions are in range by declaration; "raise" would copy the output
+            self.plan.steps.append(f'{self._function("take")}({args[0]}, {args[1]}, {chosen[0]}, {out}, "clip")')
+        else:
+            self.plan.steps.append(
+                f"{self._function('copyto')}({out}, {args[0]}[{self.text.positions(pattern, v.args[1:])}])"
+            )
+
+    def _change(self, v: Value) -> None:
+        target, value, *positions = v.args
+        name = self.text.bound[target]
+        self.text.bound[v] = name
+        ufunc, where = v.info
+        add = self.plan.steps.append
+        if v.op == "store":
+            place = self.names.counted("view")
+            self.plan.once.append(f"{place} = {name}{self.text.subscript(where, target.shape)}")
+            if ufunc == "set":
+                add(f"{self._function('copyto')}({place}, {self.text(value)})")
+            else:
+                add(f"{self._function(ufunc)}({place}, {self.text(value)}, {place})")
+            return
+        place = self.text.positions(where, tuple(positions), ":" if ufunc == "set" else "slice(None)")
+        if ufunc == "set":
+            add(f"{name}[{place}] = {self.text(value)}")
+        else:
+            add(f"{self._function(ufunc)}.at({name}, ({place},), {self.text(value)})")
+
+    def _result(self, name: str, v: Value) -> None:
+        text = self.text(v)
+        if name in self.into:
+            if self.targets.get(v.root) != self.into[name] or v.op in VIEWS:
+                self.plan.steps.append(f"{self._function('copyto')}({self.into[name]}, {text})")
+            text = self.into[name]
+        self.plan.results[name] = text
+
+
+def text_number(v: Value) -> str:
+    """What an array is filled with."""
+    return "0" if v.info == 0 else str(v.info) if not isinstance(v.info, float) else "np.inf" if v.info > 0 else "-np.inf"
+

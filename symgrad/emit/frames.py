@@ -1,0 +1,44 @@
+"""Templates: where they are, and how they are filled in."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from symgrad.emit.load import Source
+from symgrad.emit.names import words
+
+
+def folder() -> Path:
+    """The templates: inside the package in a wheel, beside it in a checkout or an editable install."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "templates"
+    return inside if inside.is_dir() else package.parent / "templates"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - Python source, not HTML; a user's words go through the filter `words`
+    )
+    environment.filters["words"] = words
+    environment.filters["block"] = block
+    return environment
+
+
+def block(lines: list[str], depth: int = 1) -> str:
+    """Lines as a block, indented by `depth` levels."""
+    return "\n".join("    " * depth + line if line else "" for line in lines)
+
+
+def fill(template: str, **values: object) -> Source:
+    """The text of a template with its fields filled in; a field without a value is an error."""
+    text = _environment().get_template(template).render(**values)
+    return Source("\n".join(line.rstrip() for line in text.rstrip().split("\n")) + "\n")

@@ -1,0 +1,73 @@
+"""A derivation as one function: `loss_and_grad(...)`, standalone, NumPy only."""
+
+from __future__ import annotations
+
+from symgrad.emit import head
+from symgrad.emit.fast import Fast
+from symgrad.emit.frames import fill
+from symgrad.emit.load import Source
+from symgrad.emit.names import Names, words
+from symgrad.emit.readable import Readable
+from symgrad.language.program import Tensor, declaration
+from symgrad.language.trace import Derived
+
+
+def function_source(derived: Derived, *, style: str = "readable") -> Source:
+    """Standalone source of `loss_and_grad(...)`, which takes the inputs in declared order or by name.
+
+    Returns:
+        source that imports NumPy only; the function returns the loss and `{name: gradient}`, float64 (complex if an
+        input is). In the fast style buffers are kept from call to call, and the arrays returned are copies.
+
+    Raises:
+        Refusal: a size that no input has; a name that Python does not allow.
+    """
+    program = derived.program
+    names = Names()
+    inputs = [t for t in derived.source.inputs]
+    for t in inputs:
+        names.of(t.name)
+    for letter in program.sizes:
+        names.of(letter)
+    solved = head.check_solvable(program, inputs, names)
+    sizes = [(names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved]
+    numbers = head.numbers(derived)
+    used = {t for s in program.statements for t in s.reads}
+    arrays = [_array(t, names) for t in inputs]
+    gradients = {name: adjoint for name, adjoint in derived.gradients.items()}
+    common = {
+        "about": [words(declaration(t)) for t in inputs],
+        "inputs": arrays,
+        "sizes": sizes,
+        "needs": [(names.size(need), words(text)) for need, text in program.needs],
+        "literals": head.literals(program, names, used),
+    }
+    if style == "readable":
+        writer = Readable(program, names, numbers)
+        lines = writer.write(program.statements)
+        results = {name: names.of(adjoint) for name, adjoint in gradients.items()}
+        helpers = [head.helper(h, names) for h in writer.text.helpers]
+        return fill("function.py.jinja", **common, helpers=helpers, lines=lines, loss=names.of(program.target), gradients=results)
+    into = {adjoint: names.of(adjoint) for adjoint in dict.fromkeys(gradients.values())}
+    literal_names = [t.name for t in program.role("literal")]
+    fast = Fast(program, names, numbers, literal_names, into, [program.target])
+    plan = fast.write(program.statements)
+    buffers = [(into[a], fast.text.shape(program[a].shape)) for a in into]
+    needed = {t.name for t in inputs if fast.text.bound.get(fast.lowering.input(t.name))}
+    helpers = [head.helper(h, names) for h in (*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ()))]
+    return fill(
+        "function_fast.py.jinja", **common, helpers=helpers, plan=plan, buffers=buffers,
+        copied=[a for a in arrays if a["key"] in needed], loss=plan.results[program.target],
+        gradients={name: into[adjoint] for name, adjoint in gradients.items()},
+    )  # fmt: skip
+
+
+def _array(t: Tensor, names: Names) -> dict[str, object]:
+    shape = [names.size(n) for n in t.shape]
+    return {
+        "key": t.name,
+        "name": names.of(t.name),
+        "rank": len(shape),
+        "shape": f"({', '.join(shape)}{',' if len(shape) == 1 else ''})",
+        "integer": t.integer,
+    }

@@ -1,0 +1,150 @@
+"""What every piece of emitted source begins with: sizes from shapes, literals, helper functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from symgrad.emit.lower import Lowering
+from symgrad.emit.names import Names, words
+from symgrad.emit.text import Text, number
+from symgrad.emit.values import Value
+from symgrad.errors import Refusal, listing
+from symgrad.language import ints
+from symgrad.language.expr import Access
+from symgrad.language.ints import Int, Size
+from symgrad.language.program import Nested, Program, Statement, Tensor
+from symgrad.language.scalar import leaf_body
+from symgrad.language.trace import Derived
+from symgrad.leaves import LEAVES
+
+
+def numbers(derived: Derived) -> dict[Statement, int]:
+    """For each statement of the program its number in the derivation: the last step that arrives at it."""
+    found: dict[Statement, int] = {}
+    last: dict[str, int] = {}
+    for step in derived.steps:
+        for s in step.equation:
+            found[s] = last[s.out] = step.number
+    return {s: found.get(s) or last.get(s.out, 0) for s in derived.program.statements}
+
+
+@dataclass(frozen=True)
+class Solved:
+    """How a size letter is found: from an axis of an input."""
+
+    letter: str
+    tensor: str
+    axis: int
+    text: str
+
+
+def solve(tensors: Iterable[Tensor], names: Names, known: Iterable[str] = ()) -> list[Solved]:
+    """Where each size letter comes from: bare letters first, then those inside expressions.
+
+    `text` is the number as source, with `{}` for the length of the axis.
+    """
+    tensors, found, have = tuple(tensors), [], dict.fromkeys(known)
+    for t in tensors:
+        for k, n in enumerate(t.shape):
+            if isinstance(n.atom, Size) and n.atom.name not in have:
+                have[n.atom.name] = None
+                found.append(Solved(n.atom.name, t.name, k, "{}"))
+    for t in tensors:
+        for k, n in enumerate(t.shape):
+            open_letters = list(dict.fromkeys(a.name for a in n.atoms() if isinstance(a, Size) and a.name not in have))
+            if len(open_letters) == 1:
+                (letter,) = open_letters
+                have[letter] = None
+                found.append(Solved(letter, t.name, k, _solution(n, letter, names)))
+    return found
+
+
+def _solution(n: Int, letter: str, names: Names) -> str:
+    """The letter for which a size expression is `{}`: solved where it is linear, else searched for."""
+    as_axis = n.replace(lambda a: ints.axis("?") if a == Size(letter) else None)
+    step = as_axis.coefficient("?")
+    if step is not None and step.number:
+        rest = as_axis - step * ints.axis("?")
+        c, minus = step.number, rest * -1
+        top = "{}" if minus == ints.ZERO else f"{{}} - {names.size(rest)}" if rest.atom or (rest.number or 0) > 0 else f"{{}} + {names.size(minus)}"
+        if c == 1:
+            return top
+        return f"({top})//{c}" if c > 0 else f"({names.size(rest)} - {{}})//{-c}"
+    own = names.of(letter)
+    text = names.size(n)
+    return f"next(({own} for {own} in range(1, 4*{{}} + 64) if {text} == {{}}), 0)"
+
+
+def check_solvable(program: Program, tensors: Iterable[Tensor], names: Names) -> list[Solved]:
+    """The solutions for all size letters that the program's tensors need.
+
+    Raises:
+        Refusal: a letter is in no input.
+    """
+    found = solve(tensors, names)
+    missing = [s for s in program.sizes if s not in {f.letter for f in found} and _uses(program, s)]
+    if missing:
+        raise Refusal(f"the size {listing(missing)} cannot be told from the arrays; give it with `sizes=`")
+    return found
+
+
+def _uses(program: Program, letter: str) -> bool:
+    shapes = [n for t in program.tensors.values() for n in t.shape]
+    shapes += [n for s in program.statements for _, n in s.axes]
+    return any(a == Size(letter) for n in shapes for a in n.atoms()) or any(
+        a == Size(letter) for need, _ in program.needs for a in need.atoms()
+    )
+
+
+def literal(x: Nested) -> str:
+    """Nested numbers as a Python list."""
+    return f"[{', '.join(map(literal, x))}]" if isinstance(x, tuple) else number(x)[0]
+
+
+def literals(program: Program, names: Names, used: Iterable[str], dtype: str = "dtype") -> list[str]:
+    """Lines that make the tensors given as numbers in the text."""
+    used = set(used)
+    return [
+        f"{names.of(t.name)} = np.array({literal(t.literal)}, {'np.intp' if t.integer else dtype})"
+        for t in program.tensors.values()
+        if t.literal is not None and t.name in used
+    ]
+
+
+HELPERS: Mapping[str, str] = {
+    "windows": '''def windows(x, axis, start, steps, lengths):
+    """x at start + steps[0]*i + steps[1]*p of an axis, as two axes i and p: a view, nothing is copied."""
+    x = x[(slice(None),) * axis + (slice(start, None),)]
+    stride = x.strides[axis]
+    return np.lib.stride_tricks.as_strided(
+        x,
+        x.shape[:axis] + tuple(lengths) + x.shape[axis + 1 :],
+        x.strides[:axis] + (stride * steps[0], stride * steps[1]) + x.strides[axis + 1 :],
+        writeable=False,
+    )''',
+    "_bits": '''def _bits(a):
+    """The entries as whole numbers with the same bits: a product with 0 or 1 is exact, also for inf and nan."""
+    return a[..., None].view(np.int64) if a.itemsize == 16 else a.view(f"i{a.itemsize}")''',
+    "_mask": '''def _mask(condition, dtype):
+    """A condition that fits `_bits`."""
+    return condition[..., None] if np.dtype(dtype).itemsize == 16 else condition''',
+}
+
+
+def helper(name: str, names: Names) -> str:
+    """The source of a small function that lines call: a fixed one, or a leaf that NumPy does not have."""
+    if name in HELPERS:
+        return HELPERS[name]
+    leaf = LEAVES[name]
+    lowering = Lowering(Program({}, (), ""), calls=False, products=False)
+    params = {p: lowering.values.make("input", (), p, (ints.size("?"),)) for p in leaf.params}
+    body: Value = lowering.expr(leaf_body(leaf, tuple(Access(p, ()) for p in leaf.params)), params.__getitem__)
+    own = Names()
+    text = Text(own, f"{own.of(leaf.params[0])}.dtype")
+    about = f"{leaf.run}{f': {leaf.note}' if leaf.note else ''}"
+    arguments = ", ".join(own.of(p) for p in leaf.params)
+    return f'def {names.of(name)}({arguments}):\n    """{words(about)}"""\n    return {text(body)}'
+
+

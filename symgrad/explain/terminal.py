@@ -1,0 +1,69 @@
+"""The story as text for a terminal of a given width."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from symgrad.explain.scripts import TEXT, fold
+from symgrad.explain.story import Equation, Passage, Remark, Sentence, Story, spans
+
+
+def written(story: Story, width: int) -> str:
+    """Numbered equations with their reasons; no line is longer than `width` unless one name is."""
+    margin = max((len(_numbers(e.numbers)) for p in _passages(story) for e in p.equations), default=0) + 2
+    margin = min(margin, 12)
+    parts = ["\n".join(_wrapped(said(line), width, "") for line in story.notation)] if story.notation else []
+    parts += ["\n".join(_passage(p, width, margin)) for p in _passages(story) if p.equations]
+    return "\n\n".join(parts)
+
+
+def said(sentence: Sentence) -> str:
+    return "".join(p if isinstance(p, str) else TEXT.line(p) for p in sentence)
+
+
+def _passages(story: Story) -> tuple[Passage, ...]:
+    return (story.forward, *story.backward, story.results)
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """`(3)`, `(3, 5)`, `(3-6)`."""
+    return f"({', '.join(spans(numbers, '-'))})" if numbers else ""
+
+
+def _passage(p: Passage, width: int, margin: int) -> list[str]:
+    lines = [_wrapped(said(p.heading), width, "")]
+    left = ""
+    for e in p.equations:
+        lines += _equation(e, width, margin, left)
+        left = TEXT.line(e.left) if e.left is not None else left
+    for r in p.remarks:
+        lines.append(_wrapped(_remark(r), width, " " * margin, " " * (margin + 2)))
+    return lines
+
+
+def _equation(e: Equation, width: int, margin: int, before: str) -> list[str]:
+    """`(3)  left = right`; what goes on from the equation before stands under its equals sign."""
+    number = _numbers(e.numbers)
+    lead = f"{number:>{margin - 2}}  " if len(number) <= margin - 2 else f"{number} "
+    left = TEXT.line(e.left) if e.left is not None else " " * min(len(before), width // 3)
+    start = f"{lead}{left} = "
+    pieces = TEXT.write(e.right)
+    whole = sum(p.width for p in pieces)
+    if len(start) > width * 0.6 and len(start) + whole > width:
+        hang = margin + 4
+        return [start.rstrip(), *(" " * hang + line for line in fold(pieces, width, first=hang, hang=hang))]
+    hang = min(len(start), width // 2)
+    first, *rest = fold(pieces, width, first=len(start), hang=hang)
+    return [start + first, *(" " * hang + line for line in rest)]
+
+
+def _remark(r: Remark) -> str:
+    return f"{_numbers(r.numbers)} {r.rule}: {said(r.sentence)}".lstrip()
+
+
+def _wrapped(text: str, width: int, indent: str, hang: str | None = None) -> str:
+    return textwrap.fill(
+        text, width, initial_indent=indent, subsequent_indent=indent if hang is None else hang,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

@@ -1,0 +1,82 @@
+r"""The story as LaTeX: a fragment to `\input`, or a document that pdflatex sets with amsmath alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symgrad.explain.names import escape
+from symgrad.explain.scripts import LATEX, fold
+from symgrad.explain.story import Equation, Passage, Remark, Sentence, Story, spans
+
+NARROW, WIDE = 345.0, 455.0  # text widths in points: of the article class on A4, and of our own document
+_TAG = 12.0  # what LaTeX keeps free beside a number
+
+PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
+\usepackage{amsmath}
+\setlength{\textwidth}{455pt}
+\setlength{\textheight}{690pt}
+\setlength{\oddsidemargin}{0pt}
+\setlength{\topmargin}{-40pt}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{4pt}
+\allowdisplaybreaks
+\begin{document}
+"""
+
+
+def written(story: Story, fragment: bool) -> str:
+    """The whole story; a fragment needs `amsmath` and fits the text width of the standard article class."""
+    width = NARROW if fragment else WIDE
+    parts = [_notation(story)] if story.notation else []
+    parts += [_passage(p, width) for p in (story.forward, *story.backward, story.results) if p.equations]
+    body = "\n\n".join(parts) + "\n"
+    return body if fragment else f"{PREAMBLE}\n{body}\n\\end{{document}}\n"
+
+
+def said(sentence: Sentence) -> str:
+    """A sentence for text mode; words between backticks are code."""
+    return "".join(_words(p) if isinstance(p, str) else f"${LATEX.line(p)}$" for p in sentence)
+
+
+def _words(text: str) -> str:
+    return "".join(rf"\texttt{{{escape(part)}}}" if k % 2 else escape(part) for k, part in enumerate(text.split("`")))
+
+
+def _notation(story: Story) -> str:
+    return "\n".join(f"{said(line)}" for line in story.notation)
+
+
+def _passage(p: Passage, width: float) -> str:
+    lines = [rf"\paragraph{{{said(p.heading)}}}", r"\begin{align*}"]
+    rows: list[str] = []
+    indent = 0.0
+    for e in p.equations:
+        more, indent = _equation(e, width, indent)
+        rows += more
+    lines.append(" \\\\\n".join(rows))
+    lines.append(r"\end{align*}")
+    if p.remarks:
+        lines.append(r"{\small " + "\n".join(_remark(r) for r in p.remarks) + r"\par}")
+    return "\n".join(lines)
+
+
+def _equation(e: Equation, width: float, indent: float) -> tuple[list[str], float]:
+    """The rows of an equation, broken at operators; the number stands on the last."""
+    left = LATEX.line(e.left) if e.left is not None else ""
+    indent = max(indent, LATEX.width(left)) if left else indent
+    tag = _numbers(e.numbers)
+    room = width - indent - LATEX.width(tag) - 2 * _TAG
+    rows = fold(LATEX.write(e.right), room, first=11.0, hang=22.0)
+    lines = [f"{left} &= {rows[0]}".lstrip(), *(rf"&\quad {{}}{row}" for row in rows[1:])]
+    if tag:
+        lines[-1] += rf" \tag{{{tag}}}"
+    return lines, indent
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    return ", ".join(spans(numbers, "--"))
+
+
+def _remark(r: Remark) -> str:
+    numbers = f"({_numbers(r.numbers)}) " if r.numbers else ""
+    return rf"{numbers}\emph{{{escape(r.rule)}}}: {said(r.sentence)}"
