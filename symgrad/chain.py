@@ -87,7 +87,7 @@ def _function(name: str) -> type[sp.Function]:
     """sympy's own function, or a leaf of ours as one that knows its stated derivative."""
     leaf = LEAVES[name]
     if leaf.derivative is None:
-        return getattr(sp, name)  # type: ignore[no-any-return]
+        return getattr(sp, name)
     params = tuple(Access(f"_{k}", ()) for k in range(len(leaf.params)))
     stated = leaf_derivative(leaf, params)
     assert stated is not None
@@ -100,7 +100,7 @@ def _function(name: str) -> type[sp.Function]:
     return type(name, (sp.Function,), {"fdiff": fdiff, "is_real": True})
 
 
-class _Iverson(sp.Function):  # type: ignore[misc]
+class _Iverson(sp.Function):
     """A bracket inside a leaf's derivative; its own derivative is zero."""
 
     is_real = True

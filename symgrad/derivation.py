@@ -110,7 +110,7 @@ class Derivation:
         Raises:
             SymgradError: an argument is missing, its shape does not fit, or a declared fact does not hold.
         """
-        raw = emit.load(self.numpy(), "symgrad_function")["loss_and_grad"]
+        raw = emit.load(emit.function_source(self.derived), "symgrad_function")["loss_and_grad"]
         program = self.derived.source
         order = [t.name for t in program.inputs]
 
@@ -140,8 +140,11 @@ class Derivation:
         Returns:
             a verdict with `.ok`, `.worst` and a table (`print` it).
         """
-        styles = {style: emit.load(emit.function_source(self.derived, style=style), f"symgrad_{style}")["loss_and_grad"] for style in ("readable", "fast")}
         try:
+            styles = {
+                style: emit.load(emit.function_source(self.derived, style=style), f"symgrad_{style}")["loss_and_grad"]
+                for style in ("readable", "fast")
+            }
             return judge(self.derived, given, realisations=styles, seed=seed, tolerance=tolerance)
         except Refusal as problem:
             raise SymgradError(problem.reason) from None

@@ -44,7 +44,7 @@ class Model:
         """The derivation of the loss by every weight, or by what `wrt` names."""
         return derive(self.program, wrt)
 
-    def source(self, name: str = "model", *, optimizer: str = "adam", style: str = "readable", **options: Any) -> str:
+    def source(self, name: str = "model", *, optimizer: str = "adam", style: str = "readable", **options: Any) -> emit.Source:
         """The text of the module that `generate` writes."""
         try:
             return emit.module_source(self.derive().derived, name=name, optimizer=optimizer, style=style, **options)

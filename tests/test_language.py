@@ -205,3 +205,356 @@ def test_axes_and_tensors_are_told_apart(text: str) -> None:
         assert len(dict(s.axes)) == len(s.axes)
         assert all(a.isidentifier() and a not in program.tensors for a, _ in s.axes)
         assert [a for a, _ in s.axes] == [*s.kept, *s.reduced]
+
+
+# ---------------------------------------------------------------------- programs
+
+
+def test_statements_of_least_squares() -> None:
+    program = read("X: data[n, i]; y: data[n]; w: weight[i]\nloss = mean((X @ w - y)**2)")
+    assert [str(s) for s in program.statements] == [
+        "loss_1[n] = sum(i, X[n, i]*w[i])",
+        "loss = sum(n, (loss_1[n] - y[n])**2/n)",
+    ]
+    assert (program.target, program.sizes, program.needs) == ("loss", ("n", "i"), ())
+    assert [t.named for t in program.tensors.values()] == [True, True, True, False, True]
+
+
+def test_a_whole_right_side_needs_no_part() -> None:
+    for right in ("sum(i, x[n, i]*W[i, j])", "-2*sum(i, x[n, i]*W[i, j])/m", "max(i, x[n, i]*W[i, j])"):
+        (statement,) = read(f"x: data[n, i]; W: weight[i, j]; M: data[m]\nz[n, j] = {right}").statements
+        assert (statement.kept, statement.reduced) == (("n", "j"), ("i",))
+    assert len(read("x: data[n, i]; W: weight[i, j]\nz = -x @ W/3").statements) == 1
+
+
+def test_equal_parts_are_written_once() -> None:
+    program = read("z: data[n, k]\np[n, k] = exp(z[n, k] - held(max(j, z[n, j])))/sum(j, exp(z[n, j] - held(max(j, z[n, j]))))")
+    assert [s.op for s in program.statements] == ["max=", "+=", "="]
+
+
+def test_layers_declare_and_number_their_weights() -> None:
+    program = read("x: data[n, 7]\nh = dense(tanh(dense(x, 16)), 2)\ny = dense(h, 3, bias=False)\nloss = sum(y) + sum(W1**2)")
+    assert [(t.name, str(t.shape)) for t in program.role("weight")] == [
+        ("W1", "(7, 16)"), ("b1", "(16,)"), ("W2", "(16, 2)"), ("b2", "(2,)"), ("W3", "(2, 3)"),
+    ]  # fmt: skip
+    assert {s.label for s in program.statements} == {"dense", ""}
+    assert program["W1"].label == "dense"
+    named = read("x: data[n, 7]; W1: weight[7]\nh = dense(x, 4, name='enc')\nz = dense(h, 3)\nloss = sum(z) + sum(x @ W1)")
+    assert [t.name for t in named.role("weight")] == ["W1", "enc_W", "enc_b", "W2", "b2"]
+
+
+def test_lines_and_labels_tell_where_a_statement_comes_from() -> None:
+    program = read("x: data[n, k]\n\np = softmax(x)\nloss = sum(p)")
+    assert [s.line for s in program.statements] == [3, 3, 3, 3, 4]
+    assert {s.label for s in program.statements[:4]} == {"softmax"}
+    assert (program["p"].named, program["p"].label) == (True, "softmax")
+    assert not any(program[s.out].named for s in program.statements[:3])
+
+
+def test_the_users_definition_wins() -> None:
+    assert "tanh" in str(read("def dense(x): return tanh(x)\nx: weight[n]; y = dense(x)"))
+
+
+def test_definitions_are_chosen_by_their_arguments() -> None:
+    for target in ("t: label[n] < 10", "t: data[n, 10] & distribution"):
+        assert read(f"z: weight[n, 10]; {target}\nloss = softmax_cross_entropy(z, t)").target == "loss"
+
+
+def test_target() -> None:
+    assert read("x: weight\nloss = x**2\ny = 2*loss").target == "loss"
+    assert read("x: weight\nh = x**2\ny = 2*h").target == "y"
+    assert read("x: weight\nh = x**2\n2*h").target == "value"
+    assert read("x: weight\nh = x**2\nk = 2*h\nh").target == "h"
+
+
+def test_given_sizes() -> None:
+    program = read("x: data[n, k]\ny = mean(x) + n", {"n": 12})
+    assert program.sizes == ("k",)
+    assert str(program["x"].shape) == "(12, k)"
+    assert [a for a, _ in program.statements[0].axes] == ["n", "k"]
+    for sizes in ({"q": 3}, {"n": 0}, {"n": 2.5}, {"n": True}):
+        with pytest.raises(SymgradError):
+            read("x: data[n]\ny = sum(x)", sizes)  # type: ignore[arg-type]
+
+
+def test_facts_and_starts() -> None:
+    text = """
+    p: 0 < data[n] < 1
+    q: data[n, k] >= 0 & distribution
+    A: weight[n, n] & symmetric = normal(0.1)
+    b: weight = -0.5
+    W: weight[n, 3*k] = uniform(-1, 1)
+    """
+    program = read(text + "loss = p @ A @ p + b*sum(q) + sum(W)")
+    facts = [program[t].facts for t in "pqA"]
+    assert (facts[0].low, facts[0].high, facts[0].strict_low, facts[0].strict_high) == (0, 1, True, True)
+    assert facts[1].distribution
+    assert facts[2].symmetric
+    assert [program[t].start for t in "AbW"] == [("normal", 0.1), (-0.5,), ("uniform", -1, 1)]
+    check_reads_back(program)
+
+
+def test_needs_are_sentences_about_sizes() -> None:
+    program = read("x: data[h]; w: weight[k]\ny[i] = sum(p, x[2*i + p]*w[p])\nloss = sum(y**2)")
+    assert [str(need) for need, _ in program.needs] == ["(h - k)//2"]
+    assert read("x: data[7]; w: weight[3]\ny[i] = sum(p, x[2*i + p]*w[p])")["y"].shape[0].number == 3
+
+
+# ---------------------------------------------------------------------- what a text is refused for
+
+E = "X: data[n, i]; y: data[n]; w: data[i]; A: data[m, k]; u: data[k]; S: data[n, n]; t: label[n] < i\n"
+
+REFUSED: list[tuple[str, str]] = [
+    ("X @ y", "the inner sizes i and n differ; X.T @ y would fit"),
+    ("X + y", r"y\[:, None\]"),
+    ("S @ y**2 @ A", "differ"),
+    ("A * X", "the sizes k and i differ|the sizes m and n differ|differ"),
+    ("A * u[:, None]", "A @ .* would fit|differ"),
+    ("sum(i, X[n, i]*w[i])", "n is a size here"),
+    ("X[0, 1, 2]", "it has 2 axes, and 3 indices"),
+    ("w[-1]", r"the last is w\[i - 1\]"),
+    ("w[:-1]", "count from the front"),
+    ("w.T", "a vector has no transpose"),
+    ("x**2", "x is not declared"),
+    ("sum(w)^2", r"x\*\*2"),
+    ("2w", r"2\*w"),
+    ("3(w + 1)", r"3\*\("),
+    ("|w|", r"abs\(w\)"),
+    ("Xᵀ @ y", r"X\.T"),
+    ("X^T @ y", r"X\.T"),
+    ("w²", r"w\*\*2"),
+    ("sum(w[w > 0])", "bracket"),
+    ("w > 0", r"\[w > 0\]"),
+    ("sum(w > 0)", r"\[w > 0\]"),
+    ("[w > 0 & w < 1]*w", "`and`"),
+    ("lambda x: x", "def f"),
+    ("sum(x for x in w)", r"sum\(i, x\[i\]\)"),
+    ("for k in w: pass", "no loops"),
+    ("reshape(w, 3)", "write the equation with indices"),
+    ("w.view(3)", "write the equation with indices"),
+    ("print(w)", "nothing is printed"),
+    ("int(w)", "label"),
+    ("exq(w)", "did you mean 'exp'"),
+    ("sum(w", "never closed"),
+    ("S**-1", r"inv\(S\)"),
+    ("S**2 @ y", r"S @ S"),
+    ("inv(S)", "not in the library yet"),
+    ("np.linalg.slogdet(S)", "not in the library yet"),
+    ("y = 3", "cannot be written"),
+    ("h = sum(w); h = 2*h", r"`h_1 = 2 \* h`"),
+    ("h = sum(w); h += 1", r"`h_1 = h \+ 1`"),
+    ("h = h + 1", "a name of its own"),
+    ("h[n, t] = tanh(h[n, t - 1])", "recurrence"),
+    ("a[k] = b[k - 1]; b[k] = a[k - 1] + u[k]", "recurrence"),
+    ("h[-1] = 3", "recurrence"),
+    ("h[n < n] = y[n]", "another letter"),
+    ("h[j] = 3", "nothing tells how far j runs"),
+    ("h[j] = X[n, i]", "n is a size here|nothing tells"),
+    ("h[w] = 3", "w is a tensor"),
+    ("sum(w, X)", "stands where sum takes"),
+    ("sum(p, w[p + 1])*sum(p < i, w[p + 1])", r"reads position i of an axis"),
+    ("sum(p, w[p]*y[p])", "runs over i elsewhere|runs over n elsewhere"),
+    ("sum(p, sum(q < p, w[q]))", r"\[q < p\]"),
+    ("sum(p, p)", r"index\(p\)"),
+    ("sum(p, index(p))", "nothing tells how far p runs"),
+    ("sum(p, w[p]*p)", r"index\(p\)"),
+    ("sum(p, p, w[p])", "bound twice"),
+    ("z[p] = y", "with indices on the left it is one entry"),
+    ("z[p] = X[p, q]", "nothing tells|q is not|sum"),
+    ("z[0] = 1; z[2] = 3", "write each of its entries once"),
+    ("z: zeros[n]; z[p] = y[p]; z[p] = 2*y[p]", "at most once"),
+    ("z: zeros[n]", "no equation writes z"),
+    ("z: zeros[n]; q = z; z[p] += y[p]", "read here, before line"),
+    ("q = z; z = 3", "before line 2 writes it"),
+    ("v: weight[k]; sum(u)", "v is declared and never used"),
+    ("z: dat[n]; sum(z)", "did you mean 'data'"),
+    ("z: label[n]; sum(z)", "how many values"),
+    ("z: data[n] & foo; sum(z)", "not a known fact"),
+    ("z: data[n] & symmetric; sum(z)", "not square"),
+    ("z: 1 < data < 0; z", "nothing lies between"),
+    ("z: data[0]; sum(z)", "at least 1"),
+    ("z: data[n] = 3; sum(z)", "only a weight has a start"),
+    ("z: weight[n] = hee(); sum(z)", "did you mean 'he'"),
+    ("z: weight[n] = normal(); sum(z)", "one number"),
+    ("w: weight", "declared twice"),
+    ("exp: weight; exp", "exp is a function"),
+    ("def f(x): return f(x)\nf(w)", "recursive"),
+    ("def f(x): return q*x\nf(w)", "q is not known in the definition of f"),
+    ("def f(x): x\nf(w)", "return"),
+    ("def f(x, x): return x\nf(w)", "same name"),
+    ("def f(x: [a, b]): return sum(x)\nf(w)", r"w is \[i\], but x has 2 axes"),
+    ("def f(x: [a, a]): return sum(x)\nf(X)", "must agree"),
+    ("def f(x: label[...]): return x\nf(w)", "integer tensor"),
+    ("dense(w)", "needs m too"),
+    ("dense(w, 3, size=2)", "no option size"),
+    ("dense(w, w)", "whole number"),
+    ("softmax(3)", "at least 1 axes"),
+    ("softmax_cross_entropy(X, y)", "leading axes"),
+    ("softmax(q, X[0, q])", "so the left side must have it"),
+    ("X[y]", r"`y: label\[n\] < 10`"),
+    ("v: label[n] < 9; [1, 2, 3, 4][v]", "reads position 8 of an axis that has 4 entries"),
+    ("[1, w]", "a list holds numbers"),
+    ("[[1, 2], [3]]", "differ in length"),
+    ("(1, 2)", "ranges only"),
+    ("1/0", "divides by zero"),
+    ("1e999", "too large"),
+    ("((2**64)**64)**64", "too many digits"),
+    ("1j", "real numbers"),
+    ("w.foo", "not known"),
+    ("w.shape", r"w\.shape\[0\]"),
+    ("sum(w, axis=2)", "no axis 2"),
+    ("sum(w, foo=1)", "foo"),
+    ("exp(w, w)", "takes 1 argument"),
+    ("w(3)", "a tensor, not a function"),
+    ("import os", "nothing is imported"),
+    ("eval('1')", "never run"),
+    ("__import__('os').system('ls')", "two underscores"),
+    ("().__class__", "two underscores"),
+    ("ﬁ = 3", "write 'fi'"),
+    ("x := 3", "`x = ...`"),
+    ("", "nothing is computed"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), REFUSED, ids=[text for text, _ in REFUSED])
+def test_refused(text: str, words: str) -> None:
+    with pytest.raises(SymgradError) as caught:
+        read(E + text)
+    message = str(caught.value)
+    assert re.search(words, message), message
+    assert "'" not in message.split("\n")[0] or not re.search(r"\w'\d", message), message
+    lines = message.split("\n")
+    if len(lines) == 3:  # the place: the user's own line, underlined
+        number = int(re.match(r"line (\d+): ", lines[0])[1])  # type: ignore[index]
+        assert lines[1] == "    " + (E + text).splitlines()[number - 1]
+        assert re.fullmatch(r"    [ ]*\^+", lines[2])
+        assert len(lines[2]) <= max(len(lines[1]), 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("y = x", "`x: weight`"),
+        ("mean((X @ w - y)**2)", r"`X: data\[n, i\]; w: weight\[i\]; y: data\[n\]`"),
+        ("x @ A @ x", r"`x: data\[n\]; A: weight\[n, n\]`"),
+        ("sum(i, j, A[i, j]*B[j, i])", r"`A: weight\[i, j\]; B: weight\[j, i\]`"),
+    ],
+)
+def test_a_bare_formula_gets_declarations(text: str, offered: str) -> None:
+    with pytest.raises(SymgradError, match=offered) as caught:
+        read(text)
+    lines = re.search("`(.*)`", str(caught.value))
+    assert lines
+    read(f"{lines[1]}\n{text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 5000 + "x" + ")" * 5000,
+        "+".join(["x"] * 50_000),
+        "-" * 50_000 + "x",
+        "**".join(["x"] * 3000),
+        "x" + ".T" * 5000,
+        "x if x > 0 else " * 3000 + "x",
+        "@".join(["x"] * 5000),
+        "[" + "not " * 5000 + "x > 0]",
+        "x*" + "9" * 5000,
+        "x*" + "9" * 399,
+        "x" * 500_000,
+        "x\0",
+        "x\ud800",
+    ],
+    ids=lambda text: text[:8],
+)
+def test_bounds(text: str) -> None:
+    with pytest.raises(SymgradError):
+        read("x: weight\ny = " + text)
+
+
+def test_definitions_cannot_explode() -> None:
+    doubling = "\n".join(f"def f{k}(x): return f{k - 1}(x) + f{k - 1}(2*x)" for k in range(1, 20))
+    with pytest.raises(SymgradError, match="without bound"):
+        read(f"x: weight\ndef f0(x): return x*x\n{doubling}\ny = f19(x)")
+
+
+def test_reading_is_linear_in_the_depth() -> None:
+    lines = ["x: data[n, 16]", "h0 = dense(x, 16)", *(f"h{k} = relu(dense(h{k - 1}, 16))" for k in range(1, 100))]
+    program = read("\n".join(lines) + "\nloss = mean(h99**2)")
+    assert len(program.statements) == 300
+
+
+# ---------------------------------------------------------------------- any text
+
+TOKEN = re.compile(r"\s+|\w+|\*\*|==|<=|>=|!=|\+=|//|.", re.DOTALL)
+TEXTS = [D + text for text, _ in MEANS + EQUATIONS]
+WORDS = sorted({token for text in TEXTS for token in TOKEN.findall(text)})
+
+
+@composite
+def mutated(draw: st.DrawFn) -> str:
+    """A valid text with a few words taken out, put in or exchanged."""
+    tokens = TOKEN.findall(draw(st.sampled_from(TEXTS)))
+    for _ in range(draw(st.integers(1, 4))):
+        k = draw(st.integers(0, len(tokens) - 1))
+        match draw(st.integers(0, 2)):
+            case 0:
+                tokens[k] = ""
+            case 1:
+                tokens[k] = draw(st.sampled_from(WORDS))
+            case 2:
+                tokens.insert(k, draw(st.sampled_from(WORDS)))
+    return "".join(tokens)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(mutated(), st.text(max_size=40), st.text("xyij[](){},:;=+-*/@<>! \n0123.'\"", max_size=40)))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        program = read(text)
+    except SymgradError:
+        return
+    check_reads_back(program)
+
+
+# ---------------------------------------------------------------------- random programs
+
+
+@composite
+def formulas(draw: st.DrawFn, shape: tuple[str, ...], depth: int = 3) -> str:
+    """A matrix formula of a shape over x[n, i], v[n], w[i], a and V[i, j]."""
+    leaves = {("n", "i"): "X", ("n",): "y", ("i",): "w", (): "a", ("i", "j"): "V"}
+    if depth == 0 or shape not in leaves:
+        return leaves.get(shape, "0.5")
+    sub = lambda *s: draw(formulas(s, depth - 1))  # noqa: E731
+    forms = [
+        lambda: leaves[shape],
+        lambda: f"({sub(*shape)} + {sub(*shape)})",
+        lambda: f"({sub(*shape)} - {sub()})",
+        lambda: f"({sub(*shape)}*{sub(*shape)})",
+        lambda: f"({sub(*shape)}/(2 + tanh({sub(*shape)})**2))",
+        lambda: f"tanh({sub(*shape)})",
+        lambda: f"(-{sub(*shape)})",
+        lambda: f"([{sub(*shape)} > 0]*{sub(*shape)})",
+        lambda: f"max({sub(*shape)}, {draw(st.sampled_from(['0', '-1/3', '0.25']))})",
+    ]
+    if shape == ():
+        forms += [
+            lambda: f"sum({sub('n', 'i')})",
+            lambda: f"mean({sub('n')})",
+            lambda: f"max({sub('i')})",
+            lambda: f"(({sub('i')}) @ ({sub('i')}))",
+        ]
+    elif shape == ("n",):
+        forms += [lambda: f"(({sub('n', 'i')}) @ ({sub('i')}))", lambda: f"logsumexp({sub('n', 'i')})"]
+    elif shape == ("i",):
+        forms += [lambda: f"mean({sub('n', 'i')}, axis=0)", lambda: f"softmax({sub('i')})"]
+    elif shape == ("n", "i"):
+        forms += [lambda: f"(({sub('n')})[:, None]*({sub('i')}))", lambda: f"(({sub('n', 'i')}) @ ({sub('i', 'j')}) @ V.T)"]
+    return draw(st.sampled_from(forms))()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([(), ("n",), ("i",), ("n", "i")]).flatmap(formulas))
+def test_random_formulas_read_back(text: str) -> None:
+    check_reads_back(read("X: data[n, i]; V: data[i, j]; w: data[i]; y: data[n]; a: data\nout = " + text))

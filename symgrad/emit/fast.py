@@ -261,7 +261,9 @@ class Fast:
         out = self._out(v)
         add = self.plan.steps.append
         if v.op == "ufunc":
-            add(f"{self._function(v.info)}({', '.join(args)}, {out})")
+            # NumPy takes `out` by position, which is quicker, everywhere but here
+            into = f"out={out}" if v.info in ("maximum", "minimum") else out
+            add(f"{self._function(v.info)}({', '.join(args)}, {into})")
         elif v.op == "hide":
             mask, a = v.args
             if all(x.once or self._still(x) for x in v.args):
@@ -337,7 +339,7 @@ class Fast:
             if ufunc == "set":
                 add(f"{self._function('copyto')}({place}, {self.text(value)})")
             else:
-                add(f"{self._function(ufunc)}({place}, {self.text(value)}, {place})")
+                add(f"{self._function(ufunc)}({place}, {self.text(value)}, out={place})")
             return
         place = self.text.positions(where, tuple(positions), ":" if ufunc == "set" else "slice(None)")
         if ufunc == "set":

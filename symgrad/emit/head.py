@@ -57,11 +57,11 @@ def solve(tensors: Iterable[Tensor], names: Names, known: Iterable[str] = ()) ->
             if len(open_letters) == 1:
                 (letter,) = open_letters
                 have[letter] = None
-                found.append(Solved(letter, t.name, k, _solution(n, letter, names)))
+                found.append(Solved(letter, t.name, k, solution(n, letter, names)))
     return found
 
 
-def _solution(n: Int, letter: str, names: Names) -> str:
+def solution(n: Int, letter: str, names: Names) -> str:
     """The letter for which a size expression is `{}`: solved where it is linear, else searched for."""
     as_axis = n.replace(lambda a: ints.axis("?") if a == Size(letter) else None)
     step = as_axis.coefficient("?")
@@ -72,9 +72,8 @@ def _solution(n: Int, letter: str, names: Names) -> str:
         if c == 1:
             return top
         return f"({top})//{c}" if c > 0 else f"({names.size(rest)} - {{}})//{-c}"
-    own = names.of(letter)
-    text = names.size(n)
-    return f"next(({own} for {own} in range(1, 4*{{}} + 64) if {text} == {{}}), 0)"
+    text = names.size(n.replace(lambda a: ints.size("?") if a == Size(letter) else None))
+    return f"next((k_ for k_ in range(1, 4*{{}} + 64) if {text} == {{}}), 0)"
 
 
 def check_solvable(program: Program, tensors: Iterable[Tensor], names: Names) -> list[Solved]:

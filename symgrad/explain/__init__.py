@@ -2,18 +2,18 @@ r"""Derivations for readers: the trace as text, as LaTeX in matrix or index form
 
 Everything printed comes from the statements of the trace; nothing is derived here. `names` says how names look,
 `formula` what stands on a page, `scripts` how it is written in text and LaTeX, `indices` and `matrices` what a statement
-looks like, `story` what is told in which order, `terminal` and `tex` set it.
+looks like, `story` what is told in which order, `terminal`, `tex` and `marked` set it.
 """
 
 from __future__ import annotations
 
 from symgrad.errors import Refusal, listing
-from symgrad.explain import terminal, tex
-from symgrad.explain.scripts import CODE, LATEX, fold
-from symgrad.explain.story import DETAILS, FORMS, Teller
+from symgrad.explain import marked, terminal, tex
+from symgrad.explain.scripts import CODE
+from symgrad.explain.story import DETAILS, FORMS, Equation, Teller
 from symgrad.language.trace import Derived
 
-__all__ = ["latex", "mimebundle", "result_equations", "result_latex", "result_text", "text"]
+__all__ = ["latex", "markdown", "mimebundle", "result_equations", "result_latex", "result_text", "text"]
 
 
 def text(derived: Derived, width: int = 80, detail: str = "steps", form: str = "matrix") -> str:
@@ -89,11 +89,9 @@ def result_equations(derived: Derived, name: str, form: str = "matrix") -> list[
 
 def result_latex(derived: Derived, name: str, form: str = "matrix") -> str:
     """One gradient as LaTeX for math mode, after the parts that it needs."""
-    rows = []
+    rows: list[str] = []
     for left, right in _teller(derived, name, form, numpy=False).result(name):
-        shown = LATEX.line(left)
-        first, *rest = fold(LATEX.write(right), tex.NARROW - LATEX.width(shown) - 12, hang=11.0)
-        rows += [f"{shown} &= {first}", *(rf"&\quad {{}}{line}" for line in rest)]
+        rows += tex.rows(Equation(left, right), tex.NARROW, 0.0)[0]
     if len(rows) == 1:
         return rows[0].replace(" &= ", " = ", 1)
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
@@ -101,13 +99,26 @@ def result_latex(derived: Derived, name: str, form: str = "matrix") -> str:
 
 def mimebundle(derived: Derived) -> dict[str, str]:
     """The derivation for a notebook: plain text, LaTeX, and Markdown with one display a passage."""
-    return {"text/plain": text(derived), "text/latex": latex(derived), "text/markdown": text(derived)}
+    return {"text/plain": text(derived), "text/latex": latex(derived), "text/markdown": markdown(derived)}
+
+
+def markdown(derived: Derived, form: str = "matrix", detail: str = "steps") -> str:
+    """The derivation as Markdown with mathematics between dollars, one display a passage.
+
+    Args:
+        form, detail: as for `latex`.
+    """
+    _among("detail", detail, DETAILS)
+    _among("form", form, FORMS)
+    return marked.written(Teller(derived, form, detail).tell())
 
 
 def _teller(derived: Derived, name: str, form: str, *, numpy: bool) -> Teller:
     _among("form", form, FORMS)
     if name not in derived.gradients:
-        raise Refusal(f"there is no gradient by '{name}' here; this derivation has {listing(derived.gradients)}")
+        raise Refusal(
+            f"there is no gradient by '{name}' here; this derivation has {listing(derived.gradients)}"
+        )
     return Teller(derived, form, numpy=numpy)
 
 

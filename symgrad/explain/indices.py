@@ -6,13 +6,42 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from symgrad.explain.formula import (
-    ONE, Apply, Big, Connected, Formula, Iverson, Modulo, Number, Power, Quotient, Relation, Symbol, entry, minus,
-    plus, times,
+    ONE,
+    Apply,
+    Big,
+    Connected,
+    Formula,
+    Iverson,
+    Modulo,
+    Number,
+    Power,
+    Quotient,
+    Relation,
+    Symbol,
+    entry,
+    minus,
+    plus,
+    times,
 )  # fmt: skip
 from symgrad.explain.names import Names
 from symgrad.language import expr as ex
 from symgrad.language import ints
-from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Condition, Const, Expr, Logic, Mul, Num, Pow, Stop, Val
+from symgrad.language.expr import (
+    Access,
+    Add,
+    Bracket,
+    Call,
+    Cmp,
+    Condition,
+    Const,
+    Expr,
+    Logic,
+    Mul,
+    Num,
+    Pow,
+    Stop,
+    Val,
+)
 from symgrad.language.ints import Axis, Int, Look, Size
 from symgrad.language.program import Statement
 from symgrad.passes.forms import match_index, placed
@@ -85,7 +114,9 @@ class Indices:
         ]
         return self.side(s, letters, places, [])
 
-    def side(self, s: Statement, kept: tuple[str, ...], places: Sequence[Formula], outer: list[str]) -> Formula:
+    def side(
+        self, s: Statement, kept: tuple[str, ...], places: Sequence[Formula], outer: list[str]
+    ) -> Formula:
         """The right side: a body, or a reduction over the axes that are not kept, where conditions and `places` hold."""
         used = [*outer, *kept, *(a for a, _ in s.axes)]
         conditions = [*places, *self.conditions(s.guard, used)]
@@ -115,7 +146,9 @@ class Indices:
         while rest:
             c = rest.pop(0)
             if isinstance(c, Cmp) and c.op in ("<", "<="):
-                after = next((d for d in rest if isinstance(d, Cmp) and d.op in ("<", "<=") and d.a == c.b), None)
+                after = next(
+                    (d for d in rest if isinstance(d, Cmp) and d.op in ("<", "<=") and d.a == c.b), None
+                )
                 if after is not None:
                     rest.remove(after)
                     shown = tuple(self.expr(e, used, inside=True) for e in (c.a, c.b, after.b))
@@ -173,7 +206,9 @@ class Indices:
         c, rest = ex.split(e)
         factors = rest.args if isinstance(rest, Mul) else (rest,)
         top = [f for f in factors if not _below(f)]
-        bottom = [ex.power(f.base, -ex.number(f.exponent)) for f in factors if isinstance(f, Pow) and _below(f)]  # type: ignore[operator]
+        bottom = [
+            ex.power(f.base, -ex.number(f.exponent)) for f in factors if isinstance(f, Pow) and _below(f)
+        ]  # type: ignore[operator]
 
         def shown(fs: Sequence[Expr]) -> list[Formula]:
             return [self.expr(f, used, inside=inside) for f in fs]
@@ -259,9 +294,9 @@ def _parts(c: Fraction) -> tuple[Fraction, Fraction]:
 
 
 def _scale(body: Expr) -> tuple[Expr, Expr]:
-    """Numbers and sizes that multiply a body, and the rest."""
+    """What multiplies a body and has no letter, and the rest."""
     factors = body.args if isinstance(body, Mul) else (body,)
-    fixed = [f for f in factors if not ex.axes(f) and not ex.tensors(f) and not isinstance(f, Bracket)]
+    fixed = [f for f in factors if not ex.axes(f) and not isinstance(f, Bracket)]
     rest = [f for f in factors if f not in fixed]
     return (ex.mul(*fixed), ex.mul(*rest)) if rest and fixed else (ex.ONE, body)
 

@@ -10,16 +10,45 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from symgrad.explain.formula import (
-    ONE, ONES, Apply, Connected, Fold, Formula, Iverson, Norm, Number, Power, Product, Quotient, Relation,
-    Sum, Transpose, children, minus, plus, times,
+    ONE,
+    ONES,
+    Apply,
+    Connected,
+    Fold,
+    Formula,
+    Iverson,
+    Norm,
+    Number,
+    Power,
+    Product,
+    Quotient,
+    Relation,
+    Sum,
+    Transpose,
+    children,
+    minus,
+    plus,
+    times,
 )  # fmt: skip
 from symgrad.explain.indices import Indices
 from symgrad.language import expr as ex
 from symgrad.language.program import Program, Statement
 from symgrad.leaves import LEAVES
 from symgrad.passes.arrays import (
-    Array, Contract, Elementwise, Expand, Gather, Index, MatMul, Reduce, Ref, Scalar, Transpose as Turned,
+    Array,
+    Contract,
+    Elementwise,
+    Expand,
+    Gather,
+    Index,
+    MatMul,
+    Reduce,
+    Ref,
+    Scalar,
 )  # fmt: skip
+from symgrad.passes.arrays import (
+    Transpose as Turned,
+)
 from symgrad.passes.recognise import recognise
 
 _COMPARE = ("<", "<=", ">", ">=", "==", "!=")
@@ -47,7 +76,11 @@ class Arrays:
             return None
         if _ones(right) > 2:
             return None
-        return self.indices.names.tensor(group[0].out), right, tuple(dict.fromkeys(r for a in arrays for r in reasons(a)))
+        return (
+            self.indices.names.tensor(group[0].out),
+            right,
+            tuple(dict.fromkeys(r for a in arrays for r in reasons(a))),
+        )
 
     def show(self, a: Array) -> Formula:
         match a:
@@ -112,8 +145,16 @@ class Arrays:
         product = self.hadamard(self.factors(above, a.axes), below)
         front = self.indices.expr(ex.mul(abs(c), rest), [])
         if front != ONE:
-            if isinstance(front, Quotient) and front.top == ONE and not below and _simple(product) and product != ONE:
+            if (
+                isinstance(front, Quotient)
+                and front.top == ONE
+                and not below
+                and _simple(product)
+                and product != ONE
+            ):
                 product = Quotient(product, front.bottom)
+            elif isinstance(front, Quotient) and isinstance(product, Quotient) and product.kind == "times":
+                product = Quotient(times(front.top, product.top), times(front.bottom, product.bottom))
             else:
                 product = scaled(front, product)
         return minus(product) if c < 0 else product
@@ -179,7 +220,12 @@ class Numpy(Arrays):
         dot = _dot(a)
         if dot is not None:
             x, y = map(self.show, dot)
-            if isinstance(x, Product) and x.kind == "matmul" and isinstance(x.factors[0], Transpose) and len(x.factors) == 2:
+            if (
+                isinstance(x, Product)
+                and x.kind == "matmul"
+                and isinstance(x.factors[0], Transpose)
+                and len(x.factors) == 2
+            ):
                 x = matmul(x.factors[1], x.factors[0].a)  # x @ A for a vector x
             return matmul(x, y, strict=False)
         if set(a.over) == set(a.a.axes):
@@ -354,7 +400,13 @@ def _plain(f: Formula) -> bool:
 def _dot(a: Reduce) -> tuple[Array, Array] | None:
     """The two vectors of whose product entry by entry all entries are summed."""
     x = a.a
-    if a.op == "sum" and len(x.axes) == 1 and isinstance(x, Elementwise) and x.op == "multiply" and len(x.args) == 2:
+    if (
+        a.op == "sum"
+        and len(x.axes) == 1
+        and isinstance(x, Elementwise)
+        and x.op == "multiply"
+        and len(x.args) == 2
+    ):
         one, other = x.args
         if one.axes == other.axes == x.axes and not x.strong:
             return one, other

@@ -16,9 +16,20 @@ from symgrad.language.program import Statement, Tensor
 _LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau upsilon phi chi psi omega"
 _UPPER = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 GREEK = {name: f"\\{name}" for name in (*_LOWER.split(), *_UPPER.split(), "lambda")} | {
-    "lam": r"\lambda", "lamda": r"\lambda", "eps": r"\varepsilon", "epsilon": r"\varepsilon", "phi": r"\varphi",
+    "lam": r"\lambda",
+    "lamda": r"\lambda",
+    "eps": r"\varepsilon",
+    "epsilon": r"\varepsilon",
+    "phi": r"\varphi",
 }
-ACCENTS = {"hat": r"\hat", "bar": r"\bar", "tilde": r"\tilde", "dot": r"\dot", "ddot": r"\ddot", "vec": r"\vec"}
+ACCENTS = {
+    "hat": r"\hat",
+    "bar": r"\bar",
+    "tilde": r"\tilde",
+    "dot": r"\dot",
+    "ddot": r"\ddot",
+    "vec": r"\vec",
+}
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
@@ -29,7 +40,17 @@ _SPECIAL = {
     "ᵀ": r"\ensuremath{^{\top}}", "∞": r"\ensuremath{\infty}", "→": r"\ensuremath{\to}", "′": "'", "–": "--", "—": "---",
     "…": "...", "’": "'", "‘": "`", "“": "``", "”": "''",
 }  # fmt: skip
-_COMBINING = {"̀": r"\`", "́": r"\'", "̂": r"\^", "̃": r"\~", "̈": r"\"", "̄": r"\=", "̇": r"\.", "̧": r"\c", "̌": r"\v"}
+_COMBINING = {
+    "̀": r"\`",
+    "́": r"\'",
+    "̂": r"\^",
+    "̃": r"\~",
+    "̈": r"\"",
+    "̄": r"\=",
+    "̇": r"\.",
+    "̧": r"\c",
+    "̌": r"\v",
+}
 
 
 def escape(text: str) -> str:
@@ -75,7 +96,13 @@ def mathematical(name: str, indexed: bool = False) -> str:
     stem, *labels = [part for part in name.split("_") if part] or [name]
     if not labels and (split := re.fullmatch(r"(.*?\D)(\d+)", stem)):
         stem, labels = split[1], [split[2]]
-    if len(labels) == 1 and len(stem) > 1 and stem not in GREEK and len(labels[0]) == 1 and labels[0].isalpha():
+    if (
+        len(labels) == 1
+        and len(stem) > 1
+        and stem not in GREEK
+        and len(labels[0]) == 1
+        and labels[0].isalpha()
+    ):
         stem, labels = labels[0], [stem]  # enc_W, a layer's weight: W of enc
     accents = [p for p in labels if p in ACCENTS]
     labels = [p for p in labels if p not in ACCENTS]
@@ -87,7 +114,11 @@ def mathematical(name: str, indexed: bool = False) -> str:
     if indexed:
         inner = ",".join(f"({p})" if p.isdigit() else _word(p) for p in labels)
         return f"{shown}^{{{inner}}}"
-    return f"{shown}_{{{','.join(map(_word, labels))}}}" if len(labels) > 1 or len(_word(labels[0])) > 1 else f"{shown}_{labels[0]}"
+    return (
+        f"{shown}_{{{','.join(map(_word, labels))}}}"
+        if len(labels) > 1 or len(_word(labels[0])) > 1
+        else f"{shown}_{labels[0]}"
+    )
 
 
 def _word(part: str) -> str:
@@ -171,7 +202,9 @@ class Names:
         of, number = self.symbols[t.of], f"({t.sweep})" if t.sweep > 1 else ""
         if self.whole.get(t.of, name) != name:
             part = name.rsplit("_", 1)[-1]
-            return Symbol(name, f"δ{of.text}_{part}", rf"\delta^{{{mathematical(of.text)},{_word(part)}{number}}}")
+            return Symbol(
+                name, f"δ{of.text}_{part}", rf"\delta^{{{mathematical(of.text)},{_word(part)}{number}}}"
+            )
         if self.tensors[t.of].role == "value":
             return Symbol(name, f"δ{of.text}{number}", rf"\delta^{{{mathematical(of.text)}{number}}}")
         return Derivative(self.symbols[self.target], of, name)

@@ -11,8 +11,31 @@ from functools import cache
 from string import Formatter
 
 from symgrad.explain.formula import (
-    ATOM, ONE, POWER, PRODUCT, SUM, Apply, Big, Connected, Derivative, Entry, Fold, Formula, Iverson, Modulo, Norm,
-    Number, Piece, Power, Product, Quotient, Relation, Symbol, Transpose, entry, height,
+    ATOM,
+    ONE,
+    POWER,
+    PRODUCT,
+    SUM,
+    Apply,
+    Big,
+    Connected,
+    Derivative,
+    Entry,
+    Fold,
+    Formula,
+    Iverson,
+    Modulo,
+    Norm,
+    Number,
+    Piece,
+    Power,
+    Product,
+    Quotient,
+    Relation,
+    Symbol,
+    Transpose,
+    entry,
+    height,
 )  # fmt: skip
 from symgrad.explain.formula import Sum as SumNode
 from symgrad.language.expr import decimal
@@ -86,13 +109,22 @@ class Script:
                 return self.product(factors, kind, depth)
             case Relation(parts, ops):
                 signs = ["", *(f" {self.RELATIONS.get(op, op)} " for op in ops)]
-                return self.join(zip(signs, (self.write(p, SUM, depth + 1) for p in parts), strict=True), depth + 1)
+                return self.join(
+                    zip(signs, (self.write(p, SUM, depth + 1) for p in parts), strict=True), depth + 1
+                )
             case Connected("not", (a,)):
                 return [self.piece(self.CONNECTIVES["not"]), *self.write(a, ATOM, depth)]
             case Connected(op, args):
                 mixed = PRODUCT if any(isinstance(a, Connected) for a in args) else SUM
                 signs = ["", *(self.CONNECTIVES[op] for _ in args[1:])]
-                return self.join(zip(signs, (self.write(a, mixed if isinstance(a, Connected) else SUM, depth) for a in args), strict=True), depth)
+                return self.join(
+                    zip(
+                        signs,
+                        (self.write(a, mixed if isinstance(a, Connected) else SUM, depth) for a in args),
+                        strict=True,
+                    ),
+                    depth,
+                )
             case Iverson(c):
                 return [self.piece("["), *self.write(c, SUM, depth + 1), self.piece("]")]
         raise TypeError(f"not a formula: {type(f).__name__}")
@@ -110,7 +142,9 @@ class Script:
                 level = POWER
             if self.open(f) and k < len(factors) - 1:
                 level = ATOM + 1
-            parts.append((self.between(sign, factors[k - 1], f) if k else "", self.write(f, level, depth + 2)))
+            parts.append(
+                (self.between(sign, factors[k - 1], f) if k else "", self.write(f, level, depth + 2))
+            )
         return self.join(parts, depth + 1)
 
     def between(self, sign: str, a: Formula, b: Formula) -> str:  # noqa: ARG002
@@ -149,12 +183,20 @@ class Code(Script):
                 return [*self.write(base, ATOM, depth), self.piece("["), *inside, self.piece("]")]
             case Quotient(top, bottom, kind):
                 sign = "//" if kind == "floor" else "/"
-                over = self.write(top, PRODUCT if not isinstance(top, (Quotient, Modulo)) or kind != "floor" else POWER, depth)
+                over = self.write(
+                    top,
+                    PRODUCT if not isinstance(top, (Quotient, Modulo)) or kind != "floor" else POWER,
+                    depth,
+                )
                 return [*over, self.piece(sign, depth + 1), *self.write(bottom, POWER, depth + 1)]
             case Modulo(top, bottom):
                 return [*self.write(top, POWER, depth), self.piece("%"), *self.write(bottom, POWER, depth)]
             case Power(base, exponent):
-                return [*self.write(base, ATOM, depth), self.piece(self.RAISED), *self.write(exponent, ATOM, depth)]
+                return [
+                    *self.write(base, ATOM, depth),
+                    self.piece(self.RAISED),
+                    *self.write(exponent, ATOM, depth),
+                ]
             case Apply(name, args):
                 return self.call(name, [self.write(a, SUM, depth + 1) for a in args], depth)
             case Big():
@@ -177,7 +219,10 @@ class Code(Script):
     def big(self, f: Big, depth: int) -> Pieces:
         ranges = f.ranges or (None,) * len(f.letters)
         letters = [
-            [*self.write(x, SUM, depth), *([self.piece(" < "), *self.write(n, SUM, depth)] if n is not None else [])]
+            [
+                *self.write(x, SUM, depth),
+                *([self.piece(" < "), *self.write(n, SUM, depth)] if n is not None else []),
+            ]
             for x, n in zip(f.letters, ranges, strict=True)
         ]
         conditions = [self.write(Iverson(c), SUM, depth) for c in f.conditions]
@@ -216,7 +261,12 @@ class Text(Code):
             case Norm(a):
                 return [self.piece("‖"), *self.write(a, SUM, depth + 1), self.piece("‖")]
             case Derivative(top, bottom):
-                return [self.piece("∂"), *self.write(top, ATOM, depth), self.piece("/∂"), *self.write(bottom, ATOM, depth)]
+                return [
+                    self.piece("∂"),
+                    *self.write(top, ATOM, depth),
+                    self.piece("/∂"),
+                    *self.write(bottom, ATOM, depth),
+                ]
         return super().node(f, depth)
 
     def big(self, f: Big, depth: int) -> Pieces:
@@ -239,7 +289,22 @@ _POINTS = {
     r"\biggr": 3.0, r"\quad": 10.0, r"\substack": 0.0, r"\limits": 0.0, r"\mathrm": 0.0, r"\text": 0.0,
     r"\operatorname": 1.7, r"\mathbf": 0.0, r"\hat": 0.0, r"\bar": 0.0, r"\tilde": 0.0, r"\dot": 0.0,
 }  # fmt: skip
-_BINARY = {"+", "-", "=", "<", ">", r"\cdot", r"\odot", r"\oslash", r"\le", r"\ge", r"\neq", r"\land", r"\lor", r"\in"}
+_BINARY = {
+    "+",
+    "-",
+    "=",
+    "<",
+    ">",
+    r"\cdot",
+    r"\odot",
+    r"\oslash",
+    r"\le",
+    r"\ge",
+    r"\neq",
+    r"\land",
+    r"\lor",
+    r"\in",
+}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[\s{}]|.", re.DOTALL)
 
 
@@ -256,7 +321,9 @@ def points(latex: str, scale: float = 1.0) -> float:
         t = tokens[k]
         if t in ("^", "_"):
             group, k = _group(tokens, k + 1)
-            below = _group(tokens, k + 1) if k < len(tokens) and tokens[k] in "^_" and tokens[k] != t else None
+            below = (
+                _group(tokens, k + 1) if k < len(tokens) and tokens[k] in "^_" and tokens[k] != t else None
+            )
             width += max(points(group, scale * 0.72), points(below[0], scale * 0.72) if below else 0.0) + 0.5
             k = below[1] if below else k
         elif t == r"\frac":
@@ -350,7 +417,11 @@ class Latex(Script):
             case Product(factors, "times"):
                 return self.juxtaposed(factors, depth)
             case Quotient(top, bottom, "floor"):
-                return [self.piece(rf"\lfloor {self.line(top)} / {''.join(p.text for p in self.write(bottom, POWER))} \rfloor")]
+                return [
+                    self.piece(
+                        rf"\lfloor {self.line(top)} / {''.join(p.text for p in self.write(bottom, POWER))} \rfloor"
+                    )
+                ]
             case Quotient(top, bottom, "hadamard"):
                 inner = isinstance(top, Product) and top.kind != "hadamard"
                 over = self.write(top, POWER if inner else PRODUCT, depth)
@@ -358,7 +429,11 @@ class Latex(Script):
             case Quotient(top, bottom):
                 return [self.piece(rf"\frac{{{self.group(top)}}}{{{self.group(bottom)}}}")]
             case Modulo(top, bottom):
-                return [*self.write(top, POWER, depth), self.piece(r" \bmod "), *self.write(bottom, POWER, depth)]
+                return [
+                    *self.write(top, POWER, depth),
+                    self.piece(r" \bmod "),
+                    *self.write(bottom, POWER, depth),
+                ]
             case Power(base, exponent, elementwise):
                 mark = r"\odot " if elementwise else ""
                 return [*self.write(base, ATOM, depth), self.piece(f"^{{{mark}{self.group(exponent)}}}")]
@@ -371,7 +446,11 @@ class Latex(Script):
             case Transpose(a):
                 return [*self.write(a, ATOM, depth), self.piece(r"^{\top}")]
             case Norm(a, matrix):
-                return [self.piece(r"\lVert "), *self.write(a, SUM, depth + 1), self.piece(r" \rVert" + "_F" * matrix)]
+                return [
+                    self.piece(r"\lVert "),
+                    *self.write(a, SUM, depth + 1),
+                    self.piece(r" \rVert" + "_F" * matrix),
+                ]
             case Derivative(top, bottom):
                 return [self.piece(rf"\frac{{\partial {self.group(top)}}}{{\partial {self.group(bottom)}}}")]
         return super().node(f, depth)
@@ -389,13 +468,28 @@ class Latex(Script):
             last = k == len(factors) - 1
             loose = isinstance(f, Product) or self.open(f) and not last
             level = ATOM + 1 if self.open(f) and not last else POWER if loose else PRODUCT
-            dot = isinstance(f, Number) and before is not None or isinstance(f, Power) and isinstance(f.base, Number)
-            sign = "" if before is None else r" \cdot " if dot else " " if _near(before) and _near(f) else r" \, "
+            dot = (
+                isinstance(f, Number)
+                and before is not None
+                or isinstance(f, Power)
+                and isinstance(f.base, Number)
+            )
+            sign = (
+                ""
+                if before is None
+                else r" \cdot "
+                if dot
+                else " "
+                if _near(before) and _near(f)
+                else r" \, "
+            )
             out += [*([self.piece(sign, depth + 1)] if sign else []), *self.write(f, level, depth + 2)]
             before = f
         return out
 
-    def big(self, op: str, letters: Sequence[Formula], conditions: Sequence[Formula], body: Formula, depth: int) -> Pieces:
+    def big(
+        self, op: str, letters: Sequence[Formula], conditions: Sequence[Formula], body: Formula, depth: int
+    ) -> Pieces:
         rows = [", ".join(map(self.line, letters)), *map(self.line, conditions)]
         rows = [r for r in rows if r]
         stacked = r" \\ ".join(rows)
@@ -422,7 +516,13 @@ class Latex(Script):
                 out.append((literal_shown, None))
             nesting += literal.count("{") - literal.count("}")
             if field is not None:
-                level = PRODUCT + 1 if before.endswith("-") else PRODUCT if before.endswith("+") and _signed(given[field]) else SUM
+                level = (
+                    PRODUCT + 1
+                    if before.endswith("-")
+                    else PRODUCT
+                    if before.endswith("+") and _signed(given[field])
+                    else SUM
+                )
                 pieces = self.write(given[field], level, depth + 1)
                 out += [(p.text, p.depth) for p in pieces]
         return [self.piece(text, place) for text, place in _whole(out)]
@@ -443,7 +543,11 @@ def _near(f: Formula) -> bool:
     if isinstance(f, (Power, Transpose)):
         return _near(f.base if isinstance(f, Power) else f.a)
     base = f.base if isinstance(f, Entry) else f
-    return isinstance(base, (Number, SumNode)) or isinstance(base, Symbol) and not re.search(r"\\(mathrm|text)", base.latex)
+    return (
+        isinstance(base, (Number, SumNode))
+        or isinstance(base, Symbol)
+        and not re.search(r"\\(mathrm|text)", base.latex)
+    )
 
 
 def _signed(f: Formula) -> bool:
@@ -517,4 +621,3 @@ def _cut(pieces: Sequence[Piece], end: int, room: float) -> int:
         return -min(places)[1]
     later = next((k for k, p in enumerate(pieces) if k > end and p.depth is not None), len(pieces))
     return later
-

@@ -13,7 +13,21 @@ from functools import cached_property
 from typing import Union
 
 from symgrad.explain.formula import (
-    ONES, Big, Derivative, Entry, Formula, Iverson, Power, Product, Quotient, Symbol, Transpose, children, entry, plus, times,
+    ONES,
+    Big,
+    Derivative,
+    Entry,
+    Formula,
+    Iverson,
+    Power,
+    Product,
+    Quotient,
+    Symbol,
+    Transpose,
+    children,
+    entry,
+    plus,
+    times,
 )  # fmt: skip
 from symgrad.explain.indices import Indices
 from symgrad.explain.matrices import Arrays, Mathematics, Numpy
@@ -153,7 +167,12 @@ class Teller:
         if self.detail == "everything":
             return {}
         kept = set(self.derived.adjoints) | set(self.derived.gradients)
-        changed = {s.out for step in self.derived.steps if step.rule == "stable" for s in (*step.before, *step.equation)}
+        changed = {
+            s.out
+            for step in self.derived.steps
+            if step.rule == "stable"
+            for s in (*step.before, *step.equation)
+        }
         backward = [s for s in self.derived.program.statements if self.tensors[s.out].role == "adjoint"]
         readers: dict[str, list[Access]] = {}
         looks: dict[str, int] = {}
@@ -167,7 +186,14 @@ class Teller:
         for name, group in self.forward.items():
             t, places = self.tensors[name], readers.get(name, [])
             s = group[0]
-            if t.named or name in kept or name in changed or len(group) > 1 or s.op not in ("=", "+=") or not s.plain:
+            if (
+                t.named
+                or name in kept
+                or name in changed
+                or len(group) > 1
+                or s.op not in ("=", "+=")
+                or not s.plain
+            ):
                 continue
             once = len(places) == 1 and looks[name] == 1 and _bare(places[0])
             small = size(s.body) <= 8 or not any(name in b.reads for b in backward)
@@ -178,14 +204,30 @@ class Teller:
     @cached_property
     def names(self) -> Names:
         d = self.derived
-        return Names(self.tensors, self.everything, d.source.target, self.whole, d.source.sizes, frozenset(self.hidden))
+        return Names(
+            self.tensors, self.everything, d.source.target, self.whole, d.source.sizes, frozenset(self.hidden)
+        )
 
     @cached_property
     def program(self) -> Program:
         return replace(self.derived.program, tensors=self.tensors)
 
+    @cached_property
+    def sums(self) -> dict[str, Statement]:
+        """Sums that factors came out of, as they ended: put in place, and shown before they are so only in their steps."""
+        found: dict[str, Statement] = {}
+        for step in self.derived.steps:
+            for s in step.equation:
+                t = self.tensors[s.out]
+                if t.role == "adjoint" and self.whole.get(t.of) != s.out and s.plain:
+                    found[s.out] = s
+        for s in self.derived.program.statements:
+            if s.out in found:
+                found[s.out] = s
+        return found
+
     def indices(self, extra: Mapping[str, Statement] | None = None) -> Indices:
-        return Indices(self.names, {**self.hidden, **(extra or {})})
+        return Indices(self.names, {**self.hidden, **self.sums, **(extra or {})})
 
     def arrays(self, extra: Mapping[str, Statement] | None = None) -> Arrays:
         return (Numpy if self.numpy else Mathematics)(self.indices(extra), self.program)
@@ -244,7 +286,10 @@ class Teller:
             remarks.append(Remark((step.number,), RULES["definition"], (f"from {s.label}.",)))
         if held:
             shown = self.indices().expr(held[0], [])
-            sentence: Sentence = (shown, " is held: the result does not depend on it, so nothing flows back through it.")
+            sentence: Sentence = (
+                shown,
+                " is held: the result does not depend on it, so nothing flows back through it.",
+            )
             number = self.places[self._consumer(s)[0].out] if s.out in self.hidden else step.number
             if not any(r.sentence == sentence for r in before):
                 remarks.append(Remark((number,), "held", sentence))
@@ -283,12 +328,19 @@ class Teller:
             if state.rule == "hoist" and equations and equations[-1].numbers and previous is not None:
                 # put in place, what came out of the sum shows only where the sum now stands
                 equations[-1] = replace(equations[-1], numbers=(*equations[-1].numbers, *state.numbers))
-                waiting += [(n, sentence, state.rule) for n in state.numbers for sentence in state.sentences if sentence]
+                waiting += [
+                    (n, sentence, state.rule)
+                    for n in state.numbers
+                    for sentence in state.sentences
+                    if sentence
+                ]
                 remarks += self._remarks(waiting, state, ())
                 waiting = []
                 continue
             quiet = state.rule in QUIET and self.detail != "everything"
-            waiting += [(n, sentence, state.rule) for n in state.numbers for sentence in state.sentences if sentence]
+            waiting += [
+                (n, sentence, state.rule) for n in state.numbers for sentence in state.sentences if sentence
+            ]
             if not last and (unseen or quiet or self._soon_replaced(states, k)):
                 continue
             left, right, reasons = self.equations(state.group, extra)
@@ -305,7 +357,12 @@ class Teller:
 
     def _soon_replaced(self, states: Sequence[_State], k: int) -> bool:
         """At "steps", a chain rule that only waits for what was found before to be put in is not shown twice."""
-        return self.detail == "steps" and states[k].rule == "chain" and k + 1 < len(states) and states[k + 1].rule == "substitute"
+        return (
+            self.detail == "steps"
+            and states[k].rule == "chain"
+            and k + 1 < len(states)
+            and states[k + 1].rule == "substitute"
+        )
 
     def lhs(self, group: Group) -> Formula:
         return self.indices().total(group)[0]
@@ -333,7 +390,9 @@ class Teller:
         states[0].sentences = (self._chain_reason(chain),)
         return states
 
-    def _remarks(self, waiting: list[tuple[int, Sentence, str]], state: _State, reasons: tuple[str, ...]) -> list[Remark]:
+    def _remarks(
+        self, waiting: list[tuple[int, Sentence, str]], state: _State, reasons: tuple[str, ...]
+    ) -> list[Remark]:
         found: list[Remark] = []
         for n, sentence, rule in waiting:
             if found and found[-1].sentence == sentence:
@@ -353,7 +412,14 @@ class Teller:
         symbol, adjoint = self.names.symbols[name], self.names.tensor(self.whole[name])
         if isinstance(adjoint, Derivative):
             return ("Gradient by ", symbol)
-        return ("Error signal of ", symbol, ": ", adjoint, " = ", Derivative(self.names.symbols[self.names.target], symbol))
+        return (
+            "Error signal of ",
+            symbol,
+            ": ",
+            adjoint,
+            " = ",
+            Derivative(self.names.symbols[self.names.target], symbol),
+        )
 
     def _chain_reason(self, chain: Sequence[Step]) -> Sentence:
         sources = [s for s in chain if s.source is not None and s.access is not None]
@@ -394,7 +460,9 @@ class Teller:
             return self.sentence(f"What does not depend on {over} comes out of the sum.")
         if step.rule == "substitute":
             gone = [r for s in step.before for r in s.reads if not any(r in t.reads for t in step.equation)]
-            seen = [r for r in dict.fromkeys(gone) if self.tensors[r].role == "adjoint" and not self._unseen(r)]
+            seen = [
+                r for r in dict.fromkeys(gone) if self.tensors[r].role == "adjoint" and not self._unseen(r)
+            ]
             if not seen:
                 return ()
             said: list[Union[str, Formula]] = []
@@ -407,7 +475,9 @@ class Teller:
         """A sentence of the trace with the names in it as formulas."""
         letters = {a for s in self.everything for a, _ in s.axes if a not in _WORDS and a not in self.tensors}
         known = sorted([n for n in self.tensors if n not in _WORDS] + sorted(letters), key=len, reverse=True)
-        pattern = re.compile(rf"(?<![\w`])({'|'.join(map(re.escape, known))})(\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]|ᵀ)?(?![\w(])")
+        pattern = re.compile(
+            rf"(?<![\w`])({'|'.join(map(re.escape, known))})(\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]|ᵀ)?(?![\w(])"
+        )
         out: list[Union[str, Formula]] = []
         end = 0
         for m in pattern.finditer(text):
@@ -428,7 +498,11 @@ class Teller:
         m = re.fullmatch(r"(\w+)\[(.*)\]", part)
         if m and m[1] in self.tensors:
             return self._mention(m[1], f"[{m[2]}]")
-        return self.names.letter(part) if part.isidentifier() else Symbol(part, part, re.sub(r"[^\w+\-, ]", " ", part).replace("_", r"\_"))
+        return (
+            self.names.letter(part)
+            if part.isidentifier()
+            else Symbol(part, part, re.sub(r"[^\w+\-, ]", " ", part).replace("_", r"\_"))
+        )
 
     # the chain rule with its symbols
 
@@ -467,53 +541,73 @@ class Teller:
             if step.source.out in self.hidden:
                 access = next((a for a in ex.accesses(outer.body) if a.tensor == name), access)
             onto = {i.axis: x for i, x in zip(access.index, letters, strict=True) if i.axis is not None}
-            clash = {a: self.indices().fresh(a, [*letters, *outer.ranges]) for a, _ in outer.axes if a not in onto and a in letters}
+            clash = {
+                a: self.indices().fresh(a, [*letters, *outer.ranges])
+                for a, _ in outer.axes
+                if a not in onto and a in letters
+            }
             outer = outer.rename({**onto, **clash})
             over = [a for a in outer.kept if a not in letters]
             out = tuple(map(self.indices().integer, outer.left))
             here = entry(self.names.symbols[name], tuple(map(self.names.letter, letters)))
             signal = entry(self.names.tensor(self.whole[outer.out]), out)
             product = times(signal, Derivative(entry(self.names.symbols[outer.out], out), here))
-            terms[outer.out] = Big("sum", tuple(map(self.names.letter, over)), (), product) if over else product
+            terms[outer.out] = (
+                Big("sum", tuple(map(self.names.letter, over)), (), product) if over else product
+            )
         if not terms:
             return None
-        direct = any(self._consumer(s.source)[0].out == self.names.target for s in chain if s.source is not None)
-        if direct:
-            here = entry(self.names.symbols[name], tuple(map(self.names.letter, letters)))
-            terms[self.names.target] = Derivative(self.names.symbols[self.names.target], here)
-        return plus(*terms.values())
+        direct = [
+            s for s in chain if s.source is not None and self._consumer(s.source)[0].out == self.names.target
+        ]
+        if any(self._unseen(r) for s in direct for r in s.equation[0].reads):
+            return None
+        return plus(*terms.values(), *(self.indices().contribution(s.equation[0], letters) for s in direct))
 
     # results
 
     def _results(self) -> Passage:
-        equations = []
-        for name, bar in self.derived.gradients.items():
-            found = self.result(name)
-            if len(found) > 1:  # built from error signals: as it was found
-                found = [self.equations(self.derived.program.writers(bar))[:2]]
-            equations += [Equation(left, right) for left, right in found]
-        unique = tuple(dict.fromkeys(equations))
-        return Passage(("Result",), unique)
+        """Each gradient in one formula where it is short, else as its passage ended; at "result" with all it needs."""
+        if self.detail == "result":
+            found = self._resolved(tuple(self.derived.gradients.values()))
+        else:
+            found = []
+            for bar in self.derived.gradients.values():
+                short = self._resolved((bar,)) if self._short(bar) else []
+                found += short if len(short) == 1 else [self.equations(self.derived.program.writers(bar))[:2]]
+        return Passage(("Result",), tuple(Equation(left, right) for left, right in found))
+
+    def _short(self, bar: str) -> bool:
+        """Whether only a few error signals stand between a gradient and the forward values."""
+        met, todo = {bar: None}, [bar]
+        while todo and len(met) <= 3:
+            for s in self.derived.program.writers(todo.pop()):
+                new = [r for r in s.reads if self.tensors[r].role == "adjoint" and r not in met]
+                met.update(dict.fromkeys(new))
+                todo += new
+        return not todo
 
     def result(self, name: str, form: str = "") -> list[tuple[Formula, Formula]]:
-        """A gradient as a formula, after the parts that it needs: those read more than once or too large to put in place."""
-        bar = self.derived.gradients[name]
-        defined, inline = self._slice(bar)
-        found = []
-        for part in (*defined, bar):
-            group = self.derived.program.writers(part)
-            if part == self.names.target or not group:
-                continue
-            left, right, _ = self.equations(group, inline, form)
-            # `n < n` would say nothing: a letter that needs its range said is not called like its size
-            unseen = self.unseen(left, right)
-            clash = [x.code for x, n in unseen if isinstance(x, Symbol) and isinstance(n, Symbol) and x.code == n.code]
-            if clash:
-                used = [a for s in group for a, _ in s.axes]
-                fresh = {a: self.indices().fresh("k", [*used, *clash[:k]]) for k, a in enumerate(clash)}
-                left, right, _ = self.equations(tuple(s.rename(fresh) for s in group), inline, form)
-            found.append((left, right))
-        return found
+        """A gradient as a formula, after the parts that it needs: those read more than once or too large to put in
+        place."""
+        return self._resolved((self.derived.gradients[name],), form)
+
+    def _resolved(self, bars: tuple[str, ...], form: str = "") -> list[tuple[Formula, Formula]]:
+        defined, inline = self._slice(bars)
+        order = dict.fromkeys((*defined, *bars))
+        groups = ((part, self.derived.program.writers(part)) for part in order if part != self.names.target)
+        return [self._unclashed(group, inline, form) for _, group in groups if group]
+
+    def _unclashed(self, group: Group, inline: Mapping[str, Statement], form: str) -> tuple[Formula, Formula]:
+        """The two sides, no letter that needs its range said called like its size: `n < n` would say nothing."""
+        left, right, _ = self.equations(group, inline, form)
+        unseen = self.unseen(left, right)
+        clash = [x.code for x, n in unseen if isinstance(x, Symbol) and isinstance(n, Symbol) and x.code == n.code]
+        if clash:
+            used = [a for s in group for a, _ in s.axes]
+            fresh = {a: self.indices().fresh("k", [*used, *clash[:k]]) for k, a in enumerate(clash)}
+            left, right, _ = self.equations(tuple(s.rename(fresh) for s in group), inline, form)
+        return left, right
 
     def unseen(self, left: Formula, right: Formula) -> list[tuple[Formula, Formula]]:
         """Letters of a left side that stand alone in no place of the right side, with their sizes."""
@@ -522,11 +616,11 @@ class Teller:
         bare = [x for f in _parts(right) if isinstance(f, Entry) for x in f.index]
         return [(x, self.indices().integer(n)) for x, n in zip(index, shape, strict=False) if x not in bare]
 
-    def _slice(self, bar: str) -> tuple[list[str], dict[str, Statement]]:
+    def _slice(self, bars: tuple[str, ...]) -> tuple[list[str], dict[str, Statement]]:
         """What a gradient needs besides named forward values: parts to define first, and parts to put in place."""
         program = self.derived.program
         uses: dict[str, list[Statement]] = {}
-        todo, seen = [bar], {bar: None}
+        todo, seen = list(bars), dict.fromkeys(bars)
         while todo:
             for s in program.writers(todo.pop()):
                 for r in s.reads:
@@ -540,10 +634,10 @@ class Teller:
         defined: list[str] = []
         for s in program.statements:
             name = s.out
-            if name not in seen or name == bar or name in inline or name in defined:
+            if name not in seen or name in bars or name in inline or name in defined:
                 continue
             group = program.writers(name)
-            readers = [u for u in uses.get(name, []) if any(u.out == n for n in seen)]
+            readers = uses.get(name, [])
             weight = size(s.body) + sum(size(inline[r].body) for r in s.reads if r in inline)
             places = [a for u in readers for a in ex.accesses(u.body) if a.tensor == name]
             simple = len(group) == 1 and s.op in ("=", "+=") and s.plain and s.guard is None
@@ -558,7 +652,9 @@ class Teller:
 
     # notation
 
-    def _notation(self, forward: Passage, backward: tuple[Passage, ...], results: Passage) -> tuple[Sentence, ...]:
+    def _notation(
+        self, forward: Passage, backward: tuple[Passage, ...], results: Passage
+    ) -> tuple[Sentence, ...]:
         shown = [forward, *backward, results]
         formulas = [f for p in shown for e in p.equations for f in (e.left, e.right) if f is not None]
         parts = [x for f in formulas for x in _parts(f)]
@@ -567,7 +663,16 @@ class Teller:
         signal = next((x for x in parts if isinstance(x, Symbol) and self._signal(x.code)), None)
         if signal is not None:
             of = self.names.symbols[self.tensors[signal.code].of]
-            lines.append((signal, " stands for ", Derivative(target, of), ", the error signal of ", of, "; so for every letter."))
+            lines.append(
+                (
+                    signal,
+                    " stands for ",
+                    Derivative(target, of),
+                    ", the error signal of ",
+                    of,
+                    "; so for every letter.",
+                )
+            )
         symbols = {x.code: x for x in parts if isinstance(x, Symbol)}
         nick = [n for n in self.names.nicknames if n in symbols]
         if nick:
@@ -579,13 +684,24 @@ class Teller:
             sizes = [n for n, x in self.names.sizes.items() if x in parts and x != self.names.letter(n)]
             said = []
             for k, n in enumerate(sizes):
-                said += [", " if k else "", self.names.sizes[n], " is the number of values of ", self.names.letter(n)]
+                said += [
+                    ", " if k else "",
+                    self.names.sizes[n],
+                    " is the number of values of ",
+                    self.names.letter(n),
+                ]
             lines += [(*said, ".")] if said else []
         if self.numpy:
             return (*lines, _BRACKETS) if any(isinstance(x, Iverson) for x in parts) else tuple(lines)
         if ONES in parts:
             lines.append(("Vectors are columns, and ", ONES, " is one of ones."))
-        if any(isinstance(x, (Product, Quotient)) and x.kind == "hadamard" or isinstance(x, Power) and x.elementwise for x in parts):
+        if any(
+            isinstance(x, (Product, Quotient))
+            and x.kind == "hadamard"
+            or isinstance(x, Power)
+            and x.elementwise
+            for x in parts
+        ):
             lines.append(_ENTRYWISE)
         if any(isinstance(x, Iverson) for x in parts):
             lines.append(_BRACKETS)

@@ -39,7 +39,9 @@ def said(sentence: Sentence) -> str:
 
 
 def _words(text: str) -> str:
-    return "".join(rf"\texttt{{{escape(part)}}}" if k % 2 else escape(part) for k, part in enumerate(text.split("`")))
+    return "".join(
+        rf"\texttt{{{escape(part)}}}" if k % 2 else escape(part) for k, part in enumerate(text.split("`"))
+    )
 
 
 def _notation(story: Story) -> str:
@@ -48,28 +50,29 @@ def _notation(story: Story) -> str:
 
 def _passage(p: Passage, width: float) -> str:
     lines = [rf"\paragraph{{{said(p.heading)}}}", r"\begin{align*}"]
-    rows: list[str] = []
+    aligned: list[str] = []
     indent = 0.0
     for e in p.equations:
-        more, indent = _equation(e, width, indent)
-        rows += more
-    lines.append(" \\\\\n".join(rows))
+        more, indent = rows(e, width, indent)
+        aligned += more
+    lines.append(" \\\\\n".join(aligned))
     lines.append(r"\end{align*}")
     if p.remarks:
         lines.append(r"{\small " + "\n".join(_remark(r) for r in p.remarks) + r"\par}")
     return "\n".join(lines)
 
 
-def _equation(e: Equation, width: float, indent: float) -> tuple[list[str], float]:
-    """The rows of an equation, broken at operators; the number stands on the last."""
+def rows(e: Equation, width: float, indent: float, mark: str = r" \tag{%s}") -> tuple[list[str], float]:
+    """The rows of an equation, broken at operators, the number as `mark` says on the last; and the width of its left
+    side (`indent` is that of the equation before)."""
     left = LATEX.line(e.left) if e.left is not None else ""
     indent = max(indent, LATEX.width(left)) if left else indent
     tag = _numbers(e.numbers)
     room = width - indent - LATEX.width(tag) - 2 * _TAG
-    rows = fold(LATEX.write(e.right), room, first=11.0, hang=22.0)
-    lines = [f"{left} &= {rows[0]}".lstrip(), *(rf"&\quad {{}}{row}" for row in rows[1:])]
+    first, *more = fold(LATEX.write(e.right), room, first=11.0, hang=22.0)
+    lines = [f"{left} &= {first}".lstrip(), *(rf"&\quad {{}}{row}" for row in more)]
     if tag:
-        lines[-1] += rf" \tag{{{tag}}}"
+        lines[-1] += mark % tag
     return lines, indent
 
 

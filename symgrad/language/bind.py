@@ -83,7 +83,8 @@ def solve(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
 
 def _solve_one(n: Int, letter: str, sizes: Mapping[str, int], number: int, name: str, k: int) -> int:
     for candidate in range(1, 4 * number + 64):
-        if n.evaluate(lambda a, c=candidate: c if a.name == letter else sizes[a.name]) == number:
+        tried = {**sizes, letter: candidate}
+        if n.evaluate(lambda a, tried=tried: tried[a.name]) == number:  # type: ignore[misc]
             return candidate
     raise Refusal(f"axis {k} of {name} has {number} entries, and no whole number {letter} makes {n} = {number}")
 

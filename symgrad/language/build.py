@@ -275,10 +275,8 @@ class Builder:
         for a, _ in s.axes:
             wanted = letter(a)
             if not wanted or wanted in used or wanted in self.tensors or wanted in spoken:
-                wanted = next(
-                    x for x in _pool(wanted) if x not in used and x not in self._taken and x not in self.tensors
-                    and x not in sizes and x not in spoken
-                )  # fmt: skip
+                taken = {*used, *spoken, *sizes, *self._taken, *self.tensors}
+                wanted = next(x for x in _pool(wanted) if x not in taken)
             names[a] = wanted
             used.add(wanted)
         return s.rename(names)

@@ -148,7 +148,8 @@ def _fit(
         frame.dotted = True
         if lead and lead[0][0] != v.shape[:count]:
             raise Refusal(
-                f"{d.signature}: the leading axes of {lead[0][1]} are {shown(lead[0][0])}, those of {text} are "
+                f"{d.signature}: the leading axes of {lead[0][1]} are {shown(lead[0][0])}, those of {text} "
+                "are "
                 f"{shown(v.shape[:count])}; they must agree"
             )
         lead.append((v.shape[:count], text))

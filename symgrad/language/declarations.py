@@ -115,7 +115,8 @@ def tensor(
     if d.start is not None:
         if d.role != "weight":
             raise Refusal(
-                f"only a weight has a start value; {name} is {_article(d.role)} and is given when the program is run"
+                f"only a weight has a start value; {name} is {_article(d.role)} and is given when the "
+                "program is run"
             ).at(d.start)
         out = replace(out, start=_start(d.start, value))
     return out, letters
@@ -186,8 +187,8 @@ def _start(node: ast.expr, value: Callable[[ast.expr], Array]) -> tuple[object, 
 
 
 _EXAMPLES = {
-    "he": "he()", "glorot": "glorot()", "normal": "normal(0.1)", "uniform": "uniform(-1, 1)", "zeros": "zeros()",
-    "ones": "ones()",
+    "he": "he()", "glorot": "glorot()", "normal": "normal(0.1)", "uniform": "uniform(-1, 1)",
+    "zeros": "zeros()", "ones": "ones()",
 }  # fmt: skip
 
 

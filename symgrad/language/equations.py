@@ -369,7 +369,8 @@ def completed(f: Formulas, name: str, statements: Sequence[Statement], node: ast
         shape = declared
     if shape is None:
         raise Refusal(
-            f"nothing shows that the equations of {name} write each of its entries once; give its sizes first, "
+            f"nothing shows that the equations of {name} write each of its entries once; give its sizes "
+            "first, "
             f"`{name}: zeros[...]`, and add to it with `+=`"
         ).at(node)
     letters = [letter(i.axis) if i.axis is not None else "" for i in statements[0].left]

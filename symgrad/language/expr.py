@@ -156,7 +156,7 @@ ExprLike = Union[Expr, int, Fraction]
 
 
 def lift(x: ExprLike) -> Expr:
-    return x if isinstance(x, Node) else Num(Fraction(x))  # type: ignore[return-value]
+    return x if isinstance(x, Node) else Num(Fraction(x))
 
 
 _UNIT = Fraction(1)
@@ -226,7 +226,7 @@ def mul(*factors: ExprLike) -> Expr:
         p = base if exponent is ONE else power(base, exponent)
         if isinstance(p, Num):
             number *= p.value
-        elif p != ONE:
+        else:
             kept.extend(p.args if isinstance(p, Mul) else (p,))
     if not number or not kept:
         return Num(number)

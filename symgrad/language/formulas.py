@@ -23,7 +23,7 @@ from symgrad.language.expr import Bracket, Cmp, Condition, Const, Expr, Logic, N
 from symgrad.language.frames import Equation, Frame, Option, Value
 from symgrad.language.ints import Int, Look, of
 from symgrad.language.program import Nested, Tensor
-from symgrad.language.syntax import chain, is_condition, words
+from symgrad.language.syntax import chain, grouped, is_condition, words
 from symgrad.language.values import Array, Pending, elementwise, inner, integer, scalar
 from symgrad.leaves import LEAVES
 
@@ -235,7 +235,8 @@ class Formulas:
         if len(open_sums) == 1 and not below[open_sums[0]]:
             rest = [k for k in range(len(values)) if k != open_sums[0]]
             if all(values[k].fixed is not None for k in rest):
-                factor = ex.mul(*(ex.power(values[k].fixed, powers[k]) for k in rest))  # type: ignore[arg-type]
+                known = [(v.fixed, p) for v, p in zip(values, powers, strict=True) if v.fixed is not None]
+                factor = ex.mul(*(ex.power(e, p) for e, p in known))
                 scaled = self.scaled(values[open_sums[0]], scalar(factor))
                 if scaled is not None:
                     return scaled
@@ -270,22 +271,26 @@ class Formulas:
         def whole(x: Int, y: Int) -> Int:
             return x // y if floor else x % y
 
-        def entry(position: Any) -> Expr:
-            return ex.val(whole(a.integer(position), b.whole))  # type: ignore[misc, arg-type]
-
-        return Array(a.shape, entry, a.letters, lambda p: whole(a.integer(p), b.whole))  # type: ignore[misc, arg-type]
+        top, bottom = a.integer, b.whole
+        return Array(
+            a.shape,
+            lambda p: ex.val(whole(top(p), bottom)),
+            a.letters,
+            lambda p: whole(top(p), bottom),
+        )
 
     def power(self, a: Array, b: Array, node: ast.BinOp) -> Array:
         """`a**b`, entry by entry."""
         if b.number == -1 and a.rank == 2:
             raise Refusal(
-                f"{words(node)} would turn over each entry; the inverse of a matrix is inv({words(node.left)})"
+                f"{words(node)} would turn over each entry; the inverse of a matrix is "
+                f"inv({words(node.left)})"
             )
         if a.number == 0 and b.number is not None and b.number < 0:
             raise Refusal("this divides by zero")
         times = b.number
 
-        def whole(x: Int, _: Int) -> Int:
+        def whole(x: Int, _exponent: Int) -> Int:
             out = of(1)
             for _ in range(int(times or 0)):
                 out = out * x
@@ -451,7 +456,8 @@ class Formulas:
         if isinstance(node, ast.Attribute):
             name = self.dotted(node)
             return (name, None) if name is not None else (node.attr, node.value)
-        raise Refusal(f"{words(node)} is not a function")
+        text = grouped(words(node))
+        raise Refusal(f"{text} is not a function; a product is written with a star, {text}*(...)")
 
     def dotted(self, node: ast.Attribute) -> str | None:
         """The last word of `np.linalg.inv`, or None where no module stands before the dot."""

@@ -27,20 +27,20 @@ Args = list[ast.expr]
 Keywords = dict[str, ast.expr]
 
 ALIASES = {
-    "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh",
-    "arccosh": "acosh", "arctanh": "atanh", "ln": "log", "expit": "sigmoid", "log_sigmoid": "logsigmoid",
+    "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "ln": "log", "expit": "sigmoid",
+    "log_sigmoid": "logsigmoid",
 }  # fmt: skip
 MATRIX_FUNCTIONS = (
-    "inv", "pinv", "solve", "det", "logdet", "slogdet", "cholesky", "eig", "eigh", "eigvals", "eigvalsh", "svd", "qr",
-    "expm", "matrix_power", "lstsq",
+    "inv", "pinv", "solve", "det", "logdet", "slogdet", "cholesky", "eig", "eigh", "eigvals", "eigvalsh",
+    "svd", "qr", "expm", "matrix_power", "lstsq",
 )  # fmt: skip
+_RESHAPE = (
+    "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`"
+)
 HINTS = {
-    "reshape": "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`",
-    "view": "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`",
-    "flatten": "an array keeps its axes here: write the equation with indices, `y[3*g + f] = x[g, f], f < 3`",
-    "ravel": "an array keeps its axes here: write the equation with indices, `y[3*g + f] = x[g, f], f < 3`",
-    "permute": "write the axes in their new order: `y[n, c, i] = x[n, i, c]`",
-    "swapaxes": "write the axes in their new order: `y[n, c, i] = x[n, i, c]`",
+    **dict.fromkeys(("reshape", "view", "flatten", "ravel"), _RESHAPE),
+    **dict.fromkeys(("permute", "swapaxes"), "write the axes in their new order: `y[n, c, i] = x[n, i, c]`"),
     "print": "nothing is printed here: leave the line out",
     "int": "numbers are real here; a position is an integer tensor, `t: label[n] < 10`, or a size",
     "float": "numbers are real here: leave float() out",
@@ -89,7 +89,8 @@ def matmul(f: Formulas, args: Args) -> Array:
     first, second = map(words, args)
     if not left.rank or not right.rank:
         raise Refusal(
-            f"`@` is a product of vectors and matrices; {first if not left.rank else second} is a scalar, use `*`"
+            f"`@` is a product of vectors and matrices; {first if not left.rank else second} is a scalar, "
+            "use `*`"
         )
     _no_entrywise_square(left, args[0])
     _no_entrywise_square(right, args[1])
@@ -142,7 +143,8 @@ def _no_entrywise_square(a: Array, node: ast.expr) -> None:
 
 def _no_product(a: Array, b: Array, first: str, second: str) -> str:
     inner, other = a.shape[-1], b.shape[-2] if b.rank > 1 else b.shape[0]
-    said = f"{first} is {shown(a.shape)} and {second} is {shown(b.shape)}: the inner sizes {inner} and {other} differ"
+    said = f"{first} is {shown(a.shape)} and {second} is {shown(b.shape)}"
+    said += f": the inner sizes {inner} and {other} differ"
     first, second = grouped(first), grouped(second)
     outs = []
     if a.rank == 2 and a.shape[0] == other:
@@ -363,7 +365,8 @@ def _concatenate(f: Formulas, args: Args, keywords: Keywords) -> Array:
     for a, n in zip(arrays, nodes, strict=True):
         if any(a.shape[d] != arrays[0].shape[d] for d in range(rank) if d != axis):
             raise Refusal(
-                f"{words(nodes[0])} is {shown(arrays[0].shape)} and {words(n)} is {shown(a.shape)}: all sizes but that "
+                f"{words(nodes[0])} is {shown(arrays[0].shape)} and {words(n)} is {shown(a.shape)}: all "
+                "sizes but that "
                 f"of axis {axis} must agree"
             )
     return _joined(f, arrays, axis)
@@ -507,12 +510,15 @@ def _reduction(name: str) -> Callable[[Formulas, Args, Keywords], Array]:
 FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
     **{name: _reduction(name) for name in reductions.OPS},
     "amax": _reduction("max"), "amin": _reduction("min"), "product": _reduction("prod"),
-    "dot": _dot, "matmul": _matmul, "mm": _matmul, "bmm": _matmul, "inner": _dot, "outer": _outer, "einsum": _einsum,
-    "kron": _kron, "trace": _trace, "tr": _trace, "diag": _diag, "tril": _triangle("<="), "triu": _triangle(">="),
+    "dot": _dot, "matmul": _matmul, "mm": _matmul, "bmm": _matmul, "inner": _dot, "outer": _outer,
+    "einsum": _einsum, "kron": _kron, "trace": _trace, "tr": _trace, "diag": _diag,
+    "tril": _triangle("<="), "triu": _triangle(">="),
     "transpose": _transpose, "t": _transpose,
     "eye": _eye, "identity": _eye, "ones": _filled(ex.ONE), "zeros": _filled(ex.ZERO),
-    "ones_like": _like(ex.ONE), "zeros_like": _like(ex.ZERO), "concatenate": _concatenate, "cat": _concatenate,
-    "stop": _stopped("stop"), "held": _stopped("held"), "index": _index, "where": _where, "clip": _clip, "clamp": _clip,
+    "ones_like": _like(ex.ONE), "zeros_like": _like(ex.ZERO),
+    "concatenate": _concatenate, "cat": _concatenate,
+    "stop": _stopped("stop"), "held": _stopped("held"), "index": _index,
+    "where": _where, "clip": _clip, "clamp": _clip,
     "square": _powers(Fraction(2)), "reciprocal": _powers(Fraction(-1)), "negative": _negative,
     "power": _operator("power", ex.power), "pow": _operator("pow", ex.power), "add": _operator("add", ex.add),
     "multiply": _operator("multiply", ex.mul), "mul": _operator("mul", ex.mul),

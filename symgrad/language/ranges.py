@@ -103,7 +103,8 @@ class Ranges:
             if not found:
                 name = letter(wanted[0])
                 raise Refusal(
-                    f"nothing tells how far {name} runs: use it as a bare index, `x[{name}]`, or say it, `{name} < 3`"
+                    f"nothing tells how far {name} runs: use it as a bare index, `x[{name}]`, or say it, "
+                    f"`{name} < 3`"
                 )
             for axis, n in found.items():
                 if axis in self._open:
@@ -166,7 +167,8 @@ class Ranges:
         ends = self._ends(position, below)
         if ends is None:
             raise Refusal(
-                f"{place.text} {place.verb} position {plain(position)}, of which nothing says that it stays inside its "
+                f"{place.text} {place.verb} position {plain(position)}, of which nothing says that it "
+                "stays inside its "
                 f"axis (0 to {size - 1}); say it with a bracket, such as [0 <= {plain(position)} < {size}]"
             ).at(place.node)
         need: tuple[Int, str] | None = None
@@ -244,7 +246,9 @@ def _least(limits: list[tuple[Int, Int]]) -> Int | None:
 def _advice(position: Int, size: Int) -> str:
     if isinstance(position.atom, Size):
         name = position.atom.name
-        return f"{name} is a size here; to make it an index, sum over it, `sum({name}, ...)`, or name it on the left"
+        return (
+            f"{name} is a size here; as an index it is summed over, `sum({name}, ...)`, or stands on the left"
+        )
     if position.number is not None and position.number < 0:
         return f"the last entry is at {size - 1}"
     if not position.axes and not any(isinstance(a, Look) for a in position.atoms()):

@@ -140,7 +140,8 @@ class _Reader:
         for name in self.given:
             if name not in self.sizes:
                 raise Refusal(
-                    f"a number is given for {name}, which is no size of the text{did_you_mean(name, self.sizes)}"
+                    f"a number is given for {name}, which is no size of the "
+                    f"text{did_you_mean(name, self.sizes)}"
                 )
         letters = tuple(s for s in self.sizes if s not in self.given)
         return self.builder.program(target, letters, self.text)
@@ -165,7 +166,8 @@ class _Reader:
                 raise Refusal("one equation writes one tensor: `y = ...` or `y[i, j] = ...`")
             case ast.AugAssign(target=target):
                 raise Refusal(
-                    f"a tensor has one value in the whole text: of these signs there is only `+=`, into {words(target)}"
+                    "a tensor has one value in the whole text: of these signs there is only `+=`, into "
+                    f"{words(target)}"
                 )
             case _:
                 raise Refusal(f"a line is a declaration, an equation or a definition, not {words(node)}")
@@ -319,9 +321,8 @@ class _Reader:
         read = {name for s in self.builder.statements for name in s.reads}
         for name, node in self.declared.items():
             if name not in read and name != target:
-                raise Refusal(
-                    f"the weight {name} is declared and never used{did_you_mean(name, [])}; use it, or leave its line out"
-                ).at(node)
+                said = f"the weight {name} is declared and never used; use it, or leave its line out"
+                raise Refusal(said).at(node)
 
 
 def _base(target: ast.expr) -> str:

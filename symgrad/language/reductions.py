@@ -88,7 +88,8 @@ def _leading(f: Formulas, name: str, before: Sequence[ast.expr]) -> _Leading:
         if not _leads(f, node):
             raise f.placed(
                 Refusal(
-                    f"{words(node)} stands where {name} takes an index, a range `{name}(i < 3, ...)` or a condition "
+                    f"{words(node)} stands where {name} takes an index, a range `{name}(i < 3, ...)` or a "
+                    "condition "
                     f"`{name}(i, [i > 0], ...)`"
                 ),
                 node,

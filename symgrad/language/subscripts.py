@@ -17,7 +17,7 @@ from symgrad.language.values import Array, Positions, integer, shown
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
 
-# what an axis of the source is read at: a function of the positions in the result, and how many of them it takes
+# what an axis of the source is read at: a function of positions in the result, and their sizes and letters
 Step = tuple[Callable[[Positions], Int], tuple[Int, ...], tuple[str, ...]]
 
 
@@ -126,7 +126,8 @@ def _step(f: Formulas, m: ast.expr, size: Int, letter: str, node: ast.Subscript)
     if isinstance(m, (ast.Compare, ast.BoolOp, ast.List)):
         raise f.placed(
             Refusal(
-                "entries are not picked by a condition: keep all of them and write a bracket, `sum([x > 0]*x)`"
+                "entries are not picked by a condition: keep all of them and write a bracket, `sum([x > "
+                "0]*x)`"
             ),
             m,
         )
@@ -137,7 +138,8 @@ def _step(f: Formulas, m: ast.expr, size: Int, letter: str, node: ast.Subscript)
         if isinstance(m, ast.UnaryOp) and at.number is not None and at.number < 0:
             raise f.placed(
                 Refusal(
-                    f"a negative position is no entry from the end; the last is {words(node.value)}[{size - 1}] "
+                    "a negative position is no entry from the end; the last is "
+                    f"{words(node.value)}[{size - 1}] "
                     f"(positions run from 0 to {size - 1})"
                 ),
                 m,

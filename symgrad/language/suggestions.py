@@ -115,7 +115,8 @@ def refusal(names: Sequence[str], lines: str, place: Refusal) -> Refusal:
     """The message, at the place where the first unknown name was met."""
     stand = "stands" if len(names) == 1 else "stand"
     return Refusal(
-        f"nothing says what {listing(names)} {stand} for; put declarations before the formula, such as `{lines}`",
+        f"nothing says what {listing(names)} {stand} for; put declarations before the formula, such as "
+        f"`{lines}`",
         place.line,
         place.column,
         place.width,

@@ -27,22 +27,26 @@ DIGITS = 400  # of one number
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ"
 _SUPERSCRIPT = str.maketrans(_RAISED, "0123456789-n")
 _ALLOWED = (
-    ast.Module, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.FunctionDef, ast.arguments, ast.arg, ast.Return,
+    ast.Module, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign,
+    ast.FunctionDef, ast.arguments, ast.arg, ast.Return,
     ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call, ast.keyword, ast.Constant, ast.Name,
     ast.Attribute, ast.Subscript, ast.Slice, ast.List, ast.Tuple, ast.Load, ast.Store,
     ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
 )  # fmt: skip
+_NO_LOOP = "there are no loops here: write a sum with its index, `sum(i, x[i])`, or `y[i] = ...` for all i"
+_NO_FOR = "there is no `for` here: write the equation with its index, `y[i] = x[i]**2`"
+_NO_IMPORT = "nothing is imported here: functions are known by their names (`symgrad ops` lists them)"
 _REFUSED: dict[type[ast.AST], str] = {
     ast.Lambda: "there is no lambda here: write `def f(x): return ...` above, and use f",
     ast.GeneratorExp: "there is no `for` here: write a sum with its index, `sum(i, x[i])`",
-    ast.ListComp: "there is no `for` here: write the equation with its index, `y[i] = x[i]**2`",
-    ast.SetComp: "there is no `for` here: write the equation with its index, `y[i] = x[i]**2`",
-    ast.DictComp: "there is no `for` here: write the equation with its index, `y[i] = x[i]**2`",
-    ast.For: "there are no loops here: write a sum with its index, `s = sum(i, x[i])`, or `y[i] = ...` for all i",
-    ast.While: "there are no loops here: write a sum with its index, `s = sum(i, x[i])`, or `y[i] = ...` for all i",
+    ast.ListComp: _NO_FOR,
+    ast.SetComp: _NO_FOR,
+    ast.DictComp: _NO_FOR,
+    ast.For: _NO_LOOP,
+    ast.While: _NO_LOOP,
     ast.If: "there is no `if` statement here: write `a if c else b`, or `[c]*a + [not c]*b`",
-    ast.Import: "nothing is imported here: the functions are known by their names (`symgrad ops` lists them)",
-    ast.ImportFrom: "nothing is imported here: the functions are known by their names (`symgrad ops` lists them)",
+    ast.Import: _NO_IMPORT,
+    ast.ImportFrom: _NO_IMPORT,
     ast.BitXor: "`^` is no power here: write `x**2`",
     ast.BitAnd: "`&` joins facts in a declaration; join conditions with `and`: `[a > 0 and b > 0]`",
     ast.BitOr: "join conditions with `or`: `[a > 0 or b > 0]`; an absolute value is `abs(x)`",
@@ -144,7 +148,7 @@ def _no_name(word: str, here: tuple[int, int, int]) -> Refusal:
 
 
 def _explained(problem: SyntaxError, text: str) -> Refusal:
-    """Python's complaint in the words of the language, with a hint for the notation that was probably meant."""
+    """Python's complaint in our words, with a hint for the notation that was probably meant."""
     lines = text.splitlines() or [""]
     number = min(max(problem.lineno or 1, 1), len(lines))
     line = lines[number - 1]
@@ -216,6 +220,8 @@ def _check(tree: ast.Module) -> None:
         if isinstance(node, ast.AnnAssign):
             annotations.update(id(n) for n in ast.walk(node.annotation))
         hint = _REFUSED.get(type(node))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor) and _is_t(node.right):
+            hint = f"write {grouped(words(node.left))}.T for the transpose"
         if hint is None and isinstance(node, ast.BinOp):
             hint = None if id(node) in annotations else _REFUSED.get(type(node.op))
         if hint is None and isinstance(node, ast.UnaryOp):
@@ -227,6 +233,10 @@ def _check(tree: ast.Module) -> None:
         for child in ast.iter_child_nodes(node):
             same = isinstance(node, ast.BinOp) and child is node.left and same_chain(node, child)
             stack.append((child, depth if same else depth + 1))
+
+
+def _is_t(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "T"
 
 
 def same_chain(node: ast.BinOp, child: ast.AST) -> bool:

@@ -127,8 +127,10 @@ def broadcast(args: Sequence[Array], texts: Sequence[str]) -> tuple[tuple[Int, .
             elif n not in (ONE, shape[p]):
                 first = args[owner[p]]
                 raise Refusal(
-                    f"{texts[owner[p]]} is {shown(first.shape)} and {texts[k]} is {shown(a.shape)}: aligned from the "
-                    f"right, the sizes {shape[p]} and {n} differ{_way_out(first, a, texts[owner[p]], texts[k])}"
+                    f"{texts[owner[p]]} is {shown(first.shape)} and {texts[k]} is {shown(a.shape)}: "
+                    "aligned from the "
+                    f"right, the sizes {shape[p]} and {n} "
+                    f"differ{_way_out(first, a, texts[owner[p]], texts[k])}"
                 )
             letters[p] = letters[p] or letter
     return tuple(shape), tuple(letters)

@@ -48,7 +48,7 @@ Box = tuple[Run, ...]
 
 
 def box(s: Statement) -> Box | None:
-    """The positions that a statement writes, as a run along each axis; None where they are not of that form."""
+    """The positions that a statement writes, as a run along each axis; None where they have no such form."""
     met: list[str] = []
     runs = []
     for position in s.left:

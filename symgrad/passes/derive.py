@@ -10,9 +10,10 @@ from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.program import Program, Statement
 from symgrad.language.trace import Derived, Step
+from symgrad.passes.forms import size
 from symgrad.passes.held import prove
 from symgrad.passes.stable import pure, shifted, stable, stored
-from symgrad.passes.tidy import PASSES, Group, Sheet, placeable
+from symgrad.passes.tidy import PASSES, Group, Sheet, placeable, put_in, triable
 
 FORWARD = (stable, shifted, stored)
 
@@ -96,11 +97,15 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
         elif not group:
             group = (_constant(program, name, adjoints[name], ex.ZERO),)
             tidied.steps.append(Step(0, "chain", group, reason=f"{program.target} does not depend on {name}."))
-        group = _settle(group, sheet, tidied, passes)
-        placed = placeable(group, sheet) if "substitute" in passes and adjoints[name] not in wanted else None
-        if placed is not None:
-            sheet.known[adjoints[name]] = placed
-            continue
+        group = _shorter(_settle(group, sheet, tidied, passes), sheet, tidied, passes)
+        if "substitute" in passes and adjoints[name] not in wanted:
+            placed = placeable(group, sheet)
+            if placed is not None:
+                sheet.known[adjoints[name]] = placed
+                continue
+            tried = triable(group, sheet)
+            if tried is not None:
+                sheet.maybe[adjoints[name]] = tried
         if len(group) == 1 and "merge" in passes:
             key = (replace(group[0], out="").canonical(), sheet.tensors[group[0].out].shape)
             twin = same.setdefault(key, group[0])
@@ -138,6 +143,32 @@ def _settle(group: Group, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]
         else:
             return group
     return group
+
+
+def _shorter(group: Group, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]) -> Group:
+    """The group with adjoints put in place that have a name, if something cancels so that it gets shorter by that."""
+    tried = {r: sheet.maybe[r] for s in group for r in s.reads if r in sheet.maybe}
+    result = put_in(group, tried)
+    if result is None:
+        return group
+    before = len(tidied.steps)
+    tidied.steps.append(Step(0, "substitute", result[0], before=group, reason=result[1]))
+    new = _settle(result[0], sheet, tidied, passes)
+    if _length(new) >= _length(group):
+        del tidied.steps[before:]
+        return group
+    for name, s in tried.items():
+        # with one reader less, the last one may take it for good
+        sheet.reads[name] = [r for r in sheet.reads[name] if r.out != group[0].out]
+        placed = placeable((s,), sheet)
+        if placed is not None:
+            sheet.known[name] = placed
+    return new
+
+
+def _length(group: Group) -> int:
+    """What there is to read: the nodes of the bodies and the axes summed over."""
+    return sum(size(s.body) + len(s.reduced) for s in group)
 
 
 def _constant(program: Program, name: str, adjoint: str, body: ex.Expr) -> Statement:

@@ -15,7 +15,7 @@ Bound = dict[str, Int]
 
 def size(e: object) -> int:
     """How many nodes a body has."""
-    return sum(1 for _ in ex.walk(e))  # type: ignore[arg-type]
+    return len(list(ex.walk(e)))  # type: ignore[arg-type]
 
 
 def match(pattern: object, e: object, bound: Bound) -> Bound | None:
@@ -63,7 +63,12 @@ def put(i: Int, bound: Bound) -> Int:
 
 def placed(e: Expr, bound: Bound) -> Expr:
     """A body with axes replaced, all at once."""
-    return ex.substitute(e, {Axis(a): v for a, v in bound.items()})  # type: ignore[no-any-return]
+    return ex.substitute(e, {Axis(a): v for a, v in bound.items()})
+
+
+def swapped(e: Expr, old: Expr, new: Expr) -> Expr:
+    """A body with every part that equals `old` replaced."""
+    return ex.rewrite(e, lambda x: new if x == old else None)
 
 
 def factors(e: Expr) -> dict[Expr, Expr]:

@@ -45,7 +45,7 @@ def _holders(program: Program) -> dict[Expr, list[int]]:
 
 
 def _key(e: Expr) -> Expr:
-    return ex.substitute(e, {Axis(a): Axis(f"i_{k}") for k, a in enumerate(ex.axes(e))})  # type: ignore[no-any-return]
+    return ex.substitute(e, {Axis(a): Axis(f"i_{k}") for k, a in enumerate(ex.axes(e))})
 
 
 def _matters(program: Program, key: Expr, places: list[int], read: set[str]) -> str | None:

@@ -174,7 +174,9 @@ def _shift(
         return None
 
     shift = Stop(Access(top, s.left), "held")
-    new = {s: (replace(s, out=top, op="max=", body=exponent), replace(s, body=ex.call("exp", exponent - shift)))}
+    new: dict[Statement, tuple[Statement, ...]] = {
+        s: (replace(s, out=top, op="max=", body=exponent), replace(s, body=ex.call("exp", exponent - shift)))
+    }
     for t in program.statements:
         if t.guard is not None and s.out in ex.tensors(t.guard):
             return None
@@ -204,7 +206,7 @@ def _together(e: object) -> Expr | None:
         exps = [f for f in parts if isinstance(f, Call) and f.name == "exp"]
         if any(parts[f] == Num(Fraction(-1)) for f in exps) and len(exps) > 1:
             rest = [ex.power(f, x) for f, x in parts.items() if f not in exps]
-            return ex.mul(*rest, ex.call("exp", ex.add(*(ex.mul(parts[f], f.args[0]) for f in exps))))  # type: ignore[union-attr]
+            return ex.mul(*rest, ex.call("exp", ex.add(*(ex.mul(parts[f], f.args[0]) for f in exps))))
     return None
 
 

@@ -16,7 +16,7 @@ from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Expr, Mul, Nu
 from symgrad.language.ints import Axis, Int, Look
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.passes.forms import (
-    cheap, collect, depends, expand, factors, match, match_index, open_parts, placed, quotient, shortest, size,
+    cheap, collect, depends, expand, factors, match, match_index, open_parts, placed, quotient, shortest, size, swapped,
 )
 
 Group = tuple[Statement, ...]
@@ -31,6 +31,7 @@ class Sheet:
     tensors: dict[str, Tensor]
     reads: dict[str, list[Statement]]
     known: dict[str, Statement] = field(default_factory=dict)  # adjoints to be put in place of their reads
+    maybe: dict[str, Statement] = field(default_factory=dict)  # adjoints to be put in place only where that shortens
     products: dict[str, list[Statement]] = field(default_factory=dict)  # forward products, by a tensor that they read
     bodies: dict[Expr, Statement] = field(default_factory=dict)  # forward statements by canonical body
     extra: list[Statement] = field(default_factory=list)  # to stand before the current group, itself to be tidied
@@ -59,11 +60,16 @@ Pass = Callable[[Group, Sheet], tuple[Group, str] | None]
 
 def substitute(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     """Adjoints that are only another name, a constant, or a small factor used once, put in place."""
+    return put_in(group, sheet.known)
+
+
+def put_in(group: Group, statements: Mapping[str, Statement]) -> tuple[Group, str] | None:
+    """The group with entries of some tensors replaced by what their statements say."""
     names: dict[str, None] = {}
 
     def one(e: object) -> Expr | None:
-        if isinstance(e, Access) and e.tensor in sheet.known:
-            known = sheet.known[e.tensor]
+        if isinstance(e, Access) and e.tensor in statements:
+            known = statements[e.tensor]
             bound = match_index(known.left, e.index, {})
             if bound is not None:
                 names[e.tensor] = None
@@ -330,7 +336,7 @@ def shares(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
             for base in factors(e):
                 found = _share(e, base, s, sheet) if isinstance(base, Access) else None
                 if found is not None:
-                    new = replace(s, body=ex.rewrite(s.body, lambda x, old=e: found[0] if x == old else None))
+                    new = replace(s, body=swapped(s.body, e, found[0]))
                     return (*group[:k], new, *group[k + 1 :]), found[1]
     return None
 
@@ -408,11 +414,9 @@ PASSES: dict[str, Pass] = {
 
 def placeable(group: Group, sheet: Sheet) -> Statement | None:
     """The statement of an adjoint that is better put in place where it is read than kept under a name."""
-    if len(group) != 1 or group[0].op != "=" or not group[0].plain:
+    s = _everywhere(group, sheet)
+    if s is None:
         return None
-    s = group[0]
-    if any(s.ranges[i.axis or ""] != n for i, n in zip(s.left, sheet.tensors[s.out].shape, strict=True)):
-        return None  # the entries that it does not write are zero
     readers = sheet.reads.get(s.out, [])
     if isinstance(s.body, Access):
         bare = [i.axis for i in s.body.index]
@@ -421,9 +425,29 @@ def placeable(group: Group, sheet: Sheet) -> Statement | None:
         return s
     once = len(readers) == 1 and not sheet.tensors[s.out].named and cheap(s.body)
     whole = bool(readers) and not readers[0].reduced and len(readers[0].axes) >= len(s.axes)
-    monomial = not isinstance(s.body, Add) and not any(isinstance(f, Add) for f in factors(s.body))
     same = bool(readers) and len(readers[0].axes) == len(s.axes)
-    return s if once and whole and (monomial or same) else None
+    return s if once and whole and (_monomial(s.body) or same) else None
+
+
+def triable(group: Group, sheet: Sheet) -> Statement | None:
+    """The statement of an adjoint that may be put in place for a trial: a short product beside the loss."""
+    s = _everywhere(group, sheet)
+    if s is None or not cheap(s.body) or not _monomial(s.body) or size(s.body) > 16:
+        return None
+    return s if all(sheet.tensors[r].role != "adjoint" for r in s.reads) else None
+
+
+def _monomial(e: Expr) -> bool:
+    return not any(isinstance(f, Add) for f in factors(e))
+
+
+def _everywhere(group: Group, sheet: Sheet) -> Statement | None:
+    """The one statement that gives every entry; entries that a statement does not write are zero."""
+    if len(group) != 1 or group[0].op != "=" or not group[0].plain or group[0].guard is not None:
+        return None
+    s = group[0]
+    whole = all(s.ranges[i.axis or ""] == n for i, n in zip(s.left, sheet.tensors[s.out].shape, strict=True))
+    return s if whole else None
 
 
 def _canonical(e: Expr) -> tuple[Expr, tuple[str, ...]]:

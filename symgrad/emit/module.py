@@ -1,0 +1,305 @@
+"""A training module: one file that needs NumPy and the standard library only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from symgrad.emit import head
+from symgrad.emit.fast import Fast, Plan
+from symgrad.emit.frames import fill
+from symgrad.emit.load import Source
+from symgrad.emit.names import Names, identifier, words
+from symgrad.emit.optimizers import Optimizer, find
+from symgrad.emit.readable import Readable
+from symgrad.emit.roles import Roles, needed, roles
+from symgrad.emit.text import number
+from symgrad.errors import Refusal, did_you_mean, listing
+from symgrad.language.ints import Int, Size
+from symgrad.language.program import Statement, Tensor, declaration, size_letters
+from symgrad.language.samples import small_sizes
+from symgrad.language.trace import Derived
+
+STYLES = ("readable", "fast")
+# names that a module defines for itself
+_MODULE = frozenset(
+    "argparse csv os sys tempfile zipfile Problem Model init forward predict loss loss_and_grad step fit set_weights "
+    "get_weights save load check_gradients main steps weights gradients".split()
+)
+
+
+def module_source(
+    derived: Derived, *, name: str, optimizer: str = "adam", style: str = "readable", predict: str | None = None, **options: float
+) -> Source:
+    """The text of a training module.
+
+    Args:
+        name: the module's name.
+        optimizer: "sgd", "momentum", "adam", or a text that defines one (see `symgrad/library/optimizers.sg`).
+        style: "readable" or "fast".
+        predict: the tensor that `forward` returns; found from the declaration if None.
+        options: defaults for the optimiser's own numbers, such as `lr`.
+
+    Raises:
+        Refusal: an unknown style, optimiser or option; nothing to train; a size that no array has.
+    """
+    if style not in STYLES:
+        raise Refusal(f"there is no style '{style}'{did_you_mean(style, STYLES)} (there are {listing(STYLES)})")
+    rule = find(optimizer)
+    for option in options:
+        if option not in rule.options:
+            raise Refusal(f"{rule.name} has no option '{option}'{did_you_mean(option, rule.options)} (it has {listing(rule.options)})")
+    source = derived.source
+    weights = source.role("weight")
+    if not weights:
+        raise Refusal("there is nothing to train: declare a weight (`w: weight[i]`) or use a layer that has one")
+    missing = [w.name for w in weights if w.name not in derived.gradients]
+    if missing:
+        raise Refusal(f"a module needs the gradient of every weight, and the derivation has none of {listing(missing)}")
+    return _Module(derived, identifier(name), rule, style, roles(derived, predict), options).source()
+
+
+class _Module:
+    def __init__(
+        self, derived: Derived, name: str, rule: Optimizer, style: str, who: Roles, options: Mapping[str, float]
+    ):
+        self.derived, self.name, self.rule, self.style, self.who = derived, name, rule, style, who
+        self.options = {**rule.options, **options}
+        self.program, self.declared = derived.program, derived.source
+        self.names = Names((*_MODULE, *rule.options))
+        self.data = self.declared.role("data", "label", "constant")
+        self.weights = self.declared.role("weight")
+        self.numbers = head.numbers(derived)
+        self.helpers: dict[str, None] = {}
+        for t in self.declared.inputs:
+            self.names.of(t.name)
+        for letter in self.program.sizes:
+            self.names.of(letter)
+
+    def source(self) -> Source:
+        who, names = self.who, self.names
+        head.check_solvable(self.program, self.declared.inputs, names)
+        letters = [s for s in self.declared.sizes if s in size_letters(w.shape for w in self.weights)]
+        features = [t.name for t in self.data if t.role != "constant" and t.name != who.target]
+        read = {r for s in who.statements for r in s.reads}
+        forward = [t for t in self.data if t.name in read]
+        kinds = {
+            "training": (self.program.statements, self.data),
+            "loss": (needed(self.program, self.program.target), self.data),
+            "forward": (who.statements, forward),
+        }
+        parts: dict[str, Any] = {}
+        for kind, (statements, data) in kinds.items():
+            if statements:
+                parts[kind] = self._readable(kind, statements, data) if self.style == "readable" else self._fast(kind, statements, data)
+        update = self._update()
+        return fill(
+            "module.py.jinja",
+            name=self.name,
+            style=self.style,
+            declaration=[words(line) for line in str(self.declared.text or self.declared).strip().splitlines()],
+            helpers=[head.helper(h, names) for h in self.helpers],
+            parts=parts,
+            update=update,
+            rule=self.rule,
+            about=words(self.rule.about),
+            options=[(n, _float(v)) for n, v in self.options.items()],
+            data=[(t.name, names.of(t.name)) for t in self.data],
+            forward=[(t.name, names.of(t.name)) for t in forward],
+            weights=[w.name for w in self.weights],
+            letters=[(letter, names.of(letter)) for letter in letters],
+            integer=[t.name for t in self.data if t.integer],
+            constants=[t.name for t in self.data if t.role == "constant"],
+            features=features,
+            who=who,
+            shapes=[(t.name, _keyed_shape(t.shape)) for t in self.declared.inputs],
+            below=[(t.name, _keyed(t.below)) for t in self.data if t.below is not None],
+            solve=self._solve(),
+            needs=[(_keyed(need), words(text)) for need, text in self.program.needs],
+            facts=[f for t in self.data for f in _facts(t)],
+            starts=[(w.name, _start(w)) for w in self.weights],
+            draws=[(t.name, _draw(t)) for t in self.data] + [(w.name, _draw(w)) for w in self.weights if w.facts != _PLAIN],
+            check_sizes=small_sizes(self.declared),
+            about_prediction=self._about_prediction(),
+        )
+
+    # ---- the network itself
+
+    def _head(self, statements: Iterable[Statement], text: str) -> list[str]:
+        """Sizes and literals that the lines below use."""
+        used = set(re.findall(r"[^\W\d]\w*", text))
+        lines = [f'{self.names.of(s)} = s["{s}"]' for s in self.program.sizes if self.names.of(s) in used]
+        reads = {r for s in statements for r in s.reads}
+        return lines + head.literals(self.program, self.names, reads)
+
+    def _readable(self, kind: str, statements: Sequence[Statement], data: Iterable[Tensor]) -> dict[str, Any]:
+        names = self.names
+        program = self.program if all(s in self.program.statements for s in statements) else self.declared
+        writer = Readable(program, names, self.numbers)
+        lines = writer.write(statements)
+        self.helpers.update(writer.text.helpers)
+        arguments = [names.of(t.name) for t in (*data, *self.weights) if t.name in {r for s in statements for r in s.reads}]
+        keys = [t.name for t in (*data, *self.weights) if t.name in {r for s in statements for r in s.reads}]
+        return {
+            "arguments": list(zip(keys, arguments, strict=True)),
+            "lines": self._head(statements, "\n".join(lines)) + lines,
+            "result": names.of(self._result(kind)),
+            "gradients": [(w.name, names.of(self.derived.gradients[w.name])) for w in self.weights] if kind == "training" else [],
+        }
+
+    def _result(self, kind: str) -> str:
+        if kind != "forward":
+            return self.program.target
+        assert self.who.prediction is not None
+        return self.who.prediction
+
+    def _fast(self, kind: str, statements: Sequence[Statement], data: Iterable[Tensor]) -> dict[str, Any]:
+        names = Names((*_MODULE, *self.rule.options))
+        for t in self.declared.inputs:
+            names.of(t.name)
+        for letter in self.program.sizes:
+            names.of(letter)
+        program = self.program if all(s in self.program.statements for s in statements) else self.declared
+        gradients = dict.fromkeys(self.derived.gradients[w.name] for w in self.weights) if kind == "training" else {}
+        literals = [t.name for t in program.role("literal")]
+        into: dict[str, str] = {}
+        places: list[tuple[str, str]] = []
+        copies: list[tuple[str, str]] = []
+        for w in self.weights if gradients else ():
+            adjoint = self.derived.gradients[w.name]
+            if adjoint in into:
+                # two weights with one gradient: computed once, copied
+                copies.append((w.name, into[adjoint]))
+            else:
+                into[adjoint] = names.of(adjoint)
+                places.append((w.name, into[adjoint]))
+        given = [*literals, *(w.name for w in self.weights)]
+        fast = Fast(program, names, self.numbers, given, into, [self._result(kind)])
+        plan = fast.write(statements)
+        helpers = [*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ())]
+        self.helpers.update(dict.fromkeys(helpers))
+        reads = {r for s in statements for r in s.reads}
+        copied = [t for t in data if fast.lowering.input(t.name) in fast.text.bound]
+        text = "\n".join((*plan.once, *plan.steps))
+        own = self.names
+        self.names = names
+        lines = self._head(statements, text)
+        self.names = own
+        return {
+            "head": lines,
+            "weights": [(w.name, names.of(w.name)) for w in self.weights if w.name in reads],
+            "places": places,
+            "copies": copies,
+            "ufuncs": _aliases(plan),
+            "plan": plan,
+            "inputs": [(t.name, names.of(t.name)) for t in copied],
+            "result": plan.results[self._result(kind)],
+        }
+
+    def _update(self) -> dict[str, Any]:
+        if self.style == "readable":
+            return {"lines": self.rule.readable()}
+        plan = self.rule.fast()
+        return {"plan": plan, "ufuncs": _aliases(plan)}
+
+    # ---- tables
+
+    def _solve(self) -> list[tuple[str, str, int, list[str], str]]:
+        """For each letter and input that can tell it: letter, input, axis, letters needed, the rule."""
+        found = []
+        compound = []
+        for t in self.declared.inputs:
+            for k, n in enumerate(t.shape):
+                if isinstance(n.atom, Size):
+                    found.append((n.atom.name, t.name, k, [], "d"))
+                    continue
+                for letter in dict.fromkeys(a.name for a in n.atoms() if isinstance(a, Size)):
+                    others = list(dict.fromkeys(a.name for a in n.atoms() if isinstance(a, Size) and a.name != letter))
+                    compound.append((letter, t.name, k, others, head.solution(n, letter, _Keyed()).replace("{}", "d")))
+        return found + compound
+
+    def _about_prediction(self) -> str:
+        name = self.who.prediction
+        if name is None:
+            return ""
+        shape = ", ".join(map(str, self.declared[name].shape))
+        return words(f"{name}[{shape}]" if shape else name)
+
+
+class _Keyed(Names):
+    """Size letters as entries of a dictionary `s`."""
+
+    def of(self, name: str) -> str:
+        return f's["{identifier(name)}"]'
+
+
+def _keyed(n: Int) -> str:
+    return _Keyed().size(n)
+
+
+def _keyed_shape(shape: Iterable[Int]) -> str:
+    sizes = [_keyed(n) for n in shape]
+    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+
+def _aliases(plan: Plan) -> list[str]:
+    """Local names for NumPy's functions: a lookup less in every call."""
+    lines = []
+    for k in range(0, len(plan.ufuncs), 4):
+        group = plan.ufuncs[k : k + 4]
+        lines.append(f"{', '.join(group)} = {', '.join(f'np.{u}' for u in group)}")
+    return lines
+
+
+_PLAIN = Tensor("").facts
+
+
+def _facts(t: Tensor) -> list[tuple[str, str, str]]:
+    """What is declared of an input: its name, the sentence, and a test of an array `a`."""
+    f, found = t.facts, []
+    if f.low is not None:
+        sign = ">" if f.strict_low else ">="
+        found.append((t.name, f"{sign} {number(f.low)[0]}", f"a {sign} {number(f.low)[0]}"))
+    if f.high is not None:
+        sign = "<" if f.strict_high else "<="
+        found.append((t.name, f"{sign} {number(f.high)[0]}", f"a {sign} {number(f.high)[0]}"))
+    if f.distribution:
+        found.append((t.name, "a distribution along the last axis", "(a.min(-1) >= 0) & (abs(a.sum(-1) - 1) < 1e-4)"))
+    if f.symmetric:
+        found.append((t.name, "symmetric", "abs(a - a.swapaxes(-1, -2)) <= 1e-6 * (1 + abs(a))"))
+    return found
+
+
+def _start(w: Tensor) -> str:
+    """How a weight starts, as the arguments of `_start`."""
+    how = w.start
+    if how is None:
+        how = ("glorot",) if len(w.shape) > 1 else ("zeros",)
+    name, *numbers = how
+    if not isinstance(name, str):
+        return f'"constant", {_float(name)}'
+    if name not in ("zeros", "ones", "he", "glorot", "normal", "uniform"):
+        raise Refusal(f"{w.name} cannot start as {name}; a start is zeros(), ones(), he(), glorot(), normal(s), uniform(a, b) or a number")
+    return ", ".join([f'"{name}"', *map(_float, numbers)])
+
+
+def _float(x: Any) -> str:
+    return repr(float(x))
+
+
+def _draw(t: Tensor) -> str:
+    """Random entries as declared, in terms of `rng`, the shape `k` and the sizes `s`."""
+    f = t.facts
+    if t.below is not None:
+        return f"rng.integers(0, {_keyed(t.below)}, k)"
+    if f.distribution:
+        return "rng.dirichlet(np.ones(k[-1]), k[:-1])"
+    if f.low is not None and f.high is not None:
+        return f"{_float(f.low)} + {_float(f.high - f.low)} * rng.uniform(0.05, 0.95, k)"
+    if f.low is not None:
+        return f"{_float(f.low)} + rng.uniform(0.2, 2.0, k)"
+    if f.high is not None:
+        return f"{_float(f.high)} - rng.uniform(0.2, 2.0, k)"
+    return "_symmetric(rng.standard_normal(k))" if f.symmetric else "rng.standard_normal(k)"
+

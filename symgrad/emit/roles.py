@@ -1,0 +1,137 @@
+"""Who is what in a training module: the batch axis, the target, the prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from symgrad.errors import Refusal, did_you_mean
+from symgrad.language import expr as ex
+from symgrad.language.expr import Access
+from symgrad.language.ints import Look, Size
+from symgrad.language.program import Program, Statement
+from symgrad.language.trace import Derived
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Attributes:
+    batch: the size letter along which examples lie, or None: the whole data is one example.
+    batched: inputs that have that axis, in order.
+    target: the data or label that only the loss reads, or None.
+    prediction: the tensor that `forward` returns, or None where no tensor is free of the target.
+    classes: whether the target is a label of the prediction's last axis.
+    statements: what computes the prediction.
+    """
+
+    batch: str | None
+    batched: tuple[str, ...]
+    target: str | None
+    prediction: str | None
+    classes: bool
+    statements: tuple[Statement, ...]
+
+
+def roles(derived: Derived, predict: str | None = None) -> Roles:
+    """The roles in a derivation; `predict` names the tensor to predict with.
+
+    Raises:
+        Refusal: `predict` is no computed tensor, or depends on the target.
+    """
+    program = derived.source
+    batch = _batch(program)
+    batched = tuple(
+        t.name for t in program.role("data", "label") if t.shape and batch is not None and t.shape[0].atom == Size(batch)
+    )
+    learned = _downstream(program, [t.name for t in program.role("weight")])
+    targets = [t.name for t in program.role("data", "label") if _is_target(program, t.name, learned)]
+    tainted = _downstream(program, targets)
+    fed = _downstream(program, [t.name for t in program.role("data", "label") if t.name not in targets])
+    computed = [s.out for s in program.statements]
+    free = [n for n in dict.fromkeys(computed) if n in learned and n in fed and n not in tainted and n != program.target]
+    if predict is not None:
+        if predict not in computed:
+            raise Refusal(f"predict names '{predict}', which is no computed tensor{did_you_mean(predict, computed)}")
+        if predict in tainted:
+            raise Refusal(f"'{predict}' depends on the target {targets[0]}, so it cannot be predicted without it")
+        chosen: str | None = predict
+    else:
+        chosen = _prediction(program, free, tainted, targets)
+    target = targets[-1] if targets else None
+    classes = False
+    if target is not None and chosen is not None:
+        below, shape = program[target].below, program[chosen].shape
+        rows = program[target].shape
+        classes = below is not None and len(shape) == len(rows) + 1 and shape[-1] == below and shape[:-1] == rows
+    forward: tuple[Statement, ...] = ()
+    if chosen is not None:
+        # the stable forms where they have the tensor, else the declaration itself
+        known = derived.program if derived.program.writers(chosen) else program
+        forward = needed(known, chosen)
+    return Roles(batch, batched, target, chosen, classes, forward)
+
+
+def needed(program: Program, name: str) -> tuple[Statement, ...]:
+    """The statements that a tensor needs, in order."""
+    wanted, kept = {name}, []
+    for s in reversed(program.statements):
+        if s.out in wanted:
+            kept.append(s)
+            wanted.update(s.reads)
+    return tuple(reversed(kept))
+
+
+def _batch(program: Program) -> str | None:
+    data = [t for t in program.role("data", "label") if t.shape]
+    if not data:
+        return None
+    first = data[0].shape[0].atom
+    if not isinstance(first, Size):
+        return None
+    fixed = [n for t in program.role("weight", "constant") for n in t.shape]
+    inside = [n for t in data for n in t.shape[1:]] + [t.shape[0] for t in data if t.shape[0].atom != first]
+    if any(first in n.atoms() for n in (*fixed, *inside)):
+        return None
+    return first.name
+
+
+def _downstream(program: Program, names: list[str]) -> set[str]:
+    """Computed tensors that depend on one of these."""
+    found: set[str] = set()
+    for s in program.statements:
+        if any(r in names or r in found for r in s.reads):
+            found.add(s.out)
+    return found
+
+
+def _is_target(program: Program, name: str, learned: set[str]) -> bool:
+    readers = [s for s in program.statements if name in s.reads]
+    return bool(readers) and all(any(r in learned for r in s.reads) for s in readers)
+
+
+def _prediction(program: Program, free: list[str], tainted: set[str], targets: list[str]) -> str | None:
+    """Of the tensors that meet the target: what it looks up, else the last that the user named, else the last."""
+    meeting = [s for s in program.statements if s.out in tainted and any(r in targets for r in s.reads)]
+    met = [s for s in program.statements if s.out in tainted]
+    if not targets:
+        meeting = met = [s for s in program.statements if s.out == program.target]
+    looked_up = [
+        a.tensor
+        for s in meeting
+        for a in ex.accesses(s.body)
+        if a.tensor in free and any(isinstance(x, Look) and x.tensor in targets for i in a.index for x in i.atoms())
+    ]
+    if looked_up:
+        return _named_source(program, looked_up[-1], free)
+    front = [n for n in free if any(n in s.reads for s in (meeting or met))]
+    named = [n for n in front if program[n].named]
+    return named[-1] if named else front[-1] if front else None
+
+
+def _named_source(program: Program, name: str, free: list[str]) -> str:
+    """The user's own name for a lifted copy: where an unnamed tensor is an entry-by-entry copy of a named one."""
+    writers = program.writers(name)
+    if not program[name].named and len(writers) == 1 and isinstance(writers[0].body, Access) and writers[0].plain:
+        copied = writers[0].body
+        if copied.index == writers[0].left and copied.tensor in free:
+            return copied.tensor
+    return name

@@ -1,0 +1,45 @@
+"""The story as Markdown with mathematics between dollars, as notebooks and GitHub render it."""
+
+from __future__ import annotations
+
+import re
+
+from symgrad.explain.scripts import LATEX
+from symgrad.explain.story import Passage, Remark, Sentence, Story, spans
+from symgrad.explain.tex import WIDE, rows
+
+
+def written(story: Story) -> str:
+    """Passages with a heading, one display of aligned equations, and a list of reasons."""
+    passages = [_passage(p) for p in (story.forward, *story.backward, story.results) if p.equations]
+    return "\n\n".join([*(said(line) for line in story.notation), *passages]) + "\n"
+
+
+def said(sentence: Sentence) -> str:
+    """A sentence; what Markdown would read as its own is escaped, words between backticks are code."""
+    return "".join(_words(p) if isinstance(p, str) else f"${LATEX.line(p)}$" for p in sentence)
+
+
+def _words(text: str) -> str:
+    parts = text.split("`")
+    return "".join(
+        f"`{p}`" if k % 2 else re.sub(r"([\\*_\[\]<>#$|~])", r"\\\1", p) for k, p in enumerate(parts)
+    )
+
+
+def _passage(p: Passage) -> str:
+    aligned: list[str] = []
+    indent = 0.0
+    for e in p.equations:
+        more, indent = rows(e, WIDE, indent, r" && \text{(%s)}")
+        aligned += more
+    body = " \\\\\n".join(aligned)
+    display = f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$"
+    return "\n\n".join(
+        [f"**{said(p.heading)}**", display, *(["\n".join(map(_remark, p.remarks))] if p.remarks else [])]
+    )
+
+
+def _remark(r: Remark) -> str:
+    numbers = f"({', '.join(spans(r.numbers, '–'))}) " if r.numbers else ""
+    return f"- {numbers}*{r.rule}*: {said(r.sentence)}"
