@@ -25,6 +25,7 @@ from symgrad.language.reader import read
 from symgrad.language.reference import run
 from symgrad.language.samples import inputs, numbers, small_sizes
 from symgrad.language.trace import Derived
+from symgrad.library import DEFINITIONS
 from symgrad.passes.derive import FORWARD, derive
 from symgrad.passes.tidy import PASSES
 
@@ -75,3 +76,218 @@ def test_random_programs(sample: Sample, alone: str, mixed: tuple[str, ...]) -> 
 @given(samples(most=12), some_rules)
 def test_many_random_programs(sample: Sample, mixed: tuple[str, ...]) -> None:
     judge(sample, [(), *((rule,) for rule in PASSES), mixed, tuple(reversed(PASSES))])
+
+
+# ---------------------------------------------------------------------- the derivative of a gradient
+
+
+def inner_product(d: Derived) -> Program:
+    """A program whose target is the sum of all gradients, each times a constant of its shape."""
+    p = d.program
+    tensors, statements, name = dict(p.tensors), list(p.statements), p.fresh("inner")
+    tensors[name] = Tensor(name)
+    for k, (wanted, adjoint) in enumerate(d.gradients.items()):
+        shape = p[wanted].shape
+        v = p.fresh(f"v_{k}", tensors)
+        tensors[v] = Tensor(v, shape, "constant")
+        axes = tuple((f"i_{j}", n) for j, n in enumerate(shape))
+        index = tuple(ints.axis(a) for a, _ in axes)
+        body = Access(adjoint, index) * Access(v, index)
+        statements.append(Statement(name, (), "+=", body, axes))
+    return replace(p, tensors=tensors, statements=tuple(statements), target=name)
+
+
+def judge_second(program: Program, given: dict[str, np.ndarray], sizes: dict[str, int], seed: int = 0) -> None:
+    wrt = [t.name for t in program.role("weight")]
+    twice = inner_product(derive(program, wrt))
+    constants = [t.name for t in twice.role("constant") if t.name not in given]
+    arrays = {**given, **inputs(twice, sizes, np.random.default_rng(seed), constants)}
+    d = derive(twice, wrt)
+    verdict = check(d, arrays, entries=6, tolerance=1e-7)
+    assert verdict.ok, f"{verdict}\n{d.program}"
+
+
+@settings(normal, max_examples=40)
+@given(samples(most=4))
+def test_second_order_of_random_programs(sample: Sample) -> None:
+    judge_second(sample.program, sample.given, sample.sizes)
+
+
+@pytest.mark.long
+@settings(long, max_examples=2000)
+@given(samples(most=8))
+def test_second_order_of_many_random_programs(sample: Sample) -> None:
+    judge_second(sample.program, sample.given, sample.sizes)
+
+
+SECOND = {
+    "least squares": "X: data[n, i]; y: data[n]; w: weight[i]; loss = mean((X @ w - y)**2)",
+    "cross entropy": "z: weight[n, k]; t: label[n] < k; loss = softmax_cross_entropy(z, t)",
+    "student": "z: weight[n, k]; t: data[n, k] & distribution; loss = -mean(sum(t*log(softmax(z)), axis=1))",
+    "two layers": "x: data[n, 4]; t: data[n, 3]; loss = mean((dense(tanh(dense(x, 5)), 3) - t)**2)",
+    "product": "x: weight[n]; loss = prod(x)*sum(x)",
+    "maximum": "x: weight[n, k]; m[n] = max(j, x[n, j]**2); loss = sum(m**2)",
+}
+
+
+@pytest.mark.parametrize("text", SECOND.values(), ids=SECOND)
+def test_second_order(text: str) -> None:
+    program = read(text, definitions=DEFINITIONS)
+    sizes = small_sizes(program)
+    judge_second(program, inputs(program, sizes, np.random.default_rng(1)), sizes)
+
+
+# ---------------------------------------------------------------------- what must come out
+
+
+def derived(text: str, **more: object) -> Derived:
+    return derive(read(text, definitions=DEFINITIONS), **more)  # type: ignore[arg-type]
+
+
+def last(text: str) -> str:
+    return str(derived(text).program.statements[-1])
+
+
+LABEL = "z: weight[n, k]; t: label[n] < k; "
+SHARES = "z: weight[n, k]; t: data[n, k] & distribution; "
+NAIVE = "e = exp(z); s[n] = sum(j, e[n, j]); q[n, j] = e[n, j]/s[n]; "
+CROSS = {
+    "stable, label": (LABEL, "loss = softmax_cross_entropy(z, t)"),
+    "stable, distribution": (SHARES, "loss = softmax_cross_entropy(z, t)"),
+    "student, label": (LABEL, "p = softmax(z); loss = mean(n, -log(p[n, t[n]]))"),
+    "student, distribution": (SHARES, "loss = -mean(sum(t*log(softmax(z)), axis=1))"),
+    "naive, label": (LABEL, NAIVE + "loss = mean(n, -log(q[n, t[n]]))"),
+    "naive, distribution": (SHARES, NAIVE + "loss = mean(n, -sum(j, t[n, j]*log(q[n, j])))"),
+    "log-sum-exp": (LABEL, "loss = mean(n, log(sum(j, exp(z[n, j]))) - z[n, t[n]])"),
+}
+
+
+@pytest.mark.parametrize("declared, loss", CROSS.values(), ids=CROSS)
+def test_cross_entropy_is_p_minus_t(declared: str, loss: str) -> None:
+    """As exactly `(p - t)/n`, p being computed once, on the way forward or beside it."""
+    d = derived(declared + loss)
+    s = d.program.statements[-1]
+    n, k = s.left
+    p = next(a for a in ex.accesses(s.body) if a.tensor != "t")
+    t = Access("t", (n, k)) if not d.source["t"].integer else Bracket(Cmp("==", val(k), val(ints.of(ints.Look("t", (n,))))))
+    assert s == replace(s, op="=", body=(p - t) / val(ints.size("n")), guard=None), s
+    assert p.index == (n, k)
+    z = np.array([[1000.0, -1000.0, 0.0, 3.0], [-1000.0, -990.0, 1000.0, 995.0]])
+    shares = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.5, 0.0, 0.5]])
+    given = {"z": z, "t": np.array([1, 3]) if d.source["t"].integer else shares}
+    with np.errstate(all="raise", under="ignore"):
+        arrays = run(d.program, {"n": 2, "k": 4}, given)
+    assert np.isfinite(arrays["loss"])
+    top = np.exp(z - z.max(1, keepdims=True))
+    expected = (top / top.sum(1, keepdims=True) - (np.eye(4)[given["t"]] if d.source["t"].integer else shares)) / 2
+    np.testing.assert_allclose(arrays[s.out], expected, atol=1e-15)
+    assert check(d).ok
+
+
+def test_without_the_fact_it_is_not_p_minus_t() -> None:
+    text = "z: weight[n, k]; t: data[n, k]; loss = -mean(sum(t*log(softmax(z)), axis=1))"
+    d = derived(text)
+    sums = [s for s in d.program.statements if "t" in s.reads and s.reduced and d.program[s.out].role == "adjoint"]
+    assert sums, d.program
+    assert check(d).ok
+    # nor where t is itself differentiated by, for then it moves off the simplex
+    assert check(derived("z: weight[n, k]; t: data[n, k] & distribution; loss = -mean(sum(t*log(softmax(z)), axis=1))",
+                         wrt=["z", "t"])).ok  # fmt: skip
+
+
+BINARY = {
+    "with logits": "loss = binary_cross_entropy_with_logits(z, t)",
+    "student": "s = sigmoid(z); loss = -mean(t*log(s) + (1 - t)*log(1 - s))",
+    "spelled out": "s = 1/(1 + exp(-z)); loss = -mean(t*log(s) + (1 - t)*log(1 - s))",
+    "in one": "loss = -mean(t*log(sigmoid(z)) + (1 - t)*log(1 - sigmoid(z)))",
+}
+
+
+@pytest.mark.parametrize("loss", BINARY.values(), ids=BINARY)
+def test_binary_cross_entropy_is_s_minus_t(loss: str) -> None:
+    d = derived("z: weight[n]; t: 0 < data[n] < 1; " + loss)
+    s = d.program.statements[-1]
+    z, t = Access("z", s.left), Access("t", s.left)
+    sigmoid = Access("s", s.left) if "s" in d.program.tensors else call("sigmoid", z)
+    assert s.body == (sigmoid - t) / val(ints.size("n")), s
+    assert check(d).ok
+    for dtype in (np.float32, np.float64):
+        given = {"z": np.array([1000, -1000, 0], dtype), "t": np.array([0.25, 0.5, 0.75], dtype)}
+        with np.errstate(all="raise", under="ignore"):
+            arrays = run(d.program, {"n": 3}, given, dtype)
+        assert np.isfinite(arrays["loss"])
+        np.testing.assert_allclose(arrays[s.out], np.array([0.75, -0.5, -0.25]) / 3, rtol=1e-6)
+
+
+# ---------------------------------------------------------------------- held, stop
+
+
+HELD_WRONGLY = {
+    "a factor": "x: weight[n]; loss = sum(x*held(x))",
+    "one side only": "z: weight[n, k]; m[n] = max(j, z[n, j]); loss = sum(n, log(sum(j, exp(z[n, j] - held(m[n])))))",
+    "another sum": "z: weight[n, k]; m[n] = max(j, z[n, j]); s[n] = sum(j, exp(z[n, j] - held(m[n]))); loss = sum(s)",
+}
+
+
+@pytest.mark.parametrize("text", HELD_WRONGLY.values(), ids=HELD_WRONGLY)
+def test_held_that_matters_is_refused(text: str) -> None:
+    with pytest.raises(Refusal, match=r"held.*stop"):
+        derived(text)
+
+
+def test_held_that_does_not_matter_is_taken() -> None:
+    text = "z: weight[n, k]; m[n] = max(j, z[n, j]); loss = sum(n, held(m[n]) + log(sum(j, exp(z[n, j] - held(m[n])))))"
+    assert check(derived(text)).ok
+    # negative numbers under a root, infinities: the proof looks only at what differs
+    assert check(derived("z: weight[n]; u = sqrt(4 - z**2/100); loss = sum((z - held(z) + held(z))*u)")).ok
+
+
+def test_stop_is_a_constant() -> None:
+    d = derived("x: weight[n]; loss = sum(stop(x)*x)")
+    assert str(d.program.statements[-1]) == "dx[n] = stop(x[n])"
+
+
+# ---------------------------------------------------------------------- cost, determinism
+
+
+def dense(layers: int, leaf: str = "tanh") -> Program:
+    text = ["x0: data[n, 4]"]
+    text += [f"x{k} = {leaf}(dense(x{k - 1}, 4))" for k in range(1, layers + 1)]
+    return read("\n".join([*text, f"loss = mean(x{layers}**2)"]), definitions=DEFINITIONS)
+
+
+@pytest.mark.parametrize("leaf", ["tanh", "relu", "sigmoid"])
+def test_derivation_is_linear_in_depth(leaf: str) -> None:
+    counts = []
+    for layers in (5, 10, 20, 40):
+        d = derive(dense(layers, leaf))
+        counts.append((len(d.program.statements), len(d.steps), sum(len(list(ex.walk(s.body))) for s in d.program.statements)))
+    for k in range(3):
+        a, b, c, e = (count[k] for count in counts)
+        assert 0 < c - b == 2 * (b - a) and e - c == 2 * (c - b)
+
+
+SEEDED = """
+from symgrad.language.reader import read
+from symgrad.library import DEFINITIONS
+from symgrad.passes.derive import derive
+for text in {texts!r}:
+    d = derive(read(text, definitions=DEFINITIONS), wrt=None)
+    print(d.program)
+    for s in d.steps:
+        print(s.number, s.rule, s.equation, s.partial, s.before, s.reason)
+    print(derive(read(text, definitions=DEFINITIONS)).gradients)
+"""
+
+
+def test_same_bytes_under_two_hash_seeds() -> None:
+    texts = [*SECOND.values(), *(a + b for a, b in CROSS.values()), "x: weight[n]; loss = sum(exp(x)*tanh(x)*sin(x)/(1 + x**2))"]
+    root = Path(__file__).resolve().parent.parent
+    printed = []
+    for seed in ("1", "77"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
+        done = subprocess.run(
+            [sys.executable, "-c", SEEDED.format(texts=texts)], env=environment, capture_output=True, check=True
+        )
+        printed.append(done.stdout)
+    assert printed[0] == printed[1] and len(printed[0]) > 10_000

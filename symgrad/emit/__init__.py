@@ -2,5 +2,7 @@
 
 from symgrad.emit.function import function_source
 from symgrad.emit.load import Source, load
+from symgrad.emit.module import STYLES, module_source
+from symgrad.emit.optimizers import OPTIMIZERS
 
-__all__ = ["Source", "function_source", "load"]
+__all__ = ["OPTIMIZERS", "STYLES", "Source", "function_source", "load", "module_source"]

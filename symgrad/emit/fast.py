@@ -76,6 +76,10 @@ class Fast:
         self.results = results = {name: self.lowering.tensor(name) for name in (*self.into, *self.wanted)}
         order = self._needed(results.values())
         self.last = self._last_uses(order, results)
+        self.uses: dict[Value, int] = {}
+        for v in order:
+            for a in v.args:
+                self.uses[a] = self.uses.get(a, 0) + 1
         self.targets = self._targets(results)
         self.pinned = {v.root for v in results.values()} | {v for v in order if v.op == "input"}
         waiting: list[Statement] = []
@@ -144,6 +148,8 @@ class Fast:
                 self._bind(v, self.plan.once if self._still(v) else self.plan.steps)
         elif v.op in ("put", "store"):
             self._change(v)
+        elif not v.shape and self._inlined(v):
+            pass
         elif not v.shape:
             name = self._name(v)
             self.plan.steps.append(f"{name} = {self._scalar(v)}")
@@ -152,6 +158,10 @@ class Fast:
             self._compute(v)
         for a in (*v.args, v):
             self._release(a, v)
+
+    def _inlined(self, v: Value) -> bool:
+        """Whether a scalar is written where it is used: once, and made of scalars."""
+        return self.uses.get(v, 0) == 1 and v.op == "ufunc" and not any(a.shape for a in v.args) and v not in self.results.values()
 
     def _still(self, v: Value) -> bool:
         """Whether a view can be made once: its memory stays where it is."""

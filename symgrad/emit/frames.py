@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import jinja2
 
+from symgrad.emit.layout import laid_out
 from symgrad.emit.load import Source
 from symgrad.emit.names import words
 
@@ -30,6 +32,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["words"] = words
     environment.filters["block"] = block
+    environment.filters["tuple_of"] = tuple_of
     return environment
 
 
@@ -38,7 +41,13 @@ def block(lines: list[str], depth: int = 1) -> str:
     return "\n".join("    " * depth + line if line else "" for line in lines)
 
 
+def tuple_of(names: Iterable[str]) -> str:
+    """Names as a tuple of strings."""
+    quoted = [f'"{name}"' for name in names]
+    return f"({', '.join(quoted)}{',' if len(quoted) == 1 else ''})"
+
+
 def fill(template: str, **values: object) -> Source:
     """The text of a template with its fields filled in; a field without a value is an error."""
     text = _environment().get_template(template).render(**values)
-    return Source("\n".join(line.rstrip() for line in text.rstrip().split("\n")) + "\n")
+    return Source(laid_out("\n".join(line.rstrip() for line in text.rstrip().split("\n"))) + "\n")

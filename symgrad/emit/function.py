@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from symgrad.emit import head
 from symgrad.emit.fast import Fast
 from symgrad.emit.frames import fill
@@ -12,8 +14,12 @@ from symgrad.language.program import Tensor, declaration
 from symgrad.language.trace import Derived
 
 
-def function_source(derived: Derived, *, style: str = "readable") -> Source:
+def function_source(derived: Derived, *, style: str = "readable", sizes: Mapping[str, int] | None = None) -> Source:
     """Standalone source of `loss_and_grad(...)`, which takes the inputs in declared order or by name.
+
+    Args:
+        style: "readable" or "fast".
+        sizes: numbers for size letters that no input has.
 
     Returns:
         source that imports NumPy only; the function returns the loss and `{name: gradient}`, float64 (complex if an
@@ -29,8 +35,9 @@ def function_source(derived: Derived, *, style: str = "readable") -> Source:
         names.of(t.name)
     for letter in program.sizes:
         names.of(letter)
-    solved = head.check_solvable(program, inputs, names)
-    sizes = [(names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved]
+    solved = head.check_solvable(program, inputs, names, sizes or {})
+    fixed = [(names.of(s), str(int(sizes[s]))) for s in program.sizes if sizes and s in sizes and s not in {f.letter for f in solved}]
+    found = fixed + [(names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved]
     numbers = head.numbers(derived)
     used = {t for s in program.statements for t in s.reads}
     arrays = [_array(t, names) for t in inputs]
@@ -38,7 +45,7 @@ def function_source(derived: Derived, *, style: str = "readable") -> Source:
     common = {
         "about": [words(declaration(t)) for t in inputs],
         "inputs": arrays,
-        "sizes": sizes,
+        "sizes": found,
         "needs": [(names.size(need), words(text)) for need, text in program.needs],
         "literals": head.literals(program, names, used),
     }

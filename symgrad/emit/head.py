@@ -72,18 +72,20 @@ def solution(n: Int, letter: str, names: Names) -> str:
         if c == 1:
             return top
         return f"({top})//{c}" if c > 0 else f"({names.size(rest)} - {{}})//{-c}"
-    text = names.size(n.replace(lambda a: ints.size("?") if a == Size(letter) else None))
+    searched = n.replace(lambda a: ints.size("searched_") if a == Size(letter) else None)
+    text = names.size(searched).replace(names.of("searched_"), "k_")
     return f"next((k_ for k_ in range(1, 4*{{}} + 64) if {text} == {{}}), 0)"
 
 
-def check_solvable(program: Program, tensors: Iterable[Tensor], names: Names) -> list[Solved]:
+def check_solvable(program: Program, tensors: Iterable[Tensor], names: Names, given: Iterable[str] = ()) -> list[Solved]:
     """The solutions for all size letters that the program's tensors need.
 
     Raises:
         Refusal: a letter is in no input.
     """
     found = solve(tensors, names)
-    missing = [s for s in program.sizes if s not in {f.letter for f in found} and _uses(program, s)]
+    known = {f.letter for f in found} | set(given)
+    missing = [s for s in program.sizes if s not in known and _uses(program, s)]
     if missing:
         raise Refusal(f"the size {listing(missing)} cannot be told from the arrays; give it with `sizes=`")
     return found

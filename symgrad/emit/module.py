@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,10 +23,10 @@ from symgrad.language.samples import small_sizes
 from symgrad.language.trace import Derived
 
 STYLES = ("readable", "fast")
-# names that a module defines for itself
-_MODULE = frozenset(
-    "argparse csv os sys tempfile zipfile Problem Model init forward predict loss loss_and_grad step fit set_weights "
-    "get_weights save load check_gradients main steps weights gradients".split()
+# what the methods that take arrays call their own variables
+_METHODS = frozenset(
+    "s Problem BATCHED arrays batch_size count epoch epochs given gradients losses order quiet rng rows seed start told total "
+    "validation weights".split()
 )
 
 
@@ -67,15 +68,22 @@ class _Module:
         self.derived, self.name, self.rule, self.style, self.who = derived, name, rule, style, who
         self.options = {**rule.options, **options}
         self.program, self.declared = derived.program, derived.source
-        self.names = Names((*_MODULE, *rule.options))
+        self.names = Names((*_METHODS, *rule.options))
         self.data = self.declared.role("data", "label", "constant")
         self.weights = self.declared.role("weight")
         self.numbers = head.numbers(derived)
         self.helpers: dict[str, None] = {}
-        for t in self.declared.inputs:
-            self.names.of(t.name)
-        for letter in self.program.sizes:
+        for letter in self.declared.sizes:
             self.names.of(letter)
+
+    def _kernel_names(self) -> Names:
+        """Names inside one of the functions that compute."""
+        names = Names(("s", "weights", "gradients"))
+        for t in self.declared.inputs:
+            names.of(t.name)
+        for letter in self.program.sizes:
+            names.of(letter)
+        return names
 
     def source(self) -> Source:
         who, names = self.who, self.names
@@ -98,12 +106,12 @@ class _Module:
             "module.py.jinja",
             name=self.name,
             style=self.style,
-            declaration=[words(line) for line in str(self.declared.text or self.declared).strip().splitlines()],
+            declaration=_wrapped(str(self.declared.text or self.declared), 96),
             helpers=[head.helper(h, names) for h in self.helpers],
             parts=parts,
             update=update,
             rule=self.rule,
-            about=words(self.rule.about),
+            about=_wrapped(self.rule.about, 100),
             options=[(n, _float(v)) for n, v in self.options.items()],
             data=[(t.name, names.of(t.name)) for t in self.data],
             forward=[(t.name, names.of(t.name)) for t in forward],
@@ -126,24 +134,28 @@ class _Module:
 
     # ---- the network itself
 
-    def _head(self, statements: Iterable[Statement], text: str) -> list[str]:
+    def _head(self, names: Names, statements: Iterable[Statement], text: str) -> list[str]:
         """Sizes and literals that the lines below use."""
-        used = set(re.findall(r"[^\W\d]\w*", text))
-        lines = [f'{self.names.of(s)} = s["{s}"]' for s in self.program.sizes if self.names.of(s) in used]
+        code = "\n".join(line for line in text.split("\n") if not line.startswith("#"))
+        used = set(re.findall(r"[^\W\d]\w*", code))
+        lines = [f'{names.of(s)} = s["{s}"]' for s in self.program.sizes if names.of(s) in used]
         reads = {r for s in statements for r in s.reads}
-        return lines + head.literals(self.program, self.names, reads)
+        return lines + head.literals(self.program, names, reads)
 
     def _readable(self, kind: str, statements: Sequence[Statement], data: Iterable[Tensor]) -> dict[str, Any]:
-        names = self.names
+        names = self._kernel_names()
         program = self.program if all(s in self.program.statements for s in statements) else self.declared
         writer = Readable(program, names, self.numbers)
         lines = writer.write(statements)
         self.helpers.update(writer.text.helpers)
         arguments = [names.of(t.name) for t in (*data, *self.weights) if t.name in {r for s in statements for r in s.reads}]
         keys = [t.name for t in (*data, *self.weights) if t.name in {r for s in statements for r in s.reads}]
+        text = "\n".join(lines)
+        typed = [a for key, a in zip(keys, arguments, strict=True) if not self.declared[key].integer]
         return {
+            "dtype": typed[0] if re.search(r"\bdtype\b", text) else "",
             "arguments": list(zip(keys, arguments, strict=True)),
-            "lines": self._head(statements, "\n".join(lines)) + lines,
+            "lines": self._head(names, statements, text) + lines,
             "result": names.of(self._result(kind)),
             "gradients": [(w.name, names.of(self.derived.gradients[w.name])) for w in self.weights] if kind == "training" else [],
         }
@@ -155,11 +167,7 @@ class _Module:
         return self.who.prediction
 
     def _fast(self, kind: str, statements: Sequence[Statement], data: Iterable[Tensor]) -> dict[str, Any]:
-        names = Names((*_MODULE, *self.rule.options))
-        for t in self.declared.inputs:
-            names.of(t.name)
-        for letter in self.program.sizes:
-            names.of(letter)
+        names = self._kernel_names()
         program = self.program if all(s in self.program.statements for s in statements) else self.declared
         gradients = dict.fromkeys(self.derived.gradients[w.name] for w in self.weights) if kind == "training" else {}
         literals = [t.name for t in program.role("literal")]
@@ -182,12 +190,8 @@ class _Module:
         reads = {r for s in statements for r in s.reads}
         copied = [t for t in data if fast.lowering.input(t.name) in fast.text.bound]
         text = "\n".join((*plan.once, *plan.steps))
-        own = self.names
-        self.names = names
-        lines = self._head(statements, text)
-        self.names = own
         return {
-            "head": lines,
+            "head": self._head(names, statements, text),
             "weights": [(w.name, names.of(w.name)) for w in self.weights if w.name in reads],
             "places": places,
             "copies": copies,
@@ -232,6 +236,12 @@ class _Keyed(Names):
 
     def of(self, name: str) -> str:
         return f's["{identifier(name)}"]'
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A user's text as lines of a docstring."""
+    lines = [words(line) if line.strip() else "" for line in text.strip("\n").expandtabs(4).splitlines()]
+    return [part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="    ") or [""]]
 
 
 def _keyed(n: Int) -> str:

@@ -42,8 +42,12 @@ class Readable:
                 self.lowering.statement(s)
                 waiting.append(s)
                 continue
-            used = [w for w in waiting if w.out in s.reads]
-            waiting = [w for w in waiting if w not in used]
+            parts = dict.fromkeys(s.reads)
+            for w in reversed(waiting):
+                if w.out in parts:
+                    parts.update(dict.fromkeys(w.reads))
+            used = [w for w in waiting if w.out in parts]
+            waiting = [w for w in waiting if w.out not in parts]
             for origin in (*used, s):
                 number = self.numbers.get(origin)
                 self.lines += comment(f"({number}) {show(origin, self.program)}" if number else show(origin, self.program))

@@ -1,16 +1,18 @@
 r"""Derivations for readers: the trace as text, as LaTeX in matrix or index form, and for notebooks.
 
-Everything printed comes from the statements of the trace; nothing is derived here. `names` says how names look,
-`formula` what stands on a page, `scripts` how it is written in text and LaTeX, `indices` and `matrices` what a statement
-looks like, `story` what is told in which order, `terminal`, `tex` and `marked` set it.
+Everything printed comes from the statements of the trace; nothing is derived here. `names` says how names
+look, `formula` what stands on a page, `scripts` how it is written in text and LaTeX, `indices` and `matrices`
+what a statement looks like, `story` what is told in which order, `terminal`, `tex` and `marked` set it.
 """
 
 from __future__ import annotations
 
 from symgrad.errors import Refusal, listing
 from symgrad.explain import marked, terminal, tex
+from symgrad.explain.cast import Cast
 from symgrad.explain.scripts import CODE
-from symgrad.explain.story import DETAILS, FORMS, Equation, Teller
+from symgrad.explain.sides import FORMS, Sides
+from symgrad.explain.story import DETAILS, Equation, Teller
 from symgrad.language.trace import Derived
 
 __all__ = ["latex", "markdown", "mimebundle", "result_equations", "result_latex", "result_text", "text"]
@@ -43,7 +45,8 @@ def latex(derived: Derived, form: str = "matrix", fragment: bool = True, detail:
     r"""The derivation as LaTeX.
 
     Args:
-        form: "matrix" (linear algebra; vectors are columns) or "index"; what has no matrix form is in index form.
+        form: "matrix" (linear algebra; vectors are columns) or "index"; what has no matrix form is in index
+            form.
         fragment: the body alone, to `\input` where amsmath is loaded; else a document that pdflatex sets.
         detail: "result", "steps" or "everything".
 
@@ -75,13 +78,14 @@ def result_text(derived: Derived, name: str, form: str = "matrix") -> str:
 
 
 def result_equations(derived: Derived, name: str, form: str = "matrix") -> list[str]:
-    """One gradient as equations of the language: the parts that it needs, then the gradient under its adjoint's name.
+    """One gradient as equations of the language: the parts that it needs, then the gradient under its
+    adjoint's name.
 
     Ranges of letters that nothing shows are said: `dE[v, d] = sum(n, [v == t[n]], de[n, d]), v < 7`.
     """
-    teller, lines = _teller(derived, name, form, numpy=True), []
-    for left, right in teller.result(name):
-        unseen = teller.unseen(left, right)
+    sides, lines = _sides(derived, name, form, numpy=True), []
+    for left, right in sides.result([derived.gradients[name]]):
+        unseen = sides.unseen(left, right)
         ranges = "".join(f", {CODE.line(x)} < {CODE.line(n)}" for x, n in unseen)
         lines.append(f"{CODE.line(left)} = {CODE.line(right)}{ranges}")
     return lines
@@ -90,7 +94,7 @@ def result_equations(derived: Derived, name: str, form: str = "matrix") -> list[
 def result_latex(derived: Derived, name: str, form: str = "matrix") -> str:
     """One gradient as LaTeX for math mode, after the parts that it needs."""
     rows: list[str] = []
-    for left, right in _teller(derived, name, form, numpy=False).result(name):
+    for left, right in _sides(derived, name, form, numpy=False).result([derived.gradients[name]]):
         rows += tex.rows(Equation(left, right), tex.NARROW, 0.0)[0]
     if len(rows) == 1:
         return rows[0].replace(" &= ", " = ", 1)
@@ -113,13 +117,13 @@ def markdown(derived: Derived, form: str = "matrix", detail: str = "steps") -> s
     return marked.written(Teller(derived, form, detail).tell())
 
 
-def _teller(derived: Derived, name: str, form: str, *, numpy: bool) -> Teller:
+def _sides(derived: Derived, name: str, form: str, *, numpy: bool) -> Sides:
     _among("form", form, FORMS)
     if name not in derived.gradients:
         raise Refusal(
             f"there is no gradient by '{name}' here; this derivation has {listing(derived.gradients)}"
         )
-    return Teller(derived, form, numpy=numpy)
+    return Sides(Cast(derived), form, numpy=numpy)
 
 
 def _among(what: str, given: str, known: tuple[str, ...]) -> None:

@@ -1,12 +1,15 @@
-"""Formulas as they will stand on the page: a small tree that every printer walks, with its brackets decided here once.
+"""Formulas as they will stand on the page: a small tree that every printer walks, with its brackets decided
+here once.
 
-The tree says what is written (a fraction, a sum over letters, a transpose), not what is computed. Three scripts print it:
-`code` is text of the language, `text` is for terminals, `latex` for math mode. A printed formula is a list of `Piece`s,
-each with its width and how deep a line break before it would cut, so that long lines break at their outermost operators.
+The tree says what is written (a fraction, a sum over letters, a transpose), not what is computed. Three
+scripts print it: `code` is text of the language, `text` is for terminals, `latex` for math mode. A printed
+formula is a list of `Piece`s, each with its width and how deep a line break before it would cut, so that long
+lines break at their outermost operators.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Union
@@ -81,8 +84,8 @@ class Apply:
 
 @dataclass(frozen=True)
 class Big:
-    """`op` ("sum", "max", "min", "prod") over letters, under conditions. `ranges` says the size of a letter in code,
-    where no bare place shows it."""
+    """`op` ("sum", "max", "min", "prod") over letters, under conditions. `ranges` says the size of a letter
+    in code, where no bare place shows it."""
 
     op: str
     letters: tuple[Formula, ...]
@@ -144,8 +147,8 @@ class Derivative:
 
 
 Formula = Union[
-    Symbol, Number, Entry, Sum, Product, Quotient, Modulo, Power, Apply, Big, Fold, Iverson, Relation, Connected,
-    Transpose, Norm, Derivative,
+    Symbol, Number, Entry, Sum, Product, Quotient, Modulo, Power, Apply, Big, Fold, Iverson, Relation,
+    Connected, Transpose, Norm, Derivative,
 ]  # fmt: skip
 
 ONE = Number(Fraction(1))
@@ -177,8 +180,10 @@ def minus(a: Formula) -> Formula:
 
 def times(*factors: Formula, kind: str = "times") -> Formula:
     """A product without ones, its sign in front."""
-    negative, flat = False, []
-    for f in factors:
+    negative = False
+    flat: list[Formula] = []
+    for factor in factors:
+        f = factor
         if isinstance(f, Sum) and len(f.terms) == 1:
             negative ^= f.terms[0][0]
             f = f.terms[0][1]
@@ -194,8 +199,8 @@ SUM, PRODUCT, POWER, ATOM = range(4)
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a line that is not broken; `depth` says how deep in brackets a break before it would be, None forbids
-    one. `width` is in columns (text) or in points of a 10 pt font (LaTeX)."""
+    """A part of a line that is not broken; `depth` says how deep in brackets a break before it would be, None
+    forbids one. `width` is in columns (text) or in points of a 10 pt font (LaTeX)."""
 
     text: str
     width: float
@@ -235,3 +240,10 @@ def children(f: Formula) -> tuple[Formula, ...]:
         case Fold(_, a) | Iverson(a) | Transpose(a) | Norm(a):
             return (a,)
     return ()
+
+
+def walk(f: Formula) -> Iterator[Formula]:
+    """Every part, the whole first."""
+    yield f
+    for c in children(f):
+        yield from walk(c)

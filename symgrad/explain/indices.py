@@ -1,4 +1,5 @@
-"""Statements in index form: bodies as formulas, reductions as sums over letters, small unnamed parts put in place."""
+"""Statements in index form: bodies as formulas, reductions as sums over letters, small unnamed parts put in
+place."""
 
 from __future__ import annotations
 
@@ -66,8 +67,8 @@ class Indices:
     def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula]:
         """All that is added to one tensor: its entry at bare letters, and the sum of the contributions there.
 
-        A contribution to a position that is no bare letter, such as `dE[t[n], d] += ...`, is a sum with a bracket:
-        `dE[k, d] = sum(n, [k == t[n]]*...)`.
+        A contribution to a position that is no bare letter, such as `dE[t[n], d] += ...`, is a sum with a
+        bracket: `dE[k, d] = sum(n, [k == t[n]]*...)`.
         """
         letters = self.letters(group)
         left = entry(self.names.tensor(group[0].out), tuple(map(self.names.letter, letters)))
@@ -117,7 +118,8 @@ class Indices:
     def side(
         self, s: Statement, kept: tuple[str, ...], places: Sequence[Formula], outer: list[str]
     ) -> Formula:
-        """The right side: a body, or a reduction over the axes that are not kept, where conditions and `places` hold."""
+        """The right side: a body, or a reduction over the axes that are not kept, where conditions and
+        `places` hold."""
         used = [*outer, *kept, *(a for a, _ in s.axes)]
         conditions = [*places, *self.conditions(s.guard, used)]
         over = [(a, n) for a, n in s.axes if a not in kept] if s.op != "=" else []
@@ -170,12 +172,13 @@ class Indices:
     # expressions
 
     def expr(self, e: Expr, used: list[str], *, inside: bool = False) -> Formula:
-        """A body as a formula; `inside` a bracket a bare letter is its running value. `used` letters are not bound anew."""
+        """A body as a formula; `inside` a bracket a bare letter is its running value. `used` letters are not
+        bound anew."""
         match e:
             case Num(v):
                 p, q = _parts(abs(v))
-                shown = Number(p) if q == 1 else Quotient(Number(p), Number(q))
-                return minus(shown) if v < 0 else shown
+                size: Formula = Number(p) if q == 1 else Quotient(Number(p), Number(q))
+                return minus(size) if v < 0 else size
             case Const(name):
                 return Symbol(name, {"pi": "π"}.get(name, name), {"pi": r"\pi"}.get(name, r"\mathrm{e}"))
             case Val(i):
@@ -202,13 +205,12 @@ class Indices:
         raise TypeError(f"not an expression: {type(e).__name__}")
 
     def product(self, e: Mul, used: list[str], inside: bool) -> Formula:
-        """A product: what has a negative exponent under a bar; a bare number and sizes as a fraction in front."""
+        """A product: what has a negative exponent under a bar; a bare number and sizes as a fraction in
+        front."""
         c, rest = ex.split(e)
         factors = rest.args if isinstance(rest, Mul) else (rest,)
         top = [f for f in factors if not _below(f)]
-        bottom = [
-            ex.power(f.base, -ex.number(f.exponent)) for f in factors if isinstance(f, Pow) and _below(f)
-        ]  # type: ignore[operator]
+        bottom = [ex.power(f, -1) for f in factors if _below(f)]
 
         def shown(fs: Sequence[Expr]) -> list[Formula]:
             return [self.expr(f, used, inside=inside) for f in fs]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from symgrad.explain.scripts import LATEX
-from symgrad.explain.story import Passage, Remark, Sentence, Story, spans
+from symgrad.explain.sentences import Sentence
+from symgrad.explain.story import Passage, Remark, Story, spans
 from symgrad.explain.tex import WIDE, rows
 
 
 def written(story: Story) -> str:
     """Passages with a heading, one display of aligned equations, and a list of reasons."""
-    passages = [_passage(p) for p in (story.forward, *story.backward, story.results) if p.equations]
+    passages = [_passage(p) for p in story.passages]
     return "\n\n".join([*(said(line) for line in story.notation), *passages]) + "\n"
 
 

@@ -1,12 +1,13 @@
 """Statements in matrix form: whole arrays, as NumPy writes them and as mathematics does.
 
-Both are drawn from the arrays that `symgrad.passes.recognise` finds, and give None where there is no such form: more than
-two axes in mathematics, look-ups, windows. Then the index form is printed.
+Both are drawn from the arrays that `symgrad.passes.recognise` finds, and give None where there is no such
+form: more than two axes in mathematics, look-ups, windows. Then the index form is printed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 
 from symgrad.explain.formula import (
@@ -32,6 +33,7 @@ from symgrad.explain.formula import (
 )  # fmt: skip
 from symgrad.explain.indices import Indices
 from symgrad.language import expr as ex
+from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement
 from symgrad.leaves import LEAVES
 from symgrad.passes.arrays import (
@@ -58,14 +60,30 @@ class NoForm(Exception):
     """There is no matrix form; caught where the index form takes its place."""
 
 
+class _Scalars(Indices):
+    """Expressions without axes, in which a sum that is put in place has its matrix form if it has one."""
+
+    def __init__(self, indices: Indices, arrays: Arrays):
+        super().__init__(indices.names, indices.inline)
+        self.arrays = arrays
+
+    def access(self, name: str, index: tuple[Int, ...], used: list[str]) -> Formula:
+        if not index and name in self.inline:
+            with suppress(NoForm):
+                return self.arrays.reference(name)
+        return super().access(name, index, used)
+
+
 class Arrays:
     """What the two ways of writing arrays share: entry by entry functions, parts put in place."""
 
     def __init__(self, indices: Indices, program: Program):
         self.indices, self.program = indices, program
+        self.scalars = _Scalars(indices, self)
 
     def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula, tuple[str, ...]] | None:
-        """The two sides for all that is added to one tensor, and the reasons of transposes and the like; or None."""
+        """The two sides for all that is added to one tensor, and the reasons of transposes and the like; or
+        None."""
         try:
             arrays = [recognise(s, self.program) for s in group]
             shapes = [tuple(i.axis for i in s.left) for s in group]
@@ -87,7 +105,7 @@ class Arrays:
             case Ref(name, _):
                 return self.reference(name)
             case Scalar(e):
-                return self.indices.expr(e, [])
+                return self.scalars.expr(e, [])
             case Gather(_, index, ()) if not a.guarded:
                 return self.indices.access(a.tensor, index, [])
             case Elementwise():
@@ -231,18 +249,18 @@ class Numpy(Arrays):
         if set(a.over) == set(a.a.axes):
             return Fold(a.op, self.show(a.a), None)
         shown, axes = self.show(a.a), list(a.a.axes)
-        for x in a.over:
-            shown = Fold(a.op, shown, axes.index(x))
-            axes.remove(x)
+        for letter in a.over:
+            shown = Fold(a.op, shown, axes.index(letter))
+            axes.remove(letter)
         return shown
 
-    def expand(self, a: Expand) -> Formula:
-        raise NoForm
+    def expand(self, a: Expand) -> Formula:  # noqa: ARG002
+        raise NoForm  # NumPy repeats where it must, and a result has its own shape: nothing to write
 
 
 class Mathematics(Arrays):
-    """Arrays as linear algebra writes them: vectors are columns, 1 is the vector of ones, nothing is broadcast but
-    numbers."""
+    """Arrays as linear algebra writes them: vectors are columns, 1 is the vector of ones, nothing is
+    broadcast but numbers."""
 
     def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula:
         if len(axes) > 2:
@@ -318,11 +336,13 @@ def scaled(number: Formula, array: Formula) -> Formula:
 
 
 def matmul(*factors: Formula, strict: bool = True) -> Formula:
-    """A matrix product, signs and numbers in front. `strict`: of matrices and columns, so that brackets do not matter."""
+    """A matrix product, signs and numbers in front. `strict`: of matrices and columns, so that brackets do
+    not matter."""
     scalars: list[Formula] = []
     arrays: list[Formula] = []
     negative = False
-    for f in factors:
+    for factor in factors:
+        f = factor
         if isinstance(f, Sum) and len(f.terms) == 1:
             negative ^= f.terms[0][0]
             f = f.terms[0][1]

@@ -1,5 +1,5 @@
-"""How names look: `W1` as W^{(1)}, `y_hat` with its hat, Greek letters, error signals as δ; and the one escaping
-function that every word of a user passes on its way into LaTeX."""
+"""How names look: `W1` as W^{(1)}, `y_hat` with its hat, Greek letters, error signals as δ; and the one
+escaping function that every word of a user passes on its way into LaTeX."""
 
 from __future__ import annotations
 
@@ -13,44 +13,33 @@ from symgrad.explain.formula import Derivative, Formula, Symbol
 from symgrad.language.expr import Call
 from symgrad.language.program import Statement, Tensor
 
-_LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau upsilon phi chi psi omega"
-_UPPER = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
-GREEK = {name: f"\\{name}" for name in (*_LOWER.split(), *_UPPER.split(), "lambda")} | {
-    "lam": r"\lambda",
-    "lamda": r"\lambda",
-    "eps": r"\varepsilon",
-    "epsilon": r"\varepsilon",
+_LOWER = (
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu",
+    "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+)  # fmt: skip
+_UPPER = ("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega")
+_SHORT = {
+    "lam": r"\lambda", "lamda": r"\lambda", "eps": r"\varepsilon", "epsilon": r"\varepsilon",
     "phi": r"\varphi",
-}
-ACCENTS = {
-    "hat": r"\hat",
-    "bar": r"\bar",
-    "tilde": r"\tilde",
-    "dot": r"\dot",
-    "ddot": r"\ddot",
-    "vec": r"\vec",
-}
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "^": r"\^{}", "~": r"\textasciitilde{}", "<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "|": r"\ensuremath{|}",
-    '"': "''", "`": "`", "\n": " ", "\t": " ",
-    "∂": r"\ensuremath{\partial}", "Σ": r"\ensuremath{\Sigma}", "·": r"\ensuremath{\cdot}", "×": r"\ensuremath{\times}",
-    "≤": r"\ensuremath{\le}", "≥": r"\ensuremath{\ge}", "≠": r"\ensuremath{\neq}", "−": r"\ensuremath{-}",
-    "ᵀ": r"\ensuremath{^{\top}}", "∞": r"\ensuremath{\infty}", "→": r"\ensuremath{\to}", "′": "'", "–": "--", "—": "---",
-    "…": "...", "’": "'", "‘": "`", "“": "``", "”": "''",
 }  # fmt: skip
+GREEK = {name: f"\\{name}" for name in (*_LOWER, *_UPPER)} | _SHORT
+ACCENTS = {name: f"\\{name}" for name in ("hat", "bar", "tilde", "dot", "ddot", "vec")}
+
+_MATH = {
+    "<": "<", ">": ">", "|": "|", "∂": r"\partial", "Σ": r"\Sigma", "·": r"\cdot", "×": r"\times", 
+    "≤": r"\le", "≥": r"\ge", "≠": r"\neq", "−": "-", "ᵀ": r"^{\top}", "∞": r"\infty", "→": r"\to",
+}  # fmt: skip
+_TEXT = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
+    "_": r"\_", "^": r"\^{}", "~": r"\textasciitilde{}", '"': "''", "\n": " ", "\t": " ", "′": "'", "–": "--",
+    "—": "---", "…": "...", "’": "'", "‘": "`", "“": "``", "”": "''",
+}  # fmt: skip
+_SPECIAL = _TEXT | {c: rf"\ensuremath{{{shown}}}" for c, shown in _MATH.items()}
+# combining marks, as decomposed letters have them, and their accents in text mode
 _COMBINING = {
-    "̀": r"\`",
-    "́": r"\'",
-    "̂": r"\^",
-    "̃": r"\~",
-    "̈": r"\"",
-    "̄": r"\=",
-    "̇": r"\.",
-    "̧": r"\c",
-    "̌": r"\v",
-}
+    "\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0308": r"\"", "\u0304": r"\=",
+    "\u0307": r"\.", "\u0327": r"\c", "\u030c": r"\v",
+}  # fmt: skip
 
 
 def escape(text: str) -> str:
@@ -70,7 +59,8 @@ def _escaped(c: str) -> str:
     greek = _greek(c)
     if greek:
         return rf"\ensuremath{{{greek}}}"
-    base, *marks = unicodedata.normalize("NFD", c)
+    decomposed = unicodedata.normalize("NFD", c)
+    base, marks = decomposed[0], decomposed[1:]
     if base.isascii() and base.isalpha() and len(marks) == 1 and marks[0] in _COMBINING:
         dotless = {"i": r"\i", "j": r"\j"}.get(base, base)
         return f"{_COMBINING[marks[0]]}{{{dotless}}}"
@@ -88,21 +78,19 @@ def _greek(c: str) -> str:
 
 
 def mathematical(name: str, indexed: bool = False) -> str:
-    r"""A name as LaTeX for math mode; `indexed` names carry their own number or label above, for subscripts are taken.
+    r"""A name as LaTeX for math mode; `indexed` names carry their own number or label above, for subscripts
+    are taken.
 
-    >>> mathematical("W1", indexed=True), mathematical("lam"), mathematical("y_hat"), mathematical("step_size")
-    ('W^{(1)}', '\\lambda', '\\hat{y}', '\\mathrm{step}_{\\mathrm{size}}')
+    >>> mathematical("W1", indexed=True), mathematical("lam"), mathematical("y_hat")
+    ('W^{(1)}', '\\lambda', '\\hat{y}')
     """
-    stem, *labels = [part for part in name.split("_") if part] or [name]
-    if not labels and (split := re.fullmatch(r"(.*?\D)(\d+)", stem)):
-        stem, labels = split[1], [split[2]]
-    if (
-        len(labels) == 1
-        and len(stem) > 1
-        and stem not in GREEK
-        and len(labels[0]) == 1
-        and labels[0].isalpha()
-    ):
+    parts = [part for part in name.split("_") if part] or [name]
+    stem, labels = parts[0], parts[1:]
+    numbered = re.fullmatch(r"(.*?\D)(\d+)", stem)
+    if not labels and numbered:
+        stem, labels = numbered[1], [numbered[2]]
+    long = len(stem) > 1 and stem not in GREEK
+    if long and len(labels) == 1 and len(labels[0]) == 1 and labels[0].isalpha():
         stem, labels = labels[0], [stem]  # enc_W, a layer's weight: W of enc
     accents = [p for p in labels if p in ACCENTS]
     labels = [p for p in labels if p not in ACCENTS]
@@ -195,7 +183,8 @@ class Names:
         return found
 
     def tensor(self, name: str) -> Formula:
-        """A tensor's symbol; the adjoint of a computed tensor is an error signal δ, of an input the derivative ∂L/∂W."""
+        """A tensor's symbol; the adjoint of a computed tensor is an error signal δ, of an input the
+        derivative ∂L/∂W."""
         t = self.tensors[name]
         if t.role != "adjoint":
             return self.symbols[name]

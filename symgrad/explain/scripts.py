@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from string import Formatter
+from typing import ClassVar
 
 from symgrad.explain.formula import (
     ATOM,
-    ONE,
     POWER,
     PRODUCT,
     SUM,
@@ -47,10 +47,10 @@ Pieces = list[Piece]
 class Script:
     """What the scripts share: sums, products and brackets."""
 
-    PLUS, MINUS, TIMES = " + ", " - ", "*"
-    KINDS = {"times": "*", "matmul": " @ ", "hadamard": "*", "scaled": " * "}
-    RELATIONS: dict[str, str] = {}
-    CONNECTIVES = {"and": " and ", "or": " or ", "not": "not "}
+    PLUS, MINUS = " + ", " - "
+    KINDS: ClassVar[dict[str, str]] = {"times": "*", "matmul": " @ ", "hadamard": "*", "scaled": " * "}
+    RELATIONS: ClassVar[dict[str, str]] = {}
+    CONNECTIVES: ClassVar[dict[str, str]] = {"and": " and ", "or": " or ", "not": "not "}
 
     def line(self, f: Formula) -> str:
         """The formula on one line."""
@@ -97,41 +97,31 @@ class Script:
     def node(self, f: Formula, depth: int) -> Pieces:
         match f:
             case SumNode(terms):
-                return self.join(
-                    (
-                        (self.MINUS.strip() if not k and negative else self.MINUS if negative else self.PLUS if k else "",
-                         self.write(t, PRODUCT, depth))
-                        for k, (negative, t) in enumerate(terms)
-                    ),
-                    depth,
-                )  # fmt: skip
+                signs = [self.MINUS if negative else self.PLUS for negative, _ in terms]
+                signs[0] = self.MINUS.strip() if terms[0][0] else ""
+                written = [self.write(t, PRODUCT, depth) for _, t in terms]
+                return self.join(zip(signs, written, strict=True), depth)
             case Product(factors, kind):
                 return self.product(factors, kind, depth)
             case Relation(parts, ops):
                 signs = ["", *(f" {self.RELATIONS.get(op, op)} " for op in ops)]
                 return self.join(
-                    zip(signs, (self.write(p, SUM, depth + 1) for p in parts), strict=True), depth + 1
+                    zip(signs, [self.write(p, SUM, depth + 1) for p in parts], strict=True), depth + 1
                 )
             case Connected("not", (a,)):
                 return [self.piece(self.CONNECTIVES["not"]), *self.write(a, ATOM, depth)]
             case Connected(op, args):
-                mixed = PRODUCT if any(isinstance(a, Connected) for a in args) else SUM
                 signs = ["", *(self.CONNECTIVES[op] for _ in args[1:])]
-                return self.join(
-                    zip(
-                        signs,
-                        (self.write(a, mixed if isinstance(a, Connected) else SUM, depth) for a in args),
-                        strict=True,
-                    ),
-                    depth,
-                )
+                levels = [PRODUCT if isinstance(a, Connected) else SUM for a in args]
+                written = [self.write(a, level, depth) for a, level in zip(args, levels, strict=True)]
+                return self.join(zip(signs, written, strict=True), depth)
             case Iverson(c):
                 return [self.piece("["), *self.write(c, SUM, depth + 1), self.piece("]")]
         raise TypeError(f"not a formula: {type(f).__name__}")
 
     def product(self, factors: Sequence[Formula], kind: str, depth: int) -> Pieces:
         sign = self.KINDS[kind]
-        # a product of one kind inside one of another is bracketed: reading order is part of the meaning of `@`
+        # a product inside one of another kind is bracketed: the order of reading is part of what `@` means
         parts = []
         for k, f in enumerate(factors):
             level = PRODUCT
@@ -155,12 +145,10 @@ class Script:
         """Whether a formula has no end of its own to the right, as Σ in mathematics."""
         return False
 
-    def commas(self, items: Iterable[Pieces], depth: int, comma: str = ", ") -> Pieces:
+    def commas(self, items: Iterable[Pieces]) -> Pieces:
         out: Pieces = []
-        for k, pieces in enumerate(items):
-            if k:
-                out += [self.piece(comma.rstrip()), self.piece(" " if comma.endswith(" ") else "", None)]
-            out += pieces
+        for pieces in items:
+            out += [self.piece(", "), *pieces] if out else pieces
         return out
 
 
@@ -179,7 +167,7 @@ class Code(Script):
             case Number(v):
                 return [self.piece(decimal(v))]
             case Entry(base, index):
-                inside = self.commas((self.write(i, SUM, depth + 2) for i in index), depth + 1)
+                inside = self.commas(self.write(i, SUM, depth + 2) for i in index)
                 return [*self.write(base, ATOM, depth), self.piece("["), *inside, self.piece("]")]
             case Quotient(top, bottom, kind):
                 sign = "//" if kind == "floor" else "/"
@@ -198,35 +186,32 @@ class Code(Script):
                     *self.write(exponent, ATOM, depth),
                 ]
             case Apply(name, args):
-                return self.call(name, [self.write(a, SUM, depth + 1) for a in args], depth)
+                return self.call(name, [self.write(a, SUM, depth + 1) for a in args])
             case Big():
                 return self.big(f, depth)
             case Fold(op, a, axis):
                 along = [] if axis is None else [[self.piece(f"axis={axis}")]]
-                return self.call(op, [self.write(a, SUM, depth + 1), *along], depth)
+                return self.call(op, [self.write(a, SUM, depth + 1), *along])
             case Transpose(a):
                 return [*self.write(a, ATOM, depth), self.piece(".T")]
             case Norm(a):
-                return self.call("norm", [self.write(a, SUM, depth + 1)], depth)
+                return self.call("norm", [self.write(a, SUM, depth + 1)])
             case Derivative(_, bottom):
                 index = bottom.index if isinstance(bottom, Entry) else ()
                 return self.node(entry(Symbol(f.code, f.code, f.code), index), depth)
         return super().node(f, depth)
 
-    def call(self, name: str, args: Sequence[Pieces], depth: int) -> Pieces:
-        return [self.piece(f"{name}("), *self.commas(args, depth + 1), self.piece(")")]
+    def call(self, name: str, args: Sequence[Pieces]) -> Pieces:
+        return [self.piece(f"{name}("), *self.commas(args), self.piece(")")]
 
     def big(self, f: Big, depth: int) -> Pieces:
         ranges = f.ranges or (None,) * len(f.letters)
         letters = [
-            [
-                *self.write(x, SUM, depth),
-                *([self.piece(" < "), *self.write(n, SUM, depth)] if n is not None else []),
-            ]
+            self.write(x if n is None else Relation((x, n), ("<",)), SUM, depth)
             for x, n in zip(f.letters, ranges, strict=True)
         ]
         conditions = [self.write(Iverson(c), SUM, depth) for c in f.conditions]
-        return self.call(f.op, [*letters, *conditions, self.write(f.body, SUM, depth + 1)], depth)
+        return self.call(f.op, [*letters, *conditions, self.write(f.body, SUM, depth + 1)])
 
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -237,8 +222,8 @@ class Text(Code):
     """For terminals: δ, Σ_n, ᵀ and raised numbers."""
 
     MINUS = " − "
-    KINDS = {"times": "·", "matmul": " @ ", "hadamard": " ⊙ ", "scaled": " · "}
-    RELATIONS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}
+    KINDS: ClassVar[dict[str, str]] = {"times": "·", "matmul": " @ ", "hadamard": " ⊙ ", "scaled": " · "}
+    RELATIONS: ClassVar[dict[str, str]] = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}
 
     def name(self, s: Symbol) -> str:
         return s.text
@@ -363,9 +348,14 @@ def _group(tokens: Sequence[str], k: int) -> tuple[str, int]:
 class Latex(Script):
     """For math mode, with amsmath."""
 
-    KINDS = {"times": r" \, ", "matmul": r" \, ", "hadamard": r" \odot ", "scaled": r" \, "}
-    RELATIONS = {"<=": r"\le", ">=": r"\ge", "!=": r"\neq", "==": "="}
-    CONNECTIVES = {"and": r" \land ", "or": r" \lor ", "not": r"\lnot "}
+    KINDS: ClassVar[dict[str, str]] = {
+        "times": r" \, ",
+        "matmul": r" \, ",
+        "hadamard": r" \odot ",
+        "scaled": r" \, ",
+    }
+    RELATIONS: ClassVar[dict[str, str]] = {"<=": r"\le", ">=": r"\ge", "!=": r"\neq", "==": "="}
+    CONNECTIVES: ClassVar[dict[str, str]] = {"and": r" \land ", "or": r" \lor ", "not": r"\lnot "}
 
     def width(self, text: str) -> float:
         return points(text)
@@ -382,6 +372,8 @@ class Latex(Script):
                 return POWER if "^" in latex else ATOM
             case Entry(base, _):
                 return self.level(base)
+            case Apply("index", (position,)):
+                return self.level(position)
             case Apply(name, _):
                 return _leaf_level(_template(name))
             case Number(v):
@@ -417,11 +409,8 @@ class Latex(Script):
             case Product(factors, "times"):
                 return self.juxtaposed(factors, depth)
             case Quotient(top, bottom, "floor"):
-                return [
-                    self.piece(
-                        rf"\lfloor {self.line(top)} / {''.join(p.text for p in self.write(bottom, POWER))} \rfloor"
-                    )
-                ]
+                under = "".join(p.text for p in self.write(bottom, POWER))
+                return [self.piece(rf"\lfloor {self.line(top)} / {under} \rfloor")]
             case Quotient(top, bottom, "hadamard"):
                 inner = isinstance(top, Product) and top.kind != "hadamard"
                 over = self.write(top, POWER if inner else PRODUCT, depth)
@@ -437,6 +426,8 @@ class Latex(Script):
             case Power(base, exponent, elementwise):
                 mark = r"\odot " if elementwise else ""
                 return [*self.write(base, ATOM, depth), self.piece(f"^{{{mark}{self.group(exponent)}}}")]
+            case Apply("index", (position,)):
+                return self.node(position, depth)
             case Apply(name, args):
                 return self.apply(name, args, depth)
             case Big(op, letters, conditions, body):
@@ -499,32 +490,23 @@ class Latex(Script):
         return [self.piece(head), *self.write(body, PRODUCT, depth + 1)]
 
     def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
-        template, params = _template(name), LEAVES[name].params if name in LEAVES else ("x",)
+        """A leaf by its template in the table: brackets grow with the arguments, a sign before one brackets it."""
+        params = LEAVES[name].params if name in LEAVES else ("x",)
         given = dict(zip(params, args, strict=True))
+        left, right = self.brackets(max(map(height, args), default=0))
         out: list[tuple[str, int | None]] = []
-        nesting, tall = 0, max(map(height, args), default=0)
-        for literal, field, _, _ in Formatter().parse(template):
-            before = literal.rstrip()
-            round_ = "(" in before or ")" in before
-            if tall and round_ and not nesting:
-                left, right = self.brackets(tall)
-                before_tall = re.sub(r"(?<!l)\(", lambda _: left, literal)
-                literal_shown = re.sub(r"(?<!r)\)", lambda _: right, before_tall)
-            else:
-                literal_shown = literal
-            if literal:
-                out.append((literal_shown, None))
+        nesting = 0
+        for literal, field, _, _ in Formatter().parse(_template(name)):
+            inner = nesting  # what stands in braces is set small, and its brackets stay
             nesting += literal.count("{") - literal.count("}")
+            if literal:
+                grown = literal if inner else literal.replace("(", left).replace(")", right)
+                out.append((grown, None))
             if field is not None:
-                level = (
-                    PRODUCT + 1
-                    if before.endswith("-")
-                    else PRODUCT
-                    if before.endswith("+") and _signed(given[field])
-                    else SUM
-                )
-                pieces = self.write(given[field], level, depth + 1)
-                out += [(p.text, p.depth) for p in pieces]
+                sign = literal.rstrip()[-1:]
+                signed = sign == "+" and _signed(given[field])
+                level = POWER if sign == "-" else PRODUCT if signed else SUM
+                out += [(p.text, p.depth) for p in self.write(given[field], level, depth + 1)]
         return [self.piece(text, place) for text, place in _whole(out)]
 
 
@@ -587,7 +569,8 @@ CODE, TEXT, LATEX = Code(), Text(), Latex()
 
 
 def fold(pieces: Sequence[Piece], width: float, first: float = 0.0, hang: float = 4.0) -> list[str]:
-    """The pieces as lines: broken at the outermost operator that fills a line reasonably, and only where it must be.
+    """The pieces as lines: broken at the outermost operator that fills a line reasonably, and only where it
+    must be.
 
     Args:
         width: of a line; `first` is taken already on the first line, `hang` on all others.
@@ -610,8 +593,8 @@ def fold(pieces: Sequence[Piece], width: float, first: float = 0.0, hang: float 
 
 
 def _cut(pieces: Sequence[Piece], end: int, room: float) -> int:
-    """Where to break among the first `end` pieces: the shallowest place, of those the last; a shallow one early in the
-    line only if nothing better is there."""
+    """Where to break among the first `end` pieces: the shallowest place, of those the last; a shallow one
+    early in the line only if nothing better is there."""
     places, filled = [], 0.0
     for k, p in enumerate(pieces[: end + 1]):
         if k and p.depth is not None:
@@ -619,5 +602,4 @@ def _cut(pieces: Sequence[Piece], end: int, room: float) -> int:
         filled += p.width
     if places:
         return -min(places)[1]
-    later = next((k for k, p in enumerate(pieces) if k > end and p.depth is not None), len(pieces))
-    return later
+    return next((k for k, p in enumerate(pieces) if k > end and p.depth is not None), len(pieces))

@@ -6,24 +6,21 @@ import textwrap
 from collections.abc import Sequence
 
 from symgrad.explain.scripts import TEXT, fold
-from symgrad.explain.story import Equation, Passage, Remark, Sentence, Story, spans
+from symgrad.explain.sentences import Sentence
+from symgrad.explain.story import Equation, Passage, Remark, Story, spans
 
 
 def written(story: Story, width: int) -> str:
     """Numbered equations with their reasons; no line is longer than `width` unless one name is."""
-    margin = max((len(_numbers(e.numbers)) for p in _passages(story) for e in p.equations), default=0) + 2
+    margin = max((len(_numbers(e.numbers)) for p in story.passages for e in p.equations), default=0) + 2
     margin = min(margin, 12)
     parts = ["\n".join(_wrapped(said(line), width, "") for line in story.notation)] if story.notation else []
-    parts += ["\n".join(_passage(p, width, margin)) for p in _passages(story) if p.equations]
+    parts += ["\n".join(_passage(p, width, margin)) for p in story.passages]
     return "\n\n".join(parts)
 
 
 def said(sentence: Sentence) -> str:
     return "".join(p if isinstance(p, str) else TEXT.line(p) for p in sentence)
-
-
-def _passages(story: Story) -> tuple[Passage, ...]:
-    return (story.forward, *story.backward, story.results)
 
 
 def _numbers(numbers: Sequence[int]) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from symgrad.explain.names import escape
 from symgrad.explain.scripts import LATEX, fold
-from symgrad.explain.story import Equation, Passage, Remark, Sentence, Story, spans
+from symgrad.explain.sentences import Sentence
+from symgrad.explain.story import Equation, Passage, Remark, Story, spans
 
 NARROW, WIDE = 345.0, 455.0  # text widths in points: of the article class on A4, and of our own document
 _TAG = 12.0  # what LaTeX keeps free beside a number
@@ -28,7 +29,7 @@ def written(story: Story, fragment: bool) -> str:
     """The whole story; a fragment needs `amsmath` and fits the text width of the standard article class."""
     width = NARROW if fragment else WIDE
     parts = [_notation(story)] if story.notation else []
-    parts += [_passage(p, width) for p in (story.forward, *story.backward, story.results) if p.equations]
+    parts += [_passage(p, width) for p in story.passages]
     body = "\n\n".join(parts) + "\n"
     return body if fragment else f"{PREAMBLE}\n{body}\n\\end{{document}}\n"
 
@@ -63,8 +64,8 @@ def _passage(p: Passage, width: float) -> str:
 
 
 def rows(e: Equation, width: float, indent: float, mark: str = r" \tag{%s}") -> tuple[list[str], float]:
-    """The rows of an equation, broken at operators, the number as `mark` says on the last; and the width of its left
-    side (`indent` is that of the equation before)."""
+    """The rows of an equation, broken at operators, the number as `mark` says on the last; and the width of
+    its left side (`indent` is that of the equation before)."""
     left = LATEX.line(e.left) if e.left is not None else ""
     indent = max(indent, LATEX.width(left)) if left else indent
     tag = _numbers(e.numbers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -31,6 +31,7 @@ class Builder:
         self.tensors: dict[str, Tensor] = {}
         self.letters: dict[str, tuple[str, ...]] = {}
         self.statements: list[Statement] = []
+        self.sizes: Mapping[str, Int] = {}  # the size letters of the text
         self.zeros: dict[str, tuple[Int, ...]] = {}  # sizes declared for what equations write
         self.needs: dict[tuple[Int, str], None] = {}
         self.guards: list[Condition] = []
@@ -68,7 +69,12 @@ class Builder:
             self.below[tensor.name] = tensor.below
         if any(map(_is_open, tensor.shape)) or (tensor.below is not None and _is_open(tensor.below)):
             self._unsettled[tensor.name] = None
-        self.letters[tensor.name] = tuple(letters) or ("",) * len(tensor.shape)
+        named = tuple(letters) or ("",) * len(tensor.shape)
+        # a letter says nothing to a reader where it is another size's
+        self.letters[tensor.name] = tuple(
+            "" if x in self.sizes and self.sizes[x] != n else x
+            for x, n in zip(named, tensor.shape, strict=True)
+        )
         return self.array(tensor.name)
 
     def array(self, name: str) -> Array:
@@ -149,7 +155,7 @@ class Builder:
         probe = a.at(
             tuple(axis(self.ranges.new(x or "j", n)) for x, n in zip(_letters(a), a.shape, strict=True))
         )
-        if isinstance(probe, (Access, ex.Num, ex.Const, ex.Val)):
+        if isinstance(probe, (Access, ex.Num, ex.Const, ex.Val, Bracket)):
             return a
         out = self.pending("=", a.shape, lambda p: (a.at(p), None), letters=_letters(a))
         out.integer = a.integer
@@ -272,9 +278,10 @@ class Builder:
             spoken.update(letter(a) for i in s.left for a in i.axes if a not in bare and letter(a) in sizes)
         names: dict[str, str] = {}
         used: set[str] = set()
-        for a, _ in s.axes:
+        for a, n in s.axes:
             wanted = letter(a)
-            if not wanted or wanted in used or wanted in self.tensors or wanted in spoken:
+            foreign = bool(s.label) and self.sizes.get(wanted, n) != n
+            if not wanted or wanted in used or wanted in self.tensors or wanted in spoken or foreign:
                 taken = {*used, *spoken, *sizes, *self._taken, *self.tensors}
                 wanted = next(x for x in _pool(wanted) if x not in taken)
             names[a] = wanted

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal, listing
 from symgrad.language import declarations, equations, ints, subscripts
+from symgrad.language import expr as ex
 from symgrad.language.definitions import Definition, Parameter
+from symgrad.language.expr import Expr
 from symgrad.language.frames import Frame, Option, Value
 from symgrad.language.ints import Int, Size, of
 from symgrad.language.program import Tensor
-from symgrad.language.syntax import words
-from symgrad.language.values import Array, shown
+from symgrad.language.ranges import letter as letter_of
+from symgrad.language.syntax import is_condition, words
+from symgrad.language.values import Array, Pending, shown
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -70,7 +73,8 @@ def expand(
 ) -> Value:
     """The result of the first definition of the name whose parameters fit."""
     problems = []
-    for one in (d, *d.others):
+    candidates = [one for one in (d, *d.others) if _counts(one, len(values) + len(options))]
+    for one in candidates or (d, *d.others):
         frame = Frame(definition=one, foreign=bool(one.where) or f.frame.foreign, prefix=prefix)
         try:
             _bind(f, one, frame, values, options, texts)
@@ -79,6 +83,11 @@ def expand(
             continue
         return _run(f, one, frame)
     raise Refusal("; or ".join(dict.fromkeys(problems)))
+
+
+def _counts(d: Definition, count: int) -> bool:
+    """Whether a definition takes so many arguments."""
+    return sum(p.default is None for p in d.params) <= count <= len(d.params)
 
 
 def _bind(
@@ -283,22 +292,27 @@ def _along_letter(f: Formulas, d: Definition, args: list[ast.expr], keywords: di
     """
     letter, *conditions, body = args
     assert isinstance(letter, ast.Name)
-    if conditions:
-        raise Refusal(
-            f"{d.name} takes one index and what it goes over: {d.name}({letter.id}, x[{letter.id}])"
-        )
     outside = f.equation.find(letter.id)
     with f.scope():
         subscripts.refuse_tensor_letter(f, letter.id, letter)
         axis = f.equation.bind(letter.id, letter)
-        a = f.array(body)
-        if a.rank:
-            raise Refusal(f"{words(body)} is {shown(a.shape)}; write one entry, with all its indices")
-        entry = a.at(())
-    size = f.builder.ranges.known[axis]
-    line = Array((size,), lambda p: equations.moved(entry, {axis: p[0]}), (letter.id,))
-    options = {k: f.value(v) for k, v in keywords.items()}
-    result = expand(f, d, [line], options, [words(body)])
+        held = [f.array(c) for c in conditions if is_condition(c)]
+        if len(held) < len(conditions) or any(c.rank for c in held):
+            form = f"{d.name}({letter.id}, x[{letter.id}])"
+            raise Refusal(
+                f"{d.name} takes one index, then conditions in brackets, then what it goes over: {form}"
+            )
+        with f.builder.under([c.at(()).condition for c in held]):
+            a = f.array(body)
+            if a.rank:
+                raise Refusal(f"{words(body)} is {shown(a.shape)}; write one entry, with all its indices")
+            entry = a.at(())
+            size = f.builder.ranges.known[axis]
+            values: list[Value] = [_line(entry, axis, size)]
+            if held:
+                values.append(_line(ex.mul(*(c.at(()) for c in held)), axis, size))
+            options = {k: f.value(v) for k, v in keywords.items()}
+            result = expand(f, d, values, options, [words(body), *map(words, conditions)])
     assert isinstance(result, Array)
     if not result.rank:
         return result
@@ -306,7 +320,17 @@ def _along_letter(f: Formulas, d: Definition, args: list[ast.expr], keywords: di
         raise Refusal(f"{d.name} keeps the index {letter.id}, so the left side must have it")
     assert outside.axis is not None
     f.builder.ranges.pin(f.builder.ranges.known[outside.axis], size)
+    if isinstance(result, Pending) and not result.written:
+        whole = result.body
+        out = f.builder.pending(result.op, (), lambda _: whole((outside,)), result.reduced, ties=result.ties)
+        out.label = result.label
+        return out
     return Array((), lambda _: result.at((outside,)))
+
+
+def _line(entry: Expr, axis: str, size: Int) -> Array:
+    """The array over one index of an equation."""
+    return Array((size,), lambda p: equations.moved(entry, {axis: p[0]}), (letter_of(axis),))
 
 
 def _along_axis(

@@ -513,7 +513,12 @@ def _negated(c: Condition) -> Condition:
 
 
 def _comparison(op: str) -> Callable[[Expr, Expr], Condition]:
-    return lambda a, b: Cmp(op, a, b)
+    def compared(a: Expr, b: Expr) -> Condition:
+        if isinstance(a, Bracket) and op == ">" and b == ex.ZERO:
+            return a.condition  # a mask asked whether it holds
+        return Cmp(op, a, b)
+
+    return compared
 
 
 def _inner(a: Array) -> Array:

@@ -103,6 +103,7 @@ class _Reader:
         for name in self.names:
             self.builder.reserve(name)
         self.f = Formulas(self.builder, {**known, **own}, self.names)
+        self.builder.sizes = self.f.root.sizes
         self.sizes: dict[str, None] = {}
         self.declared: dict[str, ast.AST] = {}  # weights, for the message when one is never used
         self.last = ""

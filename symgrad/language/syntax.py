@@ -236,6 +236,9 @@ def _check(tree: ast.Module) -> None:
 
 
 def _is_t(node: ast.expr) -> bool:
+    """Whether a right operand starts with T, as in `X^T @ y`."""
+    while isinstance(node, ast.BinOp):
+        node = node.left
     return isinstance(node, ast.Name) and node.id == "T"
 
 

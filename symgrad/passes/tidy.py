@@ -200,7 +200,8 @@ def gather(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
             inside = [Cmp("<=", ex.ZERO, ex.val(at)), Cmp("<", ex.val(at), ex.val(s.ranges[a]))]
             old = None if s.guard is None else ex.substitute(s.guard, moved)
             left = tuple(ints.axis(new) if m == j else i for m, i in enumerate(s.left))
-            guard = open_parts(ex.both(old, *inside), dict(axes))
+            # the range first: what the old guard reads may stand outside it
+            guard = open_parts(ex.both(*inside, old), dict(axes))
             t = replace(s, left=left, body=ex.substitute(s.body, moved), guard=guard, axes=axes)
             reason = f"Adding to the place {position} is reading from {a} = {at}, where that is in range."
             return (*group[:k], t, *group[k + 1 :]), reason

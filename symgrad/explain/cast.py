@@ -1,0 +1,170 @@
+"""Who appears in a derivation: its tensors and statements, what they are called, and which parts are never
+named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+
+from symgrad.explain.names import Names
+from symgrad.language import expr as ex
+from symgrad.language import ints
+from symgrad.language.expr import Access
+from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.trace import Derived, Step
+from symgrad.passes.forms import match_index, size
+
+_SMALL = 8  # nodes of a body that may be written more than once
+
+
+class Cast:
+    """All that the trace of a derivation speaks of.
+
+    Args:
+        named: whether every part gets a name of its own; else small parts that are read once are put in
+            place.
+    """
+
+    def __init__(self, derived: Derived, *, named: bool = False):
+        self.derived, self.named = derived, named
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that a step speaks of; those that did not stay in the program are found from the
+        steps."""
+        d = self.derived
+        known: dict[str, Tensor] = {**d.source.tensors, **d.program.tensors}
+        for step in d.steps:
+            for s in (*step.equation, *step.before):
+                if s.out not in known:
+                    known[s.out] = self._lost(step, s, known)
+        return known
+
+    def _lost(self, step: Step, s: Statement, known: Mapping[str, Tensor]) -> Tensor:
+        if step.rule == "chain" and step.access is not None and s in step.equation:
+            t = known[step.access.tensor]
+            return replace(t, name=s.out, role="adjoint", of=t.name, sweep=1, literal=None, below=None)
+        whole = next((n for n in known if s.out.startswith(f"{n}_") and known[n].role == "adjoint"), None)
+        if whole is not None:
+            return replace(known[whole], name=s.out, named=False)
+        return Tensor(s.out, tuple(s.ranges.get(i.axis or "", ints.ONE) for i in s.left), named=False)
+
+    @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """All statements of all steps."""
+        return tuple(s for step in self.derived.steps for s in (*step.before, *step.equation))
+
+    @cached_property
+    def whole(self) -> dict[str, str]:
+        """For each tensor the name of its adjoint; other adjoints of it are parts of that."""
+        found: dict[str, str] = {}
+        for step in self.derived.steps:
+            if step.rule == "chain":
+                t = self.tensors[step.equation[0].out]
+                found.setdefault(t.of, t.name)
+        return {**found, **self.derived.adjoints, **self.derived.gradients}
+
+    @cached_property
+    def forward(self) -> dict[str, list[Statement]]:
+        """The forward statements that were differentiated, in their stable forms, by the tensor they
+        write."""
+        found: dict[str, list[Statement]] = {}
+        for step in self.derived.steps:
+            if step.rule == "stable":
+                found.update({s.out: [] for s in step.before})
+            if step.rule in ("definition", "stable"):
+                for s in step.equation:
+                    found.setdefault(s.out, []).append(s)
+        return {name: group for name, group in found.items() if group}
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The number of the equation that a forward tensor is shown in."""
+        return {
+            s.out: step.number
+            for step in self.derived.steps
+            if step.rule in ("definition", "stable")
+            for s in step.equation
+        }
+
+    @cached_property
+    def _readers(self) -> dict[str, list[tuple[Statement, Access | None]]]:
+        """Where a forward tensor is read; the access is None in a guard, a position or a look-up."""
+        found: dict[str, list[tuple[Statement, Access | None]]] = {}
+        for group in self.forward.values():
+            for s in group:
+                places = ex.accesses(s.body)
+                for a in places:
+                    found.setdefault(a.tensor, []).append((s, a))
+                for name in s.reads:
+                    if all(a.tensor != name for a in places):
+                        found.setdefault(name, []).append((s, None))
+        return found
+
+    @cached_property
+    def hidden(self) -> dict[str, Statement]:
+        """Unnamed parts that are read in one place and whose adjoint is no tensor of its own: put in place
+        there."""
+        if self.named:
+            return {}
+        kept = {**self.derived.adjoints, **self.derived.gradients}
+        stable = [step for step in self.derived.steps if step.rule == "stable"]
+        changed = {s.out for step in stable for s in (*step.before, *step.equation)}
+        backward = [s for s in self.derived.program.statements if self.tensors[s.out].role == "adjoint"]
+        again = {name for s in backward for name in s.reads}
+        found: dict[str, Statement] = {}
+        for name, (s, *others) in self.forward.items():
+            if self.tensors[name].named or name in kept or name in changed or others:
+                continue
+            readers = self._readers.get(name, [])
+            once = len(readers) == 1 and readers[0][1] is not None and bare(readers[0][1])
+            simple = s.op in ("=", "+=") and s.plain and s.guard is None
+            if once and simple and (name not in again or size(s.body) <= _SMALL):
+                found[name] = s
+        return found
+
+    def consumer(self, s: Statement) -> Statement:
+        """The statement that is shown where a statement is written: itself, or the one that it is put in
+        place of, with its own body as far as its letters reach."""
+        while s.out in self.hidden:
+            reader, access = self._readers[s.out][0]
+            assert access is not None
+            bound = match_index(s.left, access.index, {})
+            assert bound is not None
+            names = {x: i.axis or x for x, i in bound.items()}
+            free = {x: f"{x}_2" for x, _ in s.axes if x not in names and x in reader.ranges}
+            s = replace(reader, body=s.rename({**names, **free}).body)
+        return s
+
+    def unseen(self, name: str) -> bool:
+        """Whether a name is the adjoint of a part that is never named."""
+        t = self.tensors[name]
+        return t.role == "adjoint" and t.of in self.hidden
+
+    @cached_property
+    def sums(self) -> dict[str, Statement]:
+        """Sums that factors came out of, as they ended; they are put in place too."""
+        found: dict[str, Statement] = {}
+        for s in (*self.statements, *self.derived.program.statements):
+            t = self.tensors[s.out]
+            if t.role == "adjoint" and self.whole.get(t.of) != s.out and s.plain:
+                found[s.out] = s
+        return found
+
+    @cached_property
+    def names(self) -> Names:
+        source = self.derived.source
+        unnamed = frozenset(self.hidden)
+        return Names(self.tensors, self.statements, source.target, self.whole, source.sizes, unnamed)
+
+    @cached_property
+    def program(self) -> Program:
+        """The program with all tensors of the trace."""
+        return replace(self.derived.program, tensors=self.tensors)
+
+
+def bare(a: Access) -> bool:
+    """Whether all positions are letters, each once."""
+    letters = [i.axis for i in a.index]
+    return None not in letters and len(set(letters)) == len(letters)
