@@ -115,14 +115,14 @@ LEAVES: dict[str, Leaf] = {
         _row(
             "log1mexp",
             "log(-expm1(-x))",
-            "1/expm1(x)",
+            "-exp(-x)/expm1(-x)",
             latex=r"\log(1 - e^{{-{x}}})",
             domain=(0.2, 3.0),
             note="log(1 - exp(-x)) for x > 0",
         ),
         _row(
             "logcosh",
-            "maximum(x, -x) + log1p(exp(2*minimum(x, -x))) - log(2)",
+            "maximum(x, -x) + log1p(expm1(2*minimum(x, -x))/2)",
             "tanh(x)",
             latex=r"\log\cosh({x})",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import keyword
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -76,7 +77,7 @@ class Model:
             'line.py'
         """
         path = Path(path)
-        if path.suffix != ".py" or not path.stem.isidentifier():
+        if path.suffix != ".py" or not path.stem.isidentifier() or keyword.iskeyword(path.stem):
             raise SymgradError(f"a module is written to a file such as digits.py, whose name can be imported, not to '{path.name}'")
         write_atomically(path, self.source(path.stem, optimizer=optimizer, style=style, **options))
         return path

@@ -16,23 +16,26 @@ from symgrad.library import DEFINITIONS
 
 
 def listing() -> str:
-    """Every operation with its equation, a line each, grouped as they are defined."""
-    groups: dict[str, list[tuple[str, str]]] = {"scalar functions, applied entry by entry": []}
+    """Every operation with its equations, grouped as they are defined."""
+    groups: dict[str, list[tuple[str, str, str]]] = {}
     for leaf in LEAVES.values():
         told = "by sympy" if leaf.derivative is None else "; ".join(leaf.derivative)
-        how = "" if leaf.ufunc else f"= {leaf.run}; "
-        groups["scalar functions, applied entry by entry"].append(
-            (f"{leaf.name}({', '.join(leaf.params)})", f"{how}derivative {told}")
-        )
+        how = "NumPy's own" if leaf.ufunc else leaf.run
+        row = (f"{leaf.name}({', '.join(leaf.params)})", f"{how}; derivative {told}", leaf.note)
+        groups.setdefault("scalar functions, applied entry by entry", []).append(row)
     for first in DEFINITIONS.values():
         for d in (first, *first.others):
-            groups.setdefault(d.where, []).append((d.signature, d.doc.splitlines()[0] if d.doc else ""))
-    lines = []
+            lines = "; ".join(ast.unparse(line) for line in d.body)
+            groups.setdefault(d.where.removesuffix(".sg"), []).append((d.signature, lines, d.doc))
+    text = []
     for group, rows in groups.items():
-        lines += ["", group.removesuffix(".sg"), ""]
-        for signature, about in rows:
-            lines += textwrap.wrap(about, 100, initial_indent=f"  {signature:36} ", subsequent_indent=" " * 39)
-    return "\n".join(lines[1:])
+        text.append(f"{group}\n")
+        for signature, equation, about in rows:
+            text.append(f"  {signature}")
+            for part in filter(None, (equation, " ".join(about.split()))):
+                text += textwrap.wrap(part, 100, initial_indent=" " * 6, subsequent_indent=" " * 8)
+        text.append("")
+    return "\n".join(text).rstrip()
 
 
 def describe(name: str) -> str:

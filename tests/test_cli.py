@@ -75,7 +75,7 @@ TABLES = {
     "nan": ("a,b,y\n1,2,3\n4,nan,6\n", ["3"]),
     "ragged": ("a,b,y\n1,2,3\n4,5\n", ["3"]),
     "text": ("a,b,y\n1,2,3\n4,five,6\n", ["five"]),
-    "columns": ("a,y\n1,2\n", ["2", "3"]),
+    "columns": ("a,y\n1,2\n", ["2 columns"]),
     "empty": ("", []),
     "header only": ("a,b,y\n", []),
 }

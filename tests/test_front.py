@@ -67,7 +67,7 @@ def test_derived_and_checked(text: str) -> None:
 
 def test_error_signal_of_a_layer() -> None:
     d = sg.derive(
-        "x: data[n, 4]; t: label[n] < 3; z = dense(x, 3); p = softmax(z); loss = -mean(log(p[n, t[n]]))", wrt=["z", "W1"]
+        "x: data[n, 4]; t: label[n] < 3; z = dense(x, 3); p = softmax(z); loss = -mean(n, log(p[n, t[n]]))", wrt=["z", "W1"]
     )
     assert "p[n, k] - [k == t[n]]" in d.gradients["z"].text("index").replace("k_1", "k").replace("j", "k")
     assert d.check().ok

@@ -20,6 +20,7 @@ def blocks(kind: str) -> list[str]:
 def test_python_examples_run(tmp_path, monkeypatch, capsys) -> None:
     """One after the other, as a reader would type them; `# prints:` lines are compared with what was printed."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     names: dict[str, object] = {}
     ran = 0
     for body in blocks("python"):

@@ -144,7 +144,7 @@ class Fast:
         elif v.once:
             self._once(v)
         elif v.op in VIEWS:
-            if v.shape and v.args[0] in bound:
+            if v.args[0] in bound and (v.shape or v.root.shape):
                 self._bind(v, self.plan.once if self._still(v) else self.plan.steps)
         elif v.op in ("put", "store"):
             self._change(v)
@@ -161,7 +161,7 @@ class Fast:
 
     def _inlined(self, v: Value) -> bool:
         """Whether a scalar is written where it is used: once, and made of scalars."""
-        return self.uses.get(v, 0) == 1 and v.op == "ufunc" and not any(a.shape for a in v.args) and v not in self.results.values()
+        return self.uses.get(v, 0) == 1 and v.op == "ufunc" and not any(a.root.shape for a in v.args) and v not in self.results.values()
 
     def _still(self, v: Value) -> bool:
         """Whether a view can be made once: its memory stays where it is."""
@@ -181,7 +181,10 @@ class Fast:
         if v.op == "expand" and len(self.text(v)) < 24 and lines is self.plan.steps:
             return
         name = self.names.counted("view")
-        lines.append(f"{name} = {self.text(v)}")
+        text = self.text(v)
+        if not v.shape:
+            text = f"{text[:-1]}, ...]"  # a view without axes, where NumPy would give the number of this moment
+        lines.append(f"{name} = {text}")
         self.text.bound[v] = name
 
     def _name(self, v: Value) -> str:
@@ -345,7 +348,10 @@ class Fast:
         add = self.plan.steps.append
         if v.op == "store":
             place = self.names.counted("view")
-            self.plan.once.append(f"{place} = {name}{self.text.subscript(where, target.shape)}")
+            index = self.text.subscript(where, target.shape)
+            if all(item[0] == "at" for item in where):
+                index = f"{index[:-1]}, ...]"  # an array without axes, where NumPy would give a number
+            self.plan.once.append(f"{place} = {name}{index}")
             if ufunc == "set":
                 add(f"{self._function('copyto')}({place}, {self.text(value)})")
             else:
@@ -363,7 +369,7 @@ class Fast:
             if self.targets.get(v.root) != self.into[name] or v.op in VIEWS:
                 self.plan.steps.append(f"{self._function('copyto')}({self.into[name]}, {text})")
             text = self.into[name]
-        self.plan.results[name] = text
+        self.plan.results[name] = f"{text}[()]" if not v.shape and (v.op in VIEWS or v.op == "input") else text
 
 
 def text_number(v: Value) -> str:

@@ -144,12 +144,13 @@ class _Module:
 
     def _readable(self, kind: str, statements: Sequence[Statement], data: Iterable[Tensor]) -> dict[str, Any]:
         names = self._kernel_names()
-        program = self.program if all(s in self.program.statements for s in statements) else self.declared
+        known, reads = set(self.program.statements), {r for s in statements for r in s.reads}
+        program = self.program if known.issuperset(statements) else self.declared
         writer = Readable(program, names, self.numbers)
         lines = writer.write(statements)
         self.helpers.update(writer.text.helpers)
-        arguments = [names.of(t.name) for t in (*data, *self.weights) if t.name in {r for s in statements for r in s.reads}]
-        keys = [t.name for t in (*data, *self.weights) if t.name in {r for s in statements for r in s.reads}]
+        keys = [t.name for t in (*data, *self.weights) if t.name in reads]
+        arguments = [names.of(key) for key in keys]
         text = "\n".join(lines)
         typed = [a for key, a in zip(keys, arguments, strict=True) if not self.declared[key].integer]
         return {
@@ -168,7 +169,8 @@ class _Module:
 
     def _fast(self, kind: str, statements: Sequence[Statement], data: Iterable[Tensor]) -> dict[str, Any]:
         names = self._kernel_names()
-        program = self.program if all(s in self.program.statements for s in statements) else self.declared
+        known, reads = set(self.program.statements), {r for s in statements for r in s.reads}
+        program = self.program if known.issuperset(statements) else self.declared
         gradients = dict.fromkeys(self.derived.gradients[w.name] for w in self.weights) if kind == "training" else {}
         literals = [t.name for t in program.role("literal")]
         into: dict[str, str] = {}

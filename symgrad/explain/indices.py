@@ -11,18 +11,22 @@ from symgrad.explain.formula import (
     Apply,
     Big,
     Connected,
+    Entry,
     Formula,
     Iverson,
     Modulo,
     Number,
     Power,
+    Product,
     Quotient,
     Relation,
+    Sum,
     Symbol,
     entry,
     minus,
     plus,
     times,
+    walk,
 )  # fmt: skip
 from symgrad.explain.names import Names
 from symgrad.language import expr as ex
@@ -126,13 +130,11 @@ class Indices:
         if s.op in ("=", "+=") and not over:
             body = self.expr(s.body, used)
             return times(*(Iverson(c) for c in conditions), body)
-        scale, body_expr = _scale(s.body) if s.op == "+=" else (ex.ONE, s.body)
         bare = _bare(s.body, self.names)
         ranges = tuple(None if bare.get(a) == n else self.integer(n) for a, n in over)
-        body = self.expr(body_expr, used)
         letters = tuple(self.names.letter(a) for a, _ in over)
-        big = Big(_REDUCERS[s.op], letters, tuple(conditions), body, ranges)
-        return big if scale == ex.ONE else times(self.expr(scale, used), big)
+        front, body = _scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
+        return times(front, Big(_REDUCERS[s.op], letters, tuple(conditions), body, ranges))
 
     def conditions(self, guard: Condition | None, used: list[str]) -> list[Formula]:
         """A guard as conditions that all hold, bounds of one thing in a row."""
@@ -295,12 +297,20 @@ def _parts(c: Fraction) -> tuple[Fraction, Fraction]:
     return Fraction(c.numerator), Fraction(c.denominator)
 
 
-def _scale(body: Expr) -> tuple[Expr, Expr]:
-    """What multiplies a body and has no letter, and the rest."""
-    factors = body.args if isinstance(body, Mul) else (body,)
-    fixed = [f for f in factors if not ex.axes(f) and not isinstance(f, Bracket)]
-    rest = [f for f in factors if f not in fixed]
-    return (ex.mul(*fixed), ex.mul(*rest)) if rest and fixed else (ex.ONE, body)
+def _scale(body: Formula) -> tuple[Formula, Formula]:
+    """What multiplies a body and has no letter, and the rest: it stands before a sum. Outside of positions, brackets and
+    `index(...)` a bare name is a size or a scalar."""
+    if isinstance(body, Sum) and len(body.terms) == 1 and body.terms[0][0]:
+        front, rest = _scale(body.terms[0][1])
+        return minus(front), rest
+    factors = body.factors if isinstance(body, Product) and body.kind == "times" else (body,)
+    fixed = [f for f in factors if not any(_lettered(x) for x in walk(f))]
+    others = [f for f in factors if f not in fixed]
+    return (times(*fixed), times(*others)) if others else (ONE, body)
+
+
+def _lettered(f: Formula) -> bool:
+    return isinstance(f, (Entry, Iverson, Big)) or isinstance(f, Apply) and f.name == "index"
 
 
 def _sums(inline: Inline, f: Expr) -> bool:

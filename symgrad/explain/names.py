@@ -26,7 +26,7 @@ GREEK = {name: f"\\{name}" for name in (*_LOWER, *_UPPER)} | _SHORT
 ACCENTS = {name: f"\\{name}" for name in ("hat", "bar", "tilde", "dot", "ddot", "vec")}
 
 _MATH = {
-    "<": "<", ">": ">", "|": "|", "∂": r"\partial", "Σ": r"\Sigma", "·": r"\cdot", "×": r"\times", 
+    "<": "<", ">": ">", "|": "|", "∂": r"\partial", "Σ": r"\Sigma", "·": r"\cdot", "×": r"\times",
     "≤": r"\le", "≥": r"\ge", "≠": r"\neq", "−": "-", "ᵀ": r"^{\top}", "∞": r"\infty", "→": r"\to",
 }  # fmt: skip
 _TEXT = {
@@ -112,7 +112,7 @@ def mathematical(name: str, indexed: bool = False) -> str:
 def _word(part: str) -> str:
     if part in GREEK:
         return GREEK[part]
-    if part.isdigit() or (len(part) == 1 and part.isascii()):
+    if part.isascii() and (part.isdigit() or len(part) == 1 and part.isalpha()):
         return part
     if len(part) == 1 and _greek(part):
         return _greek(part)

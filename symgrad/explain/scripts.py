@@ -145,10 +145,10 @@ class Script:
         """Whether a formula has no end of its own to the right, as Σ in mathematics."""
         return False
 
-    def commas(self, items: Iterable[Pieces]) -> Pieces:
+    def commas(self, items: Iterable[Pieces], depth: int) -> Pieces:
         out: Pieces = []
         for pieces in items:
-            out += [self.piece(", "), *pieces] if out else pieces
+            out += [self.piece(","), self.piece(" ", depth), *pieces] if out else pieces
         return out
 
 
@@ -167,7 +167,7 @@ class Code(Script):
             case Number(v):
                 return [self.piece(decimal(v))]
             case Entry(base, index):
-                inside = self.commas(self.write(i, SUM, depth + 2) for i in index)
+                inside = self.commas((self.write(i, SUM, depth + 2) for i in index), depth + 2)
                 return [*self.write(base, ATOM, depth), self.piece("["), *inside, self.piece("]")]
             case Quotient(top, bottom, kind):
                 sign = "//" if kind == "floor" else "/"
@@ -186,23 +186,23 @@ class Code(Script):
                     *self.write(exponent, ATOM, depth),
                 ]
             case Apply(name, args):
-                return self.call(name, [self.write(a, SUM, depth + 1) for a in args])
+                return self.call(name, [self.write(a, SUM, depth + 1) for a in args], depth)
             case Big():
                 return self.big(f, depth)
             case Fold(op, a, axis):
                 along = [] if axis is None else [[self.piece(f"axis={axis}")]]
-                return self.call(op, [self.write(a, SUM, depth + 1), *along])
+                return self.call(op, [self.write(a, SUM, depth + 1), *along], depth)
             case Transpose(a):
                 return [*self.write(a, ATOM, depth), self.piece(".T")]
             case Norm(a):
-                return self.call("norm", [self.write(a, SUM, depth + 1)])
+                return self.call("norm", [self.write(a, SUM, depth + 1)], depth)
             case Derivative(_, bottom):
                 index = bottom.index if isinstance(bottom, Entry) else ()
                 return self.node(entry(Symbol(f.code, f.code, f.code), index), depth)
         return super().node(f, depth)
 
-    def call(self, name: str, args: Sequence[Pieces]) -> Pieces:
-        return [self.piece(f"{name}("), *self.commas(args), self.piece(")")]
+    def call(self, name: str, args: Sequence[Pieces], depth: int) -> Pieces:
+        return [self.piece(f"{name}("), *self.commas(args, depth + 1), self.piece(")")]
 
     def big(self, f: Big, depth: int) -> Pieces:
         ranges = f.ranges or (None,) * len(f.letters)
@@ -211,7 +211,7 @@ class Code(Script):
             for x, n in zip(f.letters, ranges, strict=True)
         ]
         conditions = [self.write(Iverson(c), SUM, depth) for c in f.conditions]
-        return self.call(f.op, [*letters, *conditions, self.write(f.body, SUM, depth + 1)])
+        return self.call(f.op, [*letters, *conditions, self.write(f.body, SUM, depth + 1)], depth)
 
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -490,7 +490,7 @@ class Latex(Script):
         return [self.piece(head), *self.write(body, PRODUCT, depth + 1)]
 
     def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
-        """A leaf by its template in the table: brackets grow with the arguments, a sign before one brackets it."""
+        """A leaf by its template in the table: brackets grow with the arguments, a minus brackets a sum."""
         params = LEAVES[name].params if name in LEAVES else ("x",)
         given = dict(zip(params, args, strict=True))
         left, right = self.brackets(max(map(height, args), default=0))
@@ -586,6 +586,9 @@ def fold(pieces: Sequence[Piece], width: float, first: float = 0.0, hang: float 
             lines.append("".join(p.text for p in rest))
             break
         cut = _cut(rest, end, room)
+        if cut == len(rest):
+            lines.append("".join(p.text for p in rest))
+            break
         lines.append("".join(p.text for p in rest[:cut]).rstrip())
         rest = rest[cut:]
         rest[0] = Piece(rest[0].text.lstrip(), rest[0].width)

@@ -47,9 +47,10 @@ HELD = " is held: the result does not depend on it, so nothing flows back throug
 # words of sentences that are not meant as a tensor or a letter of that name, unless an index follows
 _WORDS = frozenset(
     (
-        "a", "an", "the", "of", "to", "in", "on", "is", "are", "as", "at", "by", "be", "it", "one", "all", "no",
-        "so", "and", "or", "not", "only", "sum", "over", "for", "from", "with", "where", "what", "was", "were",
-        "that", "this", "here", "there", "every", "each", "its", "their", "than", "then", "once", "more",
+        "a", "an", "the", "of",
+        "to", "in", "on", "is", "are", "as", "at", "by", "be", "it", "one", "all",
+        "no", "so", "and", "or", "not", "only", "sum", "over", "for", "from", "with", "where", "what", "was",
+        "were", "that", "this", "here", "there", "every", "each", "its", "their", "than", "then", "once", "more",
         "again", "used", "name", "called",
     )
 )  # fmt: skip

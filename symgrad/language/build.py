@@ -71,10 +71,8 @@ class Builder:
             self._unsettled[tensor.name] = None
         named = tuple(letters) or ("",) * len(tensor.shape)
         # a letter says nothing to a reader where it is another size's
-        self.letters[tensor.name] = tuple(
-            "" if x in self.sizes and self.sizes[x] != n else x
-            for x, n in zip(named, tensor.shape, strict=True)
-        )
+        pairs = zip(named, tensor.shape, strict=True)
+        self.letters[tensor.name] = tuple("" if self.sizes.get(x, n) != n else x for x, n in pairs)
         return self.array(tensor.name)
 
     def array(self, name: str) -> Array:
@@ -274,13 +272,16 @@ class Builder:
         spoken = _sizes_in_positions(s)
         if any(i.axis is None for i in s.left):
             # a letter that stands in a compound place on the left only must be no size, or it is read as one
-            bare = {i.axis for i in s.left}
-            spoken.update(letter(a) for i in s.left for a in i.axes if a not in bare and letter(a) in sizes)
+            alone = {i.axis for i in s.left}
+            spoken.update(letter(a) for i in s.left for a in i.axes if a not in alone and letter(a) in sizes)
+        bare = _bare_axes(s)
         names: dict[str, str] = {}
         used: set[str] = set()
         for a, n in s.axes:
             wanted = letter(a)
             foreign = bool(s.label) and self.sizes.get(wanted, n) != n
+            # `n < n` cannot be said after the equation
+            foreign = foreign or (n == of(Size(wanted)) and a not in bare)
             if not wanted or wanted in used or wanted in self.tensors or wanted in spoken or foreign:
                 taken = {*used, *spoken, *sizes, *self._taken, *self.tensors}
                 wanted = next(x for x in _pool(wanted) if x not in taken)
@@ -299,6 +300,17 @@ def _pool(wanted: str) -> Iterator[str]:
     while True:
         yield f"{wanted or 'j'}_{k}"
         k += 1
+
+
+def _bare_axes(s: Statement) -> set[str]:
+    """The axes that stand alone in some position on the right."""
+    found: dict[str, None] = {}
+    for e in (s.body, s.guard):
+        for part in ex.walk(e) if e is not None else ():
+            indices = [part.index] if isinstance(part, Access) else []
+            indices += [a.index for i in ex.ints(part) for a in i.atoms() if isinstance(a, Look)]
+            found.update((i.axis, None) for index in indices for i in index if i.axis is not None)
+    return set(found)
 
 
 def _sizes_in_positions(s: Statement) -> set[str]:

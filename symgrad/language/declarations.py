@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from symgrad.errors import Refusal, did_you_mean, listing
-from symgrad.language.ints import Int, Size
+from symgrad.language.ints import Int
 from symgrad.language.program import Facts, Tensor
 from symgrad.language.syntax import words
 from symgrad.language.values import Array
@@ -201,8 +201,3 @@ def _number(node: ast.expr, value: Callable[[ast.expr], Array]) -> Fraction:
 
 def _python(x: Fraction) -> int | float:
     return x.numerator if x.denominator == 1 else float(x)
-
-
-def new_letters(sizes: Sequence[Int]) -> list[str]:
-    """The size letters that shapes name, in order."""
-    return list(dict.fromkeys(a.name for n in sizes for a in n.atoms() if isinstance(a, Size)))

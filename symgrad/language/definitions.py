@@ -7,7 +7,6 @@ parameters fit.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from symgrad.errors import Refusal, complete
@@ -94,11 +93,6 @@ def add(known: dict[str, Definition], new: Definition) -> None:
     """Put a definition beside others of its name."""
     first = known.get(new.name)
     known[new.name] = new if first is None else replace(first, others=(*first.others, new))
-
-
-def shadowed(library: Mapping[str, Definition], own: Mapping[str, Definition]) -> dict[str, Definition]:
-    """Both together; the second's names win."""
-    return {**library, **own}
 
 
 def define(node: ast.FunctionDef, text: str, where: str = "") -> Definition:

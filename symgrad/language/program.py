@@ -110,7 +110,7 @@ class Statement:
         names = [i.axis for i in self.left]
         return None not in names and len(set(names)) == len(names)
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Tensors read by the body, the guard and the left side, in order."""
         found = dict.fromkeys(ex.tensors(self.body))

@@ -21,15 +21,25 @@ def _shipped() -> dict[str, Definition]:
 DEFINITIONS: dict[str, Definition] = _shipped()
 
 
-def define(text: str) -> dict[str, Definition]:
-    """The shipped definitions together with those of a text; a definition of the text wins over one of its
-    name.
+def define(text: str) -> tuple[str, ...]:
+    """Add operations of your own, usable by name at once in every text read afterwards.
+
+    Args:
+        text: definitions of the language, `def f(x): return ...`; one replaces a shipped or earlier one of its name.
+
+    Returns:
+        the names defined.
 
     Raises:
-        SymgradError: with the line, where the text is not of the language.
+        SymgradError: with the line, where the text is not of the language; nothing is defined then.
 
     Example:
-        >>> "swish" in define("def swish(x): return x*sigmoid(x)")
-        True
+        >>> import symgrad as sg
+        >>> sg.define("def cube(x): return x**3")
+        ('cube',)
+        >>> print(sg.derive("x: weight[n]; loss = sum(cube(x))").gradients["x"])
+        3*x**2
     """
-    return {**DEFINITIONS, **parse_definitions(text)}
+    new = parse_definitions(text)
+    DEFINITIONS.update(new)
+    return tuple(new)

@@ -113,7 +113,7 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
                 reason = f"This is {twin.out} once more."
                 again = _everywhere(program, name, group[0].out, twin.out)
                 tidied.steps.append(Step(0, "equal", (again,), before=group, reason=reason))
-                if adjoints[name] not in wanted:
+                if adjoints[name] not in wanted and "substitute" in passes:
                     sheet.known[adjoints[name]] = again
                     continue
                 group = (again,)

@@ -240,10 +240,10 @@ class _Reader:
         if isinstance(argument, Scalar) and not ex.tensors(argument.expr):
             return argument
         axes = argument.axes
-        outside = [a for c in hidden for a in ex.axes(c) if a not in axes]
+        outside = tuple(dict.fromkeys(a for c in hidden for a in ex.axes(c) if a not in axes))
         mask = self.condition(ex.both(*hidden), (*axes, *outside))  # type: ignore[arg-type]
         if outside:
-            mask = self.reduce("any", mask, tuple(a for a in dict.fromkeys(outside) if a in mask.axes))
+            mask = self.reduce("any", mask, tuple(a for a in outside if a in mask.axes))
         return self.join("where", [mask, argument, Scalar(instead)], want or axes)
 
     def condition(self, c: Condition, want: Axes) -> Array:
@@ -347,6 +347,8 @@ class _Reader:
         batch = tuple(a for a in x.axes if a in y.axes and a not in over)
         rows = tuple(a for a in x.axes if a not in y.axes)
         columns = tuple(a for a in y.axes if a not in x.axes)
+        if x.axes == y.axes == over and len(over) == 1:
+            return MatMul(x, y, over[0], (), f"{over[0]} is summed and both have it")
         if not rows and not columns:
             return self.reduce("sum", self.join("multiply", [x, y], kept), over)
         if len(over) == 1 and not batch and (len(rows) <= 1 or len(columns) <= 1):

@@ -1,0 +1,260 @@
+"""The check itself: it fails on planted faults, it reads kinks as intervals; and every row of the table of leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+
+from symgrad.chain import partial
+from symgrad.check.numeric import check
+from symgrad.language import expr as ex
+from symgrad.language import ints
+from symgrad.language.expr import Access, Cmp, Expr, call, val
+from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.reader import read
+from symgrad.language.reference import run
+from symgrad.language.samples import inputs, small_sizes
+from symgrad.language.trace import Derived
+from symgrad.leaves import LEAVES, Leaf
+from symgrad.library import DEFINITIONS
+from symgrad.passes.derive import derive
+
+
+def derived(text: str, **more: object) -> Derived:
+    return derive(read(text, definitions=DEFINITIONS), **more)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------- planted faults
+
+PLANTED = {
+    "two layers": "x: data[n, 4]; t: data[n, 3]; loss = mean((dense(tanh(dense(x, 5)), 3) - t)**2)",
+    "classifier": "x: data[n, 4]; t: label[n] < 3; loss = softmax_cross_entropy(dense(relu(dense(x, 5)), 3), t)",
+    "convolution": "x: weight[h]; w: weight[3]; c[j < h] = sum(p, [0 <= j + p - 1 < h], x[j + p - 1]*w[p]); loss = sum(c**3)",
+    "embedding": "E: weight[v, d]; t: label[n] < v; e[n, k] = E[t[n], k]; loss = sum(sin(e))",
+    "triangle": "A: weight[n, n]; x: data[n]; loss = sum(i, j, [i < j], A[i, j]**2*x[i]*x[j])",
+    "product": "x: weight[n]; y: weight[m]; loss = prod(x)*sum(y**2)",
+    "quadratic": "x: weight[n]; A: weight[n, n]; loss = x @ A @ x",
+}
+
+
+def mutants(d: Derived) -> Iterator[tuple[str, Derived]]:
+    """The derivation with one fault in one backward statement."""
+    for k, s in enumerate(d.program.statements):
+        if d.program[s.out].role != "adjoint":
+            continue
+        for what, fault in faults(s):
+            statements = (*d.program.statements[:k], fault, *d.program.statements[k + 1 :])
+            yield f"{what} in {s}", replace(d, program=replace(d.program, statements=statements))
+
+
+def faults(s: Statement) -> Iterator[tuple[str, Statement]]:
+    yield "a thousandth", replace(s, body=s.body * Fraction(1001, 1000))
+    yield "sign", replace(s, body=-s.body)
+    for a in ex.accesses(s.body):
+        without = ex.rewrite(s.body, lambda e, a=a: a * Fraction(1001, 1000) if e == a else None)
+        yield f"a thousandth of {a}", replace(s, body=without)
+        for place, i in enumerate(a.index):
+            if i.axis is not None:
+                mirrored = s.ranges[i.axis] - 1 - i
+                other = Access(a.tensor, (*a.index[:place], mirrored, *a.index[place + 1 :]))
+                yield f"index {i} of {a}", replace(s, body=ex.rewrite(s.body, lambda e, a=a, o=other: o if e == a else None))
+    for a, n in s.axes:
+        yield f"guard {a} > 0", replace(s, guard=ex.both(s.guard, Cmp(">", val(ints.axis(a)), ex.ZERO)))
+        yield f"guard {a} < {n} - 1", replace(s, guard=ex.both(s.guard, Cmp("<", val(ints.axis(a)), val(n - 1))))
+
+
+@pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED)
+def test_planted_faults_are_caught(text: str) -> None:
+    d = derived(text)
+    assert check(d).ok
+    caught = 0
+    for what, wrong in mutants(d):
+        if same_gradients(d, wrong):
+            continue  # the sum in another order, a bracket with other numbers in it: no fault
+        # labels may happen to be equal in one draw
+        assert not all(check(wrong, entries=6, seed=seed).ok for seed in range(3)), what
+        caught += 1
+    assert caught >= 8
+
+
+def same_gradients(d: Derived, other: Derived) -> bool:
+    sizes = small_sizes(d.source)
+    for seed in range(10, 14):
+        given = inputs(d.source, sizes, np.random.default_rng(seed))
+        a, b = run(d.program, sizes, given), run(other.program, sizes, given)
+        if not all(np.allclose(a[g], b[g], rtol=1e-12, atol=1e-15) for g in d.gradients.values()):
+            return False
+    return True
+
+
+def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stated derivative that is off by a thousandth, from the table to the verdict."""
+    from symgrad import chain
+    from symgrad.language import scalar
+
+    def clear() -> None:
+        for f in (chain._differentiate, chain._function, scalar.leaf_derivative):
+            f.cache_clear()
+
+    wrong = replace(LEAVES["softplus"], derivative=("sigmoid(x)*1001/1000",))
+    monkeypatch.setitem(LEAVES, "softplus", wrong)
+    clear()
+    try:
+        verdict = check(derived("x: weight[n]; loss = sum(softplus(x))"))
+    finally:
+        monkeypatch.undo()
+        clear()
+    assert not verdict.ok
+    assert 1e-4 < verdict.worst < 1e-2
+    assert "DOES NOT AGREE" in str(verdict)
+
+
+def test_a_computed_tensor_is_stepped_too() -> None:
+    d = derived("x: data[n, 4]; t: label[n] < 3; z = dense(tanh(dense(x, 5)), 3); loss = softmax_cross_entropy(z, t)", wrt=["z", "W1"])
+    verdict = check(d)
+    assert verdict.ok
+    assert [r.name for r in verdict.rows] == ["z", "W1"]
+    wrong = [s if s.out != d.gradients["z"] else replace(s, body=s.body * Fraction(1001, 1000)) for s in d.program.statements]
+    assert not check(replace(d, program=replace(d.program, statements=tuple(wrong)))).ok
+
+
+@pytest.mark.parametrize("wrt", [["e"], ["s"], ["q"], ["z"], ["loss"], ["e", "s", "q", "z", "w"]], ids=str)
+def test_no_pass_looks_through_what_is_wanted(wrt: list[str]) -> None:
+    """The stable forms would make the loss independent of the exponentials, and their gradient zero."""
+    d = derived(
+        "w: weight[n, k]; t: label[n] < k; z = 2*w; e = exp(z); s[n] = sum(j, e[n, j]); q[n, j] = e[n, j]/s[n];"
+        "loss = mean(n, -log(q[n, t[n]]))", wrt=wrt,
+    )  # fmt: skip
+    verdict = check(d)
+    assert verdict.ok, verdict
+    assert all(r.derived != 0 for r in verdict.rows)
+
+
+def test_kinks_are_intervals() -> None:
+    d = derived("x: weight[n]; loss = sum(abs(x) + relu(x)*2)")
+    at_kink = check(d, {"x": np.array([0.0, 1.0, -1.0])})
+    assert at_kink.ok
+    assert at_kink.rows[0].kinks >= 1
+    wrong = [s if s.out != "dx" else replace(s, body=s.body + 4) for s in d.program.statements]
+    assert not check(replace(d, program=replace(d.program, statements=tuple(wrong))), {"x": np.zeros(3)}).ok
+
+
+def test_ties_are_shared_or_go_to_the_first() -> None:
+    x = {"x": np.array([2.0, 3.0, 3.0, 1.0])}
+    shared = derived("x: weight[n]; loss = max(x)")
+    assert run(shared.program, {"n": 4}, x)[shared.gradients["x"]].tolist() == [0, 0.5, 0.5, 0]
+    assert check(shared, x).ok
+    program = shared.source
+    first = derive(replace(program, statements=tuple(replace(s, ties="first") for s in program.statements)))
+    assert run(first.program, {"n": 4}, x)[first.gradients["x"]].tolist() == [0, 1, 0, 0]
+    assert check(first, x).ok
+
+
+def test_other_realisations_are_compared() -> None:
+    d = derived("x: weight[n]; loss = sum(x**2)")
+    x = np.array([1.0, 2.0])
+    good, wrong, short, nan = (
+        lambda x, f=f: (0.0, {"x": f(x)}) for f in (lambda x: 2 * x, lambda x: 2.002 * x, lambda x: x[:1], lambda x: x * np.nan)
+    )
+    verdict = check(d, {"x": x}, realisations={"good": good, "wrong": wrong, "short": short, "nan": nan})
+    errors = {r.against: r.error for r in verdict.rows}
+    assert errors["good"] == 0 and 1e-4 < errors["wrong"] < 1e-2 and errors["short"] == np.inf
+    assert not verdict.ok and np.isnan(verdict.worst)
+    assert check(d, {"x": x}, realisations={"good": good}).ok
+
+
+# ---------------------------------------------------------------------- the table of leaves
+
+TRUE: dict[str, Callable[..., object]] = {
+    "abs": mpmath.fabs, "sign": mpmath.sign, "relu": lambda x: max(x, mpmath.mpf(0)), "maximum": max, "minimum": min,
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)), "softplus": lambda x: mpmath.log(1 + mpmath.exp(x)),
+    "logsigmoid": lambda x: -mpmath.log(1 + mpmath.exp(-x)),
+    "logaddexp": lambda x, y: mpmath.log(mpmath.exp(x) + mpmath.exp(y)),
+    "log1mexp": lambda x: mpmath.log(1 - mpmath.exp(-x)), "logcosh": lambda x: mpmath.log(mpmath.cosh(x)),
+}  # fmt: skip
+OVERFLOWS = ("exp", "expm1", "sinh", "cosh")  # leaves that no form can keep finite at a thousand
+POSITIVE = ("log", "sqrt", "log1p", "log1mexp")
+BOUNDED = ("asin", "acos")
+
+
+def evaluate(body: Expr, values: dict[str, np.ndarray], dtype: type = np.float64) -> np.ndarray:
+    """A body of vectors, run by the reference."""
+    n = ints.size("n")
+    i = ints.axis("i")
+    shown = ex.rewrite(body, lambda e: Access(e.tensor, (i,)) if isinstance(e, Access) else None)
+    tensors = {name: Tensor(name, (n,), "data") for name in values} | {"out": Tensor("out", (n,))}
+    statement = Statement("out", (i,), "=", shown, (("i", n),))
+    program = Program(tensors, (statement,), "out", ("n",))
+    return run(program, {"n": len(next(iter(values.values())))}, values, dtype)["out"]
+
+
+def parts(leaf: Leaf) -> tuple[Expr, list[Expr]]:
+    entries = [Access(p, ()) for p in leaf.params]
+    body = call(leaf.name, *entries)
+    return body, [partial(body, e) for e in entries]
+
+
+def points(leaf: Leaf) -> dict[str, np.ndarray]:
+    low, high = leaf.domain
+    steps = np.linspace(low, high, 23)[1:-1] + 0.0123 * (high - low) / 4
+    return {p: np.roll(steps, 7 * k) for k, p in enumerate(leaf.params)}
+
+
+@pytest.mark.parametrize("leaf", LEAVES.values(), ids=LEAVES)
+def test_leaf_is_what_it_says(leaf: Leaf) -> None:
+    """Values against mpmath at 30 digits; derivatives against mpmath's and against complex steps."""
+    mpmath.mp.dps = 30
+    true = TRUE.get(leaf.name) or getattr(mpmath, leaf.name)
+    body, slopes = parts(leaf)
+    at = points(leaf)
+    values = evaluate(body, at)
+    exact = [true(*map(mpmath.mpf, row)) for row in zip(*at.values(), strict=True)]
+    for value, e, *row in zip(values, exact, *at.values(), strict=True):
+        # relative, unless the leaf has a zero nearby
+        assert abs(mpmath.mpf(value) - e) <= 1e-14 * max(abs(e), 0.02 * max(map(abs, row))), (row, value, e)
+    for k, (p, slope) in enumerate(zip(leaf.params, slopes, strict=True)):
+        own = evaluate(slope, at)
+        order = tuple(int(j == k) for j in range(len(leaf.params)))
+        for value, *row in zip(own, *at.values(), strict=True):
+            e = mpmath.diff(true, tuple(map(mpmath.mpf, row)), order) if leaf.name != "sign" else 0
+            assert abs(value - e) <= 1e-12 * max(1, abs(e)), (row, value, e)
+        stepped = evaluate(body, {**at, p: at[p] + 1e-30j}).imag / 1e-30
+        np.testing.assert_allclose(own, stepped, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("leaf", LEAVES.values(), ids=LEAVES)
+def test_leaf_is_finite_far_out(leaf: Leaf, dtype: type) -> None:
+    """At a thousand, and its derivative too, without a warning, wherever the function has a value there."""
+    far = [1000.0, 100.0, 10.0, 1e-3]
+    far = [x for x in [*far, *(-x for x in far), 0.0] if not (leaf.name in POSITIVE and x <= 0)]
+    far = [x for x in far if not (leaf.name in BOUNDED and abs(x) >= 1)]
+    far = [x for x in far if not (leaf.name in OVERFLOWS and (x if leaf.name in ("exp", "expm1") else abs(x)) > 80)]
+    body, slopes = parts(leaf)
+    if len(leaf.params) == 2:
+        grid = np.array([(a, b) for a in far for b in far], dtype).T
+        at = dict(zip(leaf.params, grid, strict=True))
+    else:
+        at = {leaf.params[0]: np.array(far, dtype)}
+    with np.errstate(all="raise", under="ignore"):
+        for e in (body, *slopes):
+            assert np.isfinite(evaluate(e, at, dtype)).all(), e
+
+
+CONVENTIONS = {
+    "abs": [0.0], "sign": [0.0], "relu": [0.0], "maximum": [0.5, 0.5], "minimum": [0.5, 0.5],
+}  # fmt: skip
+
+
+def test_kink_conventions() -> None:
+    kinked = [leaf for leaf in LEAVES.values() if leaf.kinks]
+    assert [leaf.name for leaf in kinked] == list(CONVENTIONS)
+    for leaf in kinked:
+        _, slopes = parts(leaf)
+        at = {p: np.array([0.0]) for p in leaf.params}
+        assert [float(evaluate(s, at)[0]) for s in slopes] == CONVENTIONS[leaf.name]
