@@ -110,7 +110,8 @@ class _Iverson(sp.Function):
 
 
 _BRACKETS = {
-    op: type(f"bracket_{k}", (_Iverson,), {"op": op}) for k, op in enumerate(("<", "<=", ">", ">=", "==", "!="))
+    op: type(f"bracket_{k}", (_Iverson,), {"op": op})
+    for k, op in enumerate(("<", "<=", ">", ">=", "==", "!="))
 }
 
 
@@ -137,7 +138,9 @@ def _from_sympy(e: sp.Expr) -> Expr:
     name = type(e).__name__
     if name in LEAVES:
         return ex.call(name, *map(_from_sympy, e.args))
-    raise Refusal(f"sympy gave a derivative with '{type(e).__name__}', which the table of leaves does not have")
+    raise Refusal(
+        f"sympy gave a derivative with '{type(e).__name__}', which the table of leaves does not have"
+    )
 
 
 def _rank(e: Expr) -> tuple[int, int, str]:
@@ -184,7 +187,9 @@ def check_wanted(program: Program, wrt: Iterable[str]) -> tuple[str, ...]:
         t = program[name]
         if t.integer or t.role in ("constant", "literal"):
             what = "an integer tensor" if t.integer else f"declared as {t.role}"
-            raise Refusal(f"'{name}' is {what} and has no gradient; ask for a weight, data or a computed tensor")
+            raise Refusal(
+                f"'{name}' is {what} and has no gradient; ask for a weight, data or a computed tensor"
+            )
     return names
 
 
@@ -241,7 +246,9 @@ def sweep(program: Program, wrt: Iterable[str]) -> Sweep:
         for entry, slope in slopes:
             for term, guard in _guarded(slope, entry, s, program):
                 body = ex.mul(out_bar, factor, term)
-                bar = Statement(adjoint(entry.tensor), entry.index, "+=", body, s.axes, guard, line=s.line, label=s.label)
+                bar = Statement(
+                    adjoint(entry.tensor), entry.index, "+=", body, s.axes, guard, line=s.line, label=s.label
+                )
                 chained.setdefault(entry.tensor, []).append(Chained(bar, s, entry, slope, prepared))
     for name in names:
         if name not in chained:
@@ -251,7 +258,9 @@ def sweep(program: Program, wrt: Iterable[str]) -> Sweep:
     return Sweep(whole, {name: tuple(c) for name, c in chained.items()}, adjoints)
 
 
-def _guarded(slope: Expr, entry: Access, s: Statement, program: Program) -> list[tuple[Expr, Condition | None]]:
+def _guarded(
+    slope: Expr, entry: Access, s: Statement, program: Program
+) -> list[tuple[Expr, Condition | None]]:
     """The slope in parts, each with the guard under which it is added.
 
     Where a bracket kept the body from reading outside the tensor, it must keep the adjoint from writing there.
@@ -303,7 +312,9 @@ def _selection(s: Statement, program: Program, support: object) -> tuple[Expr, t
             for a in s.reduced:
                 position = position * s.ranges[a] + ints.axis(a)
             first = support(f"{s.out}_first", shape)
-            found = replace(s, out=first, op="min=", body=ex.val(position), guard=ex.both(s.guard, won), ties="shared")
+            found = replace(
+                s, out=first, op="min=", body=ex.val(position), guard=ex.both(s.guard, won), ties="shared"
+            )
             return Bracket(Cmp("==", ex.val(position), Access(first, s.left))), (found,)
         count = support(f"{s.out}_ties", shape)
         counted = replace(s, out=count, op="+=", body=Bracket(won))
@@ -317,7 +328,9 @@ def _selection(s: Statement, program: Program, support: object) -> tuple[Expr, t
     apart = differ[0] if len(differ) == 1 else ex.Logic("or", tuple(differ))
     axes = (*s.axes, *((copy[a], s.ranges[a]) for a in s.reduced))
     left = (*s.left, *here)
-    return Access(others, left), (replace(second, out=others, left=left, axes=axes, guard=ex.both(second.guard, apart)),)
+    return Access(others, left), (
+        replace(second, out=others, left=left, axes=axes, guard=ex.both(second.guard, apart)),
+    )
 
 
 def _other(axis: str, s: Statement) -> str:

@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="symgrad", description="Gradients derived, explained and turned into code.")
+    parser = argparse.ArgumentParser(
+        prog="symgrad", description="Gradients derived, explained and turned into code."
+    )
     parser.add_argument("--version", action="version", version=f"symgrad {symgrad.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -61,18 +63,26 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(run=run)
         if declared:
-            sub.add_argument("declaration", help="a .sg file, a declaration typed as one argument, or - for standard input")
-            sub.add_argument("--size", action="append", default=[], metavar="n=5", help="a number for a size letter")
+            sub.add_argument(
+                "declaration", help="a .sg file, a declaration typed as one argument, or - for standard input"
+            )
+            sub.add_argument(
+                "--size", action="append", default=[], metavar="n=5", help="a number for a size letter"
+            )
         return sub
 
-    demo = command("demo", _demo, "Declare, derive, check and train a classifier of handwritten digits.", declared=False)
+    demo = command(
+        "demo", _demo, "Declare, derive, check and train a classifier of handwritten digits.", declared=False
+    )
     demo.add_argument("--out", type=Path, default=Path("symgrad-demo"), help="folder for what it writes")
     demo.add_argument("--epochs", type=int, default=40)
     demo.add_argument("--style", choices=("readable", "fast"), default="fast")
 
     sub = command("derive", _derive, "Derive the gradient of a loss and print every step.")
     sub.add_argument("--wrt", metavar="w,X", help="what to differentiate by; every weight if not given")
-    sub.add_argument("--format", choices=("text", "latex", "tex", "numpy"), default="text", help="tex is a whole document")
+    sub.add_argument(
+        "--format", choices=("text", "latex", "tex", "numpy"), default="text", help="tex is a whole document"
+    )
     sub.add_argument("--form", choices=("matrix", "index"), default="matrix")
     sub.add_argument("--detail", choices=("result", "steps", "everything"), default="steps")
     sub.add_argument("-o", "--output", type=Path, help="a file to write instead of the terminal")
@@ -84,10 +94,16 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
     sub.add_argument("--seed", type=int, default=0)
 
-    sub = command("train", _train, "Train a declared network on a table (CSV); further options go to the module.")
+    sub = command(
+        "train", _train, "Train a declared network on a table (CSV); further options go to the module."
+    )
     sub.add_argument("data", help="a CSV file; the last column is the target")
     _module_options(sub)
-    sub.add_argument("options", nargs=argparse.REMAINDER, help="options of the module's own train command, such as --epochs 20")
+    sub.add_argument(
+        "options",
+        nargs=argparse.REMAINDER,
+        help="options of the module's own train command, such as --epochs 20",
+    )
 
     sub = command("ops", _ops, "List every operation, or show one with its definition.", declared=False)
     sub.add_argument("name", nargs="?")
@@ -106,7 +122,9 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
     for item in options.size:
         name, _, number = item.partition("=")
         if not name.isidentifier() or not number.isdigit() or int(number) < 1:
-            raise SymgradError(f"--size takes a letter and a whole number of at least 1, such as n=5, not '{item}'")
+            raise SymgradError(
+                f"--size takes a letter and a whole number of at least 1, such as n=5, not '{item}'"
+            )
         sizes[name] = int(number)
     text: str = options.declaration
     if text == "-":
@@ -145,7 +163,9 @@ def _numbers(options: argparse.Namespace) -> dict[str, float]:
 
 def _generate(options: argparse.Namespace) -> int:
     model = _model(options)
-    path = model.generate(options.output, optimizer=options.optimizer, style=options.style, **_numbers(options))
+    path = model.generate(
+        options.output, optimizer=options.optimizer, style=options.style, **_numbers(options)
+    )
     print(f"wrote {path}")
     return 0
 
@@ -161,7 +181,12 @@ def _check(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     model = _model(options)
     module = emit.load(
-        model.source(model.name if model.name.isidentifier() else "model", optimizer=options.optimizer, style=options.style, **_numbers(options)),
+        model.source(
+            model.name if model.name.isidentifier() else "model",
+            optimizer=options.optimizer,
+            style=options.style,
+            **_numbers(options),
+        ),
         "symgrad_trained",
     )
     return int(module["main"](["train", options.data, *options.options]))

@@ -130,7 +130,9 @@ class Derivation:
 
         return loss_and_grad
 
-    def check(self, given: Mapping[str, Any] | None = None, *, seed: int = 0, tolerance: float = 1e-9) -> Verdict:
+    def check(
+        self, given: Mapping[str, Any] | None = None, *, seed: int = 0, tolerance: float = 1e-9
+    ) -> Verdict:
         """A numeric verdict: complex steps through the reference realisation, and both emitted styles against it.
 
         Args:
@@ -142,7 +144,9 @@ class Derivation:
         """
         try:
             styles = {
-                style: emit.load(emit.function_source(self.derived, style=style), f"symgrad_{style}")["loss_and_grad"]
+                style: emit.load(emit.function_source(self.derived, style=style), f"symgrad_{style}")[
+                    "loss_and_grad"
+                ]
                 for style in ("readable", "fast")
             }
             return judge(self.derived, given, realisations=styles, seed=seed, tolerance=tolerance)
@@ -156,7 +160,9 @@ class Derivation:
         return explain.mimebundle(self.derived)
 
 
-def read_program(declaration: str | os.PathLike[str] | Program, sizes: Mapping[str, int] | None = None) -> Program:
+def read_program(
+    declaration: str | os.PathLike[str] | Program, sizes: Mapping[str, int] | None = None
+) -> Program:
     """A program from text, from a `.sg` file, or as it is.
 
     A `Path`, or a string of one line that ends in `.sg`, is a file; every other string is the declaration itself.

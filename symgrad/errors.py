@@ -49,7 +49,9 @@ def complete(problem: Refusal, text: str) -> SymgradError:
     # ast counts columns in bytes of UTF-8
     column = len(line.encode()[: problem.column].decode(errors="ignore"))
     shown, width = line.expandtabs(1), max(1, min(problem.width, len(line) - column))
-    return SymgradError(f"line {problem.line}: {problem.reason}\n    {shown}\n    {' ' * column}{'^' * width}")
+    return SymgradError(
+        f"line {problem.line}: {problem.reason}\n    {shown}\n    {' ' * column}{'^' * width}"
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -61,4 +63,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def listing(words: Iterable[str], conjunction: str = "and") -> str:
     """`a, b and c`."""
     words = list(words)
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}" if words else "none"
+    return (
+        words[0]
+        if len(words) == 1
+        else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+        if words
+        else "none"
+    )

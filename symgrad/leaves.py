@@ -77,9 +77,13 @@ LEAVES: dict[str, Leaf] = {
         _row("expm1", derivative="exp(x)", latex=r"(e^{{{x}}} - 1)"),
         _row("log1p", derivative="1/(1 + x)", latex=r"\log(1 + {x})", domain=(-0.8, 3.0)),
         # kinks: the convention is named in the note
-        _row("abs", "maximum(x, -x)", "sign(x)", latex=r"\lvert {x} \rvert", kinks=("x",), note="slope 0 at 0"),
+        _row(
+            "abs", "maximum(x, -x)", "sign(x)", latex=r"\lvert {x} \rvert", kinks=("x",), note="slope 0 at 0"
+        ),
         _row("sign", "[x > 0] - [x < 0]", "0", kinks=("x",), note="derivative zero wherever it has one"),
-        _row("relu", "maximum(x, 0)", "[x > 0]", kinks=("x",), note="slope 0 at 0, as in the common frameworks"),
+        _row(
+            "relu", "maximum(x, 0)", "[x > 0]", kinks=("x",), note="slope 0 at 0, as in the common frameworks"
+        ),
         _row(
             "maximum",
             derivative=("[x > y] + [x == y]/2", "[x < y] + [x == y]/2"),
@@ -104,7 +108,12 @@ LEAVES: dict[str, Leaf] = {
             latex=r"\sigma({x})",
         ),
         _row("softplus", "maximum(x, 0) + log1p(exp(minimum(x, -x)))", "sigmoid(x)"),
-        _row("logsigmoid", "minimum(x, 0) - log1p(exp(minimum(x, -x)))", "sigmoid(-x)", latex=r"\log \sigma({x})"),
+        _row(
+            "logsigmoid",
+            "minimum(x, 0) - log1p(exp(minimum(x, -x)))",
+            "sigmoid(-x)",
+            latex=r"\log \sigma({x})",
+        ),
         _row(
             "logaddexp",
             "maximum(x, y) + log1p(exp(minimum(x - y, y - x)))",

@@ -37,7 +37,9 @@ class Model:
         ['W1', 'b1']
     """
 
-    def __init__(self, declaration: str | os.PathLike[str] | Program, *, sizes: Mapping[str, int] | None = None):
+    def __init__(
+        self, declaration: str | os.PathLike[str] | Program, *, sizes: Mapping[str, int] | None = None
+    ):
         self.program = read_program(declaration, sizes)
         self.name = Path(declaration).stem if isinstance(declaration, os.PathLike) else "model"
 
@@ -45,15 +47,24 @@ class Model:
         """The derivation of the loss by every weight, or by what `wrt` names."""
         return derive(self.program, wrt)
 
-    def source(self, name: str = "model", *, optimizer: str = "adam", style: str = "readable", **options: Any) -> emit.Source:
+    def source(
+        self, name: str = "model", *, optimizer: str = "adam", style: str = "readable", **options: Any
+    ) -> emit.Source:
         """The text of the module that `generate` writes."""
         try:
-            return emit.module_source(self.derive().derived, name=name, optimizer=optimizer, style=style, **options)
+            return emit.module_source(
+                self.derive().derived, name=name, optimizer=optimizer, style=style, **options
+            )
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
 
     def generate(
-        self, path: str | os.PathLike[str], *, optimizer: str = "adam", style: str = "readable", **options: Any
+        self,
+        path: str | os.PathLike[str],
+        *,
+        optimizer: str = "adam",
+        style: str = "readable",
+        **options: Any,
     ) -> Path:
         """Write a standalone training module that needs NumPy and nothing else.
 
@@ -78,7 +89,9 @@ class Model:
         """
         path = Path(path)
         if path.suffix != ".py" or not path.stem.isidentifier() or keyword.iskeyword(path.stem):
-            raise SymgradError(f"a module is written to a file such as digits.py, whose name can be imported, not to '{path.name}'")
+            raise SymgradError(
+                f"a module is written to a file such as digits.py, whose name can be imported, not to '{path.name}'"
+            )
         write_atomically(path, self.source(path.stem, optimizer=optimizer, style=style, **options))
         return path
 
@@ -96,7 +109,9 @@ def write_atomically(path: Path, text: str) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as problem:
-        raise SymgradError(f"{path} cannot be written: {problem.strerror or problem}; nothing was changed") from None
+        raise SymgradError(
+            f"{path} cannot be written: {problem.strerror or problem}; nothing was changed"
+        ) from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):

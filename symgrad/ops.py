@@ -55,7 +55,13 @@ def describe(name: str) -> str:
 
 def _shown(definition: str, declaration: str) -> str:
     d: Derivation = derive(declaration)
-    parts = [definition.strip(), "For example\n\n" + textwrap.indent(declaration, "    "), d.text(), d.numpy().strip(), str(d.check())]
+    parts = [
+        definition.strip(),
+        "For example\n\n" + textwrap.indent(declaration, "    "),
+        d.text(),
+        d.numpy().strip(),
+        str(d.check()),
+    ]
     return "\n\n".join(parts)
 
 
@@ -85,7 +91,9 @@ def example(d: Definition) -> str:
             if not shape:
                 text = "\n".join([*declared, f"loss = {call}"])
             else:
-                text = "\n".join([*declared, f"R: data[{', '.join(map(str, shape))}]", f"loss = sum(R*{call})"])
+                text = "\n".join(
+                    [*declared, f"R: data[{', '.join(map(str, shape))}]", f"loss = sum(R*{call})"]
+                )
             derive(text)
             return text
         except SymgradError as failed:

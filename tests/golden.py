@@ -1,7 +1,7 @@
 """What the shipped declarations produce, kept in `generated/`: rebuilt here, compared by a test.
 
-    python tests/golden.py            says what differs (exit status 1)
-    python tests/golden.py --accept   writes it
+python tests/golden.py            says what differs (exit status 1)
+python tests/golden.py --accept   writes it
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def differences(folder: Path = GENERATED) -> list[str]:
         old = (folder / path).read_text(encoding="utf-8") if path in there else ""
         new = made.get(path, "")
         if old != new:
-            lines = difflib.unified_diff(old.splitlines(), new.splitlines(), f"generated/{path}", "rebuilt", lineterm="", n=1)
+            lines = difflib.unified_diff(
+                old.splitlines(), new.splitlines(), f"generated/{path}", "rebuilt", lineterm="", n=1
+            )
             found.append("\n".join(list(lines)[:40]))
     return found
 

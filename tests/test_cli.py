@@ -12,7 +12,9 @@ import pytest
 LINE = "x: data[n, 2]; y: data[n]; z = dense(x, 1); loss = mean((z[:, 0] - y)**2)"
 
 
-def symgrad(*words: str, cwd: Path, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def symgrad(
+    *words: str, cwd: Path, stdin: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "symgrad", *words], cwd=cwd, input=stdin, capture_output=True, text=True,
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
@@ -94,7 +96,9 @@ def test_generate_train_predict(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
     def module(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "line.py", *words], cwd=tmp_path, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "line.py", *words], cwd=tmp_path, capture_output=True, text=True
+        )
 
     trained = module("train", "t.csv", "--epochs", "60", "--seed", "1", "--save", "w.npz")
     assert trained.returncode == 0, trained.stderr

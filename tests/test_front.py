@@ -22,7 +22,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text, words", [v for v in REFUSED.values() if v[1]], ids=[k for k, v in REFUSED.items() if v[1]])
+@pytest.mark.parametrize(
+    "text, words", [v for v in REFUSED.values() if v[1]], ids=[k for k, v in REFUSED.items() if v[1]]
+)
 def test_refused_in_a_sentence(text: str, words: list[str]) -> None:
     with pytest.raises(sg.SymgradError) as caught:
         sg.derive(text)
@@ -67,7 +69,8 @@ def test_derived_and_checked(text: str) -> None:
 
 def test_error_signal_of_a_layer() -> None:
     d = sg.derive(
-        "x: data[n, 4]; t: label[n] < 3; z = dense(x, 3); p = softmax(z); loss = -mean(n, log(p[n, t[n]]))", wrt=["z", "W1"]
+        "x: data[n, 4]; t: label[n] < 3; z = dense(x, 3); p = softmax(z); loss = -mean(n, log(p[n, t[n]]))",
+        wrt=["z", "W1"],
     )
     assert "p[n, k] - [k == t[n]]" in d.gradients["z"].text("index").replace("k_1", "k").replace("j", "k")
     assert d.check().ok

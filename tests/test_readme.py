@@ -39,11 +39,15 @@ def test_declarations_are_derived_and_checked(text: str) -> None:
     assert verdict.ok, f"{text}\n{verdict}"
 
 
-@pytest.mark.parametrize("line", [x for b in blocks("console") for x in b.splitlines() if x.startswith("$ symgrad")])
+@pytest.mark.parametrize(
+    "line", [x for b in blocks("console") for x in b.splitlines() if x.startswith("$ symgrad")]
+)
 def test_commands_run(line: str, tmp_path) -> None:
     """Commands that need no file of the reader's."""
     import shlex
 
     words = shlex.split(line[2:])[1:]
-    done = subprocess.run([sys.executable, "-m", "symgrad", *words], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "symgrad", *words], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr

@@ -34,7 +34,7 @@ class Maker:
         self.tensors: dict[str, Tensor] = {}
         letters = random.sample("ijkl", random.randint(1, 4))
         self.ranges = {
-            a: ints.size(n) if random.random() < 0.6 else ints.of(SIZES[n])
+            a: ints.size(n) if random.random() < 0.6 else ints.of(SIZES[n] if random.random() < 0.8 else 1)
             for a, n in zip(letters, random.sample(list(SIZES), len(letters)), strict=True)
         }
 
@@ -64,7 +64,7 @@ class Maker:
             t = self.tensor("t", (n,), m)
             return ints.of(Look(t, (i,))), m
         if kind == "constant":
-            return ints.of(random.randint(0, 1)), ints.of(2)
+            return random.choice([(ints.ZERO, ints.ONE), (ints.of(random.randint(0, 1)), ints.of(2))])
         return i, n
 
     def access(self) -> ex.Expr:
@@ -169,7 +169,7 @@ class Maker:
             else:
                 new.append((i, n))
         if random.random() < 0.3:
-            new.append((ints.ONE, ints.of(2)))
+            new.append(random.choice([(ints.ONE, ints.of(2)), (ints.ZERO, ints.ONE)]))
         return new
 
 

@@ -17,7 +17,7 @@ from symgrad.leaves import LEAVES
 from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, python
 from symgrad.passes import arrays as ar
 from symgrad.passes.arrays import Array
-from symgrad.passes.recognise import kinds, recognise, turned, within
+from symgrad.passes.recognise import kinds, recognise, turned, within, without_units
 
 Axes = tuple[str, ...]
 
@@ -59,6 +59,7 @@ class Lowering:
 
     def statement(self, s: Statement) -> Value:
         """The tensor that a statement writes, as it is afterwards."""
+        s = without_units(s, self.program)
         self.ranges, self._done = s.ranges, {}
         shape = self.program[s.out].shape
         node = recognise(s, self.program)

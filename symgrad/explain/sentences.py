@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Union
 
@@ -21,7 +22,8 @@ from symgrad.explain.formula import (
     entry,
     walk,
 )  # fmt: skip
-from symgrad.explain.indices import Indices
+from symgrad.explain.matrices import NoForm
+from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.program import Statement
 from symgrad.language.trace import Step
@@ -54,14 +56,15 @@ _WORDS = frozenset(
         "again", "used", "name", "called",
     )
 )  # fmt: skip
-_MENTION = re.compile(r"(?<![\w`.])([^\W\d]\w*)(\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]|ᵀ)?(?![\w(])")
+_MENTION = re.compile(r"(?<![\w`.])([^\W\dᵀ][^\Wᵀ]*)(\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]|ᵀ)?(?![\w(])")
 
 
 class Sentences:
     """Sentences about the steps of a derivation, in which what is mathematics stands as formulas."""
 
-    def __init__(self, cast: Cast, indices: Indices):
-        self.cast, self.names, self.indices = cast, cast.names, indices
+    def __init__(self, cast: Cast, sides: Sides):
+        self.cast, self.names, self.indices = cast, cast.names, sides.indices()
+        self.arrays = sides.arrays()
 
     def heading(self, name: str) -> Sentence:
         """Over the passage of an adjoint."""
@@ -129,7 +132,13 @@ class Sentences:
         return tuple(p for p in (*out, text[end:]) if p != "")
 
     def _mention(self, name: str, index: str) -> Formula:
-        symbol = self.names.tensor(name) if name in self.cast.tensors else self.names.letter(name)
+        symbol: Formula = self.names.letter(name)
+        if name in self.cast.tensors:
+            symbol = self.names.tensor(name)
+        if name in self.cast.hidden and (not index or index == "ᵀ"):
+            # nobody has seen its name: what it stands for is mentioned
+            with suppress(NoForm):
+                symbol = self.arrays.reference(name)
         if index == "ᵀ":
             return Transpose(symbol)
         parts = re.findall(r"[^,\[\]]+(?:\[[^\[\]]*\])?", index[1:-1])

@@ -80,7 +80,7 @@ class Teller:
         self.cast = Cast(derived, named=detail == "everything")
         self.sides = Sides(self.cast, form, numpy=numpy)
         self.indices = self.sides.indices()
-        self.sentences = Sentences(self.cast, self.indices)
+        self.sentences = Sentences(self.cast, self.sides)
 
     def tell(self) -> Story:
         """Notation, forward equations, adjoints from the loss back, results."""

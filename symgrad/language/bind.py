@@ -51,7 +51,9 @@ def solve(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
     for name, shape in shapes.items():
         t = program[name]
         if len(shape) != len(t.shape):
-            raise Refusal(f"{name} is declared as {_shown(t)}, with {len(t.shape)} axes, but the array has shape {shape}")
+            raise Refusal(
+                f"{name} is declared as {_shown(t)}, with {len(t.shape)} axes, but the array has shape {shape}"
+            )
         for k, (n, number) in enumerate(zip(t.shape, shape, strict=True)):
             atom = n.atom
             if isinstance(atom, Size):
@@ -86,7 +88,9 @@ def _solve_one(n: Int, letter: str, sizes: Mapping[str, int], number: int, name:
         tried = {**sizes, letter: candidate}
         if n.evaluate(lambda a, tried=tried: tried[a.name]) == number:  # type: ignore[misc]
             return candidate
-    raise Refusal(f"axis {k} of {name} has {number} entries, and no whole number {letter} makes {n} = {number}")
+    raise Refusal(
+        f"axis {k} of {name} has {number} entries, and no whole number {letter} makes {n} = {number}"
+    )
 
 
 def _shown(t: Tensor) -> str:
@@ -119,10 +123,16 @@ def _facts(t: Tensor, a: np.ndarray, sizes: Mapping[str, int]) -> None:
             wrong = a.min() if a.min() < 0 else a.max()
             raise Refusal(f"{t.name} is a label below {below}, but {wrong} occurs in it")
     if f.low is not None and not (real > float(f.low) if f.strict_low else real >= float(f.low)).all():
-        raise Refusal(f"{t.name} is declared {'>' if f.strict_low else '>='} {f.low}, but {real.min():g} occurs in it")
+        raise Refusal(
+            f"{t.name} is declared {'>' if f.strict_low else '>='} {f.low}, but {real.min():g} occurs in it"
+        )
     if f.high is not None and not (real < float(f.high) if f.strict_high else real <= float(f.high)).all():
-        raise Refusal(f"{t.name} is declared {'<' if f.strict_high else '<='} {f.high}, but {real.max():g} occurs in it")
+        raise Refusal(
+            f"{t.name} is declared {'<' if f.strict_high else '<='} {f.high}, but {real.max():g} occurs in it"
+        )
     if f.distribution and not (np.allclose(real.sum(-1), 1, atol=1e-6) and (real >= 0).all()):
-        raise Refusal(f"{t.name} is declared as distribution: its entries must be nonnegative and sum to 1 along the last axis")
+        raise Refusal(
+            f"{t.name} is declared as distribution: its entries must be nonnegative and sum to 1 along the last axis"
+        )
     if f.symmetric and not np.allclose(a, np.swapaxes(a, -1, -2), atol=1e-9):
         raise Refusal(f"{t.name} is declared symmetric, but differs from its transpose")

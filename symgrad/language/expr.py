@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TypeVar, Union
 
-from symgrad.language.ints import Atom, Int, IntLike, Look, Size, of
+from symgrad.language.ints import Int, IntLike, Look, Size, of
 
 
 class Node:
@@ -240,7 +240,7 @@ def power(base: ExprLike, exponent: ExprLike) -> Expr:
     base, exponent = lift(base), lift(exponent)
     if exponent == ZERO:
         return ONE
-    if exponent == ONE or base == ONE:
+    if ONE in (exponent, base):
         return base
     whole = isinstance(exponent, Num) and exponent.value.denominator == 1
     if isinstance(base, Num) and isinstance(exponent, Num):
@@ -424,23 +424,37 @@ def _show(e: Any, inside: bool) -> tuple[str, int]:
         case Val(i):
             if i.axes and not inside and not any(isinstance(a, Look) for a in i.atoms()):
                 return f"index({i})", ATOM
-            return str(i), ATOM if i.atom is not None and isinstance(i.atom, (Size, Look)) or inside and i.axis else SUM
+            return str(i), ATOM if i.atom is not None and isinstance(
+                i.atom, (Size, Look)
+            ) or inside and i.axis else SUM
         case Access(name, index):
             return (f"{name}[{', '.join(map(str, index))}]" if index else name), ATOM
         case Add(args):
             text = show(args[0], SUM, inside)
             for t in args[1:]:
                 c, rest = split(t)
-                text += f" - {show(mul(-c, rest), PRODUCT, inside)}" if c < 0 else f" + {show(t, PRODUCT, inside)}"
+                text += (
+                    f" - {show(mul(-c, rest), PRODUCT, inside)}"
+                    if c < 0
+                    else f" + {show(t, PRODUCT, inside)}"
+                )
             return text, SUM
         case Mul(args):
             if isinstance(args[0], Num) and args[0].value < 0:
                 return "-" + show(mul(-1, e), PRODUCT, inside), SUM
             top = [f for f in args if not _below(f)]
             bottom = [power(f.base, mul(-1, f.exponent)) for f in args if isinstance(f, Pow) and _below(f)]
-            if top and isinstance(top[0], Num) and top[0].value.numerator == 1 and "/" in decimal(top[0].value):
+            if (
+                top
+                and isinstance(top[0], Num)
+                and top[0].value.numerator == 1
+                and "/" in decimal(top[0].value)
+            ):
                 bottom, top = [lift(top[0].value.denominator), *bottom], top[1:]
-            text = "*".join(show(f, POWER if i or len(top) > 1 else PRODUCT, inside) for i, f in enumerate(top)) or "1"
+            text = (
+                "*".join(show(f, POWER if i or len(top) > 1 else PRODUCT, inside) for i, f in enumerate(top))
+                or "1"
+            )
             for f in bottom:
                 text += "/" + show(f, POWER, inside)
             return text, PRODUCT

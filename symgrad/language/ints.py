@@ -306,7 +306,6 @@ def bounds(x: Int, ranges: Mapping[str, Int]) -> tuple[Int, Int] | None:
     """
     low = high = ZERO
     for monomial, c in x.terms:
-        at: tuple[Int, Int] = (of(c), of(c)) if c > 0 else (of(c), of(c))
         lo = hi = ONE
         for a in monomial:
             if isinstance(a, Size):
@@ -325,7 +324,7 @@ def bounds(x: Int, ranges: Mapping[str, Int]) -> tuple[Int, Int] | None:
             if nonnegative(pair[0]) is not True:
                 return None
             lo, hi = lo * pair[0], hi * pair[1]
-        low, high = (low + at[0] * lo, high + at[1] * hi) if c > 0 else (low + at[0] * hi, high + at[1] * lo)
+        low, high = (low + lo * c, high + hi * c) if c > 0 else (low + hi * c, high + lo * c)
     return low, high
 
 

@@ -191,7 +191,11 @@ class Program:
         declared = [declaration(t) for t in self.tensors.values() if t.role not in ("value", "adjoint")]
         sums = {s.out for s in self.statements if not _pure(self, s)}
         declared += [_zeros(self[t]) for t in self.tensors if t in sums]
-        last = [] if self.target in ("loss", self.statements[-1].out if self.statements else "") else [self.target]
+        last = (
+            []
+            if self.target in ("loss", self.statements[-1].out if self.statements else "")
+            else [self.target]
+        )
         return "\n".join(declared + [show(s, self) for s in self.statements] + last)
 
 
@@ -255,7 +259,7 @@ def show(s: Statement, program: Program | None = None) -> str:
 
 
 def _guarded(guard: str, s: Statement) -> str:
-    return (str(s.body) if not guard else guard if s.body == ex.ONE else f"{guard}*{ex.show(s.body, ex.POWER)}")
+    return str(s.body) if not guard else guard if s.body == ex.ONE else f"{guard}*{ex.show(s.body, ex.POWER)}"
 
 
 def _unseen(s: Statement, program: Program | None) -> list[tuple[str, Int]]:

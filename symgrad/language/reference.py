@@ -12,21 +12,42 @@ from typing import Any
 import numpy as np
 
 from symgrad.language.expr import (
-    Access, Add, Bracket, Call, Cmp, Const, Logic, Mul, Num, Pow, Stop, Val, accesses,
+    Access,
+    Add,
+    Bracket,
+    Call,
+    Cmp,
+    Const,
+    Logic,
+    Mul,
+    Num,
+    Pow,
+    Stop,
+    Val,
+    accesses,
 )
 from symgrad.language.ints import Axis, Int, Look, Size
 from symgrad.language.program import Program, Statement
 from symgrad.language.scalar import leaf_body
 from symgrad.leaves import LEAVES
 
-_COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal}
+_COMPARE = {
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
 _START = {"=": 0.0, "+=": 0.0, "max=": -np.inf, "min=": np.inf, "prod=": 1.0}
 _AT = {"+=": np.add, "max=": np.maximum, "min=": np.minimum, "prod=": np.multiply}
 
 Arrays = dict[str, np.ndarray]
 
 
-def run(program: Program, sizes: Mapping[str, int], given: Mapping[str, Any], dtype: Any = np.float64) -> Arrays:
+def run(
+    program: Program, sizes: Mapping[str, int], given: Mapping[str, Any], dtype: Any = np.float64
+) -> Arrays:
     """All tensors of a program, by name.
 
     Args:
@@ -124,7 +145,9 @@ def _value(e: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arr
     raise TypeError(f"not an expression: {type(e).__name__}")
 
 
-def _holds(c: Any, grid: Mapping[str, np.ndarray], points: int, sizes: Mapping[str, int], arrays: Arrays) -> np.ndarray:
+def _holds(
+    c: Any, grid: Mapping[str, np.ndarray], points: int, sizes: Mapping[str, int], arrays: Arrays
+) -> np.ndarray:
     """Where a condition holds. What `and` has excluded already is not read, nor what `or` has settled."""
     match c:
         case Cmp(op, a, b):

@@ -20,10 +20,15 @@ def small_sizes(program: Program, start: int = 2) -> dict[str, int]:
     for shift in range(200):
         # later tries are larger and in other orders, for needs such as h >= k or m = 2*n
         step = 1 + shift // 40
-        sizes = {s: start + shift % 40 + step * ((k * (1 + shift // 7)) % max(1, len(letters))) for k, s in enumerate(letters)}
+        sizes = {
+            s: start + shift % 40 + step * ((k * (1 + shift // 7)) % max(1, len(letters)))
+            for k, s in enumerate(letters)
+        }
         if len(set(sizes.values())) == len(sizes) and not unmet(program, sizes):
             return sizes
-    raise Refusal(f"no small sizes for {', '.join(letters)} meet what the program needs of them; give `sizes=`")
+    raise Refusal(
+        f"no small sizes for {', '.join(letters)} meet what the program needs of them; give `sizes=`"
+    )
 
 
 def unmet(program: Program, sizes: Mapping[str, int]) -> list[str]:

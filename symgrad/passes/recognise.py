@@ -55,6 +55,42 @@ def recognise(statement: Statement, program: Program) -> Array:
     return _Reader(statement, program).read()
 
 
+def without_units(statement: Statement, program: Program) -> Statement:
+    """The same statement where axes of length one are axes everywhere or nowhere, so that broadcasting comes out plain.
+
+    The language writes position 0 for a literal 1 that broadcasts: `z[n, 0] + b[0]` for all m < 1 is `z[n, m] + b[m]`.
+    """
+    shape = program[statement.out].shape
+    ones = [a for a, size in statement.axes if size == ints.ONE]
+    zero: dict[ints.Atom, ints.IntLike] = {ints.Axis(a): 0 for a in ones}
+    left = tuple(i.substitute(zero) for i in statement.left)
+    body = ex.substitute(statement.body, zero)
+    guard = None if statement.guard is None else ex.substitute(statement.guard, zero)
+    axes = tuple((a, size) for a, size in statement.axes if a not in ones)
+    units = []
+    for k, (i, size) in enumerate(zip(left, shape, strict=True)):
+        if i == ints.ZERO and size == ints.ONE:
+            name = f"u_{len(units) + 1}"
+            units.append(name)
+            left = (*left[:k], ints.axis(name), *left[k + 1 :])
+    if not units and not ones:
+        return statement
+
+    def spread(e: object) -> Access | None:
+        if not isinstance(e, Access):
+            return None
+        places = [k for k, (i, n) in enumerate(zip(e.index, program[e.tensor].shape, strict=True)) if i == ints.ZERO and n == ints.ONE]
+        index = list(e.index)
+        for k, name in zip(reversed(places), reversed(units)):
+            index[k] = ints.axis(name)
+        return Access(e.tensor, tuple(index))
+
+    if units:
+        body = ex.rewrite(body, spread)
+        guard = None if guard is None else ex.rewrite(guard, spread)
+    return replace(statement, left=left, body=body, guard=guard, axes=(*axes, *((u, ints.ONE) for u in units)))
+
+
 def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
     """The conditions that must all hold."""
     if condition is None:
@@ -353,7 +389,7 @@ class _Reader:
             return self.reduce("sum", self.join("multiply", [x, y], kept), over)
         if len(over) == 1 and not batch and (len(rows) <= 1 or len(columns) <= 1):
             # a matrix before a vector, and the axes of the result in the order in which they are wanted
-            swap = not rows or len(columns) > 1 or (columns and _before(columns, rows, kept))
+            swap = len(columns) > 1 or len(rows) <= 1 and (not rows or columns and _before(columns, rows, kept))
             if swap:
                 x, y, rows, columns = y, x, columns, rows
             return self.matmul(x, y, (), rows, over[0], columns)
