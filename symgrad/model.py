@@ -7,6 +7,7 @@ import keyword
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,11 @@ class Model:
 
     def derive(self, wrt: str | Iterable[str] | None = None) -> Derivation:
         """The derivation of the loss by every weight, or by what `wrt` names."""
-        return derive(self.program, wrt)
+        return self._by_weights if wrt is None else derive(self.program, wrt)
+
+    @cached_property
+    def _by_weights(self) -> Derivation:
+        return derive(self.program)
 
     def source(
         self, name: str = "model", *, optimizer: str = "adam", style: str = "readable", **options: Any

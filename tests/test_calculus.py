@@ -47,14 +47,17 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and bool((np.abs(a - b) <= 1e-9 * scale).all())
 
 
-def judge(s: Sample, rules: list[tuple[str, ...]]) -> None:
-    """All that must hold of a program: values kept, gradients equal to complex steps, whatever passes are used."""
+def judge(s: Sample, rules: list[tuple[str, ...]], entries: int) -> None:
+    """All that must hold of a program: values kept, gradients equal to complex steps, whatever passes are used.
+
+    `entries` of each gradient are stepped one by one, and all of them together in two random directions.
+    """
     loss = run(s.program, s.sizes, s.given)["loss"]
     for change in FORWARD:
         changed, _ = change(s.program, s.wrt)
         assert same(run(changed, s.sizes, s.given)["loss"], loss), change.__name__
     d = derive(s.program, s.wrt)
-    verdict = check(d, s.given, entries=200)
+    verdict = check(d, s.given, entries=entries)
     assert verdict.ok, f"{verdict}\n{d.program}"
     own = gradients(d, s)
     for passes in rules:
@@ -68,14 +71,14 @@ some_rules = st.lists(st.sampled_from(list(PASSES)), unique=True).map(tuple)
 @normal
 @given(samples(), st.sampled_from(list(PASSES)), some_rules)
 def test_random_programs(sample: Sample, alone: str, mixed: tuple[str, ...]) -> None:
-    judge(sample, [(alone,), mixed])
+    judge(sample, [(alone,), mixed], entries=4)
 
 
 @pytest.mark.long
 @long
 @given(samples(most=12), some_rules)
 def test_many_random_programs(sample: Sample, mixed: tuple[str, ...]) -> None:
-    judge(sample, [(), *((rule,) for rule in PASSES), mixed, tuple(reversed(PASSES))])
+    judge(sample, [(), *((rule,) for rule in PASSES), mixed, tuple(reversed(PASSES))], entries=200)
 
 
 # ---------------------------------------------------------------------- the derivative of a gradient
@@ -103,12 +106,12 @@ def judge_second(program: Program, given: dict[str, np.ndarray], sizes: dict[str
     constants = [t.name for t in twice.role("constant") if t.name not in given]
     arrays = {**given, **inputs(twice, sizes, np.random.default_rng(seed), constants)}
     d = derive(twice, wrt)
-    verdict = check(d, arrays, entries=6, tolerance=1e-7)
+    verdict = check(d, arrays, entries=3, tolerance=1e-7)
     assert verdict.ok, f"{verdict}\n{d.program}"
 
 
-@settings(normal, max_examples=40)
-@given(samples(most=4))
+@settings(normal, max_examples=25)
+@given(samples(most=3))
 def test_second_order_of_random_programs(sample: Sample) -> None:
     judge_second(sample.program, sample.given, sample.sizes)
 

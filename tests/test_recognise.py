@@ -78,11 +78,17 @@ class Maker:
         a = ex.val(ints.axis(random.choice(list(self.ranges))))
         kind = random.randint(0, 3)
         if kind == 0:
-            return Cmp(random.choice(["<", "<=", "==", "!=", ">"]), a, ex.val(ints.axis(random.choice(list(self.ranges)))))
+            return Cmp(
+                random.choice(["<", "<=", "==", "!=", ">"]),
+                a,
+                ex.val(ints.axis(random.choice(list(self.ranges)))),
+            )
         if kind == 1:
             return Cmp(random.choice([">", "<"]), self.access(), ex.ZERO)
         if kind == 2:
-            return Logic(random.choice(["and", "or"]), (Cmp("<", ex.lift(0), a), Cmp("<", self.access(), ex.ONE)))
+            return Logic(
+                random.choice(["and", "or"]), (Cmp("<", ex.lift(0), a), Cmp("<", self.access(), ex.ONE))
+            )
         i, _ = self.position()
         return Cmp("==", a, ex.val(i)) if i.number is None else Cmp(">=", a, ex.ONE)
 
@@ -103,10 +109,14 @@ class Maker:
         if kind == 9:
             return Bracket(self.condition())
         if kind == 10:
-            return ex.power(ex.add(2, call("sin", self.factor(depth - 1))), random.choice([-1, -2, Fraction(-1, 2)]))
+            return ex.power(
+                ex.add(2, call("sin", self.factor(depth - 1))), random.choice([-1, -2, Fraction(-1, 2)])
+            )
         # what is hidden may be anything at all
         x = self.access()
-        return ex.mul(Bracket(Cmp(">", x, ex.ZERO)), random.choice([call("log", x), ex.power(x, -1), call("sqrt", x)]))
+        return ex.mul(
+            Bracket(Cmp(">", x, ex.ZERO)), random.choice([call("log", x), ex.power(x, -1), call("sqrt", x)])
+        )
 
     def body(self, depth: int = 2) -> ex.Expr:
         random = self.random
@@ -145,7 +155,16 @@ class Maker:
         s = Statement("out", tuple(i for i, _ in left), op, body, tuple(self.ranges.items()), guard)
         statements = [s]
         if op == "+=" and random.random() < 0.3:
-            statements.append(Statement("out", s.left, "+=", self.body(1), s.axes, self.condition() if random.random() < 0.3 else None))
+            statements.append(
+                Statement(
+                    "out",
+                    s.left,
+                    "+=",
+                    self.body(1),
+                    s.axes,
+                    self.condition() if random.random() < 0.3 else None,
+                )
+            )
         tensors = {**self.tensors, "out": Tensor("out", shape)}
         return Program(tensors, tuple(statements), "out", tuple(SIZES)), SIZES
 
@@ -184,7 +203,9 @@ def check(program: Program, sizes: dict[str, int], given: dict[str, np.ndarray])
         f = emit.load(source, "statement")["loss_and_grad"]
         for _ in range(2):  # the second run finds the buffers as the first one left them
             out, _ = f(**given)
-            np.testing.assert_allclose(np.asarray(out), wanted, rtol=1e-9, atol=1e-9 * scale, err_msg=f"{program}\n{source}")
+            np.testing.assert_allclose(
+                np.asarray(out), wanted, rtol=1e-9, atol=1e-9 * scale, err_msg=f"{program}\n{source}"
+            )
 
 
 @settings(max_examples=300, deadline=None)
@@ -220,7 +241,9 @@ def node(left: tuple[ints.Int, ...], body: ex.Expr, op: str = "+=") -> ar.Array:
     axes = dict.fromkeys([*ex.axes(body), *(i.axis for i in left)])
     s = Statement("out", left, op, body, tuple((a, RANGES[a]) for a in axes))
     tensors = {t.name: t for t in (X, W, D, A, v, u)}
-    return recognise(s, Program({**tensors, "out": Tensor("out", tuple(RANGES[i.axis] for i in left))}, (s,), "out"))
+    return recognise(
+        s, Program({**tensors, "out": Tensor("out", tuple(RANGES[i.axis] for i in left))}, (s,), "out")
+    )
 
 
 def text(left: tuple[ints.Int, ...], body: ex.Expr, op: str = "+=") -> str:
@@ -245,7 +268,7 @@ def text(left: tuple[ints.Int, ...], body: ex.Expr, op: str = "+=") -> str:
         ((n, i), Access("D", (n, j)) * Access("W", (i, j)), "D @ W.T"),
         ((i,), Access("X", (n, i)) * Access("X", (n, i)), "np.sum(X**2, axis=0)"),
         ((j,), Access("D", (n, j)), "np.sum(D, axis=0)"),
-        ((), Access("v", (i,)) * Access("A", (i, i)), "np.diagonal(A) @ v"),
+        ((), Access("v", (i,)) * Access("A", (i, i)), "np.sum(v * np.diagonal(A))"),
         ((), Access("v", (i,)) * Access("u", (j,)) * Access("W", (i, j)), "W.T @ v @ u"),
         ((i, j), Access("v", (i,)) * Access("u", (j,)), "v[:, None] * u"),
         ((n, i), Access("X", (n, i)) - Access("v", (i,)), "X - v"),
@@ -281,7 +304,15 @@ def test_chain_is_ordered_by_cost() -> None:
     shapes = {"A": "ij", "B": "jk", "C": "kl"}
     tensors = {t: Tensor(t, tuple(ints.of(sizes[a]) for a in s), "data") for t, s in shapes.items()}
     body = ex.mul(*(Access(t, tuple(map(ints.axis, s))) for t, s in shapes.items()))
-    s = Statement("out", (ints.axis("i"), ints.axis("l")), "+=", body, tuple((a, ints.of(m)) for a, m in sizes.items()))
-    product = recognise(s, Program({**tensors, "out": Tensor("out", (ints.of(100), ints.of(3)))}, (s,), "out"))
+    s = Statement(
+        "out", (ints.axis("i"), ints.axis("l")), "+=", body, tuple((a, ints.of(m)) for a, m in sizes.items())
+    )
+    product = recognise(
+        s, Program({**tensors, "out": Tensor("out", (ints.of(100), ints.of(3)))}, (s,), "out")
+    )
     # A (B C): 600 + 600 products; (A B) C: 20000 + 30000
-    assert isinstance(product, ar.MatMul) and product.a == ar.Ref("A", ("i", "j")) and isinstance(product.b, ar.MatMul)
+    assert (
+        isinstance(product, ar.MatMul)
+        and product.a == ar.Ref("A", ("i", "j"))
+        and isinstance(product.b, ar.MatMul)
+    )

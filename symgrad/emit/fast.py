@@ -13,7 +13,7 @@ from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names
 from symgrad.emit.readable import WIDTH, comment
 from symgrad.emit.text import Text
-from symgrad.emit.values import FREE, VIEWS, Value, contiguous, python
+from symgrad.emit.values import VIEWS, Value, contiguous, python
 from symgrad.language import ints
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, show
@@ -90,7 +90,9 @@ class Fast:
             if not self._constant(v) and v.op not in VIEWS and v.op != "input":
                 for s in waiting:
                     number = self.numbers.get(s)
-                    self.plan.steps += comment((f"({number}) " if number else "") + show(s, self.program), WIDTH - 4)
+                    self.plan.steps += comment(
+                        (f"({number}) " if number else "") + show(s, self.program), WIDTH - 4
+                    )
                 waiting = []
             self._place(v)
         for name, v in results.items():
@@ -161,7 +163,12 @@ class Fast:
 
     def _inlined(self, v: Value) -> bool:
         """Whether a scalar is written where it is used: once, and made of scalars."""
-        return self.uses.get(v, 0) == 1 and v.op == "ufunc" and not any(a.root.shape for a in v.args) and v not in self.results.values()
+        return (
+            self.uses.get(v, 0) == 1
+            and v.op == "ufunc"
+            and not any(a.root.shape for a in v.args)
+            and v not in self.results.values()
+        )
 
     def _still(self, v: Value) -> bool:
         """Whether a view can be made once: its memory stays where it is."""
@@ -183,13 +190,19 @@ class Fast:
         name = self.names.counted("view")
         text = self.text(v)
         if not v.shape:
-            text = f"{text[:-1]}, ...]"  # a view without axes, where NumPy would give the number of this moment
+            text = (
+                f"{text[:-1]}, ...]"  # a view without axes, where NumPy would give the number of this moment
+            )
         lines.append(f"{name} = {text}")
         self.text.bound[v] = name
 
     def _name(self, v: Value) -> str:
         label = self.labels.get(v)
-        if label is not None and label not in self.into and self.names.of(label) not in self.text.bound.values():
+        if (
+            label is not None
+            and label not in self.into
+            and self.names.of(label) not in self.text.bound.values()
+        ):
             return self.names.of(label)
         return self.names.counted("part")
 
@@ -239,7 +252,12 @@ class Fast:
             return None
         for a in v.args:
             place = self.into.get(a.info) if a.op == "input" else None
-            if place is None or a.shape != v.shape or self.last[a] != v.number or sum(b.root is a for b in v.args) > 1:
+            if (
+                place is None
+                or a.shape != v.shape
+                or self.last[a] != v.number
+                or sum(b.root is a for b in v.args) > 1
+            ):
                 continue
             new = self.results[a.info]
             if self.targets.get(new) == place and v in new.args and self.last[v] == new.number:
@@ -281,7 +299,9 @@ class Fast:
             mask, a = v.args
             if all(x.once or self._still(x) for x in v.args):
                 bits, own, result = (self.names.counted("bits") for _ in range(3))
-                self.plan.once.append(f"{own}, {bits}, {result} = _bits({args[1]}), _mask({args[0]}, dtype), _bits({out})")
+                self.plan.once.append(
+                    f"{own}, {bits}, {result} = _bits({args[1]}), _mask({args[0]}, dtype), _bits({out})"
+                )
                 self.plan.bits = True
                 add(f"{self._function('multiply')}({own}, {bits}, {result})")
             else:
@@ -334,7 +354,9 @@ class Fast:
         chosen = [k for k, p in enumerate(pattern) if p is not None]
         if len(chosen) == 1:
             # positions are in range by declaration; "raise" would copy the output
-            self.plan.steps.append(f'{self._function("take")}({args[0]}, {args[1]}, {chosen[0]}, {out}, "clip")')
+            self.plan.steps.append(
+                f'{self._function("take")}({args[0]}, {args[1]}, {chosen[0]}, {out}, "clip")'
+            )
         else:
             self.plan.steps.append(
                 f"{self._function('copyto')}({out}, {args[0]}[{self.text.positions(pattern, v.args[1:])}])"
@@ -369,10 +391,19 @@ class Fast:
             if self.targets.get(v.root) != self.into[name] or v.op in VIEWS:
                 self.plan.steps.append(f"{self._function('copyto')}({self.into[name]}, {text})")
             text = self.into[name]
-        self.plan.results[name] = f"{text}[()]" if not v.shape and (v.op in VIEWS or v.op == "input") else text
+        self.plan.results[name] = (
+            f"{text}[()]" if not v.shape and (v.op in VIEWS or v.op == "input") else text
+        )
 
 
 def text_number(v: Value) -> str:
     """What an array is filled with."""
-    return "0" if v.info == 0 else str(v.info) if not isinstance(v.info, float) else "np.inf" if v.info > 0 else "-np.inf"
-
+    return (
+        "0"
+        if v.info == 0
+        else str(v.info)
+        if not isinstance(v.info, float)
+        else "np.inf"
+        if v.info > 0
+        else "-np.inf"
+    )

@@ -14,7 +14,9 @@ from symgrad.language.program import Tensor, declaration
 from symgrad.language.trace import Derived
 
 
-def function_source(derived: Derived, *, style: str = "readable", sizes: Mapping[str, int] | None = None) -> Source:
+def function_source(
+    derived: Derived, *, style: str = "readable", sizes: Mapping[str, int] | None = None
+) -> Source:
     """Standalone source of `loss_and_grad(...)`, which takes the inputs in declared order or by name.
 
     Args:
@@ -36,8 +38,14 @@ def function_source(derived: Derived, *, style: str = "readable", sizes: Mapping
     for letter in program.sizes:
         names.of(letter)
     solved = head.check_solvable(program, inputs, names, sizes or {})
-    fixed = [(names.of(s), str(int(sizes[s]))) for s in program.sizes if sizes and s in sizes and s not in {f.letter for f in solved}]
-    found = fixed + [(names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved]
+    fixed = [
+        (names.of(s), str(int(sizes[s])))
+        for s in program.sizes
+        if sizes and s in sizes and s not in {f.letter for f in solved}
+    ]
+    found = fixed + [
+        (names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved
+    ]
     numbers = head.numbers(derived)
     used = {t for s in program.statements for t in s.reads}
     arrays = [_array(t, names) for t in inputs]
@@ -54,14 +62,23 @@ def function_source(derived: Derived, *, style: str = "readable", sizes: Mapping
         lines = writer.write(program.statements)
         results = {name: names.of(adjoint) for name, adjoint in gradients.items()}
         helpers = [head.helper(h, names) for h in writer.text.helpers]
-        return fill("function.py.jinja", **common, helpers=helpers, lines=lines, loss=names.of(program.target), gradients=results)
+        return fill(
+            "function.py.jinja",
+            **common,
+            helpers=helpers,
+            lines=lines,
+            loss=names.of(program.target),
+            gradients=results,
+        )
     into = {adjoint: names.of(adjoint) for adjoint in dict.fromkeys(gradients.values())}
     literal_names = [t.name for t in program.role("literal")]
     fast = Fast(program, names, numbers, literal_names, into, [program.target])
     plan = fast.write(program.statements)
     buffers = [(into[a], fast.text.shape(program[a].shape)) for a in into]
     needed = {t.name for t in inputs if fast.text.bound.get(fast.lowering.input(t.name))}
-    helpers = [head.helper(h, names) for h in (*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ()))]
+    helpers = [
+        head.helper(h, names) for h in (*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ()))
+    ]
     return fill(
         "function_fast.py.jinja", **common, helpers=helpers, plan=plan, buffers=buffers,
         copied=[a for a in arrays if a["key"] in needed], loss=plan.results[program.target],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names, words
@@ -53,7 +52,9 @@ def solve(tensors: Iterable[Tensor], names: Names, known: Iterable[str] = ()) ->
                 found.append(Solved(n.atom.name, t.name, k, "{}"))
     for t in tensors:
         for k, n in enumerate(t.shape):
-            open_letters = list(dict.fromkeys(a.name for a in n.atoms() if isinstance(a, Size) and a.name not in have))
+            open_letters = list(
+                dict.fromkeys(a.name for a in n.atoms() if isinstance(a, Size) and a.name not in have)
+            )
             if len(open_letters) == 1:
                 (letter,) = open_letters
                 have[letter] = None
@@ -68,7 +69,13 @@ def solution(n: Int, letter: str, names: Names) -> str:
     if step is not None and step.number:
         rest = as_axis - step * ints.axis("?")
         c, minus = step.number, rest * -1
-        top = "{}" if minus == ints.ZERO else f"{{}} - {names.size(rest)}" if rest.atom or (rest.number or 0) > 0 else f"{{}} + {names.size(minus)}"
+        top = (
+            "{}"
+            if minus == ints.ZERO
+            else f"{{}} - {names.size(rest)}"
+            if rest.atom or (rest.number or 0) > 0
+            else f"{{}} + {names.size(minus)}"
+        )
         if c == 1:
             return top
         return f"({top})//{c}" if c > 0 else f"({names.size(rest)} - {{}})//{-c}"
@@ -77,7 +84,9 @@ def solution(n: Int, letter: str, names: Names) -> str:
     return f"next((k_ for k_ in range(1, 4*{{}} + 64) if {text} == {{}}), 0)"
 
 
-def check_solvable(program: Program, tensors: Iterable[Tensor], names: Names, given: Iterable[str] = ()) -> list[Solved]:
+def check_solvable(
+    program: Program, tensors: Iterable[Tensor], names: Names, given: Iterable[str] = ()
+) -> list[Solved]:
     """The solutions for all size letters that the program's tensors need.
 
     Raises:
@@ -141,11 +150,11 @@ def helper(name: str, names: Names) -> str:
     leaf = LEAVES[name]
     lowering = Lowering(Program({}, (), ""), calls=False, products=False)
     params = {p: lowering.values.make("input", (), p, (ints.size("?"),)) for p in leaf.params}
-    body: Value = lowering.expr(leaf_body(leaf, tuple(Access(p, ()) for p in leaf.params)), params.__getitem__)
+    body: Value = lowering.expr(
+        leaf_body(leaf, tuple(Access(p, ()) for p in leaf.params)), params.__getitem__
+    )
     own = Names()
     text = Text(own, f"{own.of(leaf.params[0])}.dtype")
     about = f"{leaf.run}{f': {leaf.note}' if leaf.note else ''}"
     arguments = ", ".join(own.of(p) for p in leaf.params)
     return f'def {names.of(name)}({arguments}):\n    """{words(about)}"""\n    return {text(body)}'
-
-

@@ -7,6 +7,7 @@ from fractions import Fraction
 from string import ascii_letters
 from typing import Any
 
+from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, python
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Expr
@@ -14,7 +15,6 @@ from symgrad.language.ints import Axis, Int, Look, Quotient, Size
 from symgrad.language.program import Program, Statement
 from symgrad.language.scalar import leaf_body
 from symgrad.leaves import LEAVES
-from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, python
 from symgrad.passes import arrays as ar
 from symgrad.passes.arrays import Array
 from symgrad.passes.recognise import kinds, recognise, turned, within, without_units
@@ -42,7 +42,9 @@ class Lowering:
         self.values = Values()
         self.env: dict[str, Value] = {}
         self.ranges: Mapping[str, Int] = {}
-        self.owned: set[str] = set()  # tensors in memory that nothing else is a view of, so that they can be changed
+        self.owned: set[str] = (
+            set()
+        )  # tensors in memory that nothing else is a view of, so that they can be changed
         self._done: dict[Array, Value] = {}
 
     def input(self, name: str) -> Value:
@@ -84,7 +86,9 @@ class Lowering:
         """Write at positions: slices where they can be, else by positions."""
         value = self.values.real(self.array(node))
         shape = self.program[s.out].shape
-        safe = s.guard is None or all(within(i, n, self.ranges, self.program) for i, n in zip(s.left, shape, strict=True))
+        safe = s.guard is None or all(
+            within(i, n, self.ranges, self.program) for i, n in zip(s.left, shape, strict=True)
+        )
         how = kinds(s.left)
         if safe and "array" not in how and not any(_looks(i) for i in s.left):
             return self.values.make("store", (target, value), (name, self.basic(s.left, shape)), target.shape)
@@ -155,7 +159,11 @@ class Lowering:
     def view_index(self, v: Value, index: tuple[Any, ...]) -> Value:
         if all(item[0] == "all" for item in index):
             return v
-        shape = tuple(item[3] if item[0] == "slice" else n for item, n in zip(index, v.shape, strict=True) if item[0] != "at")
+        shape = tuple(
+            item[3] if item[0] == "slice" else n
+            for item, n in zip(index, v.shape, strict=True)
+            if item[0] != "at"
+        )
         return self.values.make("index", (v,), index, shape, v.kind)
 
     def positions(
@@ -167,7 +175,8 @@ class Lowering:
             for a in i.axes:
                 uses[a] = uses.get(a, 0) + 1
         free = [
-            i.axis is not None and uses[i.axis] == 1 and self.ranges[i.axis] == n for i, n in zip(index, shape, strict=True)
+            i.axis is not None and uses[i.axis] == 1 and self.ranges[i.axis] == n
+            for i, n in zip(index, shape, strict=True)
         ]
         mixed = tuple(dict.fromkeys(a for i, f in zip(index, free, strict=True) if not f for a in i.axes))
         arrays: list[Value] = []
@@ -177,14 +186,14 @@ class Lowering:
                 pattern.append(None)
                 continue
             pattern.append(len(arrays))
-            v = self.int(i, mixed)
+            v = self.whole(i, mixed)
             if not safe and not within(i, n, self.ranges, self.program):
                 v = self.values.ufunc("maximum", v, self.values.number(0), kind="int")
                 v = self.values.ufunc("minimum", v, self.values.size(n - 1), kind="int")
             arrays.append(v)
         return arrays, tuple(pattern), natural(pattern, mixed, [i.axes for i in index])
 
-    def int(self, i: Int, axes: Axes) -> Value:
+    def whole(self, i: Int, axes: Axes) -> Value:
         """An integer expression as an array that broadcasts to `axes`."""
         values = self.values
         fixed = Int(tuple(t for t in i.terms if not any(_varies(a) for a in t[0])))
@@ -217,12 +226,16 @@ class Lowering:
         if isinstance(a, Look):
             return self.look(a, axes)
         name = "floor_divide" if isinstance(a, Quotient) else "remainder"
-        return values.ufunc(name, self.int(a.top, axes), self.int(a.bottom, axes))
+        return values.ufunc(name, self.whole(a.top, axes), self.whole(a.bottom, axes))
 
     def look(self, a: Look, axes: Axes) -> Value:
         """Entries of an integer tensor; positions outside of it are never used and brought inside."""
         shape = self.program[a.tensor].shape
-        v, own = self.gather(a.tensor, a.index, all(within(i, n, self.ranges, self.program) for i, n in zip(a.index, shape, strict=True)))
+        v, own = self.gather(
+            a.tensor,
+            a.index,
+            all(within(i, n, self.ranges, self.program) for i, n in zip(a.index, shape, strict=True)),
+        )
         order = tuple(x for x in axes if x in own)
         return self.aligned(self.values.transpose(v, tuple(own.index(x) for x in order)), order, axes)
 
@@ -233,12 +246,22 @@ class Lowering:
             return base, ()
         how = list(kinds(index))
         if not safe:
-            how = ["array" if not within(i, n, self.ranges, self.program) else h for h, i, n in zip(how, index, shape, strict=True)]
+            how = [
+                "array" if not within(i, n, self.ranges, self.program) else h
+                for h, i, n in zip(how, index, shape, strict=True)
+            ]
         how = ["array" if _looks(i) else h for h, i in zip(how, index, strict=True)]
-        if how == ["array", "array"] and index[0].axis and index[0] == index[1] and shape[0] == shape[1] == self.ranges[index[0].axis]:
+        if (
+            how == ["array", "array"]
+            and index[0].axis
+            and index[0] == index[1]
+            and shape[0] == shape[1] == self.ranges[index[0].axis]
+        ):
             return self.values.make("diagonal", (base,), None, shape[:1], base.kind), (index[0].axis,)
         solid = tuple(ints.of(0) if h == "array" else i for h, i in zip(how, index, strict=True))
-        items = tuple(("all",) if h == "array" else item for h, item in zip(how, self.basic(solid, shape), strict=True))
+        items = tuple(
+            ("all",) if h == "array" else item for h, item in zip(how, self.basic(solid, shape), strict=True)
+        )
         view = self.view_index(base, items)
         left = [(h, i, n) for h, i, n in zip(how, index, shape, strict=True) if h != "number"]
         if safe:
@@ -252,16 +275,20 @@ class Lowering:
         for h, i, n in left:
             pattern.append(len(arrays) if h == "array" else None)
             if h == "array":
-                v = self.int(i, mixed)
+                v = self.whole(i, mixed)
                 if not safe and not within(i, n, self.ranges, self.program):
                     v = self.values.ufunc("maximum", v, self.values.number(0), kind="int")
                     v = self.values.ufunc("minimum", v, self.values.size(n - 1), kind="int")
                 arrays.append(v)
         result = natural(pattern, mixed, axes)
-        view = self.values.make("take", (view, *arrays), tuple(pattern), tuple(self.ranges[a] for a in result), view.kind)
+        view = self.values.make(
+            "take", (view, *arrays), tuple(pattern), tuple(self.ranges[a] for a in result), view.kind
+        )
         return view, result
 
-    def windows(self, view: Value, left: list[tuple[str, Int, Int]]) -> tuple[Value, list[tuple[str, Int, Int]]]:
+    def windows(
+        self, view: Value, left: list[tuple[str, Int, Int]]
+    ) -> tuple[Value, list[tuple[str, Int, Int]]]:
         """Positions such as 2*i + p, on axes of their own, as a view with two axes instead of one."""
         uses: dict[str, int] = {}
         for _, i, _ in left:
@@ -277,7 +304,8 @@ class Lowering:
                 k = len(found)
                 start = i
                 for s, a in zip(steps, i.axes, strict=True):
-                    start = start - s * ints.axis(a)  # type: ignore[operator]
+                    assert s is not None
+                    start = start - s * ints.axis(a)
                 lengths = tuple(self.ranges[a] for a in i.axes)
                 shape = (*view.shape[:k], *lengths, *view.shape[k + 1 :])
                 info = (k, start, tuple(s.number for s in steps if s is not None), lengths)
@@ -303,7 +331,7 @@ class Lowering:
             case ar.Scalar(e):
                 return self.expr(e, self.tensor)
             case ar.Index(i, axes, _):
-                return values.real(self.int(i, axes))
+                return values.real(self.whole(i, axes))
             case ar.Gather(name, index, axes, _, guarded):
                 v, own = self.gather(name, index, not guarded)
                 return values.transpose(v, tuple(own.index(a) for a in axes))
@@ -315,10 +343,20 @@ class Lowering:
             case ar.Reduce(op, a, over, axes):
                 v = self.array(a)
                 if op == "any":
-                    return values.make("reduce", (v,), ("logical_or", tuple(a.axes.index(x) for x in over)), self.shape(axes), "bool")
-                return self.reduced(op, values.real(v), tuple(a.axes.index(x) for x in over), self.shape(axes))
+                    return values.make(
+                        "reduce",
+                        (v,),
+                        ("logical_or", tuple(a.axes.index(x) for x in over)),
+                        self.shape(axes),
+                        "bool",
+                    )
+                return self.reduced(
+                    op, values.real(v), tuple(a.axes.index(x) for x in over), self.shape(axes)
+                )
             case ar.MatMul(a, b, _, axes):
-                return values.make("matmul", (values.real(self.array(a)), values.real(self.array(b))), None, self.shape(axes))
+                return values.make(
+                    "matmul", (values.real(self.array(a)), values.real(self.array(b))), None, self.shape(axes)
+                )
             case ar.Contract(args, axes):
                 return self.contract(args, axes)
             case ar.Elementwise():
@@ -337,7 +375,9 @@ class Lowering:
             factors = v.args if v.op == "ufunc" and v.info == "multiply" else ()
             if not shape and factors and all(f.shape == v.shape and contiguous(f) for f in factors):
                 size = ints.product(v.shape)
-                return self.values.make("matmul", tuple(self.values.reshape(self.values.real(f), (size,)) for f in factors))
+                return self.values.make(
+                    "matmul", tuple(self.values.reshape(self.values.real(f), (size,)) for f in factors)
+                )
             if len(v.shape) == 2 and len(over) == 1:
                 ones = self.values.make("broadcast", (self.values.number(1),), None, (v.shape[over[0]],))
                 ones = self.values.make("copy", (ones,), None, ones.shape)
@@ -349,7 +389,11 @@ class Lowering:
         if self.products and len(args) == 2:
             return self.gemm(arrays[0], args[0].axes, arrays[1], args[1].axes, axes)
         letters = dict(zip(dict.fromkeys(x for a in args for x in a.axes), ascii_letters, strict=False))
-        text = ",".join("".join(letters[x] for x in a.axes) for a in args) + "->" + "".join(letters[x] for x in axes)
+        text = (
+            ",".join("".join(letters[x] for x in a.axes) for a in args)
+            + "->"
+            + "".join(letters[x] for x in axes)
+        )
         return self.values.make("einsum", tuple(arrays), text, self.shape(axes))
 
     def gemm(self, a: Value, own_a: Axes, b: Value, own_b: Axes, axes: Axes) -> Value:
@@ -389,11 +433,16 @@ class Lowering:
             return self.product(node.args, node.axes)
         if op == "add":
             return self.sum(node)
-        whole = [self.int(a.int, a.axes) if isinstance(a, ar.Index) and op in COMPARISONS else self.array(a) for a in node.args]
+        whole = [
+            self.whole(a.int, a.axes) if isinstance(a, ar.Index) and op in COMPARISONS else self.array(a)
+            for a in node.args
+        ]
         args = [self.aligned(v, a.axes, node.axes) for v, a in zip(whole, node.args, strict=True)]
         if op == "power":
             exponent = node.args[1]
-            return self.power(values.real(args[0]), exponent.expr if isinstance(exponent, ar.Scalar) else args[1])
+            return self.power(
+                values.real(args[0]), exponent.expr if isinstance(exponent, ar.Scalar) else args[1]
+            )
         if op in COMPARISONS:
             return values.ufunc(COMPARISONS[op], *args, kind="bool")
         if op in ("and", "or", "not"):
@@ -406,7 +455,9 @@ class Lowering:
         if op == "bracket":
             return values.real(args[0])
         if op.startswith("where"):
-            instead = args[2] if op == "where" else values.number(_NEUTRAL[_REDUCE[op.removeprefix("where ")]])
+            instead = (
+                args[2] if op == "where" else values.number(_NEUTRAL[_REDUCE[op.removeprefix("where ")]])
+            )
             return values.make("where", (args[0], values.real(args[1]), instead), None, self.shape(node.axes))
         return self.leaf(op, [values.real(a) for a in args])
 
@@ -433,7 +484,9 @@ class Lowering:
         if not plus:
             total = self.values.ufunc("negative", total, kind="real")
         for plus, a in parts:
-            total = self.values.ufunc("add" if plus else "subtract", total, self._real(a, node.axes), kind="real")
+            total = self.values.ufunc(
+                "add" if plus else "subtract", total, self._real(a, node.axes), kind="real"
+            )
         return total
 
     def _real(self, a: Array, axes: Axes) -> Value:
@@ -447,7 +500,12 @@ class Lowering:
         for a in args:
             if isinstance(a, ar.Scalar):
                 numbers.append(a.expr)
-            elif isinstance(a, ar.Elementwise) and a.op == "power" and isinstance(a.args[1], ar.Scalar) and _negative(a.args[1].expr):
+            elif (
+                isinstance(a, ar.Elementwise)
+                and a.op == "power"
+                and isinstance(a.args[1], ar.Scalar)
+                and _negative(a.args[1].expr)
+            ):
                 base = a.args[0]
                 v = self.power(self.values.real(self.array(base)), ex.mul(-1, a.args[1].expr))
                 under.append((base, self.aligned(v, base.axes, axes)))
@@ -503,14 +561,20 @@ class Lowering:
                 total = go(parts[0])
                 for t in parts[1:]:
                     minus = ex.split(t)[0] < 0
-                    total = values.ufunc("subtract" if minus else "add", total, go(ex.mul(-1, t) if minus else t), kind="real")
+                    total = values.ufunc(
+                        "subtract" if minus else "add", total, go(ex.mul(-1, t) if minus else t), kind="real"
+                    )
                 return total
             case ex.Mul(args):
                 if args[0] == ex.lift(-1):
                     return values.ufunc("negative", go(ex.mul(*args[1:])), kind="real")
                 top, bottom = fraction(e)
                 tops = [go(f) for f in (top.args if isinstance(top, ex.Mul) else (top,))]
-                bottoms = [] if bottom == ex.ONE else [go(f) for f in (bottom.args if isinstance(bottom, ex.Mul) else (bottom,))]
+                bottoms = (
+                    []
+                    if bottom == ex.ONE
+                    else [go(f) for f in (bottom.args if isinstance(bottom, ex.Mul) else (bottom,))]
+                )
                 return self.ratio(tops, bottoms)
             case ex.Pow(a, b):
                 return self.power(go(a), b if isinstance(b, ex.Num) else go(b))
@@ -547,7 +611,7 @@ class Lowering:
         if x == 1:
             return base
         if x.denominator == 1 and x <= 64:
-            half = self.power(base, ex.Num(x // 2)) if x > 3 else base
+            half = self.power(base, ex.Num(Fraction(x // 2))) if x > 3 else base
             square = values.ufunc("square", half, kind="real")
             return values.ufunc("multiply", square, base, kind="real") if x % 2 else square
         return values.ufunc("power", base, values.number(x), kind="real")
@@ -574,7 +638,11 @@ def fraction(e: Expr) -> tuple[Expr, Expr]:
     for f in e.args if isinstance(e, ex.Mul) else (e,):
         if isinstance(f, ex.Pow) and _negative(f.exponent):
             bottom.append(ex.power(f.base, ex.mul(-1, f.exponent)))
-        elif isinstance(f, ex.Num) and f.value.numerator == 1 and (1 < f.value.denominator < 10 or "/" in ex.decimal(f.value)):
+        elif (
+            isinstance(f, ex.Num)
+            and f.value.numerator == 1
+            and (1 < f.value.denominator < 10 or "/" in ex.decimal(f.value))
+        ):
             bottom.insert(0, ex.Num(Fraction(f.value.denominator)))
         else:
             top.append(f)
@@ -589,7 +657,12 @@ def _negated(a: Array) -> Array | None:
     """The array without its minus sign, or None if it has none."""
     if isinstance(a, ar.Scalar):
         return ar.Scalar(ex.mul(-1, a.expr)) if ex.split(a.expr)[0] < 0 else None
-    if isinstance(a, ar.Elementwise) and a.op == "multiply" and not a.strong and isinstance(a.args[0], ar.Scalar):
+    if (
+        isinstance(a, ar.Elementwise)
+        and a.op == "multiply"
+        and not a.strong
+        and isinstance(a.args[0], ar.Scalar)
+    ):
         if ex.split(a.args[0].expr)[0] < 0:
             rest = ex.mul(-1, a.args[0].expr)
             args = a.args[1:] if rest == ex.ONE else (ar.Scalar(rest), *a.args[1:])

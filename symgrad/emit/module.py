@@ -18,20 +18,47 @@ from symgrad.emit.roles import Roles, needed, roles
 from symgrad.emit.text import number
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language.ints import Int, Size
-from symgrad.language.program import Statement, Tensor, declaration, size_letters
+from symgrad.language.program import Statement, Tensor, size_letters
 from symgrad.language.samples import small_sizes
 from symgrad.language.trace import Derived
 
 STYLES = ("readable", "fast")
 # what the methods that take arrays call their own variables
 _METHODS = frozenset(
-    "s Problem BATCHED arrays batch_size count epoch epochs given gradients losses order quiet rng rows seed start told total "
-    "validation weights".split()
+    [
+        "s",
+        "Problem",
+        "BATCHED",
+        "arrays",
+        "batch_size",
+        "count",
+        "epoch",
+        "epochs",
+        "given",
+        "gradients",
+        "losses",
+        "order",
+        "quiet",
+        "rng",
+        "rows",
+        "seed",
+        "start",
+        "told",
+        "total",
+        "validation",
+        "weights",
+    ]
 )
 
 
 def module_source(
-    derived: Derived, *, name: str, optimizer: str = "adam", style: str = "readable", predict: str | None = None, **options: float
+    derived: Derived,
+    *,
+    name: str,
+    optimizer: str = "adam",
+    style: str = "readable",
+    predict: str | None = None,
+    **options: float,
 ) -> Source:
     """The text of a training module.
 
@@ -46,24 +73,38 @@ def module_source(
         Refusal: an unknown style, optimiser or option; nothing to train; a size that no array has.
     """
     if style not in STYLES:
-        raise Refusal(f"there is no style '{style}'{did_you_mean(style, STYLES)} (there are {listing(STYLES)})")
+        raise Refusal(
+            f"there is no style '{style}'{did_you_mean(style, STYLES)} (there are {listing(STYLES)})"
+        )
     rule = find(optimizer)
     for option in options:
         if option not in rule.options:
-            raise Refusal(f"{rule.name} has no option '{option}'{did_you_mean(option, rule.options)} (it has {listing(rule.options)})")
+            raise Refusal(
+                f"{rule.name} has no option '{option}'{did_you_mean(option, rule.options)} (it has {listing(rule.options)})"
+            )
     source = derived.source
     weights = source.role("weight")
     if not weights:
-        raise Refusal("there is nothing to train: declare a weight (`w: weight[i]`) or use a layer that has one")
+        raise Refusal(
+            "there is nothing to train: declare a weight (`w: weight[i]`) or use a layer that has one"
+        )
     missing = [w.name for w in weights if w.name not in derived.gradients]
     if missing:
-        raise Refusal(f"a module needs the gradient of every weight, and the derivation has none of {listing(missing)}")
+        raise Refusal(
+            f"a module needs the gradient of every weight, and the derivation has none of {listing(missing)}"
+        )
     return _Module(derived, identifier(name), rule, style, roles(derived, predict), options).source()
 
 
 class _Module:
     def __init__(
-        self, derived: Derived, name: str, rule: Optimizer, style: str, who: Roles, options: Mapping[str, float]
+        self,
+        derived: Derived,
+        name: str,
+        rule: Optimizer,
+        style: str,
+        who: Roles,
+        options: Mapping[str, float],
     ):
         self.derived, self.name, self.rule, self.style, self.who = derived, name, rule, style, who
         self.options = {**rule.options, **options}
@@ -100,7 +141,11 @@ class _Module:
         parts: dict[str, Any] = {}
         for kind, (statements, data) in kinds.items():
             if statements:
-                parts[kind] = self._readable(kind, statements, data) if self.style == "readable" else self._fast(kind, statements, data)
+                parts[kind] = (
+                    self._readable(kind, statements, data)
+                    if self.style == "readable"
+                    else self._fast(kind, statements, data)
+                )
         update = self._update()
         return fill(
             "module.py.jinja",
@@ -127,7 +172,8 @@ class _Module:
             needs=[(_keyed(need), words(text)) for need, text in self.program.needs],
             facts=[f for t in self.data for f in _facts(t)],
             starts=[(w.name, _start(w)) for w in self.weights],
-            draws=[(t.name, _draw(t)) for t in self.data] + [(w.name, _draw(w)) for w in self.weights if w.facts != _PLAIN],
+            draws=[(t.name, _draw(t)) for t in self.data]
+            + [(w.name, _draw(w)) for w in self.weights if w.facts != _PLAIN],
             check_sizes=small_sizes(self.declared),
             about_prediction=self._about_prediction(),
         )
@@ -158,7 +204,9 @@ class _Module:
             "arguments": list(zip(keys, arguments, strict=True)),
             "lines": self._head(names, statements, text) + lines,
             "result": names.of(self._result(kind)),
-            "gradients": [(w.name, names.of(self.derived.gradients[w.name])) for w in self.weights] if kind == "training" else [],
+            "gradients": [(w.name, names.of(self.derived.gradients[w.name])) for w in self.weights]
+            if kind == "training"
+            else [],
         }
 
     def _result(self, kind: str) -> str:
@@ -171,7 +219,9 @@ class _Module:
         names = self._kernel_names()
         known, reads = set(self.program.statements), {r for s in statements for r in s.reads}
         program = self.program if known.issuperset(statements) else self.declared
-        gradients = dict.fromkeys(self.derived.gradients[w.name] for w in self.weights) if kind == "training" else {}
+        gradients = (
+            dict.fromkeys(self.derived.gradients[w.name] for w in self.weights) if kind == "training" else {}
+        )
         literals = [t.name for t in program.role("literal")]
         into: dict[str, str] = {}
         places: list[tuple[str, str]] = []
@@ -213,16 +263,20 @@ class _Module:
 
     def _solve(self) -> list[tuple[str, str, int, list[str], str]]:
         """For each letter and input that can tell it: letter, input, axis, letters needed, the rule."""
-        found = []
-        compound = []
+        found: list[tuple[str, str, int, list[str], str]] = []
+        compound: list[tuple[str, str, int, list[str], str]] = []
         for t in self.declared.inputs:
             for k, n in enumerate(t.shape):
                 if isinstance(n.atom, Size):
                     found.append((n.atom.name, t.name, k, [], "d"))
                     continue
                 for letter in dict.fromkeys(a.name for a in n.atoms() if isinstance(a, Size)):
-                    others = list(dict.fromkeys(a.name for a in n.atoms() if isinstance(a, Size) and a.name != letter))
-                    compound.append((letter, t.name, k, others, head.solution(n, letter, _Keyed()).replace("{}", "d")))
+                    others = list(
+                        dict.fromkeys(a.name for a in n.atoms() if isinstance(a, Size) and a.name != letter)
+                    )
+                    compound.append(
+                        (letter, t.name, k, others, head.solution(n, letter, _Keyed()).replace("{}", "d"))
+                    )
         return found + compound
 
     def _about_prediction(self) -> str:
@@ -277,7 +331,9 @@ def _facts(t: Tensor) -> list[tuple[str, str, str]]:
         sign = "<" if f.strict_high else "<="
         found.append((t.name, f"{sign} {number(f.high)[0]}", f"a {sign} {number(f.high)[0]}"))
     if f.distribution:
-        found.append((t.name, "a distribution along the last axis", "(a.min(-1) >= 0) & (abs(a.sum(-1) - 1) < 1e-4)"))
+        found.append(
+            (t.name, "a distribution along the last axis", "(a.min(-1) >= 0) & (abs(a.sum(-1) - 1) < 1e-4)")
+        )
     if f.symmetric:
         found.append((t.name, "symmetric", "abs(a - a.swapaxes(-1, -2)) <= 1e-6 * (1 + abs(a))"))
     return found
@@ -292,7 +348,9 @@ def _start(w: Tensor) -> str:
     if not isinstance(name, str):
         return f'"constant", {_float(name)}'
     if name not in ("zeros", "ones", "he", "glorot", "normal", "uniform"):
-        raise Refusal(f"{w.name} cannot start as {name}; a start is zeros(), ones(), he(), glorot(), normal(s), uniform(a, b) or a number")
+        raise Refusal(
+            f"{w.name} cannot start as {name}; a start is zeros(), ones(), he(), glorot(), normal(s), uniform(a, b) or a number"
+        )
     return ", ".join([f'"{name}"', *map(_float, numbers)])
 
 
@@ -314,4 +372,3 @@ def _draw(t: Tensor) -> str:
     if f.high is not None:
         return f"{_float(f.high)} - rng.uniform(0.2, 2.0, k)"
     return "_symmetric(rng.standard_normal(k))" if f.symmetric else "rng.standard_normal(k)"
-

@@ -11,7 +11,7 @@ from symgrad.language import ints
 from symgrad.language.ints import Int, Look, Size
 
 # what the frames and the printers use themselves
-_OWN = frozenset("np self cls dtype sizes plan run main Model view".split())
+_OWN = frozenset(["np", "self", "cls", "dtype", "sizes", "plan", "run", "main", "Model", "view"])
 
 
 def identifier(name: str) -> str:
@@ -20,8 +20,15 @@ def identifier(name: str) -> str:
     Raises:
         Refusal: it is no identifier, or a keyword.
     """
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or not name.isprintable():
-        raise Refusal(f"{name!r} cannot be a name in Python source: a name is letters, digits and _, and no keyword")
+    if (
+        not isinstance(name, str)
+        or not name.isidentifier()
+        or keyword.iskeyword(name)
+        or not name.isprintable()
+    ):
+        raise Refusal(
+            f"{name!r} cannot be a name in Python source: a name is letters, digits and _, and no keyword"
+        )
     return str(name)
 
 

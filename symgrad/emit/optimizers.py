@@ -46,7 +46,8 @@ class Optimizer:
         tensors = {name: Tensor(name, (p,), "data") for name in arrays}
         tensors |= {name: Tensor(name, (), "constant") for name in (*self.options, _COUNT)}
         statements = tuple(
-            Statement(name, (ints.axis("k"),), "=", _entries(body, arrays), (("k", p),)) for name, body in self.equations
+            Statement(name, (ints.axis("k"),), "=", _entries(body, arrays), (("k", p),))
+            for name, body in self.equations
         )
         return Program(tensors, statements, "w")
 
@@ -73,7 +74,8 @@ def _entries(body: Expr, arrays: Mapping[str, object]) -> Expr:
     def entry(e: Expr) -> Expr | None:
         return Access(e.tensor, (ints.axis("k"),)) if isinstance(e, Access) and e.tensor in arrays else None
 
-    return ex.rewrite(body, entry)  # type: ignore[no-any-return]
+    entered: Expr = ex.rewrite(body, entry)
+    return entered
 
 
 def parse(text: str) -> dict[str, Optimizer]:
@@ -89,7 +91,9 @@ def parse(text: str) -> dict[str, Optimizer]:
     try:
         tree = ast.parse(text)
     except SyntaxError as problem:
-        raise Refusal(f"the definition of an optimiser cannot be read: {problem.msg}", problem.lineno) from None
+        raise Refusal(
+            f"the definition of an optimiser cannot be read: {problem.msg}", problem.lineno
+        ) from None
     found = {}
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef):
@@ -101,7 +105,9 @@ def parse(text: str) -> dict[str, Optimizer]:
 def _definition(node: ast.FunctionDef) -> Optimizer:
     arguments = [a.arg for a in node.args.args]
     if arguments[:2] != ["w", "g"] or len(arguments) - 2 != len(node.args.defaults):
-        raise Refusal(f"the arguments of the optimiser {node.name} are w, g, and options with a default each").at(node)
+        raise Refusal(
+            f"the arguments of the optimiser {node.name} are w, g, and options with a default each"
+        ).at(node)
     options = {}
     for name, default in zip(arguments[2:], node.args.defaults, strict=True):
         if not isinstance(default, ast.Constant) or not isinstance(default.value, (int, float)):
@@ -112,14 +118,19 @@ def _definition(node: ast.FunctionDef) -> Optimizer:
         match line:
             case ast.Expr(value=ast.Constant(value=str(words))) if k == 0:
                 about = words
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name not in options and name not in ("g", _COUNT):
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name not in options and name not in (
+                "g",
+                _COUNT,
+            ):
                 reads = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
                 if name in reads and name not in seen:
                     state.append(identifier(name))
                     seen.add(name)
                 unknown = [r for r in reads if r not in seen and not _function(r, value)]
                 if unknown:
-                    raise Refusal(f"'{unknown[0]}' is unknown in the equation of {name}{did_you_mean(unknown[0], seen)}").at(line)
+                    raise Refusal(
+                        f"'{unknown[0]}' is unknown in the equation of {name}{did_you_mean(unknown[0], seen)}"
+                    ).at(line)
                 try:
                     body = scalar(ast.unparse(value), {r: Access(r, ()) for r in seen})
                 except (ValueError, KeyError):
@@ -134,10 +145,15 @@ def _definition(node: ast.FunctionDef) -> Optimizer:
 
 
 def _function(name: str, value: ast.expr) -> bool:
-    return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(value))
+    return any(
+        isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name
+        for n in ast.walk(value)
+    )
 
 
-SHIPPED: dict[str, Optimizer] = parse((resources.files("symgrad.library") / "optimizers.sg").read_text("utf-8"))
+SHIPPED: dict[str, Optimizer] = parse(
+    (resources.files("symgrad.library") / "optimizers.sg").read_text("utf-8")
+)
 OPTIMIZERS: tuple[str, ...] = tuple(SHIPPED)
 
 
@@ -151,5 +167,7 @@ def find(optimizer: str) -> Optimizer:
         *_, last = parse(optimizer).values()
         return last
     if optimizer not in SHIPPED:
-        raise Refusal(f"there is no optimiser '{optimizer}'{did_you_mean(optimizer, SHIPPED)} (there are {listing(SHIPPED)})")
+        raise Refusal(
+            f"there is no optimiser '{optimizer}'{did_you_mean(optimizer, SHIPPED)} (there are {listing(SHIPPED)})"
+        )
     return SHIPPED[optimizer]

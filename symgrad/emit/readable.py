@@ -16,7 +16,9 @@ WIDTH = 96  # of a line without its indentation
 
 def comment(text: str, width: int = WIDTH) -> list[str]:
     """A comment of one or more lines."""
-    return textwrap.wrap(words(text), width, initial_indent="# ", subsequent_indent="#     ", break_on_hyphens=False)
+    return textwrap.wrap(
+        words(text), width, initial_indent="# ", subsequent_indent="#     ", break_on_hyphens=False
+    )
 
 
 class Readable:
@@ -50,7 +52,9 @@ class Readable:
             waiting = [w for w in waiting if w.out not in parts]
             for origin in (*used, s):
                 number = self.numbers.get(origin)
-                self.lines += comment(f"({number}) {show(origin, self.program)}" if number else show(origin, self.program))
+                self.lines += comment(
+                    f"({number}) {show(origin, self.program)}" if number else show(origin, self.program)
+                )
             self._assign(s.out, self.lowering.statement(s))
             self.lowering.env[s.out] = self.lowering.input(s.out)
         return self.lines
@@ -83,7 +87,12 @@ class Readable:
     def _change(self, name: str, v: Value) -> None:
         """Writing into an array: its beginning first."""
         target, value, *positions = v.args
-        if target.op == "store" and v.op == "store" and value.op in VIEWS and value.root is target.args[1].root:
+        if (
+            target.op == "store"
+            and v.op == "store"
+            and value.op in VIEWS
+            and value.root is target.args[1].root
+        ):
             self._share(value, target.args[1])
         if target.op in ("put", "store"):
             self._change(name, target)
@@ -141,7 +150,9 @@ class Readable:
 
             for p in parts:
                 visit(p)
-            fitting = [x for x, n in inner.items() if 12 <= n <= max(WIDTH - 8, length // 2) and not _short(x)]
+            fitting = [
+                x for x, n in inner.items() if 12 <= n <= max(WIDTH - 8, length // 2) and not _short(x)
+            ]
             if not fitting:
                 return
             self._name(max(fitting, key=lambda x: (inner[x], -x.number)))

@@ -40,19 +40,29 @@ def roles(derived: Derived, predict: str | None = None) -> Roles:
     program = derived.source
     batch = _batch(program)
     batched = tuple(
-        t.name for t in program.role("data", "label") if t.shape and batch is not None and t.shape[0].atom == Size(batch)
+        t.name
+        for t in program.role("data", "label")
+        if t.shape and batch is not None and t.shape[0].atom == Size(batch)
     )
     learned = _downstream(program, [t.name for t in program.role("weight")])
     targets = [t.name for t in program.role("data", "label") if _is_target(program, t.name, learned)]
     tainted = _downstream(program, targets)
     fed = _downstream(program, [t.name for t in program.role("data", "label") if t.name not in targets])
     computed = [s.out for s in program.statements]
-    free = [n for n in dict.fromkeys(computed) if n in learned and n in fed and n not in tainted and n != program.target]
+    free = [
+        n
+        for n in dict.fromkeys(computed)
+        if n in learned and n in fed and n not in tainted and n != program.target
+    ]
     if predict is not None:
         if predict not in computed:
-            raise Refusal(f"predict names '{predict}', which is no computed tensor{did_you_mean(predict, computed)}")
+            raise Refusal(
+                f"predict names '{predict}', which is no computed tensor{did_you_mean(predict, computed)}"
+            )
         if predict in tainted:
-            raise Refusal(f"'{predict}' depends on the target {targets[0]}, so it cannot be predicted without it")
+            raise Refusal(
+                f"'{predict}' depends on the target {targets[0]}, so it cannot be predicted without it"
+            )
         chosen: str | None = predict
     else:
         chosen = _prediction(program, free, tainted, targets)
@@ -61,7 +71,9 @@ def roles(derived: Derived, predict: str | None = None) -> Roles:
     if target is not None and chosen is not None:
         below, shape = program[target].below, program[chosen].shape
         rows = program[target].shape
-        classes = below is not None and len(shape) == len(rows) + 1 and shape[-1] == below and shape[:-1] == rows
+        classes = (
+            below is not None and len(shape) == len(rows) + 1 and shape[-1] == below and shape[:-1] == rows
+        )
     forward: tuple[Statement, ...] = ()
     if chosen is not None:
         # the stable forms where they have the tensor, else the declaration itself
@@ -118,7 +130,8 @@ def _prediction(program: Program, free: list[str], tainted: set[str], targets: l
         a.tensor
         for s in meeting
         for a in ex.accesses(s.body)
-        if a.tensor in free and any(isinstance(x, Look) and x.tensor in targets for i in a.index for x in i.atoms())
+        if a.tensor in free
+        and any(isinstance(x, Look) and x.tensor in targets for i in a.index for x in i.atoms())
     ]
     if looked_up:
         return _named_source(program, looked_up[-1], free)
@@ -130,7 +143,12 @@ def _prediction(program: Program, free: list[str], tainted: set[str], targets: l
 def _named_source(program: Program, name: str, free: list[str]) -> str:
     """The user's own name for a lifted copy: where an unnamed tensor is an entry-by-entry copy of a named one."""
     writers = program.writers(name)
-    if not program[name].named and len(writers) == 1 and isinstance(writers[0].body, Access) and writers[0].plain:
+    if (
+        not program[name].named
+        and len(writers) == 1
+        and isinstance(writers[0].body, Access)
+        and writers[0].plain
+    ):
         copied = writers[0].body
         if copied.index == writers[0].left and copied.tensor in free:
             return copied.tensor

@@ -44,7 +44,8 @@ class Text:
             return self.bound[v], ATOM
         if v.op == "ufunc":
             return self._ufunc(v)
-        return getattr(self, f"_{v.op}")(v)  # type: ignore[no-any-return]
+        shown: tuple[str, int] = getattr(self, f"_{v.op}")(v)
+        return shown
 
     # ---- leaves of the expression
 
@@ -79,7 +80,13 @@ class Text:
             return f"{self(args[0], ATOM)}**{self(args[1], POWER)}", POWER
         if python(v):
             # NumPy's own scalars would turn float32 arrays into float64
-            return (f"{self(args[0], ATOM)}**0.5", POWER) if name == "sqrt" else (f"float({self._call(name, args)})", ATOM)
+            if name in ("maximum", "minimum"):
+                return f"{name[:3]}({', '.join(map(self, args))})", ATOM
+            return (
+                (f"{self(args[0], ATOM)}**0.5", POWER)
+                if name == "sqrt"
+                else (f"float({self._call(name, args)})", ATOM)
+            )
         return self._call(name, args), ATOM
 
     def _call(self, name: str, args: Iterable[Value]) -> str:
@@ -120,11 +127,17 @@ class Text:
 
     def _fill(self, v: Value) -> tuple[str, int]:
         shape = self.shape(v.shape)
-        return (f"np.zeros({shape}, {self.dtype})" if v.info == 0 else f"np.full({shape}, {number(v.info)[0]}, {self.dtype})"), ATOM
+        return (
+            f"np.zeros({shape}, {self.dtype})"
+            if v.info == 0
+            else f"np.full({shape}, {number(v.info)[0]}, {self.dtype})"
+        ), ATOM
 
     def _copy(self, v: Value) -> tuple[str, int]:
         (a,) = v.args
-        return self._show(a) if a.op == "broadcast" and python(a.args[0]) else (f"{self(a, ATOM)}.copy()", ATOM)
+        return (
+            self._show(a) if a.op == "broadcast" and python(a.args[0]) else (f"{self(a, ATOM)}.copy()", ATOM)
+        )
 
     _clone = _copy
 
@@ -148,7 +161,11 @@ class Text:
     def _broadcast(self, v: Value) -> tuple[str, int]:
         (a,) = v.args
         shape = self.shape(v.shape)
-        return (f"np.full({shape}, {self(a)}, {self.dtype})" if python(a) else f"np.broadcast_to({self(a)}, {shape})"), ATOM
+        return (
+            f"np.full({shape}, {self(a)}, {self.dtype})"
+            if python(a)
+            else f"np.broadcast_to({self(a)}, {shape})"
+        ), ATOM
 
     def _reshape(self, v: Value) -> tuple[str, int]:
         return f"{self(v.args[0], ATOM)}.reshape{self.shape(v.shape)}", ATOM
@@ -162,7 +179,10 @@ class Text:
     def _window(self, v: Value) -> tuple[str, int]:
         axis, start, steps, lengths = v.info
         self.helpers["windows"] = None
-        return f"windows({self(v.args[0])}, {axis}, {self.names.size(start)}, {steps}, {self.shape(lengths)})", ATOM
+        return (
+            f"windows({self(v.args[0])}, {axis}, {self.names.size(start)}, {steps}, {self.shape(lengths)})",
+            ATOM,
+        )
 
     def subscript(self, index: tuple[Any, ...], shape: tuple[Int, ...]) -> str:
         """A basic index as source, `[:, 0]`; axes that run backwards are turned by a second one."""
@@ -172,7 +192,7 @@ class Text:
                 items.append(self.names.size(item[1]))
                 continue
             turns.append("::-1" if item[0] == "slice" and item[4] else ":")
-            items.append(":" if item[0] == "all" else self._slice(*item[1:4], n))
+            items.append(":" if item[0] == "all" else self._slice(item[1], item[2], item[3], n))
         while len(items) > 1 and items[-1] == ":":
             items.pop()
         while turns and turns[-1] == ":":
@@ -203,4 +223,3 @@ def number(x: Fraction | float) -> tuple[str, int]:
     else:
         return f"{x.numerator} / {x.denominator}", PRODUCT
     return text, UNARY if x < 0 else ATOM
-

@@ -42,7 +42,14 @@ Shape = tuple[Int, ...]
 VIEWS = frozenset({"transpose", "expand", "broadcast", "reshape", "index", "window", "diagonal"})
 FREE = frozenset({"number", "constant", "size"})
 CHANGED = frozenset({"fill", "clone", "put", "store"})  # what is written in place
-COMPARISONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
+COMPARISONS = {
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+    "==": "equal",
+    "!=": "not_equal",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +80,9 @@ class Values:
         self.all: list[Value] = []
         self._known: dict[Any, Value] = {}
 
-    def make(self, op: str, args: tuple[Value, ...] = (), info: Any = None, shape: Shape = (), kind: str = "real") -> Value:
+    def make(
+        self, op: str, args: tuple[Value, ...] = (), info: Any = None, shape: Shape = (), kind: str = "real"
+    ) -> Value:
         key = (op, tuple(a.number for a in args), info, shape, kind)
         fresh = op in CHANGED  # two alike are still two
         known = None if fresh else self._known.get(key)
@@ -101,7 +110,9 @@ class Values:
         return self.make("ufunc", args, name, joint(*(a.shape for a in args)), kind)
 
     def real(self, v: Value) -> Value:
-        return v if v.kind == "real" or not v.shape and v.op in FREE else self.make("real", (v,), None, v.shape)
+        return (
+            v if v.kind == "real" or not v.shape and v.op in FREE else self.make("real", (v,), None, v.shape)
+        )
 
     # views
     def transpose(self, v: Value, order: tuple[int, ...]) -> Value:
@@ -118,7 +129,9 @@ class Values:
         if all(present):
             return v
         own = iter(v.shape)
-        return self.make("expand", (v,), present, tuple(next(own) if p else ints.ONE for p in present), v.kind)
+        return self.make(
+            "expand", (v,), present, tuple(next(own) if p else ints.ONE for p in present), v.kind
+        )
 
     def reshape(self, v: Value, shape: Shape) -> Value:
         return v if shape == v.shape else self.make("reshape", (v,), None, shape, v.kind)
@@ -145,7 +158,7 @@ def contiguous(v: Value) -> bool:
 
 def python(v: Value) -> bool:
     """Whether a value is a Python number: of literals and sizes only."""
-    return not v.shape and (v.op in FREE or v.op == "ufunc" and all(map(python, v.args)))
+    return not v.shape and (v.op in FREE or v.op in ("ufunc", "real") and all(map(python, v.args)))
 
 
 def _bare(v: Value, other: Value) -> Value:

@@ -84,7 +84,7 @@ def result_equations(derived: Derived, name: str, form: str = "matrix") -> list[
     Ranges of letters that nothing shows are said: `dE[v, d] = sum(n, [v == t[n]], de[n, d]), v < 7`.
     """
     sides, lines = _sides(derived, name, form, numpy=True), []
-    for left, right in sides.result([derived.gradients[name]]):
+    for left, right in sides.result([derived.gradients[name]], code=True):
         unseen = sides.unseen(left, right)
         ranges = "".join(f", {CODE.line(x)} < {CODE.line(n)}" for x, n in unseen)
         lines.append(f"{CODE.line(left)} = {CODE.line(right)}{ranges}")

@@ -76,7 +76,15 @@ class Cast:
             if step.rule in ("definition", "stable"):
                 for s in step.equation:
                     found.setdefault(s.out, []).append(s)
+        for s in self.silent:
+            found.setdefault(s.out, []).append(s)
         return {name: group for name, group in found.items() if group}
+
+    @cached_property
+    def silent(self) -> tuple[Statement, ...]:
+        """Forward statements that no step tells of: bodies of maxima, which are stored under a name."""
+        told = {s.out for s in self.statements}
+        return tuple(s for s in self.derived.program.statements if s.out not in told)
 
     @cached_property
     def places(self) -> dict[str, int]:

@@ -107,9 +107,15 @@ class Indices:
             if i.axis is not None and i.axis not in onto and x not in onto.values():
                 onto[i.axis] = x
         used = [*letters, *onto.values()]
-        for a, _ in s.axes:
+        for a, n in s.axes:
             if a not in onto:
-                onto[a] = a if a not in used else self.fresh(a, [*used, *(b for b, _ in s.axes)])
+                # a letter whose range must be said is not called like its size
+                silent = n.atom == Size(a) and _bare(s, self.names).get(a) != n
+                onto[a] = (
+                    self.fresh("k" if silent else a, [*used, *(b for b, _ in s.axes)])
+                    if a in used or silent
+                    else a
+                )
                 used.append(onto[a])
         s = s.rename(onto)
         places = [
@@ -130,7 +136,7 @@ class Indices:
         if s.op in ("=", "+=") and not over:
             body = self.expr(s.body, used)
             return times(*(Iverson(c) for c in conditions), body)
-        bare = _bare(s.body, self.names)
+        bare = _bare(s, self.names)
         ranges = tuple(None if bare.get(a) == n else self.integer(n) for a, n in over)
         letters = tuple(self.names.letter(a) for a, _ in over)
         front, body = _scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
@@ -298,8 +304,8 @@ def _parts(c: Fraction) -> tuple[Fraction, Fraction]:
 
 
 def _scale(body: Formula) -> tuple[Formula, Formula]:
-    """What multiplies a body and has no letter, and the rest: it stands before a sum. Outside of positions, brackets and
-    `index(...)` a bare name is a size or a scalar."""
+    """What multiplies a body and has no letter, to stand before the sum, and the rest. Outside of positions,
+    brackets and `index(...)` a bare name is a size or a scalar."""
     if isinstance(body, Sum) and len(body.terms) == 1 and body.terms[0][0]:
         front, rest = _scale(body.terms[0][1])
         return minus(front), rest
@@ -317,11 +323,15 @@ def _sums(inline: Inline, f: Expr) -> bool:
     return any(inline[a.tensor].op != "=" for a in ex.accesses(f) if a.tensor in inline)
 
 
-def _bare(body: Expr, names: Names) -> dict[str, Int]:
-    """For each letter that stands alone in some place, the size of that place."""
+def _bare(s: Statement, names: Names) -> dict[str, Int]:
+    """For each letter that stands alone in some place, of a tensor or a look-up, the size of that place."""
+    whole = [s.body] if s.guard is None else [s.body, s.guard]
+    places = [(a.tensor, a.index) for e in whole for a in ex.accesses(e)]
+    inside = [*s.left, *(i for e in whole for i in ex.ints(e))]
+    places += [(a.tensor, a.index) for i in inside for a in i.atoms() if isinstance(a, Look)]
     found: dict[str, Int] = {}
-    for a in ex.accesses(body):
-        for i, n in zip(a.index, names.tensors[a.tensor].shape, strict=False):
+    for name, index in places:
+        for i, n in zip(index, names.tensors[name].shape, strict=False):
             if i.axis is not None:
                 found.setdefault(i.axis, n)
     return found

@@ -49,8 +49,7 @@ HELD = " is held: the result does not depend on it, so nothing flows back throug
 # words of sentences that are not meant as a tensor or a letter of that name, unless an index follows
 _WORDS = frozenset(
     (
-        "a", "an", "the", "of",
-        "to", "in", "on", "is", "are", "as", "at", "by", "be", "it", "one", "all",
+        "a", "an", "the", "of", "to", "in", "on", "is", "are", "as", "at", "by", "be", "it", "one", "all",
         "no", "so", "and", "or", "not", "only", "sum", "over", "for", "from", "with", "where", "what", "was",
         "were", "that", "this", "here", "there", "every", "each", "its", "their", "than", "then", "once", "more",
         "again", "used", "name", "called",
@@ -82,7 +81,8 @@ class Sentences:
         readers = dict.fromkeys(self.cast.consumer(source).out for _, source, _ in sources)
         said: list[Union[str, Formula]] = [self.names.symbols[sources[0][2].tensor], " is read by "]
         for k, name in enumerate(readers):
-            said += [" and by " if k else "", self.names.symbols[name], f" in ({self.cast.places[name]})"]
+            where = f" in ({self.cast.places[name]})" if name in self.cast.places else ""
+            said += [" and by " if k else "", self.names.symbols[name], where]
         return (*said, ".", *self._slope(*sources[0]))
 
     def _slope(self, step: Step, source: Statement, access: ex.Access) -> Sentence:

@@ -55,13 +55,14 @@ class Sides:
 
     # results
 
-    def result(self, bars: Sequence[str]) -> list[tuple[Formula, Formula]]:
+    def result(self, bars: Sequence[str], *, code: bool = False) -> list[tuple[Formula, Formula]]:
         """Gradients as formulas, after the parts that they need: those read more than once or too large to be
         put in place."""
         program = self.cast.derived.program
         defined, parts = self._slice(bars)
         groups = (program.writers(name) for name in dict.fromkeys((*defined, *bars)))
-        return [self._unclashed(group, parts) for group in groups if group and group[0].out != program.target]
+        shown = [group for group in groups if group and group[0].out != program.target]
+        return [self._unclashed(group, parts) if code else self.total(group, parts)[:2] for group in shown]
 
     def short(self, bar: str) -> bool:
         """Whether only a few error signals stand between a gradient and the forward values."""
@@ -126,7 +127,9 @@ class Sides:
         clash = [x.code for x, n in unseen if x.code == n.code]
         if clash:
             used = [a for s in group for a, _ in s.axes]
-            fresh = {a: self.indices().fresh("k", [*used, *clash[:k]]) for k, a in enumerate(clash)}
+            fresh: dict[str, str] = {}
+            for a in clash:
+                fresh[a] = self.indices().fresh("k", [*used, *fresh.values()])
             left, right, _ = self.total(tuple(s.rename(fresh) for s in group), parts)
         return left, right
 

@@ -96,12 +96,23 @@ class Teller:
         remarks: list[Remark] = []
         for step in self.derived.steps:
             if step.rule in ("definition", "stable"):
-                shown = [s for s in step.equation if s.out not in self.cast.hidden]
-                equations += [Equation(*self.sides.defined(s), (step.number,)) for s in shown]
+                for s in step.equation:
+                    equations += self._definition(s, step.number)
                 remarks += [
                     r for r in self._origin(step) if all(r.sentence != other.sentence for other in remarks)
                 ]
         return Passage(("Forward",), tuple(equations), tuple(remarks))
+
+    def _definition(self, s: Statement, number: int) -> Iterable[Equation]:
+        """A forward equation, after the parts of it that were stored under a name of their own."""
+        stored = [
+            t for t in self.cast.silent if any(t.out in u.reads for u in self.derived.program.writers(s.out))
+        ]
+        for t in stored:
+            yield Equation(*self.sides.defined(t))
+        if s.out not in self.cast.hidden:
+            final = self.derived.program.writers(s.out)[0] if stored else s
+            yield Equation(*self.sides.defined(final), (number,))
 
     def _origin(self, step: Step) -> Iterable[Remark]:
         """What to say of a forward equation: why it has another form, from which call it comes, what is held
@@ -113,7 +124,7 @@ class Teller:
             yield Remark((step.number,), RULES["definition"], (f"from {s.label}.",))
         for s in step.equation:
             held = [e.arg for e in ex.walk(s.body) if isinstance(e, ex.Stop) and e.kind == "held"]
-            number = self.cast.places[self.cast.consumer(s).out] if s.out in self.cast.hidden else step.number
+            number = self.cast.places.get(self.cast.consumer(s).out, step.number)
             for e in held[:1]:
                 yield Remark((number,), "held", (self.indices.expr(e, []), HELD))
 

@@ -18,7 +18,17 @@ from symgrad.language.ints import Int, Look
 from symgrad.language.program import Program, Statement
 from symgrad.leaves import LEAVES
 from symgrad.passes.arrays import (
-    Array, Contract, Elementwise, Expand, Gather, Index, MatMul, Reduce, Ref, Scalar, Transpose,
+    Array,
+    Contract,
+    Elementwise,
+    Expand,
+    Gather,
+    Index,
+    MatMul,
+    Reduce,
+    Ref,
+    Scalar,
+    Transpose,
 )  # fmt: skip
 
 Axes = tuple[str, ...]
@@ -29,9 +39,26 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", 
 _UNKNOWN = 61
 # Leaves that are finite for every finite argument: what a bracket hides may be computed and thrown away.
 _TAME = frozenset(
-    "sin cos tanh atan abs sign relu maximum minimum sigmoid softplus logsigmoid logaddexp logcosh".split()
+    [
+        "sin",
+        "cos",
+        "tanh",
+        "atan",
+        "abs",
+        "sign",
+        "relu",
+        "maximum",
+        "minimum",
+        "sigmoid",
+        "softplus",
+        "logsigmoid",
+        "logaddexp",
+        "logcosh",
+    ]
 )
-_CHAIN = 6  # up to this many factors the best order of products is searched; more are taken from left to right
+_CHAIN = (
+    6  # up to this many factors the best order of products is searched; more are taken from left to right
+)
 
 
 def recognise(statement: Statement, program: Program) -> Array:
@@ -67,7 +94,7 @@ def without_units(statement: Statement, program: Program) -> Statement:
     body = ex.substitute(statement.body, zero)
     guard = None if statement.guard is None else ex.substitute(statement.guard, zero)
     axes = tuple((a, size) for a, size in statement.axes if a not in ones)
-    units = []
+    units: list[str] = []
     for k, (i, size) in enumerate(zip(left, shape, strict=True)):
         if i == ints.ZERO and size == ints.ONE:
             name = f"u_{len(units) + 1}"
@@ -79,7 +106,11 @@ def without_units(statement: Statement, program: Program) -> Statement:
     def spread(e: object) -> Access | None:
         if not isinstance(e, Access):
             return None
-        places = [k for k, (i, n) in enumerate(zip(e.index, program[e.tensor].shape, strict=True)) if i == ints.ZERO and n == ints.ONE]
+        places = [
+            k
+            for k, (i, n) in enumerate(zip(e.index, program[e.tensor].shape, strict=True))
+            if i == ints.ZERO and n == ints.ONE
+        ]
         index = list(e.index)
         for k, name in zip(reversed(places), reversed(units)):
             index[k] = ints.axis(name)
@@ -88,7 +119,9 @@ def without_units(statement: Statement, program: Program) -> Statement:
     if units:
         body = ex.rewrite(body, spread)
         guard = None if guard is None else ex.rewrite(guard, spread)
-    return replace(statement, left=left, body=body, guard=guard, axes=(*axes, *((u, ints.ONE) for u in units)))
+    return replace(
+        statement, left=left, body=body, guard=guard, axes=(*axes, *((u, ints.ONE) for u in units))
+    )
 
 
 def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
@@ -140,7 +173,7 @@ class _Reader:
 
     def term(self, term: Expr, kept: Axes, summed: Axes, guards: tuple[Condition, ...]) -> Array:
         """One product, summed over axes."""
-        factors = list(term.args) if isinstance(term, ex.Mul) else [term]
+        factors: list[Expr] = list(term.args) if isinstance(term, ex.Mul) else [term]
         masks = [*guards]
         for f in factors:
             if isinstance(f, Bracket):
@@ -186,7 +219,9 @@ class _Reader:
                 return replace(product, a=inside) if small is product.a else replace(product, b=inside)
         return self.join("multiply", [scalar, product], kept, reason=reason)
 
-    def group(self, factors: list[Expr], conditions: list[Condition], kept: Axes, hidden: tuple[Condition, ...]) -> Array:
+    def group(
+        self, factors: list[Expr], conditions: list[Condition], kept: Axes, hidden: tuple[Condition, ...]
+    ) -> Array:
         """The Hadamard product of factors on the same axes, under the conditions that speak about these axes."""
         parts = [self.value(f, kept, hidden) for f in factors]
         if not conditions:
@@ -295,7 +330,11 @@ class _Reader:
 
     def index(self, i: Int) -> Array:
         axes = i.axes
-        return Index(i, axes, tuple((a, self.ranges[a]) for a in axes)) if axes or _looks(i) else Scalar(ex.Val(i))
+        return (
+            Index(i, axes, tuple((a, self.ranges[a]) for a in axes))
+            if axes or _looks(i)
+            else Scalar(ex.Val(i))
+        )
 
     def access(self, name: str, index: tuple[Int, ...], hidden: bool = False) -> Array:
         """A tensor's entries: as it stands, or gathered."""
@@ -305,12 +344,16 @@ class _Reader:
         if bare and all(self.ranges[a] == n for a, n in zip(letters, shape, strict=True)):  # type: ignore[index]
             return Ref(name, letters)  # type: ignore[arg-type]
         axes = gathered(index, self.ranges)
-        guarded = hidden and not all(within(i, n, self.ranges, self.program) for i, n in zip(index, shape, strict=True))
+        guarded = hidden and not all(
+            within(i, n, self.ranges, self.program) for i, n in zip(index, shape, strict=True)
+        )
         return Gather(name, index, axes, tuple((a, self.ranges[a]) for a in axes), guarded)
 
     # ---- putting arrays together
 
-    def join(self, op: str, args: list[Array], want: Axes, *, strong: bool = False, reason: str = "") -> Array:
+    def join(
+        self, op: str, args: list[Array], want: Axes, *, strong: bool = False, reason: str = ""
+    ) -> Array:
         """A scalar function of arrays, their axes brought into one order."""
         if op in ("add", "multiply") and len(args) == 1 and not strong:
             return args[0]
@@ -324,7 +367,13 @@ class _Reader:
         if not over:
             return array
         kept = tuple(a for a in array.axes if a not in over)
-        return Reduce(op, array, over, kept, reason or f"{_list(over)} {'is' if len(over) == 1 else 'are'} summed" * (op == "sum"))
+        return Reduce(
+            op,
+            array,
+            over,
+            kept,
+            reason or f"{_list(over)} {'is' if len(over) == 1 else 'are'} summed" * (op == "sum"),
+        )
 
     def exactly(self, array: Array, kept: Axes) -> Array:
         """The array with all kept axes, in order."""
@@ -333,7 +382,9 @@ class _Reader:
         if present == kept:
             return array
         missing = tuple((a, self.ranges[a]) for a in kept if a not in present)
-        return Expand(array, kept, missing, f"it does not depend on {_list([a for a, _ in missing])}, hence repeated")
+        return Expand(
+            array, kept, missing, f"it does not depend on {_list([a for a, _ in missing])}, hence repeated"
+        )
 
     # ---- products
 
@@ -347,7 +398,9 @@ class _Reader:
             x, y = min(pairs, key=lambda p: (self._pair_cost(factors, p, summed), p))
             others = [f for k, f in enumerate(factors) if k not in (x, y)]
             held = {a for f in others for a in f.axes}
-            over = tuple(a for a in summed if a not in held and (a in factors[x].axes or a in factors[y].axes))
+            over = tuple(
+                a for a in summed if a not in held and (a in factors[x].axes or a in factors[y].axes)
+            )
             new = self.pair(factors[x], factors[y], over, kept)
             factors = [*others[:x], new, *others[x:]]
         return self._alone(factors[0], [], summed)
@@ -389,7 +442,9 @@ class _Reader:
             return self.reduce("sum", self.join("multiply", [x, y], kept), over)
         if len(over) == 1 and not batch and (len(rows) <= 1 or len(columns) <= 1):
             # a matrix before a vector, and the axes of the result in the order in which they are wanted
-            swap = len(columns) > 1 or len(rows) <= 1 and (not rows or columns and _before(columns, rows, kept))
+            swap = (
+                len(columns) > 1 or len(rows) <= 1 and (not rows or columns and _before(columns, rows, kept))
+            )
             if swap:
                 x, y, rows, columns = y, x, columns, rows
             return self.matmul(x, y, (), rows, over[0], columns)
@@ -438,7 +493,9 @@ def kinds(index: tuple[Int, ...]) -> tuple[str, ...]:
         if not i.axes:
             found.append("number")
             continue
-        step = i.coefficient(i.axes[0]) if len(i.axes) == 1 and uses[i.axes[0]] == 1 and not _looks(i) else None
+        step = (
+            i.coefficient(i.axes[0]) if len(i.axes) == 1 and uses[i.axes[0]] == 1 and not _looks(i) else None
+        )
         found.append("slice" if step is not None and step.number else "array")
     return tuple(found)
 
@@ -513,7 +570,11 @@ def _looks(i: Int) -> bool:
 def _plain(e: Expr) -> bool:
     """Whether an expression is one number, of numbers, sizes and scalar tensors."""
     return not any(
-        isinstance(x, Access) and x.index or isinstance(x, Bracket) or isinstance(x, ex.Val) and (x.int.axes or _looks(x.int))
+        isinstance(x, Access)
+        and x.index
+        or isinstance(x, Bracket)
+        or isinstance(x, ex.Val)
+        and (x.int.axes or _looks(x.int))
         for x in ex.walk(e)
     )
 
