@@ -40,7 +40,7 @@ def partial(body: Expr, entry: Access) -> Expr:
 
     def opaque(e: Expr) -> Expr | None:
         if isinstance(e, (Access, Stop, Bracket, ex.Val)):
-            return slots.setdefault(e, Access(f"_{len(slots)}", ()))
+            return slots.setdefault(e, Access(f"{'b' if isinstance(e, Bracket) else '_'}{len(slots)}", ()))
         return None
 
     skeleton = ex.rewrite(body, opaque)
@@ -53,7 +53,10 @@ def partial(body: Expr, entry: Access) -> Expr:
 @cache
 def _differentiate(skeleton: Expr, slot: Access) -> Expr:
     """The derivative of a body in canonical form, so that a definition is differentiated once."""
-    return _from_sympy(sp.factor_terms(sp.diff(_to_sympy(skeleton), _symbol(slot))))
+    slope = sp.diff(_to_sympy(skeleton), _symbol(slot))
+    if any(a.tensor.startswith("b") for a in ex.accesses(skeleton)):
+        return _from_sympy(slope)  # a common factor may stand outside its tensor where no bracket holds
+    return _from_sympy(sp.factor_terms(slope))
 
 
 def _symbol(slot: Expr) -> sp.Symbol:

@@ -189,7 +189,7 @@ class _Builder:
             return ex.call(leaf.name, a, b), (min(span[0], low2) - 1.0, top)
         low, high = leaf.domain
         if leaf.domain == (-2.0, 2.0):
-            if not (-4.5 < span[0] and span[1] < 4.5):
+            if not (span[0] > -4.5 and span[1] < 4.5):
                 a = ex.call("tanh", a)
             return ex.call(leaf.name, a), (0.0, 60.0) if leaf.name in ("exp", "cosh") else (-60.0, 60.0)
         # bring the argument inside the domain: its middle plus a sigmoid's share of its width

@@ -163,8 +163,11 @@ def test_other_realisations_are_compared() -> None:
     )
     verdict = check(d, {"x": x}, realisations={"good": good, "wrong": wrong, "short": short, "nan": nan})
     errors = {r.against: r.error for r in verdict.rows}
-    assert errors["good"] == 0 and 1e-4 < errors["wrong"] < 1e-2 and errors["short"] == np.inf
-    assert not verdict.ok and np.isnan(verdict.worst)
+    assert errors["good"] == 0
+    assert 1e-4 < errors["wrong"] < 1e-2
+    assert errors["short"] == np.inf
+    assert not verdict.ok
+    assert np.isnan(verdict.worst)
     assert check(d, {"x": x}, realisations={"good": good}).ok
 
 

@@ -76,6 +76,9 @@ PROGRAMS = {
         "x: weight[n]\nw: weight[3]\n"
         "y[i] = sum(p, [0 <= i + p - 1 < n], x[i + p - 1]*w[p]), i < n\nloss = sum(y**2)"
     ),
+    "stored": "x: weight[n, k]\nm[n] = max(j, x[n, j]**2)\nloss = sum(m**2)",
+    "counted": "t: label[n] < 3\nx: weight[3]\nloss = sum(n, x[t[n]])",
+    "flat": "x: weight[n, k]\nloss = mean(x) + n",
     "product": "x: weight[n]\nloss = prod(x)",
     "stopped": "x: weight[n]\ny: data[n]\nloss = sum(stop(x)*x*y)",
     "maximum": "X: weight[n, k]\nloss = sum(n, max(k, X[n, k]))",
@@ -138,6 +141,13 @@ def test_softmax_reads_as_in_textbooks() -> None:
     assert r"\frac{p - t}{N} \tag{" in told
     attention = explain.latex(derived("attention"), "index")
     assert r"\biggl(\delta^{a}_{n j} - \sum_{j'} \delta^{a}_{n j'} a_{n j'}\biggr) a_{n j}" in attention
+
+
+def test_error_signals_on_request() -> None:
+    text = PROGRAMS["student"].replace("p = softmax(h @ W2 + b2)", "z = h @ W2 + b2\np = softmax(z)")
+    d = derive(read(text, definitions=DEFINITIONS), ["z"])
+    assert explain.result_text(d, "z") == "(p - t)/n"
+    assert "Error signal of z: δz = ∂L/∂z" in explain.text(d)
 
 
 def test_unknown_requests_are_refused() -> None:

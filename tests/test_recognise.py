@@ -227,14 +227,14 @@ def test_axes_are_those_of_the_left_side(random: Random) -> None:
 
 # ---------------------------------------------------------------------- the forms that a reader expects
 
-N, I, J, K = (ints.size(a) for a in "nijk")
+N, M, J, K = (ints.size(a) for a in "nijk")
 n, i, j, k = (ints.axis(a) for a in "nijk")
-RANGES = {"n": N, "i": I, "j": J, "k": K}
-X = Tensor("X", (N, I), "data")
-W = Tensor("W", (I, J), "data")
+RANGES = {"n": N, "i": M, "j": J, "k": K}
+X = Tensor("X", (N, M), "data")
+W = Tensor("W", (M, J), "data")
 D = Tensor("D", (N, J), "data")
-A = Tensor("A", (I, I), "data")
-v, u = Tensor("v", (I,), "data"), Tensor("u", (J,), "data")
+A = Tensor("A", (M, M), "data")
+v, u = Tensor("v", (M,), "data"), Tensor("u", (J,), "data")
 
 
 def node(left: tuple[ints.Int, ...], body: ex.Expr, op: str = "+=") -> ar.Array:
@@ -284,18 +284,21 @@ def test_forms(left: tuple[ints.Int, ...], body: ex.Expr, wanted: str) -> None:
 
 def test_transpose_says_why() -> None:
     product = node((i, j), Access("X", (n, i)) * Access("D", (n, j)))
-    assert isinstance(product, ar.MatMul) and isinstance(product.a, ar.Transpose)
+    assert isinstance(product, ar.MatMul)
+    assert isinstance(product.a, ar.Transpose)
     assert product.a.reason == "n is summed; in X it is the first axis, hence Xᵀ"
     product = node((n, i), Access("D", (n, j)) * Access("W", (i, j)))
-    assert isinstance(product, ar.MatMul) and isinstance(product.b, ar.Transpose)
+    assert isinstance(product, ar.MatMul)
+    assert isinstance(product.b, ar.Transpose)
     assert product.b.reason == "j is summed; in W it is the last axis, hence Wᵀ"
 
 
 def test_absent_axis_is_its_size() -> None:
-    s = Statement("out", (), "+=", Access("v", (i,)), (("i", I), ("n", N)))
+    s = Statement("out", (), "+=", Access("v", (i,)), (("i", M), ("n", N)))
     program = Program({"v": v, "out": Tensor("out")}, (s,), "out")
     product = recognise(s, program)
-    assert isinstance(product, ar.Elementwise) and product.args[0] == ar.Scalar(ex.val(N))
+    assert isinstance(product, ar.Elementwise)
+    assert product.args[0] == ar.Scalar(ex.val(N))
     assert "n is summed" in product.reason
 
 
@@ -311,8 +314,6 @@ def test_chain_is_ordered_by_cost() -> None:
         s, Program({**tensors, "out": Tensor("out", (ints.of(100), ints.of(3)))}, (s,), "out")
     )
     # A (B C): 600 + 600 products; (A B) C: 20000 + 30000
-    assert (
-        isinstance(product, ar.MatMul)
-        and product.a == ar.Ref("A", ("i", "j"))
-        and isinstance(product.b, ar.MatMul)
-    )
+    assert isinstance(product, ar.MatMul)
+    assert product.a == ar.Ref("A", ("i", "j"))
+    assert isinstance(product.b, ar.MatMul)

@@ -1,7 +1,7 @@
 """Statements as three-address code: every array is allocated once, every step writes into what is there.
 
-A plan is one function of the sizes. It makes constants, buffers and views, and returns `run`, which computes. A buffer is
-used again when its value is dead: elementwise in place, else for the next value with as many entries.
+A plan is one function of the sizes. It makes constants, buffers and views, and returns `run`, which computes. A
+buffer is used again when its value is dead: elementwise in place, else for the next value with as many entries.
 """
 
 from __future__ import annotations
@@ -296,8 +296,7 @@ class Fast:
             into = f"out={out}" if v.info in ("maximum", "minimum") else out
             add(f"{self._function(v.info)}({', '.join(args)}, {into})")
         elif v.op == "hide":
-            mask, a = v.args
-            if all(x.once or self._still(x) for x in v.args):
+            if v.args[0].shape and all(x.once or self._still(x) for x in v.args):
                 bits, own, result = (self.names.counted("bits") for _ in range(3))
                 self.plan.once.append(
                     f"{own}, {bits}, {result} = _bits({args[1]}), _mask({args[0]}, dtype), _bits({out})"

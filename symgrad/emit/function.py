@@ -32,7 +32,7 @@ def function_source(
     """
     program = derived.program
     names = Names()
-    inputs = [t for t in derived.source.inputs]
+    inputs = list(derived.source.inputs)
     for t in inputs:
         names.of(t.name)
     for letter in program.sizes:
@@ -49,7 +49,7 @@ def function_source(
     numbers = head.numbers(derived)
     used = {t for s in program.statements for t in s.reads}
     arrays = [_array(t, names) for t in inputs]
-    gradients = {name: adjoint for name, adjoint in derived.gradients.items()}
+    gradients = dict(derived.gradients.items())
     common = {
         "about": [words(declaration(t)) for t in inputs],
         "inputs": arrays,

@@ -146,7 +146,8 @@ class Lowering:
                 continue
             (axis,) = i.axes
             step, length = i.coefficient(axis), self.ranges[axis]
-            assert step is not None and step.number
+            assert step is not None
+            assert step.number
             start = i - step * ints.axis(axis)
             if step == ints.ONE and start == ints.ZERO and length == n:
                 items.append(("all",))
@@ -464,7 +465,8 @@ class Lowering:
     def hidden(self, node: ar.Elementwise) -> Value:
         """A product under brackets: 0 where they do not hold, whatever the other factors are."""
         brackets = node.args[0]
-        assert isinstance(brackets, ar.Elementwise) and brackets.op == "bracket"
+        assert isinstance(brackets, ar.Elementwise)
+        assert brackets.op == "bracket"
         mask = self.aligned(self.array(brackets.args[0]), brackets.axes, node.axes)
         rest = self.product(node.args[1:], node.axes)
         if python(rest):
@@ -662,13 +664,12 @@ def _negated(a: Array) -> Array | None:
         and a.op == "multiply"
         and not a.strong
         and isinstance(a.args[0], ar.Scalar)
-    ):
-        if ex.split(a.args[0].expr)[0] < 0:
-            rest = ex.mul(-1, a.args[0].expr)
-            args = a.args[1:] if rest == ex.ONE else (ar.Scalar(rest), *a.args[1:])
-            if len(args) == 1:
-                return turned(args[0], a.axes) if set(args[0].axes) == set(a.axes) else None
-            return ar.Elementwise("multiply", args, a.axes, reason=a.reason)
+    ) and ex.split(a.args[0].expr)[0] < 0:
+        rest = ex.mul(-1, a.args[0].expr)
+        args = a.args[1:] if rest == ex.ONE else (ar.Scalar(rest), *a.args[1:])
+        if len(args) == 1:
+            return turned(args[0], a.axes) if set(args[0].axes) == set(a.axes) else None
+        return ar.Elementwise("multiply", args, a.axes, reason=a.reason)
     return None
 
 

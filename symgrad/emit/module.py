@@ -80,7 +80,8 @@ def module_source(
     for option in options:
         if option not in rule.options:
             raise Refusal(
-                f"{rule.name} has no option '{option}'{did_you_mean(option, rule.options)} (it has {listing(rule.options)})"
+                f"{rule.name} has no option '{option}'{did_you_mean(option, rule.options)} "
+                f"(it has {listing(rule.options)})"
             )
     source = derived.source
     weights = source.role("weight")
@@ -349,7 +350,8 @@ def _start(w: Tensor) -> str:
         return f'"constant", {_float(name)}'
     if name not in ("zeros", "ones", "he", "glorot", "normal", "uniform"):
         raise Refusal(
-            f"{w.name} cannot start as {name}; a start is zeros(), ones(), he(), glorot(), normal(s), uniform(a, b) or a number"
+            f"{w.name} cannot start as {name}; a start is zeros(), ones(), he(), glorot(), normal(s), "
+            "uniform(a, b) or a number"
         )
     return ", ".join([f'"{name}"', *map(_float, numbers)])
 

@@ -141,15 +141,12 @@ class Readable:
             if length <= WIDTH:
                 return
             inner: dict[Value, int] = {}
-
-            def visit(x: Value) -> None:
-                for a in x.args:
+            open_parts = list(parts)
+            while open_parts:
+                for a in open_parts.pop().args:
                     if a not in inner and a not in self.text.bound:
                         inner[a] = len(self.text(a))
-                        visit(a)
-
-            for p in parts:
-                visit(p)
+                        open_parts.append(a)
             fitting = [
                 x for x, n in inner.items() if 12 <= n <= max(WIDTH - 8, length // 2) and not _short(x)
             ]

@@ -17,8 +17,9 @@ _INFIX = {
     "add": ("+", SUM, SUM, MATRIX), "subtract": ("-", SUM, SUM, MATRIX),
     "multiply": ("*", PRODUCT, PRODUCT, UNARY), "divide": ("/", PRODUCT, PRODUCT, UNARY),
     "floor_divide": ("//", PRODUCT, PRODUCT, UNARY), "remainder": ("%", PRODUCT, PRODUCT, UNARY),
-    "less": ("<", COMPARE, SUM, SUM), "less_equal": ("<=", COMPARE, SUM, SUM), "greater": (">", COMPARE, SUM, SUM),
-    "greater_equal": (">=", COMPARE, SUM, SUM), "equal": ("==", COMPARE, SUM, SUM), "not_equal": ("!=", COMPARE, SUM, SUM),
+    "less": ("<", COMPARE, SUM, SUM), "less_equal": ("<=", COMPARE, SUM, SUM),
+    "greater": (">", COMPARE, SUM, SUM), "greater_equal": (">=", COMPARE, SUM, SUM),
+    "equal": ("==", COMPARE, SUM, SUM), "not_equal": ("!=", COMPARE, SUM, SUM),
 }  # fmt: skip
 _REDUCERS = {"add": "sum", "maximum": "max", "minimum": "min", "multiply": "prod", "logical_or": "any"}
 
@@ -85,7 +86,7 @@ class Text:
             return (
                 (f"{self(args[0], ATOM)}**0.5", POWER)
                 if name == "sqrt"
-                else (f"float({self._call(name, args)})", ATOM)
+                else (f"{'bool' if v.kind == 'bool' else 'float'}({self._call(name, args)})", ATOM)
             )
         return self._call(name, args), ATOM
 

@@ -106,7 +106,7 @@ class Values:
         if name in ("add", "subtract", "multiply"):
             args = (_bare(args[0], args[1]), _bare(args[1], args[0]))
         if not kind:
-            kind = "int" if all(a.kind == "int" for a in args) and name not in ("divide",) else "real"
+            kind = "int" if all(a.kind == "int" for a in args) and name != "divide" else "real"
         return self.make("ufunc", args, name, joint(*(a.shape for a in args)), kind)
 
     def real(self, v: Value) -> Value:

@@ -309,14 +309,23 @@ def _scale(body: Formula) -> tuple[Formula, Formula]:
     if isinstance(body, Sum) and len(body.terms) == 1 and body.terms[0][0]:
         front, rest = _scale(body.terms[0][1])
         return minus(front), rest
+    if isinstance(body, Quotient) and body.kind == "times":
+        over, top = _scale(body.top)
+        under, bottom = _scale(body.bottom)
+        if under == ONE and not _lettered_inside(bottom):
+            under, bottom = bottom, ONE
+        rest = top if bottom == ONE else Quotient(top, bottom)
+        return over if under == ONE else Quotient(over, under), rest
     factors = body.factors if isinstance(body, Product) and body.kind == "times" else (body,)
-    fixed = [f for f in factors if not any(_lettered(x) for x in walk(f))]
+    fixed = [f for f in factors if not _lettered_inside(f)]
     others = [f for f in factors if f not in fixed]
     return (times(*fixed), times(*others)) if others else (ONE, body)
 
 
-def _lettered(f: Formula) -> bool:
-    return isinstance(f, (Entry, Iverson, Big)) or isinstance(f, Apply) and f.name == "index"
+def _lettered_inside(f: Formula) -> bool:
+    return any(
+        isinstance(x, (Entry, Iverson, Big)) or isinstance(x, Apply) and x.name == "index" for x in walk(f)
+    )
 
 
 def _sums(inline: Inline, f: Expr) -> bool:

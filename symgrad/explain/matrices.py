@@ -254,7 +254,7 @@ class Numpy(Arrays):
             axes.remove(letter)
         return shown
 
-    def expand(self, a: Expand) -> Formula:  # noqa: ARG002
+    def expand(self, a: Expand) -> Formula:
         raise NoForm  # NumPy repeats where it must, and a result has its own shape: nothing to write
 
 

@@ -70,7 +70,7 @@ class Script:
         left, right = self.brackets(height(f))
         return [self.piece(left), *self.node(f, depth + 1), self.piece(right)]
 
-    def brackets(self, tall: int) -> tuple[str, str]:  # noqa: ARG002
+    def brackets(self, tall: int) -> tuple[str, str]:
         return "(", ")"
 
     def level(self, f: Formula) -> int:
@@ -128,7 +128,7 @@ class Script:
             if isinstance(f, Product):
                 plain = f.kind == kind and not k or kind == "scaled" and k
                 level = PRODUCT if plain else POWER
-            elif isinstance(f, Quotient) and k or isinstance(f, Number) and k:
+            elif isinstance(f, (Quotient, Number)) and k and kind != "scaled" or self.slashed(f, kind):
                 level = POWER
             if self.open(f) and k < len(factors) - 1:
                 level = ATOM + 1
@@ -137,11 +137,15 @@ class Script:
             )
         return self.join(parts, depth + 1)
 
-    def between(self, sign: str, a: Formula, b: Formula) -> str:  # noqa: ARG002
+    def slashed(self, f: Formula, kind: str) -> bool:
+        """Whether a factor is a quotient with a sign of its own, which other signs could part."""
+        return isinstance(f, Quotient) and f.kind == "hadamard" and kind in ("matmul", "hadamard")
+
+    def between(self, sign: str, a: Formula, b: Formula) -> str:
         """The sign between two factors."""
         return sign
 
-    def open(self, f: Formula) -> bool:  # noqa: ARG002
+    def open(self, f: Formula) -> bool:
         """Whether a formula has no end of its own to the right, as Σ in mathematics."""
         return False
 

@@ -57,7 +57,7 @@ class Sides:
 
     def result(self, bars: Sequence[str], *, code: bool = False) -> list[tuple[Formula, Formula]]:
         """Gradients as formulas, after the parts that they need: those read more than once or too large to be
-        put in place."""
+        put in place. For `code` the letters are such that their ranges can be said."""
         program = self.cast.derived.program
         defined, parts = self._slice(bars)
         groups = (program.writers(name) for name in dict.fromkeys((*defined, *bars)))

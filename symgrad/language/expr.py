@@ -217,7 +217,9 @@ def mul(*factors: ExprLike) -> Expr:
                 base, exponent = (part.base, part.exponent) if isinstance(part, Pow) else (part, ONE)
                 if base not in powers:
                     powers[base] = exponent
-                elif not isinstance(part, Bracket):  # a bracket is its own square
+                elif isinstance(base, Bracket):  # its own square, and it hides what is divided by it
+                    powers[base] = ONE if ONE in (powers[base], exponent) else exponent
+                else:
                     powers[base] = add(powers[base], exponent)
     if not number:
         return ZERO

@@ -120,6 +120,9 @@ def collect(e: Expr) -> Expr:
             known = [x for x in exponents if x is not None]
             if all(x > 0 for x in known) or all(x < 0 for x in known):
                 common.append(ex.power(base, Num(min(known, key=abs))))
+    if all(any(isinstance(f, Bracket) and f not in common for f in p) for p in parts):
+        # each term is read under a bracket of its own: what could not be read without it stays there
+        common = [f for f in common if isinstance(f, Bracket) or _plain(f)]
     numbers = [ex.split(t)[0] for t in e.args]
     scale = abs(numbers[0]) if all(abs(c) == abs(numbers[0]) for c in numbers) else Fraction(1)
     if all(c < 0 for c in numbers):
@@ -133,6 +136,16 @@ def collect(e: Expr) -> Expr:
 
     inner = sorted(map(rest, e.args), key=lambda t: ex.split(t)[0] < 0)
     return ex.mul(Num(scale), *common, ex.add(*inner))
+
+
+def _plain(f: Expr) -> bool:
+    """Whether a factor is finite and in range wherever its axes run."""
+    if isinstance(f, Access):
+        return all(i.axis is not None or i.number is not None for i in f.index)
+    if isinstance(f, Pow) and isinstance(f.base, Access):
+        exponent = ex.number(f.exponent)
+        return exponent is not None and exponent > 0 and exponent.denominator == 1 and _plain(f.base)
+    return isinstance(f, ex.Val) or not ex.accesses(f) and not ex.axes(f)
 
 
 def expand(e: Expr, limit: int = 64) -> Expr | None:

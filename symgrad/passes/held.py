@@ -50,30 +50,43 @@ def _key(e: Expr) -> Expr:
 
 def _matters(program: Program, key: Expr, places: list[int], read: set[str]) -> str | None:
     """The first tensor downstream through which a held value reaches the end, or None if its effect dies out."""
+    # first from where it is held; if the numbers drawn there are outside a leaf's domain, then from the inputs
+    with np.errstate(all="ignore"):
+        for start in (places[0], 0):
+            dirty, finite = _moved(program, key, start, places)
+            if finite:
+                break
+    return next((name for name in dirty if name == program.target or name not in read), None)
+
+
+def _moved(program: Program, key: Expr, start: int, places: list[int]) -> tuple[dict[str, None], bool]:
+    """The tensors that differ at the end when what is held is moved, and whether all numbers were finite."""
     sizes = small_sizes(program)
     rng = np.random.default_rng(0)
     plain: dict[str, np.ndarray] = {}
     moved: dict[str, np.ndarray] = {}
     dirty: dict[str, None] = {}
+    finite = True
     tensors = {**program.tensors, "\0": _shift(program.statements[places[0]], key)}
     program = replace(program, tensors=tensors)
-    for k, s in enumerate(program.statements[places[0] :], places[0]):
+    for k, s in enumerate(program.statements[start:], start):
         if not dirty and k > places[-1]:
             break
         shifted = replace(s, body=ex.rewrite(s.body, lambda e: _move(e, key)))
-        if shifted.body == s.body and not any(r in dirty for r in s.reads):
+        if start and shifted.body == s.body and not any(r in dirty for r in s.reads):
             continue
         for name in (*s.reads, "\0"):
             if name not in plain:
                 plain[name] = moved[name] = _positive(program[name], sizes, rng)
         for arrays, t in ((plain, s), (moved, shifted)):
             execute(t, program, sizes, arrays, np.float64)
-        if np.allclose(plain[s.out], moved[s.out], rtol=1e-9, atol=1e-12):
+        finite = finite and bool(np.isfinite(plain[s.out]).all())
+        if np.allclose(plain[s.out], moved[s.out], rtol=1e-9, atol=1e-12, equal_nan=True):
             dirty.pop(s.out, None)
-            moved[s.out] = plain[s.out]
+            moved[s.out] = plain[s.out].copy()  # a later writer adds to each of them
         else:
             dirty[s.out] = None
-    return next((name for name in dirty if name == program.target or name not in read), None)
+    return dirty, finite
 
 
 def _shift(s: Statement, key: Expr) -> Tensor:

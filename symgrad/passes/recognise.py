@@ -1,8 +1,9 @@
 """From a statement to whole arrays: the matrix product, Hadamard product or sum that a formula over indices is.
 
 A product of factors is a small graph of factors and letters. A letter that is summed and shared by two factors is a
-matrix product, with the transposes and their reason; a kept shared letter is a Hadamard product; a summed letter that no
-factor has is its size; what is left is a sum over an axis. Where no `@` fits, a `Contract` says the same by its letters.
+matrix product, with the transposes and their reason; a kept shared letter is a Hadamard product; a summed letter that
+no factor has is its size; what is left is a sum over an axis. Where no `@` fits, a `Contract` says the same by its
+letters.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def without_units(statement: Statement, program: Program) -> Statement:
             if i == ints.ZERO and n == ints.ONE
         ]
         index = list(e.index)
-        for k, name in zip(reversed(places), reversed(units)):
+        for k, name in zip(reversed(places), reversed(units), strict=False):
             index[k] = ints.axis(name)
         return Access(e.tensor, tuple(index))
 
@@ -154,15 +155,12 @@ class _Reader:
             return self.value(body, kept)
         terms = body.args if isinstance(body, ex.Add) else (body,)
         if not guards and len(terms) > 1 and summed:
-            parts, together = [], {}  # type: ignore[var-annotated]
-            for t in terms:
-                own = ex.axes(t)
-                if self._is_product(t, summed) or any(a not in own for a in summed):
-                    parts.append(self.term(t, kept, summed, ()))
-                else:
-                    together.setdefault("terms", []).append(t)
-            for group in together.values():
-                parts.append(self.term(ex.add(*group), kept, summed, ()))
+            # products each for itself; what is left is added up first and summed once
+            apart = [t for t in terms if self._is_product(t, summed) or any(a not in ex.axes(t) for a in summed)]
+            together = [t for t in terms if t not in apart]
+            parts = [self.term(t, kept, summed, ()) for t in apart]
+            if together:
+                parts.append(self.term(ex.add(*together), kept, summed, ()))
             return parts[0] if len(parts) == 1 else self.join("add", parts, kept)
         return self.term(body, kept, summed, guards)
 
@@ -194,9 +192,10 @@ class _Reader:
             own = frozenset(ex.axes(m))
             home = min((g for g in grouped if own <= g), key=self._cost, default=own)
             conditions.setdefault(home, []).append(m)
-        arrays = []
-        for axes in dict.fromkeys([*grouped, *conditions]):
-            arrays.append(self.group(grouped.get(axes, []), conditions.get(axes, []), kept, hidden))
+        arrays = [
+            self.group(grouped.get(axes, []), conditions.get(axes, []), kept, hidden)
+            for axes in dict.fromkeys([*grouped, *conditions])
+        ]
         held = {a for array in arrays for a in array.axes}
         sizes = [ex.val(self.ranges[a]) for a in summed if a not in held]
         reason = ", ".join(a for a in summed if a not in held)
@@ -478,7 +477,7 @@ def gathered(index: tuple[Int, ...], ranges: Mapping[str, Int]) -> Axes:
             if not front and k == where[0]:
                 axes += mixed
         else:
-            axes += [a for a in index[k].axes]
+            axes += list(index[k].axes)
     return tuple(axes)
 
 
