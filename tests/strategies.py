@@ -203,7 +203,8 @@ class _Builder:
         low, high = span
         kind = self.pick(["square", "root", "stop", "data", "axis", "value", "cube", "inverse", "power"])
         if kind == "stop":
-            return Stop(a, "stop") * a if self.chance(2) else Stop(a, "stop"), _hull(*(x * y for x in span for y in span), *span)
+            stopped = Stop(a, "stop")
+            return stopped * a if self.chance(2) else stopped, _hull(*(x * y for x in span for y in span), *span)
         if kind == "data":
             other, _ = self.atom(scope)
             test = Cmp(self.pick(["<", ">", "<=", ">="]), other, Num(Fraction(1, 3)))

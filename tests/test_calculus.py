@@ -171,7 +171,8 @@ def test_cross_entropy_is_p_minus_t(declared: str, loss: str) -> None:
     s = d.program.statements[-1]
     n, k = s.left
     p = next(a for a in ex.accesses(s.body) if a.tensor != "t")
-    t = Access("t", (n, k)) if not d.source["t"].integer else Bracket(Cmp("==", val(k), val(ints.of(ints.Look("t", (n,))))))
+    picked = Bracket(Cmp("==", val(k), val(ints.of(ints.Look("t", (n,))))))
+    t = picked if d.source["t"].integer else Access("t", (n, k))
     assert s == replace(s, op="=", body=(p - t) / val(ints.size("n")), guard=None), s
     assert p.index == (n, k)
     z = np.array([[1000.0, -1000.0, 0.0, 3.0], [-1000.0, -990.0, 1000.0, 995.0]])
@@ -245,7 +246,8 @@ def test_held_that_does_not_matter_is_taken() -> None:
     text = "z: weight[n]; v = 0.1*tanh(z); u = log(0.4 - v - held(v) + held(v)); loss = sum(u**2)"
     assert check(derived(text)).ok
     # two writers
-    text = "z: weight[n]; a: zeros[n]; a[i] += z[i] - held(z[i]) + held(z[i]); a[i] += z[i]*exp(held(z[i]) - held(z[i])); loss = sum(a)"
+    first, second = "a[i] += z[i] - held(z[i]) + held(z[i])", "a[i] += z[i]*exp(held(z[i]) - held(z[i]))"
+    text = f"z: weight[n]; a: zeros[n]; {first}; {second}; loss = sum(a)"
     assert check(derived(text)).ok
 
 
@@ -268,7 +270,8 @@ def test_derivation_is_linear_in_depth(leaf: str) -> None:
     counts = []
     for layers in (5, 10, 20, 40):
         d = derive(dense(layers, leaf))
-        counts.append((len(d.program.statements), len(d.steps), sum(len(list(ex.walk(s.body))) for s in d.program.statements)))
+        nodes = sum(len(list(ex.walk(s.body))) for s in d.program.statements)
+        counts.append((len(d.program.statements), len(d.steps), nodes))
     for k in range(3):
         a, b, c, e = (count[k] for count in counts)
         assert 0 < c - b == 2 * (b - a)
@@ -289,7 +292,8 @@ for text in {texts!r}:
 
 
 def test_same_bytes_under_two_hash_seeds() -> None:
-    texts = [*SECOND.values(), *(a + b for a, b in CROSS.values()), "x: weight[n]; loss = sum(exp(x)*tanh(x)*sin(x)/(1 + x**2))"]
+    texts = [*SECOND.values(), *(a + b for a, b in CROSS.values())]
+    texts.append("x: weight[n]; loss = sum(exp(x)*tanh(x)*sin(x)/(1 + x**2))")
     root = Path(__file__).resolve().parent.parent
     printed = []
     for seed in ("1", "77"):
@@ -306,20 +310,25 @@ def test_same_bytes_under_two_hash_seeds() -> None:
 
 FOUND = {
     "a slope that is zero everywhere": "x: weight[n]; y[i] = x[i]**2; loss = sum(i, sign(y[i]) + x[i])",
-    "products of the others are there in time": "x: weight[n]; y: weight[n]; a = sum(i, x[i]**3); loss = a + prod(i, x[i]*y[i])",
+    "products of the others are there in time": "x: weight[n]; y: weight[n]; a = sum(i, x[i]**3);"
+    "loss = a + prod(i, x[i]*y[i])",
     "the target may be a sum of exponentials": "x: weight[n]; loss = sum(exp(x))",
-    "a bracket keeps the adjoint in range too": "x: weight[n]; y[i < n] = x[i]**2 + [i < n - 1]*x[i + 1]*[x[i] > 0]; loss = sum(y**2)",
-    "two brackets, one entry": "x: weight[n]; y: weight[n]; z[i < n] = [i < n - 1]*x[i + 1]*y[i] + [i + 1 < n]*x[i + 1]*sin(y[i])"
-    "; loss = sum(z**2)",
-    "a quotient stays inside its bracket": "x: weight[n]; c: data[n]; m[i < n] = sum(j, [c[j] > 9]*x[j]); loss = sum(i, [m[i] != 0]*x[i]**2/m[i])",
+    "a bracket keeps the adjoint in range too": "x: weight[n];"
+    "y[i < n] = x[i]**2 + [i < n - 1]*x[i + 1]*[x[i] > 0]; loss = sum(y**2)",
+    "two brackets, one entry": "x: weight[n]; y: weight[n];"
+    "z[i < n] = [i < n - 1]*x[i + 1]*y[i] + [i + 1 < n]*x[i + 1]*sin(y[i]); loss = sum(z**2)",
+    "a quotient stays inside its bracket": "x: weight[n]; c: data[n]; m[i < n] = sum(j, [c[j] > 9]*x[j]);"
+    "loss = sum(i, [m[i] != 0]*x[i]**2/m[i])",
     "two negative factors in a logarithm": "x: weight[n] < 0; y: weight[n] < 0; loss = sum(log(exp(x)*x/y))",
     "adjoints that are equal, scattered": "E: weight[v, d]; F: weight[v, d]; t: label[n] < v; "
     "loss = sum(n, k, sin(E[t[n], k] + F[t[n], k]))",
-    "a shorter sum has no share": "z: weight[k]; s = sum(j < k - 1, exp(z[j] - held(max(j < k - 1, z[j])))); q[j] = exp(z[j] - held(max(j < k - 1, z[j])))/s; "
-    "loss = sum(q**2)",
-    "a condition on a neighbour": "x: weight[n]; g[j] = [j != 1 and x[j] > 0]*log(2 + tanh([0 <= j - 1]*x[j - 1])); loss = g[0]*g[1]",
+    "a shorter sum has no share": "z: weight[k]; s = sum(j < k - 1, exp(z[j] - held(max(j < k - 1, z[j]))));"
+    "q[j] = exp(z[j] - held(max(j < k - 1, z[j])))/s; loss = sum(q**2)",
+    "a condition on a neighbour": "x: weight[n];"
+    "g[j] = [j != 1 and x[j] > 0]*log(2 + tanh([0 <= j - 1]*x[j - 1])); loss = g[0]*g[1]",
     "a diagonal and a transpose": "A: weight[n, n]; loss = sum(i, A[i, i]**2) + sum(i, j, A[i, j]*A[j, i]**2)",
-    "written in part, read in full": "x: weight[n]; y: zeros[n + 1]; y[i + 1] += x[i]**2; y[0] += 3*x[0]; z = exp(y); loss = sum(z*y)",
+    "written in part, read in full": "x: weight[n]; y: zeros[n + 1]; y[i + 1] += x[i]**2; y[0] += 3*x[0];"
+    "z = exp(y); loss = sum(z*y)",
     "the same statement twice": "x: weight[n]; a: zeros[n]; a[i] += x[i]**2; a[i] += x[i]**2; loss = sum(a**2)",
     "one entry read three ways": "x: weight[n]; loss = sum(i, x[i]*x[n - 1 - i]*x[0])",
 }  # fmt: skip

@@ -34,7 +34,8 @@ def derived(text: str, **more: object) -> Derived:
 PLANTED = {
     "two layers": "x: data[n, 4]; t: data[n, 3]; loss = mean((dense(tanh(dense(x, 5)), 3) - t)**2)",
     "classifier": "x: data[n, 4]; t: label[n] < 3; loss = softmax_cross_entropy(dense(relu(dense(x, 5)), 3), t)",
-    "convolution": "x: weight[h]; w: weight[3]; c[j < h] = sum(p, [0 <= j + p - 1 < h], x[j + p - 1]*w[p]); loss = sum(c**3)",
+    "convolution": "x: weight[h]; w: weight[3];"
+    "c[j < h] = sum(p, [0 <= j + p - 1 < h], x[j + p - 1]*w[p]); loss = sum(c**3)",
     "embedding": "E: weight[v, d]; t: label[n] < v; e[n, k] = E[t[n], k]; loss = sum(sin(e))",
     "triangle": "A: weight[n, n]; x: data[n]; loss = sum(i, j, [i < j], A[i, j]**2*x[i]*x[j])",
     "product": "x: weight[n]; y: weight[m]; loss = prod(x)*sum(y**2)",
@@ -62,7 +63,8 @@ def faults(s: Statement) -> Iterator[tuple[str, Statement]]:
             if i.axis is not None:
                 mirrored = s.ranges[i.axis] - 1 - i
                 other = Access(a.tensor, (*a.index[:place], mirrored, *a.index[place + 1 :]))
-                yield f"index {i} of {a}", replace(s, body=ex.rewrite(s.body, lambda e, a=a, o=other: o if e == a else None))
+                body = ex.rewrite(s.body, lambda e, a=a, o=other: o if e == a else None)
+                yield f"index {i} of {a}", replace(s, body=body)
     for a, n in s.axes:
         yield f"guard {a} > 0", replace(s, guard=ex.both(s.guard, Cmp(">", val(ints.axis(a)), ex.ZERO)))
         yield f"guard {a} < {n} - 1", replace(s, guard=ex.both(s.guard, Cmp("<", val(ints.axis(a)), val(n - 1))))
@@ -115,12 +117,19 @@ def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_computed_tensor_is_stepped_too() -> None:
-    d = derived("x: data[n, 4]; t: label[n] < 3; z = dense(tanh(dense(x, 5)), 3); loss = softmax_cross_entropy(z, t)", wrt=["z", "W1"])
+    text = "x: data[n, 4]; t: label[n] < 3; z = dense(tanh(dense(x, 5)), 3); loss = softmax_cross_entropy(z, t)"
+    d = derived(text, wrt=["z", "W1"])
     verdict = check(d)
     assert verdict.ok
     assert [r.name for r in verdict.rows] == ["z", "W1"]
-    wrong = [s if s.out != d.gradients["z"] else replace(s, body=s.body * Fraction(1001, 1000)) for s in d.program.statements]
-    assert not check(replace(d, program=replace(d.program, statements=tuple(wrong)))).ok
+    assert not check(changed(d, "z", lambda body: body * Fraction(1001, 1000))).ok
+
+
+def changed(d: Derived, name: str, fault: Callable[[Expr], Expr]) -> Derived:
+    """The derivation with another body where a gradient is written."""
+    out = d.gradients[name]
+    statements = tuple(replace(s, body=fault(s.body)) if s.out == out else s for s in d.program.statements)
+    return replace(d, program=replace(d.program, statements=statements))
 
 
 @pytest.mark.parametrize("wrt", [["e"], ["s"], ["q"], ["z"], ["loss"], ["e", "s", "q", "z", "w"]], ids=str)
@@ -140,8 +149,7 @@ def test_kinks_are_intervals() -> None:
     at_kink = check(d, {"x": np.array([0.0, 1.0, -1.0])})
     assert at_kink.ok
     assert at_kink.rows[0].kinks >= 1
-    wrong = [s if s.out != "dx" else replace(s, body=s.body + 4) for s in d.program.statements]
-    assert not check(replace(d, program=replace(d.program, statements=tuple(wrong))), {"x": np.zeros(3)}).ok
+    assert not check(changed(d, "x", lambda body: body + 4), {"x": np.zeros(3)}).ok
 
 
 def test_ties_are_shared_or_go_to_the_first() -> None:
@@ -158,9 +166,8 @@ def test_ties_are_shared_or_go_to_the_first() -> None:
 def test_other_realisations_are_compared() -> None:
     d = derived("x: weight[n]; loss = sum(x**2)")
     x = np.array([1.0, 2.0])
-    good, wrong, short, nan = (
-        lambda x, f=f: (0.0, {"x": f(x)}) for f in (lambda x: 2 * x, lambda x: 2.002 * x, lambda x: x[:1], lambda x: x * np.nan)
-    )
+    results = (lambda x: 2 * x, lambda x: 2.002 * x, lambda x: x[:1], lambda x: x * np.nan)
+    good, wrong, short, nan = (lambda x, f=f: (0.0, {"x": f(x)}) for f in results)
     verdict = check(d, {"x": x}, realisations={"good": good, "wrong": wrong, "short": short, "nan": nan})
     errors = {r.against: r.error for r in verdict.rows}
     assert errors["good"] == 0

@@ -124,8 +124,6 @@ def test_generate_train_predict(tmp_path: Path) -> None:
 
 def test_full_disk_loses_nothing(tmp_path: Path) -> None:
     """/dev/full cannot be renamed over, so the disk is filled by a limit on the size of files instead."""
-    import resource
-
     (tmp_path / "m.py").write_text("old")
     done = subprocess.run(
         [sys.executable, "-m", "symgrad", "generate", LINE, "m.py"], cwd=tmp_path, capture_output=True, text=True,

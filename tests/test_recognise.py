@@ -105,7 +105,7 @@ class Maker:
         if kind == 7:
             return ex.power(self.factor(depth - 1), random.choice([2, 3]))
         if kind == 8:
-            return Stop(ex.val(ints.axis(random.choice(list(self.ranges)))), "held")
+            return Stop(ex.val(ints.axis(random.choice(list(self.ranges)))), random.choice(["held", "stop"]))
         if kind == 9:
             return Bracket(self.condition())
         if kind == 10:

@@ -1,9 +1,9 @@
 """The numeric check: every derived gradient against complex steps through the reference realisation.
 
 f(x + ih v) = f(x) + ih v·∇f + O(h²), so Im f/h is the directional derivative without any cancellation
-(W. Squire and G. Trapp, SIAM Review 40, 1998). With h = 1e-30 it is exact to rounding. NumPy compares complex numbers by
-their real parts first, so the branch of a kink (relu, max, abs) is chosen as for the real number; exactly at a kink the
-two signs of h give the two one-sided slopes, and anything between them is accepted.
+(W. Squire and G. Trapp, SIAM Review 40, 1998). With h = 1e-30 it is exact to rounding. NumPy compares complex numbers
+by their real parts first, so the branch of a kink (relu, max, abs) is chosen as for the real number; exactly at a kink
+the two signs of h give the two one-sided slopes, and anything between them is accepted.
 
 A computed tensor is stepped through a shift of zeros that is added to it once it is complete.
 """
@@ -81,7 +81,8 @@ class Verdict:
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table]
         sizes = ", ".join(f"{k} = {v}" for k, v in self.sizes.items())
         verdict = "agrees" if self.ok else "DOES NOT AGREE"
-        return "\n".join([*lines, f"{verdict}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}" + f" ({sizes})" * bool(sizes)])
+        last = f"{verdict}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}" + f" ({sizes})" * bool(sizes)
+        return "\n".join([*lines, last])
 
 
 def check(
@@ -162,10 +163,10 @@ def _complex_step(
     if len(places) > entries:
         places = [places[k] for k in sorted(rng.choice(len(places), entries, replace=False))]
     tests: list[tuple[tuple[int, ...] | str, np.ndarray]] = []
-    for place in places:
+    for one in places:
         v = np.zeros(x.shape)
-        v[place] = 1.0
-        tests.append((place, v))
+        v[one] = 1.0
+        tests.append((one, v))
     tests += [(f"direction {k + 1}", rng.standard_normal(x.shape)) for k in range(2 if x.size > 1 else 0)]
     scale = max(1e-3, float(np.abs(gradient).max(initial=0)))
     worst = Row(name, "complex step", -1.0, "", 0.0, 0.0)
@@ -178,7 +179,7 @@ def _complex_step(
         numeric = min(max(own, low), high) if not np.isnan(own) else low
         span = scale * (float(np.abs(v).sum()) if isinstance(place, str) else 1.0)
         error = abs(own - numeric) / span
-        if not error <= worst.error:
+        if not (error <= worst.error or np.isnan(worst.error)):
             worst = Row(name, "complex step", error, place, own, numeric)
     return Row(name, worst.against, max(worst.error, 0.0), worst.place, worst.derived, worst.numeric, kinks)
 

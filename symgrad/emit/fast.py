@@ -29,16 +29,23 @@ class Plan:
     Attributes:
         once: lines that make constants, buffers and views.
         steps: lines that compute.
-        ufuncs: NumPy functions that the steps call by their bare names.
+        ufuncs: local names of the functions of NumPy that the steps call.
         results: for each wanted tensor, the name of its array or number.
         bits: whether the text calls `_bits` and `_mask`.
     """
 
     once: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
-    ufuncs: list[str] = field(default_factory=list)
+    ufuncs: dict[str, str] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
     bits: bool = False
+
+    @property
+    def aliases(self) -> list[str]:
+        """Lines that give functions of NumPy a local name: a look-up less in every call."""
+        pairs = list(self.ufuncs.items())
+        groups = [pairs[k : k + 4] for k in range(0, len(pairs), 4)]
+        return [f"{', '.join(a for _, a in g)} = {', '.join(f'np.{u}' for u, _ in g)}" for g in groups]
 
 
 class Fast:
@@ -282,9 +289,10 @@ class Fast:
             self.free.setdefault((ints.product(root.shape), root.kind), []).append(flat)
 
     def _function(self, name: str) -> str:
+        """The local name of a function of NumPy."""
         if name not in self.plan.ufuncs:
-            self.plan.ufuncs.append(name)
-        return name
+            self.plan.ufuncs[name] = self.names.fresh(name)
+        return self.plan.ufuncs[name]
 
     def _compute(self, v: Value) -> None:
         text = self.text
@@ -320,6 +328,8 @@ class Fast:
             self._gather(v, args, out)
         elif v.op == "fill":
             add(f"{out}.fill({text_number(v)})")
+        elif v.op == "stop":
+            add(f"{self._function('copyto')}({out}, np.real({args[0]}))")
         else:  # real, copy, clone
             add(f"{self._function('copyto')}({out}, {args[0]})")
 

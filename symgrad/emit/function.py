@@ -31,7 +31,7 @@ def function_source(
         Refusal: a size that no input has; a name that Python does not allow.
     """
     program = derived.program
-    names = Names()
+    names = Names(["loss_and_grad", "_plan", "_PLANS"])
     inputs = list(derived.source.inputs)
     for t in inputs:
         names.of(t.name)

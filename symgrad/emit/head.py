@@ -135,7 +135,7 @@ HELPERS: Mapping[str, str] = {
         writeable=False,
     )''',
     "_bits": '''def _bits(a):
-    """The entries as whole numbers with the same bits: a product with 0 or 1 is exact, also for inf and nan."""
+    """The entries as whole numbers of the same bits: times 0 or 1 is exact, also for inf and nan."""
     return a[..., None].view(np.int64) if a.itemsize == 16 else a.view(f"i{a.itemsize}")''',
     "_mask": '''def _mask(condition, dtype):
     """A condition that fits `_bits`."""

@@ -455,6 +455,8 @@ class Lowering:
             return total
         if op == "bracket":
             return values.real(args[0])
+        if op == "stop":
+            return self.stopped(values.real(args[0]))
         if op.startswith("where"):
             instead = (
                 args[2] if op == "where" else values.number(_NEUTRAL[_REDUCE[op.removeprefix("where ")]])
@@ -584,9 +586,13 @@ class Lowering:
                 return self.leaf(name, [go(a) for a in args])
             case ex.Bracket(ex.Cmp(op, a, b)):
                 return values.real(values.ufunc(COMPARISONS[op], go(a), go(b), kind="bool"))
-            case ex.Stop(a, _):
-                return go(a)
+            case ex.Stop(a, kind):
+                return go(a) if kind == "held" else self.stopped(go(a))
         raise TypeError(f"no scalar expression: {type(e).__name__}")
+
+    def stopped(self, v: Value) -> Value:
+        """A constant to every derivative, a complex step included."""
+        return v if python(v) else self.values.make("stop", (v,), None, v.shape)
 
     def leaf(self, name: str, args: list[Value]) -> Value:
         leaf = LEAVES[name]

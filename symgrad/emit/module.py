@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from symgrad.emit import head
-from symgrad.emit.fast import Fast, Plan
+from symgrad.emit.fast import Fast
 from symgrad.emit.frames import fill
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, identifier, words
@@ -120,7 +120,7 @@ class _Module:
 
     def _kernel_names(self) -> Names:
         """Names inside one of the functions that compute."""
-        names = Names(("s", "weights", "gradients"))
+        names = Names(("s", "weights", "gradients", "run"))
         for t in self.declared.inputs:
             names.of(t.name)
         for letter in self.program.sizes:
@@ -248,7 +248,7 @@ class _Module:
             "weights": [(w.name, names.of(w.name)) for w in self.weights if w.name in reads],
             "places": places,
             "copies": copies,
-            "ufuncs": _aliases(plan),
+            "ufuncs": plan.aliases,
             "plan": plan,
             "inputs": [(t.name, names.of(t.name)) for t in copied],
             "result": plan.results[self._result(kind)],
@@ -258,7 +258,7 @@ class _Module:
         if self.style == "readable":
             return {"lines": self.rule.readable()}
         plan = self.rule.fast()
-        return {"plan": plan, "ufuncs": _aliases(plan)}
+        return {"plan": plan, "ufuncs": plan.aliases}
 
     # ---- tables
 
@@ -308,15 +308,6 @@ def _keyed(n: Int) -> str:
 def _keyed_shape(shape: Iterable[Int]) -> str:
     sizes = [_keyed(n) for n in shape]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
-
-
-def _aliases(plan: Plan) -> list[str]:
-    """Local names for NumPy's functions: a lookup less in every call."""
-    lines = []
-    for k in range(0, len(plan.ufuncs), 4):
-        group = plan.ufuncs[k : k + 4]
-        lines.append(f"{', '.join(group)} = {', '.join(f'np.{u}' for u in group)}")
-    return lines
 
 
 _PLAIN = Tensor("").facts

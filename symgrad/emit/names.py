@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import keyword
 from collections.abc import Callable, Iterable
 
@@ -10,8 +9,8 @@ from symgrad.errors import Refusal
 from symgrad.language import ints
 from symgrad.language.ints import Int, Look, Size
 
-# what the frames and the printers use themselves
-_OWN = frozenset(["np", "self", "cls", "dtype", "sizes", "plan", "run", "main", "Model", "view"])
+# what printed lines and frames use themselves
+_OWN = frozenset(["np", "dtype", "float", "bool", "max", "min", "slice", "next", "range", "ValueError", "windows", "_bits", "_mask"])
 
 
 def identifier(name: str) -> str:
@@ -43,7 +42,7 @@ class Names:
 
     def __init__(self, taken: Iterable[str] = ()):
         self._own: dict[str, str] = {}
-        self._taken = {*_OWN, *dir(builtins), *taken}
+        self._taken = {*_OWN, *taken}
 
     def of(self, name: str) -> str:
         """The name in source of a tensor or a size letter; the same one each time."""

@@ -108,6 +108,9 @@ class Text:
         (a,) = v.args
         return (f"float({self(a)})" if python(a) else f"{self(a, ATOM)}.astype({self.dtype})"), ATOM
 
+    def _stop(self, v: Value) -> tuple[str, int]:
+        return f"np.real({self(v.args[0])})", ATOM
+
     def _matmul(self, v: Value) -> tuple[str, int]:
         a, b = v.args
         left, own = self._show(a)

@@ -23,6 +23,7 @@ once. The printers decide about names, nesting and buffers; nothing here is text
 | `copy` | a | | in memory order |
 | `clone` | a | | a copy of its own, written afterwards |
 | `real` | a | | whole numbers or conditions as reals |
+| `stop` | a | | the real part: a complex step does not pass |
 
 Views: `transpose` (axes), `expand` (for each axis: kept or new), `broadcast` (shape), `reshape` (shape),
 `index` (a basic index: `Int` or (start, stop, step)), `window` (axis, start, steps, lengths), `diagonal`.

@@ -75,8 +75,8 @@ class Statement:
 
     With "=" every axis is in `left`; with "+=", "max=", "min=", "prod=" the axes that `left` does not determine are
     reduced, and several "+=" statements may write one tensor, which starts at zero. `ties` says who gets the adjoint of
-    a maximum: "shared" or "first". `origin` is for people only and plays no part in equality: the line of the text (0 if
-    none) and the name of the call that it was expanded from.
+    a maximum: "shared" or "first". `line` (of the text, 0 if none) and `label` (the name of the call that it was
+    expanded from) are for people only and play no part in equality.
     """
 
     out: str

@@ -15,6 +15,11 @@ from symgrad.passes.held import prove
 from symgrad.passes.stable import pure, shifted, stable, stored
 from symgrad.passes.tidy import PASSES, Group, Sheet, placeable, put_in, triable
 
+_TIES = {
+    (op, ties): f" Only the entry that wins passes it on; {told}."
+    for op in ("max=", "min=")
+    for ties, told in (("shared", "a tie is shared equally"), ("first", "of a tie the first"))
+}
 FORWARD = (stable, shifted, stored)
 
 
@@ -89,7 +94,7 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             support = () if c.source in prepared else c.support
             prepared[c.source] = None
             tidied.backward += support
-            reason = f"{name} is read by the equation of {c.source.out}."
+            reason = f"{name} is read by the equation of {c.source.out}.{_TIES.get((c.source.op, c.source.ties), '')}"
             tidied.steps.append(Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, support, reason))
         if name == program.target:
             group = (_constant(program, name, adjoints[name], ex.ONE),)

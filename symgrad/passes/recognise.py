@@ -156,7 +156,9 @@ class _Reader:
         terms = body.args if isinstance(body, ex.Add) else (body,)
         if not guards and len(terms) > 1 and summed:
             # products each for itself; what is left is added up first and summed once
-            apart = [t for t in terms if self._is_product(t, summed) or any(a not in ex.axes(t) for a in summed)]
+            apart = [
+                t for t in terms if self._is_product(t, summed) or any(a not in ex.axes(t) for a in summed)
+            ]
             together = [t for t in terms if t not in apart]
             parts = [self.term(t, kept, summed, ()) for t in apart]
             if together:
@@ -284,8 +286,9 @@ class _Reader:
                 return self.join(name, parts, want)
             case Bracket(c):
                 return self.join("bracket", [self.condition(c, want)], want)
-            case ex.Stop(a, _):
-                return self.value(a, want, hidden)
+            case ex.Stop(a, kind):
+                held = self.value(a, want, hidden)
+                return held if kind == "held" else self.join("stop", [held], want)
         raise TypeError(f"not an expression: {type(e).__name__}")
 
     def product(self, factors: tuple[Expr, ...], want: Axes, hidden: tuple[Condition, ...]) -> Array:

@@ -56,7 +56,7 @@ def _stable(e: object, inside: Look) -> Expr | None:
             return _log(u, inside)
         case Call("log1p", (u,)):
             return _log(ex.add(1, u), inside) if isinstance(u, (Call, Access, Mul)) else None
-        case Pow(Add((Num(one), Call("exp", (u,)))) | Add((Call("exp", (u,)), Num(one))), Num(m)) if one == 1 and m == -1:
+        case Pow(Add((Num(one), Call("exp", (u,)))) | Add((Call("exp", (u,)), Num(one))), Num(m)) if one == 1 == -m:
             return ex.call("sigmoid", -u)
         case Mul(args):
             # exp(u)/(1 + exp(u)), which the case above has made exp(u)*sigmoid(-u)
@@ -210,15 +210,19 @@ def _together(e: object) -> Expr | None:
     return None
 
 
-def stored(program: Program, wanted: Collection[str] = ()) -> Change:  # noqa: ARG001 - passes are called alike
+def stored(program: Program, wanted: Collection[str] = ()) -> Change:
     """Bodies of maxima and minima that are more than a look at one tensor become tensors of their own."""
-    tensors, statements = dict(program.tensors), []
+    tensors, statements, steps = dict(program.tensors), [], []
     for s in program.statements:
         if s.op in ("max=", "min=") and not isinstance(s.body, Access):
             name = program.fresh(f"{s.out}_of", tensors)
             index = tuple(axis(a) for a, _ in s.axes)
             tensors[name] = Tensor(name, tuple(n for _, n in s.axes), named=False, label=program[s.out].label)
-            statements.append(replace(s, out=name, left=index, op="=", ties="shared"))
-            s = replace(s, body=Access(name, index))
-        statements.append(s)
-    return replace(program, tensors=tensors, statements=tuple(statements)), []
+            body = replace(s, out=name, left=index, op="=", ties="shared")
+            largest = replace(s, body=Access(name, index))
+            reason = f"What {s.out} chooses from is kept, so that its winner is found again exactly."
+            steps.append(Step(0, "stable", (body, largest), before=(s,), reason=reason))
+            statements += [body, largest]
+        else:
+            statements.append(s)
+    return replace(program, tensors=tensors, statements=tuple(statements)), steps

@@ -16,7 +16,19 @@ from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Expr, Mul, Nu
 from symgrad.language.ints import Axis, Int, Look
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.passes.forms import (
-    cheap, collect, depends, expand, factors, match, match_index, open_parts, placed, quotient, shortest, size, swapped,
+    cheap,
+    collect,
+    depends,
+    expand,
+    factors,
+    match,
+    match_index,
+    open_parts,
+    placed,
+    quotient,
+    shortest,
+    size,
+    swapped,
 )
 
 Group = tuple[Statement, ...]
@@ -97,7 +109,8 @@ def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | Non
     on = [f for f in parts if depends(f, [a]) or depends(parts[f], [a])]
     axes = tuple(x for x in s.axes if x[0] != a)
     if not on:
-        return replace(s, body=s.body * ex.val(s.ranges[a]), axes=axes), f"Nothing depends on {a}, so the sum over {a} counts {s.ranges[a]} equal terms."
+        reason = f"Nothing depends on {a}, so the sum over {a} counts {s.ranges[a]} equal terms."
+        return replace(s, body=s.body * ex.val(s.ranges[a]), axes=axes), reason
     for f in on:
         if isinstance(f, Bracket):
             where = _picked(f, a)
@@ -150,7 +163,8 @@ def look_up(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
             axes.append((name, sheet.tensors[s.out].shape[j]))
             left[j] = ints.axis(name)
         new = replace(s, left=tuple(left), body=ex.mul(s.body, *brackets), axes=tuple(axes))
-        reason = f"Adding at the position {', '.join(str(s.left[j]) for j in places)} is adding everywhere with a bracket that is 1 only there."
+        at = ", ".join(str(s.left[j]) for j in places)
+        reason = f"Adding at the position {at} is adding everywhere with a bracket that is 1 only there."
         return (*group[:k], new, *group[k + 1 :]), reason
     return None
 
@@ -210,7 +224,7 @@ def gather(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
 
 def _shared(n: Int, full: Int) -> int:
     """How near a range is to the whole axis: letters in common, then the number."""
-    letters = {x for x in full.atoms()}
+    letters = set(full.atoms())
     return len([x for x in n.atoms() if x in letters]) * 10**6 + (n.number or 0)
 
 
@@ -283,8 +297,9 @@ def _total(f: Expr, s: Statement, sheet: Sheet) -> bool:
 def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     """What the forward run has computed is used by its name: 1 - tanh(z)**2 is 1 - a**2."""
     names: dict[str, None] = {}
+    here: Mapping[str, Int] = {}
 
-    def one(e: object, here: Mapping[str, Int]) -> Expr | None:
+    def one(e: object) -> Expr | None:
         if not isinstance(e, (Call, ex.Pow, Add, Mul)):
             return None
         key, axes = _canonical(e)
@@ -297,24 +312,28 @@ def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
                 return Access(s.out, tuple(bound[i.axis or ""] for i in s.left))
         if isinstance(e, Mul):
             for base in factors(e):
-                for s in sheet.products.get(base.tensor, ()) if isinstance(base, Access) else ():
+                if not isinstance(base, Access):
+                    continue
+                for s in sheet.products.get(base.tensor, ()):
                     found = _product(e, base, s, here, sheet)
                     if found is not None:
                         names[s.out] = None
                         return found
         return None
 
-    new = tuple(
-        replace(s, body=ex.rewrite(s.body, lambda e, here=s.ranges: one(e, here), bottom_up=True)) for s in group
-    )
+    new: Group = ()
+    for s in group:
+        here = s.ranges
+        new = (*new, replace(s, body=ex.rewrite(s.body, one, bottom_up=True)))
     if not names or new == group:
         return None
-    return new, f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} computed on the way forward and {'is' if len(names) == 1 else 'are'} used again."
+    was, used = ("was", "is") if len(names) == 1 else ("were", "are")
+    return new, f"{', '.join(names)} {was} computed on the way forward and {used} used again."
 
 
-def _product(e: Expr, base: Expr, s: Statement, here: Mapping[str, Int], sheet: Sheet) -> Expr | None:
+def _product(e: Expr, base: Access, s: Statement, here: Mapping[str, Int], sheet: Sheet) -> Expr | None:
     """A product that has a forward product among its factors, by that one's name."""
-    pattern = next(f for f in factors(s.body) if isinstance(f, Access) and isinstance(base, Access) and f.tensor == base.tensor)
+    pattern = next(f for f in factors(s.body) if isinstance(f, Access) and f.tensor == base.tensor)
     bound = match(pattern, base, {})
     if bound is None:
         return None
