@@ -272,12 +272,35 @@ def _guarded(
     if all(_within(i, n, s, program) for i, n in zip(entry.index, shape, strict=True)):
         return [(slope, s.guard)]
     parts: list[tuple[Expr, Condition | None]] = []
-    for term in slope.args if isinstance(slope, ex.Add) else (slope,):
+    for term in _split(slope):
+        held = [b for b in _brackets(term) if not ex.accesses(b)]
         factors = term.args if isinstance(term, ex.Mul) else (term,)
-        moved = [f for f in factors if isinstance(f, Bracket) and not ex.accesses(f)]
-        rest = ex.mul(*(f for f in factors if f not in moved))
-        parts.append((rest, ex.both(s.guard, *(f.condition for f in moved))))
+        rest = ex.mul(*(f for f in factors if f not in held))
+        parts.append((rest, ex.both(s.guard, *(b.condition for b in held))))
     return parts
+
+
+def _brackets(e: Expr) -> tuple[Bracket, ...]:
+    """The brackets that multiply all of a body: where one of them is zero, so is the body."""
+    match e:
+        case Bracket():
+            return (e,)
+        case ex.Mul(args):
+            return tuple(dict.fromkeys(b for f in args for b in _brackets(f)))
+        case ex.Add((first, *rest)):
+            return tuple(b for b in _brackets(first) if all(b in _brackets(t) for t in rest))
+    return ()
+
+
+def _split(e: Expr) -> list[Expr]:
+    """The terms of a sum, also of one among factors, if each has a bracket of its own; else the whole."""
+    sums = [f for f in (e.args if isinstance(e, ex.Mul) else (e,)) if isinstance(f, ex.Add)]
+    for total in sums:
+        common = _brackets(total)
+        if all(any(b not in common for b in _brackets(t)) for t in total.args):
+            others = [f for f in e.args if f is not total] if isinstance(e, ex.Mul) else []
+            return [part for t in total.args for part in _split(ex.mul(*others, t))]
+    return [e]
 
 
 def _within(position: Int, size: Int, s: Statement, program: Program) -> bool:

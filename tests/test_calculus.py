@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from strategies import Sample, samples
 
@@ -28,9 +28,8 @@ from symgrad.library import DEFINITIONS
 from symgrad.passes.derive import FORWARD, derive
 from symgrad.passes.tidy import PASSES
 
-COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
-normal = settings(max_examples=200, **COMMON)  # type: ignore[arg-type]
-long = settings(max_examples=10_000, **COMMON)  # type: ignore[arg-type]
+COMMON = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+shards = pytest.mark.parametrize("shard", range(20))  # for as many workers, each with its own seed
 
 
 # ---------------------------------------------------------------------- random programs
@@ -67,17 +66,27 @@ def judge(s: Sample, rules: list[tuple[str, ...]], entries: int) -> None:
 some_rules = st.lists(st.sampled_from(list(PASSES)), unique=True).map(tuple)
 
 
-@normal
-@given(samples(), st.sampled_from(list(PASSES)), some_rules)
-def test_random_programs(sample: Sample, alone: str, mixed: tuple[str, ...]) -> None:
-    judge(sample, [(alone,), mixed], entries=4)
+@pytest.mark.parametrize("shard", range(4))
+def test_random_programs(shard: int) -> None:
+    @seed(shard)
+    @settings(COMMON, max_examples=50)
+    @given(samples(), st.sampled_from(list(PASSES)), some_rules)
+    def judged(sample: Sample, alone: str, mixed: tuple[str, ...]) -> None:
+        judge(sample, [(alone,), mixed], entries=4)
+
+    judged()
 
 
 @pytest.mark.long
-@long
-@given(samples(most=12), some_rules)
-def test_many_random_programs(sample: Sample, mixed: tuple[str, ...]) -> None:
-    judge(sample, [(), *((rule,) for rule in PASSES), mixed, tuple(reversed(PASSES))], entries=200)
+@shards
+def test_many_random_programs(shard: int) -> None:
+    @seed(shard)
+    @settings(COMMON, max_examples=500)
+    @given(samples(most=12), some_rules)
+    def judged(sample: Sample, mixed: tuple[str, ...]) -> None:
+        judge(sample, [(), *((rule,) for rule in PASSES), mixed, tuple(reversed(PASSES))], entries=200)
+
+    judged()
 
 
 # ---------------------------------------------------------------------- the derivative of a gradient
@@ -99,27 +108,32 @@ def inner_product(d: Derived) -> Program:
     return replace(p, tensors=tensors, statements=tuple(statements), target=name)
 
 
-def judge_second(program: Program, given: dict[str, np.ndarray], sizes: dict[str, int], seed: int = 0) -> None:
+def judge_second(program: Program, given: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
     wrt = [t.name for t in program.role("weight")]
     twice = inner_product(derive(program, wrt))
     constants = [t.name for t in twice.role("constant") if t.name not in given]
-    arrays = {**given, **inputs(twice, sizes, np.random.default_rng(seed), constants)}
+    arrays = {**given, **inputs(twice, sizes, np.random.default_rng(0), constants)}
     d = derive(twice, wrt)
     verdict = check(d, arrays, entries=3, tolerance=1e-7)
     assert verdict.ok, f"{verdict}\n{d.program}"
 
 
-@settings(normal, max_examples=25)
+@settings(COMMON, max_examples=25, derandomize=True)
 @given(samples(most=3))
 def test_second_order_of_random_programs(sample: Sample) -> None:
     judge_second(sample.program, sample.given, sample.sizes)
 
 
 @pytest.mark.long
-@settings(long, max_examples=2000)
-@given(samples(most=8))
-def test_second_order_of_many_random_programs(sample: Sample) -> None:
-    judge_second(sample.program, sample.given, sample.sizes)
+@shards
+def test_second_order_of_many_random_programs(shard: int) -> None:
+    @seed(shard)
+    @settings(COMMON, max_examples=100)
+    @given(samples(most=8))
+    def judged(sample: Sample) -> None:
+        judge_second(sample.program, sample.given, sample.sizes)
+
+    judged()
 
 
 SECOND = {
@@ -296,8 +310,8 @@ def test_same_bytes_under_two_hash_seeds() -> None:
     texts.append("x: weight[n]; loss = sum(exp(x)*tanh(x)*sin(x)/(1 + x**2))")
     root = Path(__file__).resolve().parent.parent
     printed = []
-    for seed in ("1", "77"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
+    for hashed in ("1", "77"):
+        environment = {**os.environ, "PYTHONHASHSEED": hashed, "PYTHONPATH": str(root)}
         done = subprocess.run(
             [sys.executable, "-c", SEEDED.format(texts=texts)], env=environment, capture_output=True, check=True
         )
@@ -317,6 +331,10 @@ FOUND = {
     "y[i < n] = x[i]**2 + [i < n - 1]*x[i + 1]*[x[i] > 0]; loss = sum(y**2)",
     "two brackets, one entry": "x: weight[n]; y: weight[n];"
     "z[i < n] = [i < n - 1]*x[i + 1]*y[i] + [i + 1 < n]*x[i + 1]*sin(y[i]); loss = sum(z**2)",
+    "a bracket in every term": "x: weight[n]; y[i < n] = tanh([i + 1 < n]*x[i + 1]*(-1) + sin([i + 1 < n]*x[i + 1]));"
+    "loss = sum(y**2)",
+    "brackets under a factor": "x: weight[n];"
+    "y[i < n] = exp([i < n - 1]*x[i + 1] + [i + 1 < n]*sin([i + 1 < n]*x[i + 1])); loss = sum(y**2)",
     "a quotient stays inside its bracket": "x: weight[n]; c: data[n]; m[i < n] = sum(j, [c[j] > 9]*x[j]);"
     "loss = sum(i, [m[i] != 0]*x[i]**2/m[i])",
     "two negative factors in a logarithm": "x: weight[n] < 0; y: weight[n] < 0; loss = sum(log(exp(x)*x/y))",

@@ -76,11 +76,12 @@ def test_planted_faults_are_caught(text: str) -> None:
     assert check(d).ok
     caught = 0
     for what, wrong in mutants(d):
-        if same_gradients(d, wrong):
-            continue  # the sum in another order, a bracket with other numbers in it: no fault
-        # labels may happen to be equal in one draw
-        assert not all(check(wrong, entries=6, seed=seed).ok for seed in range(3)), what
-        caught += 1
+        if not check(wrong, entries=2).ok:
+            caught += 1
+        else:
+            # no fault is the sum in another order, or a bracket with other numbers in it;
+            # and in one draw labels may happen to be equal
+            assert same_gradients(d, wrong) or not all(check(wrong, seed=seed).ok for seed in (1, 2)), what
     assert caught >= 8
 
 

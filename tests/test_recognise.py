@@ -208,7 +208,7 @@ def check(program: Program, sizes: dict[str, int], given: dict[str, np.ndarray])
             )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(0, 2**16))
 def test_any_statement(random: Random, seed: int) -> None:
     program, sizes = Maker(random).statement()
@@ -217,7 +217,7 @@ def test_any_statement(random: Random, seed: int) -> None:
     check(program, sizes, given)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_axes_are_those_of_the_left_side(random: Random) -> None:
     program, _ = Maker(random).statement()

@@ -51,6 +51,12 @@ class Verdict:
         rows: one for each tensor and judge.
         tolerance: the largest relative error that passes.
         sizes: the numbers that the size letters had.
+
+    Example:
+        >>> row = Row("w", "complex step", 2e-16, (0,), 1.0, 1.0)
+        >>> verdict = Verdict((row,), tolerance=1e-9, sizes={"n": 2})
+        >>> verdict.ok, verdict.worst
+        (True, 2e-16)
     """
 
     rows: tuple[Row, ...]

@@ -59,7 +59,7 @@ def function_source(
     }
     if style == "readable":
         writer = Readable(program, names, numbers)
-        lines = writer.write(program.statements)
+        lines = writer.write(program.statements, gradients.values())
         results = {name: names.of(adjoint) for name, adjoint in gradients.items()}
         helpers = [head.helper(h, names) for h in writer.text.helpers]
         return fill(

@@ -168,6 +168,7 @@ class _Module:
             features=features,
             who=who,
             shapes=[(t.name, _keyed_shape(t.shape)) for t in self.declared.inputs],
+            axes=[(t.name, f"[{', '.join(map(str, t.shape))}]") for t in self.declared.inputs],
             below=[(t.name, _keyed(t.below)) for t in self.data if t.below is not None],
             solve=self._solve(),
             needs=[(_keyed(need), words(text)) for need, text in self.program.needs],
@@ -194,7 +195,7 @@ class _Module:
         known, reads = set(self.program.statements), {r for s in statements for r in s.reads}
         program = self.program if known.issuperset(statements) else self.declared
         writer = Readable(program, names, self.numbers)
-        lines = writer.write(statements)
+        lines = writer.write(statements, [self._result(kind), *self.derived.gradients.values()])
         self.helpers.update(writer.text.helpers)
         keys = [t.name for t in (*data, *self.weights) if t.name in reads]
         arguments = [names.of(key) for key in keys]

@@ -10,7 +10,8 @@ from symgrad.language import ints
 from symgrad.language.ints import Int, Look, Size
 
 # what printed lines and frames use themselves
-_OWN = frozenset(["np", "dtype", "float", "bool", "max", "min", "slice", "next", "range", "ValueError", "windows", "_bits", "_mask"])
+_OWN = frozenset(["np", "dtype", "float", "bool", "max", "min", "slice", "next", "range", "ValueError"])
+_OWN |= {"windows", "_bits", "_mask"}
 
 
 def identifier(name: str) -> str:

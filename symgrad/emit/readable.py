@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names, words
@@ -34,10 +34,10 @@ class Readable:
         self.lowering = Lowering(program, calls=True, products=False)
         self.lines: list[str] = []
 
-    def write(self, statements: Iterable[Statement]) -> list[str]:
-        """The lines that compute all tensors that the statements write."""
+    def write(self, statements: Iterable[Statement], results: Iterable[str] = ()) -> list[str]:
+        """The lines that compute all tensors that the statements write; `results` are asked for afterwards."""
         statements = tuple(statements)
-        inline = self._inline(statements)
+        inline = self._inline(statements, {*results, self.program.target})
         waiting: list[Statement] = []
         for s in statements:
             if s.out in inline:
@@ -59,7 +59,7 @@ class Readable:
             self.lowering.env[s.out] = self.lowering.input(s.out)
         return self.lines
 
-    def _inline(self, statements: tuple[Statement, ...]) -> set[str]:
+    def _inline(self, statements: tuple[Statement, ...], results: Set[str]) -> set[str]:
         """Names made up for parts that one equation reads once: written where they are read."""
         reads: dict[str, int] = {}
         for s in statements:
@@ -70,7 +70,7 @@ class Readable:
             s.out
             for s in statements
             if not self.program[s.out].named and reads.get(s.out) == 1 and written.count(s.out) == 1 and s.plain
-            and s.out != self.program.target
+            and s.out not in results
         }  # fmt: skip
 
     def _assign(self, out: str, v: Value) -> None:

@@ -228,7 +228,7 @@ def _shared(n: Int, full: Int) -> int:
     return len([x for x in n.atoms() if x in letters]) * 10**6 + (n.number or 0)
 
 
-def merge(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+def merge(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
     """Writers that only differ in their terms are one writer of the sum."""
     if not group:
         return None
@@ -392,7 +392,7 @@ def _share(e: Expr, base: Access, s: Statement, sheet: Sheet) -> tuple[Expr, str
     return None
 
 
-def cancel(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+def cancel(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
     """Common factors in front; products of sums multiplied out only where terms cancel."""
     new = []
     for s in group:
