@@ -403,8 +403,8 @@ def test_predict_names_a_tensor() -> None:
         ("x: data[n, 4]; t: label[n] < 3; loss = softmax_cross_entropy(dense(relu(dense(x, 5)), 3), t)", None),
         ("x: data[n, 4]; t: label[n] < 3; h = relu(dense(x, 5)); loss = softmax_cross_entropy(dense(h, 3), t)", None),
         (
-            "E: weight[9, 4]; c: label[n] < 9; t: label[n] < 9; e[n, d] = E[c[n], d]; "
-            "loss = softmax_cross_entropy(dense(e, 9), t)",
+            """E: weight[9, 4]; c: label[n] < 9; t: label[n] < 9; e[n, d] = E[c[n], d]
+            loss = softmax_cross_entropy(dense(e, 9), t)""",
             None,
         ),
     ],

@@ -8,6 +8,7 @@ program to program, or from program to text.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -241,6 +242,8 @@ _REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
 
 def show(s: Statement, program: Program | None = None) -> str:
     """The statement as text of the language."""
+    clash = {a: _spare(a, s, program) for a, n in _unseen(s, program) if n.atom == Size(a)}
+    s = s.rename(clash) if clash else s
     left = f"{s.out}[{', '.join(map(str, s.left))}]" if s.left else s.out
     guard = f"[{ex.show(s.guard, inside=True)}]" if s.guard is not None else ""
     ranges = _unseen(s, program)
@@ -256,6 +259,12 @@ def show(s: Statement, program: Program | None = None) -> str:
         ties = 'ties="first"' if s.ties == "first" else ""
         text = f"{left} = {_REDUCERS[s.op]}({', '.join(filter(None, (', '.join(s.reduced), guard, body, ties)))})"
     return ", ".join([text, *(f"{a} < {n}" for a, n in ranges)])
+
+
+def _spare(axis: str, s: Statement, program: Program | None) -> str:
+    """A letter for an axis that bears the name of its own size, where `k < k` would have to be written."""
+    taken = {*s.ranges, *(program.tensors if program else ()), *(program.sizes if program else ())}
+    return next(f"{axis}_{k}" for k in itertools.count(1) if f"{axis}_{k}" not in taken)
 
 
 def _guarded(guard: str, s: Statement) -> str:

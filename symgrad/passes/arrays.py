@@ -61,9 +61,9 @@ class Elementwise:
 
     `op` is "add", "multiply", "power", a leaf's name, a comparison (`<`, `==`, ...), "and", "or", "not",
     "bracket" (a condition as 0 and 1), "stop" (its value, a constant to every derivative), "where" (a condition, a
-    value, what stands instead: only to keep an argument harmless where nothing uses it), or "where max", "where min", "where prod" (a condition and a value: where the
-    condition fails, what changes no maximum, minimum or product). `strong`: the first factor is a bracket, and the
-    product is 0 where that is 0, whatever the other factors are.
+    value, what stands instead: only to keep an argument harmless where nothing uses it), or "where max", "where min",
+    "where prod" (a condition and a value: where the condition fails, what changes no maximum, minimum or product).
+    `strong`: the first factor is a bracket, and the product is 0 where that is 0, whatever the other factors are.
     """
 
     op: str
