@@ -630,7 +630,7 @@ def test_unseen_label(folder: Path) -> None:
 # ---------------------------------------------------------------------- random programs
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(samples())
 def test_realisations_of_random_programs_agree(sample: Sample) -> None:
     d = run_passes(sample.program, sample.wrt)

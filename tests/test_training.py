@@ -60,7 +60,8 @@ def adam(weights, gradients, state, step):
 def test_losses_over_200_steps(optimizer, style: str, activation: str) -> None:
     rng = np.random.default_rng(3)
     x, t = rng.standard_normal((41, 5)), rng.integers(0, 3, 41)
-    weights = {"W1": rng.standard_normal((5, 7)), "b1": rng.standard_normal(7), "W2": rng.standard_normal((7, 3)), "b2": rng.standard_normal(3)}  # fmt: skip
+    shapes = {"W1": (5, 7), "b1": (7,), "W2": (7, 3), "b2": (3,)}
+    weights = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
     source = sg.Model(TEXT.format(activation=activation)).source(
         "net", optimizer=optimizer.__name__, style=style, lr=0.1
     )

@@ -35,6 +35,14 @@ SHAPES = {
     "W2": lambda s: (48, 10),
     "b2": lambda s: (10,),
 }
+AXES = {
+    "x": "[n, 64]",
+    "t": "[n]",
+    "W1": "[64, 48]",
+    "b1": "[48]",
+    "W2": "[48, 10]",
+    "b2": "[10]",
+}
 # a size letter, the array and axis that tell it, other letters needed for that, and how
 SIZES = (
     ("n", "x", 0, (), lambda d, s: d),
@@ -58,7 +66,7 @@ class Problem(ValueError):
 
 
 def _bits(a):
-    """The entries as whole numbers with the same bits: a product with 0 or 1 is exact, also for inf and nan."""
+    """The entries as whole numbers of the same bits: times 0 or 1 is exact, also for inf and nan."""
     return a[..., None].view(np.int64) if a.itemsize == 16 else a.view(f"i{a.itemsize}")
 
 
@@ -352,8 +360,10 @@ class Model:
             except KeyError:
                 wanted = None
             if wanted != shape:
-                told = f" the shape {wanted}" if wanted else " other axes"
-                raise Problem(f"{name} must have{told}, but the array has the shape {shape}")
+                told = f" = {wanted}" if wanted else ""
+                raise Problem(
+                    f"{name} must have the shape {AXES[name]}{told}, but the array has the shape {shape}"
+                )
         letters = ()
         if not self.weights and all(letter in sizes for letter in letters):
             self.sizes = {letter: sizes[letter] for letter in letters}
@@ -462,12 +472,10 @@ class Model:
 
     def _train_rows(self, arrays, rows):
         """The same on some of the examples, which were checked before."""
-        key = (_training, len(rows))
-        plan = self._plans.get(key)
+        shapes = ((len(rows), *a.shape[1:]) if name in BATCHED else a.shape for name, a in arrays.items())
+        plan = self._plans.get((_training, *shapes))
         if plan is None:
-            plan = self._plans[key] = self._plan(
-                _training, {n: a[rows] if n in BATCHED else a for n, a in arrays.items()}
-            )
+            plan = self._plan(_training, {n: a[rows] if n in BATCHED else a for n, a in arrays.items()})
         inputs, _, run = plan
         for name, buffer in inputs.items():
             if name in BATCHED:
@@ -534,11 +542,12 @@ class Model:
         rng, losses = np.random.default_rng(seed), []
         for epoch in range(1, epochs + 1):
             order, total = rng.permutation(count), 0.0
-            for start in range(0, count, batch_size):
-                rows = order[start : start + batch_size]
-                total += float(self._train_rows(arrays, rows).real) * len(rows)
-                self.steps += 1
-                self._update(t=self.steps, **self.options)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told below, in words
+                for start in range(0, count, batch_size):
+                    rows = order[start : start + batch_size]
+                    total += float(self._train_rows(arrays, rows).real) * len(rows)
+                    self.steps += 1
+                    self._update(t=self.steps, **self.options)
             losses.append(total / count)
             if not np.isfinite(total):
                 raise Problem(f"the loss is {total} in epoch {epoch}: a smaller learning rate may help")
@@ -833,8 +842,9 @@ def _labels(model, name, cells, path):
         model.classes = sorted({cell for _, cell in found})
     try:
         below = BELOW[name](model.sizes)
-    except KeyError:
-        below = len(model.classes) if words else int(max(numbers)) + 1
+    except KeyError as letter:  # a size that only the labels tell
+        below = len(model.classes) if words else int(max(n for n in numbers if np.isfinite(n))) + 1
+        model.sizes[letter.args[0]] = below
     if words:
         if len(model.classes) > below:
             raise Problem(f"{path} has {len(model.classes)} different labels, but {name} has {below} classes")
@@ -873,7 +883,7 @@ def _train_command(options):
     training = {name: a[order[apart:]] for name, a in arrays.items()}
     test = {name: a[order[:apart]] for name, a in arrays.items()} if apart else None
     model.fit(
-        **training, epochs=options.epochs, batch_size=options.batch, seed=options.seed, validation=test,
+        **training, epochs=options.epochs, batch_size=options.batch, seed=options.seed,
         quiet=options.quiet
     )
     print(f"training: {model.score(training)}")

@@ -35,6 +35,14 @@ SHAPES = {
     "W2": lambda s: (48, 10),
     "b2": lambda s: (10,),
 }
+AXES = {
+    "x": "[n, 64]",
+    "t": "[n]",
+    "W1": "[64, 48]",
+    "b1": "[48]",
+    "W2": "[48, 10]",
+    "b2": "[10]",
+}
 # a size letter, the array and axis that tell it, other letters needed for that, and how
 SIZES = (
     ("n", "x", 0, (), lambda d, s: d),
@@ -213,8 +221,10 @@ class Model:
             except KeyError:
                 wanted = None
             if wanted != shape:
-                told = f" the shape {wanted}" if wanted else " other axes"
-                raise Problem(f"{name} must have{told}, but the array has the shape {shape}")
+                told = f" = {wanted}" if wanted else ""
+                raise Problem(
+                    f"{name} must have the shape {AXES[name]}{told}, but the array has the shape {shape}"
+                )
         letters = ()
         if not self.weights and all(letter in sizes for letter in letters):
             self.sizes = {letter: sizes[letter] for letter in letters}
@@ -367,11 +377,12 @@ class Model:
         rng, losses = np.random.default_rng(seed), []
         for epoch in range(1, epochs + 1):
             order, total = rng.permutation(count), 0.0
-            for start in range(0, count, batch_size):
-                rows = order[start : start + batch_size]
-                total += float(self._train_rows(arrays, rows).real) * len(rows)
-                self.steps += 1
-                self._update(t=self.steps, **self.options)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told below, in words
+                for start in range(0, count, batch_size):
+                    rows = order[start : start + batch_size]
+                    total += float(self._train_rows(arrays, rows).real) * len(rows)
+                    self.steps += 1
+                    self._update(t=self.steps, **self.options)
             losses.append(total / count)
             if not np.isfinite(total):
                 raise Problem(f"the loss is {total} in epoch {epoch}: a smaller learning rate may help")
@@ -666,8 +677,9 @@ def _labels(model, name, cells, path):
         model.classes = sorted({cell for _, cell in found})
     try:
         below = BELOW[name](model.sizes)
-    except KeyError:
-        below = len(model.classes) if words else int(max(numbers)) + 1
+    except KeyError as letter:  # a size that only the labels tell
+        below = len(model.classes) if words else int(max(n for n in numbers if np.isfinite(n))) + 1
+        model.sizes[letter.args[0]] = below
     if words:
         if len(model.classes) > below:
             raise Problem(f"{path} has {len(model.classes)} different labels, but {name} has {below} classes")
@@ -706,7 +718,7 @@ def _train_command(options):
     training = {name: a[order[apart:]] for name, a in arrays.items()}
     test = {name: a[order[:apart]] for name, a in arrays.items()} if apart else None
     model.fit(
-        **training, epochs=options.epochs, batch_size=options.batch, seed=options.seed, validation=test,
+        **training, epochs=options.epochs, batch_size=options.batch, seed=options.seed,
         quiet=options.quiet
     )
     print(f"training: {model.score(training)}")

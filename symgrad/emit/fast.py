@@ -70,7 +70,8 @@ class Fast:
         self.free: dict[tuple[Int, str], list[str]] = {}
         self.memory: dict[Value, str] = {}  # the flat buffer of each value that has one of the pool
         self.shapes: dict[str, tuple[Int, ...]] = {}
-        self.labels: dict[Value, str] = {}
+        self.labels: dict[Value, str] = {}  # the tensor that a value is
+        self.named: set[str] = set()  # tensors whose name is given away
         self.numbers_made: dict[tuple[str, str], str] = {}
 
     def write(self, statements: Iterable[Statement]) -> Plan:
@@ -94,7 +95,7 @@ class Fast:
         for v in order:
             while starts and starts[0] <= v.number:
                 waiting += heads[starts.pop(0)]
-            if not self._constant(v) and v.op not in VIEWS and v.op != "input":
+            if not v.once and v.op not in VIEWS and v.op != "input":
                 for s in waiting:
                     number = self.numbers.get(s)
                     self.plan.steps += comment(
@@ -116,20 +117,17 @@ class Fast:
             if v.number not in needed:
                 needed.add(v.number)
                 # a constant is written as one expression: its parts need no place of their own
-                stack.extend(() if self._constant(v) else v.args)
+                stack.extend(() if v.once else v.args)
         return [v for v in self.lowering.values.all if v.number in needed]
 
-    def _constant(self, v: Value) -> bool:
-        return v.once
-
     def _last_uses(self, order: list[Value], results: Mapping[str, Value]) -> dict[Value, int]:
+        """For each piece of memory the last value that reads it, itself or through a view."""
         last: dict[Value, int] = {}
         for v in order:
             for a in v.args:
                 last[a.root] = max(last.get(a.root, -1), v.number)
         for v in results.values():
             last[v.root] = len(self.lowering.values.all)
-        # a view is used when what is made of it is used
         return last
 
     def _targets(self, results: Mapping[str, Value]) -> dict[Value, str]:
@@ -197,21 +195,17 @@ class Fast:
         name = self.names.counted("view")
         text = self.text(v)
         if not v.shape:
-            text = (
-                f"{text[:-1]}, ...]"  # a view without axes, where NumPy would give the number of this moment
-            )
+            # a view without axes, where NumPy would give the number of this moment
+            text = f"{text[:-1]}, ...]"
         lines.append(f"{name} = {text}")
         self.text.bound[v] = name
 
     def _name(self, v: Value) -> str:
         label = self.labels.get(v)
-        if (
-            label is not None
-            and label not in self.into
-            and self.names.of(label) not in self.text.bound.values()
-        ):
-            return self.names.of(label)
-        return self.names.counted("part")
+        if label is None or label in self.into or label in self.named:
+            return self.names.counted("part")
+        self.named.add(label)
+        return self.names.of(label)
 
     def _scalar(self, v: Value) -> str:
         if v.op == "matmul":
@@ -221,7 +215,8 @@ class Fast:
             name, over = v.info
             axis = "None" if len(over) == len(v.args[0].shape) else str(over)
             return f"{self._function(name)}.reduce({self.text(v.args[0])}, axis={axis})"
-        return self.text(v)
+        # the number of this moment, where NumPy would give a view
+        return f"{self.text(v)}[()]" if v.op == "stop" else self.text(v)
 
     def _out(self, v: Value) -> str:
         """The name of the array that a value is written into."""

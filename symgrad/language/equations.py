@@ -47,6 +47,8 @@ def suffixed(f: Formulas, value: ast.expr) -> tuple[ast.expr, dict[str, Int]]:
     """A right side and the ranges given after it: `sum(...), g < 2, f < 3`."""
     if not isinstance(value, ast.Tuple):
         return value, {}
+    if not value.elts:
+        raise f.placed(Refusal("`()` is no formula; write a number, a name or an equation"), value)
     given: dict[str, Int] = {}
     for node in value.elts[1:]:
         match node:

@@ -213,7 +213,7 @@ class _Reader:
             return  # a note
         if node is not self.tree.body[-1]:
             raise Refusal("only the last line may be a formula without a name; write `name = ...`")
-        plain = value.elts[0] if isinstance(value, ast.Tuple) else value
+        plain = value.elts[0] if isinstance(value, ast.Tuple) and value.elts else value
         if isinstance(plain, ast.Name) and plain.id in self.builder.tensors:
             self.last = plain.id
             return
