@@ -99,3 +99,24 @@ def test_finite_at_a_thousand(dtype, loss: str) -> None:
     with np.errstate(all="raise", under="ignore"):
         value, gradients = d.function()(z=z, t=[1, 2])
     assert np.isfinite(value) and np.isfinite(gradients["z"]).all()
+
+
+def test_operations_from_outside_the_package() -> None:
+    """One text, nowhere in the package: usable at once, derived, checked, emitted and listed like a shipped one."""
+    from symgrad import library, ops
+
+    before = dict(library.DEFINITIONS)
+    try:
+        assert sg.define(
+            'def bump(x, a=2):\n    "a bump"\n    return exp(-a*x**2)\n\ndef far(y, t): return mean((y - t)**4)'
+        ) == ("bump", "far")
+        m = sg.Model("x: data[n, 3]; t: data[n, 2]; loss = far(bump(dense(x, 2)), t)")
+        assert m.derive().check().ok
+        assert "far" in ops.listing() and "def bump" in ops.describe("bump")
+        assert "def loss_and_grad" in m.derive().numpy() and "class Model" in m.source("own")
+        sg.define("def worse(x): return y")
+        with pytest.raises(sg.SymgradError, match="y"):
+            sg.derive("x: weight[n]; loss = sum(worse(x))")
+    finally:
+        library.DEFINITIONS.clear()
+        library.DEFINITIONS.update(before)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Set
 from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names, words
 from symgrad.emit.text import Text
-from symgrad.emit.values import FREE, VIEWS, Value
+from symgrad.emit.values import CHANGED, FREE, VIEWS, Value
 from symgrad.language.program import Program, Statement, show
 
 WIDTH = 96  # of a line without its indentation
@@ -40,8 +40,8 @@ class Readable:
         inline = self._inline(statements, {*results, self.program.target})
         waiting: list[Statement] = []
         for s in statements:
-            if s.out in inline:
-                self.lowering.statement(s)
+            value = self.lowering.statement(s)
+            if s.out in inline and value.op not in CHANGED:
                 waiting.append(s)
                 continue
             parts = dict.fromkeys(s.reads)
@@ -55,7 +55,7 @@ class Readable:
                 self.lines += comment(
                     f"({number}) {show(origin, self.program)}" if number else show(origin, self.program)
                 )
-            self._assign(s.out, self.lowering.statement(s))
+            self._assign(s.out, value)
             self.lowering.env[s.out] = self.lowering.input(s.out)
         return self.lines
 
