@@ -125,7 +125,7 @@ class Derivation:
                 _, arrays = bind(program, {**given, **named})
             except Refusal as problem:
                 raise SymgradError(problem.reason) from None
-            loss, gradients = raw(**arrays)
+            loss, gradients = raw(*arrays.values())  # in declared order
             return loss, gradients
 
         return loss_and_grad

@@ -121,7 +121,7 @@ def check(
         gradient = joint[adjoint]
         rows.append(_complex_step(source, sizes, arrays, name, gradient, rng, entries))
         for what, realisation in (realisations or {}).items():
-            rows.append(_compare(name, what, np.asarray(realisation(**arrays)[1][name]), gradient))
+            rows.append(_compare(name, what, np.asarray(realisation(*arrays.values())[1][name]), gradient))
     return Verdict(tuple(rows), tolerance, sizes)
 
 
