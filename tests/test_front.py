@@ -120,3 +120,30 @@ def test_operations_from_outside_the_package() -> None:
     finally:
         library.DEFINITIONS.clear()
         library.DEFINITIONS.update(before)
+
+
+def test_a_named_sum_of_exponentials_keeps_its_meaning() -> None:
+    """The shifted sum, which does not overflow, is another tensor; predicting the named one gives the plain sum."""
+    from symgrad import emit
+
+    m = sg.Model("""
+        x: data[n, 4]; t: label[n] < 3; z = dense(x, 3)
+        s[i] = sum(j, exp(z[i, j])); loss = mean(n, log(s[n]) - z[n, t[n]])
+    """)
+    x = np.random.default_rng(0).normal(size=(2, 4))
+    for style in ("readable", "fast"):
+        net = emit.load(m.source("net", predict="s", style=style), "net")["Model"](dtype=np.float64)
+        w = net.get_weights()
+        np.testing.assert_allclose(net.predict(x), np.exp(x @ w["W1"] + w["b1"]).sum(1))
+        assert np.isfinite(net.loss_and_grad(x * 1e4, [0, 1])[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: weight[n]; s = sum(exp(x)); loss = sum(x**2)",  # a sum that nothing reads is no reason to refuse
+        "x: weight[n]; loss = sum([x - x > 0]*log(x - x)) + sum(x)",  # a bracket that never holds
+    ],
+)
+def test_found_by_review(text: str) -> None:
+    assert sg.derive(text).check().ok

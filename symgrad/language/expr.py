@@ -211,6 +211,8 @@ def mul(*factors: ExprLike) -> Expr:
     powers: dict[Expr, Expr] = {}
     for f in map(lift, factors):
         for part in f.args if isinstance(f, Mul) else (f,):
+            if (settled := _settled(part)) is not None:
+                part = settled
             if isinstance(part, Num):
                 number = part.value if number is _UNIT else number * part.value
             else:
@@ -236,6 +238,15 @@ def mul(*factors: ExprLike) -> Expr:
     if number != 1:
         kept.insert(0, Num(number))
     return kept[0] if len(kept) == 1 else Mul(tuple(kept))
+
+
+def _settled(e: Expr) -> Num | None:
+    """The value of a bracket that compares two numbers."""
+    match e:
+        case Bracket(Cmp(op, Num(a), Num(b))):
+            holds = {"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b, "==": a == b, "!=": a != b}[op]
+            return ONE if holds else ZERO
+    return None
 
 
 def power(base: ExprLike, exponent: ExprLike) -> Expr:

@@ -165,17 +165,22 @@ def _shift(
     program: Program, s: Statement, exponent: Expr, inside: Look, kept: Collection[str]
 ) -> tuple[Program, Step] | None:
     top = program.fresh(f"{s.out}_max")
+    # a name of the user's keeps its meaning: the shifted sum is another tensor
+    total = program.fresh(f"{s.out}_shifted") if program[s.out].named else s.out
 
     def scaled(e: object) -> Expr | None:
         if isinstance(e, Access) and e.tensor == s.out:
-            return ex.mul(ex.call("exp", Stop(Access(top, e.index), "held")), e)
+            return ex.mul(ex.call("exp", Stop(Access(top, e.index), "held")), Access(total, e.index))
         if isinstance(e, Access) and isinstance(body := inside(e), Call) and body.name == "exp":
             return body
         return None
 
     shift = Stop(Access(top, s.left), "held")
     new: dict[Statement, tuple[Statement, ...]] = {
-        s: (replace(s, out=top, op="max=", body=exponent), replace(s, body=ex.call("exp", exponent - shift)))
+        s: (
+            replace(s, out=top, op="max=", body=exponent),
+            replace(s, out=total, body=ex.call("exp", exponent - shift)),
+        )
     }
     for t in program.statements:
         if t.guard is not None and s.out in ex.tensors(t.guard):
@@ -185,7 +190,10 @@ def _shift(
             if any(isinstance(c, Call) and c.name == "exp" and isinstance(c.args[0], Stop) for c in ex.walk(body)):
                 return None
             new[t] = (replace(t, body=body),)
-    tensors = {**program.tensors, top: Tensor(top, program[s.out].shape, named=False, label=program[s.out].label)}
+    if len(new) == 1:
+        return None
+    made = replace(program[s.out], named=False)
+    tensors = {**program.tensors, top: replace(made, name=top), total: replace(made, name=total)}
     statements = tuple(n for t in program.statements for n in new.get(t, (t,)))
     # exponentials that were only used here are gone: left in, they would still overflow
     read = {r for t in statements for r in t.reads}
