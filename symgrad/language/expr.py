@@ -210,9 +210,7 @@ def mul(*factors: ExprLike) -> Expr:
     number = _UNIT
     powers: dict[Expr, Expr] = {}
     for f in map(lift, factors):
-        for part in f.args if isinstance(f, Mul) else (f,):
-            if (settled := _settled(part)) is not None:
-                part = settled
+        for part in map(_settled, f.args if isinstance(f, Mul) else (f,)):
             if isinstance(part, Num):
                 number = part.value if number is _UNIT else number * part.value
             else:
@@ -240,13 +238,13 @@ def mul(*factors: ExprLike) -> Expr:
     return kept[0] if len(kept) == 1 else Mul(tuple(kept))
 
 
-def _settled(e: Expr) -> Num | None:
-    """The value of a bracket that compares two numbers."""
+def _settled(e: Expr) -> Expr:
+    """A bracket that compares two numbers as its value; anything else as it is."""
     match e:
         case Bracket(Cmp(op, Num(a), Num(b))):
             holds = {"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b, "==": a == b, "!=": a != b}[op]
             return ONE if holds else ZERO
-    return None
+    return e
 
 
 def power(base: ExprLike, exponent: ExprLike) -> Expr:
