@@ -138,7 +138,7 @@ def _from_sympy(e: sp.Expr) -> Expr:
         if e.exp.is_Rational and e.exp.q == 2:
             return ex.power(ex.call("sqrt", _from_sympy(e.base)), int(e.exp.p))
         return ex.power(_from_sympy(e.base), _from_sympy(e.exp))
-    name = type(e).__name__
+    name = {"Abs": "abs"}.get(type(e).__name__, type(e).__name__)
     if name in LEAVES:
         return ex.call(name, *map(_from_sympy, e.args))
     raise Refusal(

@@ -26,7 +26,11 @@ _DATA = resources.files("symgrad")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, or 1 where a check fails, or 2 for input that cannot be taken."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.run is not _train:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     try:
         status = options.run(options)
         sys.stdout.flush()
@@ -92,22 +96,26 @@ def _parser() -> argparse.ArgumentParser:
     _module_options(sub)
 
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=_natural, default=0)
 
     sub = command(
         "train", _train, "Train a declared network on a table (CSV); further options go to the module."
     )
     sub.add_argument("data", help="a CSV file; the last column is the target")
     _module_options(sub)
-    sub.add_argument(
-        "options",
-        nargs=argparse.REMAINDER,
-        help="options of the module's own train command, such as --epochs 20",
-    )
+    sub.epilog = "Other options go to the module's own train command: --epochs, --batch, --seed, --test-split, --save, ..."
 
     sub = command("ops", _ops, "List every operation, or show one with its definition.", declared=False)
     sub.add_argument("name", nargs="?")
     return parser
+
+
+def _natural(text: str) -> int:
+    """A whole number from 0; argparse says so in a sentence."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
 
 
 def _module_options(sub: argparse.ArgumentParser) -> None:
@@ -189,7 +197,7 @@ def _train(options: argparse.Namespace) -> int:
         ),
         "symgrad_trained",
     )
-    return int(module["main"](["train", options.data, *options.options]))
+    return int(module["main"](["train", options.data, *options.rest]))
 
 
 def _ops(options: argparse.Namespace) -> int:

@@ -234,7 +234,11 @@ class Model:
         if shapes and missing:
             raise Problem(f"the size {missing[0]} is not known; give it as Model({missing[0]}=...)")
         for need, sentence in NEEDS if shapes else ():
-            if need(sizes) < 0:
+            try:
+                short = need(sizes) < 0
+            except KeyError:  # a size that only data tell
+                continue
+            if short:
                 raise Problem(sentence)
         return sizes
 
@@ -426,11 +430,21 @@ class Model:
                 arrays = {name: file[name] for name in file.files}
         except FileNotFoundError:
             raise Problem(f"there is no file {path}") from None
-        except (OSError, ValueError, EOFError, AttributeError, KeyError, zipfile.BadZipFile) as problem:
+        except (
+            OSError, ValueError, EOFError, AttributeError, KeyError, TypeError, zipfile.BadZipFile
+        ) as problem:
             raise Problem(f"{path} cannot be read as saved weights: {problem}") from None
         missing = [name for name in WEIGHTS if name not in arrays]
         if missing:
             raise Problem(f"{path} has no weight {missing[0]}; it was saved by another network")
+        for name in WEIGHTS:
+            if arrays[name].dtype.kind not in "fiu" or not np.isfinite(arrays[name]).all():
+                raise Problem(f"{path} cannot be used: its weight {name} is not made of finite numbers")
+        steps, classes = arrays.get(".steps"), arrays.get(".classes")
+        if steps is not None and (steps.shape or steps.dtype.kind not in "iu" or steps < 0):
+            raise Problem(f"{path} cannot be used: its count of steps is {steps}, not a whole number from 0")
+        if classes is not None and classes.ndim != 1:
+            raise Problem(f"{path} cannot be used: its classes are no list")
         self._make({name: arrays[name].shape for name in WEIGHTS})
         states = {f"{name}.{state}": a for state, views in self._state.items() for name, a in views.items()}
         same = str(arrays.get(".optimizer", "")) == "adam" and ".steps" in arrays
@@ -468,7 +482,7 @@ class Model:
             weights[name] = draws[name](shape) if name in draws else near
         exact.set_weights(weights)
         stepped.set_weights(weights)
-        _, gradients = exact.loss_and_grad(**data)
+        _, gradients = exact.loss_and_grad(*data.values())
         print(f"{'gradient':12} {'worst error':>12}  at")
         worst = 0.0
         for name, g in gradients.items():
@@ -581,6 +595,14 @@ def _number(text):
         return None
 
 
+def _natural(text):
+    """A whole number from 0."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 def _read_table(path):
     """The names of the columns (or None), and the rows as (line number, cells)."""
     try:
@@ -601,14 +623,11 @@ def _read_table(path):
     for line, row in rows:
         if len(row) != width:
             raise Problem(f"{path}, line {line}: the row has {len(row)} cells, but the first row has {width}")
-    first, below = rows[0][1], rows[1][1] if len(rows) > 1 else None
-    numeric = [_number(cell) is not None for cell in first]
-    names = first if not any(numeric) or any(
-        below and not n and _number(b) is not None for n, b in zip(numeric, below)
-    ) else None
-    if len(rows) == 1 and not any(numeric):
+    if any(_number(cell) is not None for cell in rows[0][1]):
+        return None, rows
+    if len(rows) == 1:
         raise Problem(f"{path} has a line of column names and no rows")
-    return names, rows[1:] if names and not all(numeric) else rows
+    return rows[0][1], rows[1:]
 
 
 def _columns(model, columns, path, with_target):
@@ -718,8 +737,8 @@ def _train_command(options):
     training = {name: a[order[apart:]] for name, a in arrays.items()}
     test = {name: a[order[:apart]] for name, a in arrays.items()} if apart else None
     model.fit(
-        **training, epochs=options.epochs, batch_size=options.batch, seed=options.seed,
-        quiet=options.quiet
+        *(training[name] for name in DATA), epochs=options.epochs, batch_size=options.batch,
+        seed=options.seed, quiet=options.quiet
     )
     print(f"training: {model.score(training)}")
     if test is not None:
@@ -740,7 +759,7 @@ def _predict_command(options):
     except Problem:
         scored = TARGET is not None
     arrays = _data(model, options.data, options.target, with_target=scored)
-    predicted = model.predict(**{name: arrays[name] for name in ("x",)})
+    predicted = model.predict(*(arrays[name] for name in ("x",)))
     for row in predicted.reshape(len(rows), -1):
         print(",".join(model.classes[k] if model.classes else str(k) for k in row))
     if TARGET in arrays:
@@ -766,7 +785,7 @@ def main(arguments=None):
     train.add_argument("--epochs", type=int, default=20)
     train.add_argument("--batch", type=int, default=32)
     train.add_argument("--rate", type=float, help="learning rate")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=_natural, default=0)
     train.add_argument(
         "--test-split", type=float, default=0.0, help="part of the rows to set apart, such as 0.2"
     )
@@ -782,7 +801,7 @@ def main(arguments=None):
     )
     check = commands.add_parser("check", help="check the gradients numerically")
     check.set_defaults(run=_check_command)
-    check.add_argument("--seed", type=int, default=0)
+    check.add_argument("--seed", type=_natural, default=0)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)

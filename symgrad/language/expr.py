@@ -8,12 +8,13 @@ equal bases together, keeping the order in which the user wrote things; they nev
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import TypeVar, Union
 
+from symgrad.errors import Refusal
 from symgrad.language.ints import Int, IntLike, Look, Size, of
 
 
@@ -255,7 +256,10 @@ def power(base: ExprLike, exponent: ExprLike) -> Expr:
         return base
     whole = isinstance(exponent, Num) and exponent.value.denominator == 1
     if isinstance(base, Num) and isinstance(exponent, Num):
-        if whole and abs(exponent.value) <= 64 and (base.value or exponent.value > 0):
+        longest = max(base.value.numerator.bit_length(), base.value.denominator.bit_length())
+        if abs(exponent.value) * longest > 4096 and abs(base.value) != 1:
+            raise Refusal(f"{decimal(base.value)}**{decimal(exponent.value)} is a number too long to write")
+        if whole and (base.value or exponent.value > 0):
             return Num(base.value ** int(exponent.value))
         if base.value == 0 and exponent.value > 0:
             return ZERO
@@ -491,7 +495,3 @@ def _show(e: Any, inside: bool) -> tuple[str, int]:
 def _below(f: Expr) -> bool:
     """Whether a factor is written under the fraction bar."""
     return isinstance(f, Pow) and isinstance(f.exponent, Num) and f.exponent.value < 0
-
-
-def fold(es: Iterable[Expr]) -> Expr:
-    return mul(*es)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -17,8 +18,12 @@ def small_sizes(program: Program, start: int = 2) -> dict[str, int]:
         Refusal: none of a few hundred tries meets it.
     """
     letters = program.sizes
+    # in every order of the letters if they are few, for needs such as h >= k whichever was named first
+    for order in itertools.islice(itertools.permutations(range(len(letters))), 720):
+        sizes = {s: start + k + k * k for s, k in zip(letters, order, strict=True)}
+        if not unmet(program, sizes):
+            return sizes
     for shift in range(200):
-        # later tries are larger and in other orders, for needs such as h >= k or m = 2*n
         step = 1 + shift // 40
         sizes = {
             s: start + shift % 40 + step * ((k * (1 + shift // 7)) % max(1, len(letters)))

@@ -217,12 +217,10 @@ def _alive(tidied: _Tidied, wanted: list[str]) -> tuple[Statement, ...]:
         if s.out in needed:
             kept.append(s)
             needed.update(dict.fromkeys(s.reads))
-    written = {s.out for s in forward}
     reads = {r for s in (*forward, *kept) for r in s.reads}
     named = [
         s
         for s in forward
         if s.out in reads or s.out == tidied.program.target or tidied.program[s.out].named or s.out in wanted
     ]
-    assert written
     return (*named, *reversed(kept))

@@ -15,9 +15,12 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Expr, Stop
 from symgrad.language.ints import Axis, axis
-from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.program import Facts, Program, Statement, Tensor
 from symgrad.language.reference import execute
 from symgrad.language.samples import draw, numbers, small_sizes
+
+# beside small numbers: a kink, a bracket or a saturated function can hide what matters on one side only
+SPREADS = (4.0, 20.0, 21.0, 22.0, 100.0)
 
 
 def prove(program: Program) -> None:
@@ -50,19 +53,27 @@ def _key(e: Expr) -> Expr:
 
 def _matters(program: Program, key: Expr, places: list[int], read: set[str]) -> str | None:
     """The first tensor downstream through which a held value reaches the end, or None if its effect dies out."""
-    # first from where it is held; if the numbers drawn there are outside a leaf's domain, then from the inputs
+
+    def culprit(start: int, spread: float = 0.0) -> tuple[str | None, bool]:
+        dirty, finite = _moved(program, key, start, places, spread)
+        return next((name for name in dirty if name == program.target or name not in read), None), finite
+
     with np.errstate(all="ignore"):
-        for start in (places[0], 0):
-            dirty, finite = _moved(program, key, start, places)
-            if finite:
-                break
-    return next((name for name in dirty if name == program.target or name not in read), None)
+        found, finite = culprit(places[0])
+        if found or not finite:
+            # numbers drawn where it is held may lie outside a leaf's domain, or break what ties them together
+            found, finite = culprit(0)
+        for spread in SPREADS if found is None else ():
+            wide, finite = culprit(places[0], spread)
+            if wide and finite and culprit(0, spread) == (wide, True):
+                return wide
+    return found
 
 
-def _moved(program: Program, key: Expr, start: int, places: list[int]) -> tuple[dict[str, None], bool]:
+def _moved(program: Program, key: Expr, start: int, places: list[int], spread: float) -> tuple[dict[str, None], bool]:
     """The tensors that differ at the end when what is held is moved, and whether all numbers were finite."""
     sizes = small_sizes(program)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(int(spread))
     plain: dict[str, np.ndarray] = {}
     moved: dict[str, np.ndarray] = {}
     dirty: dict[str, None] = {}
@@ -77,7 +88,7 @@ def _moved(program: Program, key: Expr, start: int, places: list[int]) -> tuple[
             continue
         for name in (*s.reads, "\0"):
             if name not in plain:
-                plain[name] = moved[name] = _positive(program[name], sizes, rng)
+                plain[name] = moved[name] = _numbers(program[name], sizes, rng, spread)
         for arrays, t in ((plain, s), (moved, shifted)):
             execute(t, program, sizes, arrays, np.float64)
         finite = finite and bool(np.isfinite(plain[s.out]).all())
@@ -101,8 +112,12 @@ def _move(e: object, key: Expr) -> Expr | None:
     return None
 
 
-def _positive(t: Tensor, sizes: dict[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Numbers that any leaf takes: declared inputs as declared, others between a half and one and a half."""
+def _numbers(t: Tensor, sizes: dict[str, int], rng: np.random.Generator, spread: float) -> np.ndarray:
+    """Numbers that any leaf takes: inputs as declared, others between a half and one and a half; or of both signs
+    and as large as `spread`. What is held is only moved upwards, so that a positive value stays positive."""
+    if t.name == "\0":
+        return rng.uniform(0.5, 1.5, numbers(t, sizes)) * max(1.0, spread)
     if t.integer or t.role != "value" or t.facts.distribution:
-        return draw(t, sizes, rng)
-    return rng.uniform(0.5, 1.5, numbers(t, sizes))
+        x = draw(t, sizes, rng)
+        return x * spread if spread and t.role != "literal" and not t.integer and t.facts == Facts() else x
+    return rng.standard_normal(numbers(t, sizes)) * spread if spread else rng.uniform(0.5, 1.5, numbers(t, sizes))

@@ -333,6 +333,8 @@ def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
 
 def _product(e: Expr, base: Access, s: Statement, here: Mapping[str, Int], sheet: Sheet) -> Expr | None:
     """A product that has a forward product among its factors, by that one's name."""
+    if any(isinstance(f, Bracket) for f in factors(s.body)):
+        return None  # what is left would lose what hides it
     pattern = next(f for f in factors(s.body) if isinstance(f, Access) and f.tensor == base.tensor)
     bound = match(pattern, base, {})
     if bound is None:
