@@ -181,6 +181,13 @@ def read_program(
     return read(text, definitions=DEFINITIONS, sizes=sizes)
 
 
+def _names(wrt: object) -> list[str]:
+    names = list(wrt) if isinstance(wrt, Iterable) else [wrt]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise SymgradError(f'wrt takes names of tensors, such as wrt=["w", "x"], not {wrt!r}')
+    return names
+
+
 def derive(
     declaration: str | os.PathLike[str] | Program,
     wrt: str | Iterable[str] | None = None,
@@ -206,7 +213,7 @@ def derive(
         2/n * X.T @ (X @ w - y)
     """
     program = read_program(declaration, sizes)
-    names = [wrt] if isinstance(wrt, str) else wrt
+    names = [wrt] if isinstance(wrt, str) else None if wrt is None else _names(wrt)
     if names is None and not program.role("weight"):
         raise SymgradError(
             f"there is no weight to differentiate by; declare one (`w: weight[i]`), or name what you want: "

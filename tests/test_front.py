@@ -147,3 +147,25 @@ def test_a_named_sum_of_exponentials_keeps_its_meaning() -> None:
 )
 def test_found_by_review(text: str) -> None:
     assert sg.derive(text).check().ok
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("x: weight[n]; loss = sum(relu(x - 10)*held(sum(x)))", "held"),  # hidden on one side of the kink
+        ("x: weight; loss = x*10**10**10", "too many digits"),
+        ("x: data[n, 4]; t: label[n] < 0; loss = softmax_cross_entropy(dense(x, 2), t)", "at least 1"),
+        ("x: data[n, 4]; y: data[n, 2]; loss = mse(dense(x, 0), y)", "at least 1"),
+        ("()", "no formula"),
+    ],
+)
+def test_refusals_found_by_review(text: str, words: str) -> None:
+    with pytest.raises(sg.SymgradError, match=words):
+        sg.derive(text)
+
+
+def test_sizes_are_found_whichever_letter_must_be_larger() -> None:
+    text = "x: data[n]; w: weight[k]; y[i] = sum(p, x[i + p]*w[p]); loss = logsumexp(y)"
+    assert sg.derive(text).check().ok
+    with pytest.raises(sg.SymgradError, match="no entries"):
+        sg.derive("X: data[n, 3]; w: weight[3]; loss = mean((X @ w)**2)").function()(np.zeros((0, 3)), np.zeros(3))

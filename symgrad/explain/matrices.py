@@ -84,6 +84,8 @@ class Arrays:
     def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula, tuple[str, ...]] | None:
         """The two sides for all that is added to one tensor, and the reasons of transposes and the like; or
         None."""
+        if not group:
+            return None
         try:
             arrays = [recognise(s, self.program) for s in group]
             shapes = [tuple(i.axis for i in s.left) for s in group]

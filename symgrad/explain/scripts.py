@@ -414,8 +414,8 @@ class Latex(Script):
                 return self.juxtaposed(factors, depth)
             case Quotient(top, bottom, "floor"):
                 under = "".join(p.text for p in self.write(bottom, POWER))
-                over = "".join(p.text for p in self.write(top, PRODUCT))
-                return [self.piece(rf"\lfloor {over} / {under} \rfloor")]
+                above = "".join(p.text for p in self.write(top, PRODUCT))
+                return [self.piece(rf"\lfloor {above} / {under} \rfloor")]
             case Quotient(top, bottom, "hadamard"):
                 inner = isinstance(top, Product) and top.kind != "hadamard"
                 over = self.write(top, POWER if inner else PRODUCT, depth)

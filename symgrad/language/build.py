@@ -63,6 +63,9 @@ class Builder:
 
     def declare(self, tensor: Tensor, letters: Sequence[str] = ()) -> Array:
         """Add a tensor; what it is as an array."""
+        for n in (*tensor.shape, *([] if tensor.below is None else [tensor.below])):
+            if n.number is not None and n.number < 1:
+                raise Refusal(f"{tensor.name} would have the size {n}; a size is at least 1")
         self.tensors[tensor.name] = tensor
         self.reserve(tensor.name)
         if tensor.below is not None:

@@ -258,7 +258,7 @@ def power(base: ExprLike, exponent: ExprLike) -> Expr:
     if isinstance(base, Num) and isinstance(exponent, Num):
         longest = max(base.value.numerator.bit_length(), base.value.denominator.bit_length())
         if abs(exponent.value) * longest > 4096 and abs(base.value) != 1:
-            raise Refusal(f"{decimal(base.value)}**{decimal(exponent.value)} is a number too long to write")
+            raise Refusal(f"{decimal(base.value)}**{decimal(exponent.value)} has too many digits")
         if whole and (base.value or exponent.value > 0):
             return Num(base.value ** int(exponent.value))
         if base.value == 0 and exponent.value > 0:

@@ -242,9 +242,6 @@ class _Reader:
             self._zeros(name, d)
             return
         tensor, letters = declarations.tensor(name, d, self.f.whole, self.f.array)
-        for n, dim in zip(tensor.shape, d.dims, strict=True):
-            if n.number is not None and n.number < 1:
-                raise Refusal(f"a size is at least 1, not {n}").at(dim)
         self.f.frame.values[name] = self.builder.declare(tensor, letters)
         if tensor.role == "weight":
             self.declared[name] = node

@@ -15,7 +15,7 @@ class Step:
 
     Attributes:
         number: the equation's number, from 1; generated code cites the same numbers.
-        rule: a short name: "definition" (a forward statement), "seed", "chain" (the one rule), "stable", "drop",
+        rule: a short name: "definition" (a forward statement), "chain" (the one rule), "stable", "drop",
             "rename", "look-up", "shift", "hoist", "fact", "merge", "equal", "output", "factor", ...
         equation: the statement that the step arrives at; several where the step split it.
         source: for "chain", the forward statement that was differentiated; else None.

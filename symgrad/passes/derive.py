@@ -98,7 +98,7 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             tidied.steps.append(Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, support, reason))
         if name == program.target:
             group = (_constant(program, name, adjoints[name], ex.ONE),)
-            tidied.steps.append(Step(0, "seed", group, reason=f"The derivative of {name} by itself is one."))
+            tidied.steps.append(Step(0, "chain", group, reason=f"The derivative of {name} by itself is one."))
         elif not group:
             group = (_constant(program, name, adjoints[name], ex.ZERO),)
             tidied.steps.append(Step(0, "chain", group, reason=f"{program.target} does not depend on {name}."))
