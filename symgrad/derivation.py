@@ -182,8 +182,9 @@ def read_program(
 
 
 def _names(wrt: object) -> list[str]:
-    names = list(wrt) if isinstance(wrt, Iterable) else [wrt]
-    if not names or not all(isinstance(name, str) for name in names):
+    given = list(wrt) if isinstance(wrt, Iterable) else [wrt]
+    names = [name for name in given if isinstance(name, str)]
+    if not names or len(names) < len(given):
         raise SymgradError(f'wrt takes names of tensors, such as wrt=["w", "x"], not {wrt!r}')
     return names
 

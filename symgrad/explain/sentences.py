@@ -77,7 +77,7 @@ class Sentences:
         """Where a tensor is read, for all steps of the chain rule that make up its adjoint."""
         sources = [(s, s.source, s.access) for s in steps if s.source is not None and s.access is not None]
         if not sources:
-            return ("The result does not depend on it.",)
+            return self.sentence(steps[0].reason) if steps else ("The result does not depend on it.",)
         readers = dict.fromkeys(self.cast.consumer(source).out for _, source, _ in sources)
         said: list[Union[str, Formula]] = [self.names.symbols[sources[0][2].tensor], " is read by "]
         for k, name in enumerate(readers):
