@@ -8,7 +8,7 @@ side. The result is statements of the same form, so it can be tidied, printed, r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -20,7 +20,7 @@ from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Bracket, Call, Cmp, Condition, Const, Expr, Num, Pow, Stop
 from symgrad.language.ints import Int
-from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.program import Program, Statement, Tensor, within
 from symgrad.language.scalar import leaf_derivative
 from symgrad.leaves import LEAVES
 
@@ -269,7 +269,7 @@ def _guarded(
     Where a bracket kept the body from reading outside the tensor, it must keep the adjoint from writing there.
     """
     shape = program[entry.tensor].shape
-    if all(_within(i, n, s, program) for i, n in zip(entry.index, shape, strict=True)):
+    if all(within(i, n, s.ranges, program.tensors) for i, n in zip(entry.index, shape, strict=True)):
         return [(slope, s.guard)]
     parts: list[tuple[Expr, Condition | None]] = []
     for term in _split(slope):
@@ -303,13 +303,6 @@ def _split(e: Expr) -> list[Expr]:
     return [e]
 
 
-def _within(position: Int, size: Int, s: Statement, program: Program) -> bool:
-    atom = position.atom
-    if isinstance(atom, ints.Look):
-        return program[atom.tensor].below == size
-    return ints.within(position, size, s.ranges)
-
-
 def _active(program: Program, names: tuple[str, ...]) -> dict[str, None]:
     """Tensors that depend on a wanted one and that the target depends on."""
     up: dict[str, None] = dict.fromkeys(names)
@@ -324,11 +317,12 @@ def _active(program: Program, names: tuple[str, ...]) -> dict[str, None]:
     return {name: None for name in program.tensors if name in up and name in down}
 
 
-def _selection(s: Statement, program: Program, support: object) -> tuple[Expr, tuple[Statement, ...]]:
+def _selection(
+    s: Statement, program: Program, support: Callable[[str, tuple[Int, ...]], str]
+) -> tuple[Expr, tuple[Statement, ...]]:
     """The factor besides ∂body: one for sums; who won for a maximum; the product of the others for a product."""
     if s.op in ("=", "+=") or not s.reduced:
         return ex.ONE, ()
-    assert callable(support)
     out = Access(s.out, s.left)
     shape = program[s.out].shape
     if s.op in ("max=", "min="):

@@ -12,12 +12,12 @@ from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Expr
 from symgrad.language.ints import Axis, Int, Look, Quotient, Size
-from symgrad.language.program import Program, Statement
+from symgrad.language.program import Program, Statement, within
 from symgrad.language.scalar import leaf_body
 from symgrad.leaves import LEAVES
 from symgrad.passes import arrays as ar
 from symgrad.passes.arrays import Array
-from symgrad.passes.recognise import kinds, recognise, turned, within, without_units
+from symgrad.passes.recognise import kinds, recognise, turned, without_units
 
 Axes = tuple[str, ...]
 
@@ -87,7 +87,7 @@ class Lowering:
         value = self.values.real(self.array(node))
         shape = self.program[s.out].shape
         safe = s.guard is None or all(
-            within(i, n, self.ranges, self.program) for i, n in zip(s.left, shape, strict=True)
+            within(i, n, self.ranges, self.program.tensors) for i, n in zip(s.left, shape, strict=True)
         )
         how = kinds(s.left)
         if safe and "array" not in how and not any(_looks(i) for i in s.left):
@@ -188,7 +188,7 @@ class Lowering:
                 continue
             pattern.append(len(arrays))
             v = self.whole(i, mixed)
-            if not safe and not within(i, n, self.ranges, self.program):
+            if not safe and not within(i, n, self.ranges, self.program.tensors):
                 v = self.values.ufunc("maximum", v, self.values.number(0), kind="int")
                 v = self.values.ufunc("minimum", v, self.values.size(n - 1), kind="int")
             arrays.append(v)
@@ -235,7 +235,7 @@ class Lowering:
         v, own = self.gather(
             a.tensor,
             a.index,
-            all(within(i, n, self.ranges, self.program) for i, n in zip(a.index, shape, strict=True)),
+            all(within(i, n, self.ranges, self.program.tensors) for i, n in zip(a.index, shape, strict=True)),
         )
         order = tuple(x for x in axes if x in own)
         return self.aligned(self.values.transpose(v, tuple(own.index(x) for x in order)), order, axes)
@@ -248,7 +248,7 @@ class Lowering:
         how = list(kinds(index))
         if not safe:
             how = [
-                "array" if not within(i, n, self.ranges, self.program) else h
+                "array" if not within(i, n, self.ranges, self.program.tensors) else h
                 for h, i, n in zip(how, index, shape, strict=True)
             ]
         how = ["array" if _looks(i) else h for h, i in zip(how, index, strict=True)]
@@ -277,7 +277,7 @@ class Lowering:
             pattern.append(len(arrays) if h == "array" else None)
             if h == "array":
                 v = self.whole(i, mixed)
-                if not safe and not within(i, n, self.ranges, self.program):
+                if not safe and not within(i, n, self.ranges, self.program.tensors):
                     v = self.values.ufunc("maximum", v, self.values.number(0), kind="int")
                     v = self.values.ufunc("minimum", v, self.values.size(n - 1), kind="int")
                 arrays.append(v)

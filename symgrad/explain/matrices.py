@@ -6,6 +6,7 @@ form: more than two axes in mathematics, look-ups, windows. Then the index form 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -74,7 +75,7 @@ class _Scalars(Indices):
         return super().access(name, index, used)
 
 
-class Arrays:
+class Arrays(ABC):
     """What the two ways of writing arrays share: entry by entry functions, parts put in place."""
 
     def __init__(self, indices: Indices, program: Program):
@@ -195,25 +196,25 @@ class Arrays:
 
     # what differs
 
-    def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula:
-        raise NotImplementedError
+    @abstractmethod
+    def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula: ...
 
-    def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
-        raise NotImplementedError
+    @abstractmethod
+    def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula: ...
 
-    def matmul(self, a: MatMul) -> Formula:
-        raise NotImplementedError
+    @abstractmethod
+    def matmul(self, a: MatMul) -> Formula: ...
 
     def transpose(self, a: Turned) -> Formula:
         if len(a.axes) != 2:
             raise NoForm
         return transposed(self.show(a.a))
 
-    def reduce(self, a: Reduce) -> Formula:
-        raise NotImplementedError
+    @abstractmethod
+    def reduce(self, a: Reduce) -> Formula: ...
 
-    def expand(self, a: Expand) -> Formula:
-        raise NotImplementedError
+    @abstractmethod
+    def expand(self, a: Expand) -> Formula: ...
 
 
 class Numpy(Arrays):

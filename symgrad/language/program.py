@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Union
 
 from symgrad.language import expr as ex
+from symgrad.language import ints
 from symgrad.language.expr import Condition, Expr
 from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Size
 
@@ -292,3 +293,11 @@ def _unseen(s: Statement, program: Program | None) -> list[tuple[str, Int]]:
 def size_letters(shapes: Iterable[Iterable[Int]]) -> tuple[str, ...]:
     """The size letters in shapes, each once, in order."""
     return tuple(dict.fromkeys(a.name for s in shapes for n in s for a in n.atoms() if isinstance(a, Size)))
+
+
+def within(position: Int, size: Int, ranges: Mapping[str, Int], tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a position is certainly from 0 to `size - 1`: by the ranges of its axes, or as a label declared so."""
+    atom = position.atom
+    if isinstance(atom, Look):
+        return tensors[atom.tensor].below == size
+    return ints.within(position, size, ranges)

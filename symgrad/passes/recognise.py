@@ -16,7 +16,7 @@ from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Bracket, Condition, Expr, Logic
 from symgrad.language.ints import Int, Look
-from symgrad.language.program import Program, Statement
+from symgrad.language.program import Program, Statement, within
 from symgrad.leaves import LEAVES
 from symgrad.passes.arrays import (
     Array,
@@ -57,9 +57,8 @@ _TAME = frozenset(
         "logcosh",
     ]
 )
-_CHAIN = (
-    6  # up to this many factors the best order of products is searched; more are taken from left to right
-)
+# Up to this many factors the best order of products is searched; more are taken from left to right.
+_CHAIN = 6
 
 
 def recognise(statement: Statement, program: Program) -> Array:
@@ -347,7 +346,7 @@ class _Reader:
             return Ref(name, letters)  # type: ignore[arg-type]
         axes = gathered(index, self.ranges)
         guarded = hidden and not all(
-            within(i, n, self.ranges, self.program) for i, n in zip(index, shape, strict=True)
+            within(i, n, self.ranges, self.program.tensors) for i, n in zip(index, shape, strict=True)
         )
         return Gather(name, index, axes, tuple((a, self.ranges[a]) for a in axes), guarded)
 
@@ -500,19 +499,6 @@ def kinds(index: tuple[Int, ...]) -> tuple[str, ...]:
         )
         found.append("slice" if step is not None and step.number else "array")
     return tuple(found)
-
-
-def within(i: Int, n: Int, ranges: Mapping[str, Int], program: Program) -> bool:
-    """Whether a position is certainly from 0 to n - 1."""
-    atom = i.atom
-    if isinstance(atom, Look):
-        return program[atom.tensor].below == n
-    found = ints.bounds(i, ranges)
-    return (
-        found is not None
-        and ints.nonnegative(found[0]) is True
-        and ints.nonnegative(n - 1 - found[1]) is True
-    )
 
 
 def turned(array: Array, order: Axes, reason: str = "") -> Array:

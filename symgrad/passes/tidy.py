@@ -14,7 +14,7 @@ from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Expr, Mul, Num, Stop, Val
 from symgrad.language.ints import Axis, Int, Look
-from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.program import Program, Statement, Tensor, within
 from symgrad.passes.forms import (
     cheap,
     collect,
@@ -43,10 +43,16 @@ class Sheet:
     tensors: dict[str, Tensor]
     reads: dict[str, list[Statement]]
     known: dict[str, Statement] = field(default_factory=dict)  # adjoints to be put in place of their reads
-    maybe: dict[str, Statement] = field(default_factory=dict)  # adjoints to be put in place only where that shortens
-    products: dict[str, list[Statement]] = field(default_factory=dict)  # forward products, by a tensor that they read
+    maybe: dict[str, Statement] = field(
+        default_factory=dict
+    )  # adjoints to be put in place only where that shortens
+    products: dict[str, list[Statement]] = field(
+        default_factory=dict
+    )  # forward products, by a tensor that they read
     bodies: dict[Expr, Statement] = field(default_factory=dict)  # forward statements by canonical body
-    extra: list[Statement] = field(default_factory=list)  # to stand before the current group, itself to be tidied
+    extra: list[Statement] = field(
+        default_factory=list
+    )  # to stand before the current group, itself to be tidied
     ready: list[Statement] = field(default_factory=list)  # to stand before the current group as it is
 
     def fresh(self, stem: str) -> str:
@@ -103,7 +109,11 @@ def facts(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
 
 
 def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | None:
-    if s.op != "+=" or (s.guard is not None and depends(s.guard, [a])) or any(depends(Val(n), [a]) for _, n in s.axes):
+    if (
+        s.op != "+="
+        or (s.guard is not None and depends(s.guard, [a]))
+        or any(depends(Val(n), [a]) for _, n in s.axes)
+    ):
         return None
     parts = factors(s.body)
     on = [f for f in parts if depends(f, [a]) or depends(parts[f], [a])]
@@ -114,19 +124,27 @@ def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | Non
     for f in on:
         if isinstance(f, Bracket):
             where = _picked(f, a)
-            if where is not None and _inside(where, s.ranges[a], s.ranges, sheet):
+            if where is not None and within(where, s.ranges[a], s.ranges, sheet.tensors):
                 rest = quotient(s.body, f)
                 assert rest is not None
                 body = ex.substitute(rest, {Axis(a): where})
-                return replace(s, body=body, axes=axes), f"Of the sum over {a} only the term {a} = {where} is left."
+                return replace(
+                    s, body=body, axes=axes
+                ), f"Of the sum over {a} only the term {a} = {where} is left."
     if len(on) == 1 and isinstance(on[0], Access) and parts[on[0]] == ex.ONE:
         f = on[0]
         t = sheet.tensors[f.tensor]
-        last = f.index[-1].axis == a and not any(a in i.axes for i in f.index[:-1]) and t.shape[-1] == s.ranges[a]
+        last = (
+            f.index[-1].axis == a
+            and not any(a in i.axes for i in f.index[:-1])
+            and t.shape[-1] == s.ranges[a]
+        )
         if t.facts.distribution and last and f.tensor not in sheet.wanted:
             rest = quotient(s.body, f)
             assert rest is not None
-            return replace(s, body=rest, axes=axes), f"{t.name} is a distribution: its entries sum to one over {a}."
+            return replace(
+                s, body=rest, axes=axes
+            ), f"{t.name} is a distribution: its entries sum to one over {a}."
     return None
 
 
@@ -138,14 +156,6 @@ def _picked(f: Bracket, a: str) -> Int | None:
             if x.axis == a and a not in y.axes:
                 return y
     return None
-
-
-def _inside(where: Int, size: Int, ranges: Mapping[str, Int], sheet: Sheet) -> bool:
-    """Whether a position is certainly in the range of an axis of this size."""
-    atom = where.atom
-    if isinstance(atom, Look):
-        return sheet.tensors[atom.tensor].below == size
-    return ints.within(where, size, ranges)
 
 
 def look_up(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
@@ -243,14 +253,25 @@ def merge(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
             j, t = first[key]
             onto = {i.axis: o.axis for i, o in zip(s.left, t.left, strict=True)}
             both = replace(t, body=t.body + s.rename(onto).body)  # type: ignore[arg-type]
-            return (*group[:j], both, *group[j + 1 : k], *group[k + 1 :]), f"The contributions to {s.out} are added."
+            return (
+                *group[:j],
+                both,
+                *group[j + 1 : k],
+                *group[k + 1 :],
+            ), f"The contributions to {s.out} are added."
         first[key] = (k, s)
     return None
 
 
 def assign(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     """One writer that reaches every entry once needs no sum."""
-    if len(group) == 1 and group[0].op == "+=" and not group[0].reduced and group[0].plain and group[0].guard is None:
+    if (
+        len(group) == 1
+        and group[0].op == "+="
+        and not group[0].reduced
+        and group[0].plain
+        and group[0].guard is None
+    ):
         s = group[0]
         if all(s.ranges[i.axis or ""] == n for i, n in zip(s.left, sheet.tensors[s.out].shape, strict=True)):
             return (replace(s, op="="),), ""
@@ -265,7 +286,9 @@ def hoist(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     if s.guard is not None:
         return None
     parts = factors(s.body)
-    out = [ex.power(b, x) for b, x in parts.items() if not depends(b, s.reduced) and not depends(x, s.reduced)]
+    out = [
+        ex.power(b, x) for b, x in parts.items() if not depends(b, s.reduced) and not depends(x, s.reduced)
+    ]
     out = [f for f in out if not isinstance(f, (Bracket, Num)) and ex.accesses(f)]
     if any(isinstance(f, Bracket) for f in parts):
         # what a bracket excludes is never read: only what is finite wherever it stands may leave the bracket
@@ -281,16 +304,23 @@ def hoist(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     kept = s.kept
     body = ex.mul(*out, Access(name, s.left))
     new = replace(s, op="=", body=body, axes=tuple(x for x in s.axes if x[0] in kept))
-    return (new,), f"{', '.join(map(str, out))} does not depend on {', '.join(s.reduced)} and comes out of the sum."
+    return (
+        new,
+    ), f"{', '.join(map(str, out))} does not depend on {', '.join(s.reduced)} and comes out of the sum."
 
 
 def _total(f: Expr, s: Statement, sheet: Sheet) -> bool:
     """Whether a factor has a finite value at every point of the axes, excluded or not."""
     if isinstance(f, Access):
-        return all(_inside(i, n, s.ranges, sheet) for i, n in zip(f.index, sheet.tensors[f.tensor].shape, strict=True))
+        return all(
+            within(i, n, s.ranges, sheet.tensors)
+            for i, n in zip(f.index, sheet.tensors[f.tensor].shape, strict=True)
+        )
     if isinstance(f, ex.Pow):
         exponent = ex.number(f.exponent)
-        return exponent is not None and exponent > 0 and exponent.denominator == 1 and _total(f.base, s, sheet)
+        return (
+            exponent is not None and exponent > 0 and exponent.denominator == 1 and _total(f.base, s, sheet)
+        )
     return isinstance(f, (Add, Mul)) and all(isinstance(g, (Num, Val)) or _total(g, s, sheet) for g in f.args)
 
 
@@ -307,7 +337,10 @@ def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
         if s is not None:
             own = _canonical(s.body)[1]
             bound = dict(zip(own, map(ints.axis, axes), strict=True))
-            if all(i.axis in bound and _inside(bound[i.axis], s.ranges[i.axis], here, sheet) for i in s.left):
+            if all(
+                i.axis in bound and within(bound[i.axis], s.ranges[i.axis], here, sheet.tensors)
+                for i in s.left
+            ):
                 names[s.out] = None
                 return Access(s.out, tuple(bound[i.axis or ""] for i in s.left))
         if isinstance(e, Mul):
@@ -343,7 +376,9 @@ def _product(e: Expr, base: Access, s: Statement, here: Mapping[str, Int], sheet
         for g in factors(e):
             if not set(ex.axes(f)) <= set(bound):
                 bound = match(f, g, bound) or bound
-    if not all(i.axis in bound and _inside(bound[i.axis], s.ranges[i.axis], here, sheet) for i in s.left):
+    if not all(
+        i.axis in bound and within(bound[i.axis], s.ranges[i.axis], here, sheet.tensors) for i in s.left
+    ):
         return None
     rest = quotient(e, placed(s.body, bound))
     return None if rest is None else ex.mul(rest, Access(s.out, tuple(bound[i.axis or ""] for i in s.left)))
@@ -373,7 +408,7 @@ def _share(e: Expr, base: Access, s: Statement, sheet: Sheet) -> tuple[Expr, str
     bound = match_index(total.left, base.index, {})
     for f in factors(e):
         here = match(total.body, f, bound) if bound is not None else None
-        if here is None or not all(_inside(here[a], n, s.ranges, sheet) for a, n in total.axes):
+        if here is None or not all(within(here[a], n, s.ranges, sheet.tensors) for a, n in total.axes):
             continue
         rest = quotient(e, ex.mul(f, ex.power(base, -1)))
         if rest is None:
@@ -404,8 +439,14 @@ def cancel(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
             gathered = ex.rewrite(flat, lambda e: collect(e) if isinstance(e, Add) else None, bottom_up=True)
             if size(gathered) < size(body):
                 body = gathered
-        new.append(replace(s, body=shortest(body, s.body)) if size(body) < size(s.body) else replace(s, body=body))
-    return (tuple(new), "Common factors come out, and terms that cancel are gone.") if tuple(new) != group else None
+        new.append(
+            replace(s, body=shortest(body, s.body)) if size(body) < size(s.body) else replace(s, body=body)
+        )
+    return (
+        (tuple(new), "Common factors come out, and terms that cancel are gone.")
+        if tuple(new) != group
+        else None
+    )
 
 
 def _mirror(e: object) -> Expr | None:
@@ -485,5 +526,3 @@ def _letter(stem: str, taken: list[str]) -> str:
     while f"{stem}_{k}" in taken:
         k += 1
     return f"{stem}_{k}"
-
-
