@@ -8,6 +8,7 @@ side. The result is statements of the same form, so it can be tidied, printed, r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -171,11 +172,17 @@ class Chained:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One joint reverse sweep: for each tensor in the order reached, how its adjoint is made up."""
+    """One joint reverse sweep: for each tensor in the order reached, how its adjoint is made up.
+
+    `target` is what was differentiated. Where it has axes, every adjoint carries them in front, under the letters
+    `lead`: the entry `[l, i]` of an adjoint is the derivative of the target's entry `l` by the tensor's entry `i`.
+    """
 
     program: Program
     chained: Mapping[str, tuple[Chained, ...]]
     adjoints: Mapping[str, str]
+    target: str
+    lead: tuple[tuple[str, Int], ...] = ()
 
 
 def check_wanted(program: Program, wrt: Iterable[str]) -> tuple[str, ...]:
@@ -196,25 +203,29 @@ def check_wanted(program: Program, wrt: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def sweep(program: Program, wrt: Iterable[str]) -> Sweep:
+def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") -> Sweep:
     """The adjoint statements of all tensors between the wanted ones and the target, from the target back.
 
     Args:
-        program: its target must be a scalar.
+        program: its target must be a scalar, unless `of` is given.
         wrt: names of weights, data or computed tensors.
+        of: the tensor to differentiate, of any shape; its axes lead those of every adjoint.
+        stem: how the names of adjoints begin: d, in a second sweep d2, unless given.
 
     Raises:
         Refusal: the target is no scalar, or a wanted name is unknown or has no gradient.
     """
-    target = program[program.target]
-    if target.shape:
+    target = program[of or program.target]
+    if target.shape and not of:
         shape = ", ".join(map(str, target.shape))
         raise Refusal(
             f"'{target.name}' has the shape [{shape}], and a gradient needs a scalar: reduce it, for example "
             f"`loss = mean({target.name})` or `loss = sum({target.name})`, or ask for `sg.jacobian` of it"
         )
     names = check_wanted(program, wrt)
-    active = _active(program, names)
+    active = _active(program, names, target.name)
+    lead = tuple(zip(_letters(program, len(target.shape)), target.shape, strict=True))
+    seed = tuple(ints.axis(a) for a, _ in lead)
     number = 1 + max((t.sweep for t in program.tensors.values()), default=0)
     taken: dict[str, None] = {}
     adjoints: dict[str, str] = {}
@@ -222,14 +233,21 @@ def sweep(program: Program, wrt: Iterable[str]) -> Sweep:
 
     def adjoint(name: str) -> str:
         if name not in adjoints:
-            stem = ("d" if number == 1 else f"d{number}") + name
-            adjoints[name] = program.fresh(stem, taken)
+            start = stem or ("d" if number == 1 else f"d{number}")
+            adjoints[name] = program.fresh(start + name, taken)
             taken[adjoints[name]] = None
             t = program[name]
             tensors[adjoints[name]] = Tensor(
-                adjoints[name], t.shape, "adjoint", of=name, sweep=number, named=t.named, label=t.label
-            )
+                adjoints[name], (*target.shape, *t.shape), "adjoint", of=name, seed=target.name, sweep=number,
+                named=t.named, label=t.label,
+            )  # fmt: skip
         return adjoints[name]
+
+    def bar(s: Statement) -> Expr:
+        """The adjoint of what a statement writes, there; of the target it is one at its own place."""
+        if s.out != target.name:
+            return Access(adjoint(s.out), (*seed, *s.left))
+        return ex.mul(*(Bracket(Cmp("==", ex.val(i), ex.val(j))) for i, j in zip(seed, s.left, strict=True)))
 
     def support(stem: str, shape: tuple[Int, ...]) -> str:
         name = program.fresh(stem, taken)
@@ -242,23 +260,29 @@ def sweep(program: Program, wrt: Iterable[str]) -> Sweep:
         # what only readers with slope zero read has no adjoint
         if s.out not in active or s.out != target.name and s.out not in chained:
             continue
-        out_bar: Expr = ex.ONE if s.out == target.name else Access(adjoint(s.out), s.left)
         slopes = [(e, partial(s.body, e)) for e in ex.accesses(s.body, stopped=False) if e.tensor in active]
         slopes = [(e, slope) for e, slope in slopes if slope != ex.ZERO]
         factor, prepared = _selection(s, program, support) if slopes else (ex.ONE, ())
         for entry, slope in slopes:
             for term, guard in _guarded(slope, entry, s, program):
-                body = ex.mul(out_bar, factor, term)
-                bar = Statement(
-                    adjoint(entry.tensor), entry.index, "+=", body, s.axes, guard, line=s.line, label=s.label
-                )
-                chained.setdefault(entry.tensor, []).append(Chained(bar, s, entry, slope, prepared))
+                added = Statement(
+                    adjoint(entry.tensor), (*seed, *entry.index), "+=", ex.mul(bar(s), factor, term),
+                    (*lead, *s.axes), guard, line=s.line, label=s.label,
+                )  # fmt: skip
+                chained.setdefault(entry.tensor, []).append(Chained(added, s, entry, slope, prepared))
     for name in names:
         if name not in chained:
             chained[name] = []
             adjoint(name)
     whole = replace(program, tensors={**program.tensors, **tensors})
-    return Sweep(whole, {name: tuple(c) for name, c in chained.items()}, adjoints)
+    return Sweep(whole, {name: tuple(c) for name, c in chained.items()}, adjoints, target.name, lead)
+
+
+def _letters(program: Program, count: int) -> list[str]:
+    """Letters for the axes of a target that mean nothing yet."""
+    taken = {*program.tensors, *program.sizes, *(a for s in program.statements for a, _ in s.axes)}
+    free = (f"{a}{k}" for k in ("", *range(2, 2 + count)) for a in "ijklpqrmabcuv")
+    return list(itertools.islice((a for a in free if a not in taken), count))
 
 
 def _guarded(
@@ -303,14 +327,14 @@ def _split(e: Expr) -> list[Expr]:
     return [e]
 
 
-def _active(program: Program, names: tuple[str, ...]) -> dict[str, None]:
+def _active(program: Program, names: tuple[str, ...], target: str) -> dict[str, None]:
     """Tensors that depend on a wanted one and that the target depends on."""
     up: dict[str, None] = dict.fromkeys(names)
     reads = [tuple(a.tensor for a in ex.accesses(s.body, stopped=False)) for s in program.statements]
     for s, read in zip(program.statements, reads, strict=True):
         if any(r in up for r in read):
             up[s.out] = None
-    down: dict[str, None] = {program.target: None}
+    down: dict[str, None] = {target: None}
     for s, read in zip(reversed(program.statements), reversed(reads), strict=True):
         if s.out in down:
             down.update(dict.fromkeys(read))

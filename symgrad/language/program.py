@@ -49,7 +49,8 @@ class Tensor:
         below: for an integer tensor, the size of the axis that its values index; None for a real tensor.
         start: how a weight starts: a number, or a named scheme with its numbers such as `("he",)`, `("normal", 0.1)`.
         literal: the entries of a literal.
-        of: for an adjoint, the tensor whose derivative it is; `sweep` counts the sweeps.
+        of: for an adjoint, the tensor by which `seed` is differentiated; the axes of `seed` come first. `sweep` counts
+            the sweeps.
         named: whether the user gave the name (else it was made up for a lifted part).
         label: for a value or weight made by a layer or function call, that name ("dense", "softmax"), for explanations.
     """
@@ -62,6 +63,7 @@ class Tensor:
     start: tuple[object, ...] | None = None
     literal: Nested | None = None
     of: str = ""
+    seed: str = ""
     sweep: int = 0
     named: bool = True
     label: str = ""

@@ -23,7 +23,9 @@ _TIES = {
 FORWARD = (stable, shifted, stored)
 
 
-def derive(program: Program, wrt: Iterable[str] | None = None, *, passes: Iterable[str] = tuple(PASSES)) -> Derived:
+def derive(
+    program: Program, wrt: Iterable[str] | None = None, *, passes: Iterable[str] = tuple(PASSES)
+) -> Derived:
     """The gradient of a program's target by each wanted tensor, in one joint reverse sweep.
 
     Args:
@@ -84,10 +86,12 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
     adjoints = dict(swept.adjoints)
     wanted = {adjoints[n] for n in names if n in adjoints}
     same: dict[object, Statement] = {}
-    prepared: dict[Statement, None] = {}  # sources whose counts of ties or products of the others stand already
+    prepared: dict[
+        Statement, None
+    ] = {}  # sources whose counts of ties or products of the others stand already
     for name in _completion_order(swept):
         chained = swept.chained[name]
-        if name == program.target and name not in names:
+        if name == swept.target and name not in names:
             continue
         group: Group = tuple(c.statement for c in chained)
         for c in chained:
@@ -95,13 +99,15 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             prepared[c.source] = None
             tidied.backward += support
             reason = f"{name} is read by the equation of {c.source.out}.{_TIES.get((c.source.op, c.source.ties), '')}"
-            tidied.steps.append(Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, support, reason))
-        if name == program.target:
-            group = (_constant(program, name, adjoints[name], ex.ONE),)
+            tidied.steps.append(
+                Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, support, reason)
+            )
+        if name == swept.target:
+            group = (_itself(program, adjoints[name]),)
             tidied.steps.append(Step(0, "chain", group, reason=f"The derivative of {name} by itself is one."))
         elif not group:
-            group = (_constant(program, name, adjoints[name], ex.ZERO),)
-            tidied.steps.append(Step(0, "chain", group, reason=f"{program.target} does not depend on {name}."))
+            group = (_constant(program, adjoints[name], ex.ZERO),)
+            tidied.steps.append(Step(0, "chain", group, reason=f"{swept.target} does not depend on {name}."))
         group = _shorter(_settle(group, sheet, tidied, passes), sheet, tidied, passes)
         if "substitute" in passes and adjoints[name] not in wanted:
             placed = placeable(group, sheet)
@@ -116,7 +122,7 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             twin = same.setdefault(key, group[0])
             if twin is not group[0]:
                 reason = f"This is {twin.out} once more."
-                again = _everywhere(program, name, group[0].out, twin.out)
+                again = _everywhere(program, group[0].out, twin.out)
                 tidied.steps.append(Step(0, "equal", (again,), before=group, reason=reason))
                 if adjoints[name] not in wanted and "substitute" in passes:
                     sheet.known[adjoints[name]] = again
@@ -176,15 +182,23 @@ def _length(group: Group) -> int:
     return sum(size(s.body) + len(s.reduced) for s in group)
 
 
-def _constant(program: Program, name: str, adjoint: str, body: ex.Expr) -> Statement:
-    letters = [f"i_{k}" for k in range(len(program[name].shape))]
-    axes = tuple(zip(letters, program[name].shape, strict=True))
+def _constant(program: Program, adjoint: str, body: ex.Expr) -> Statement:
+    letters = [f"i_{k}" for k in range(len(program[adjoint].shape))]
+    axes = tuple(zip(letters, program[adjoint].shape, strict=True))
     return Statement(adjoint, tuple(map(ints.axis, letters)), "=", body, axes)
 
 
-def _everywhere(program: Program, name: str, adjoint: str, twin: str) -> Statement:
+def _itself(program: Program, adjoint: str) -> Statement:
+    """The derivative of a target by itself: one where both places are the same."""
+    s = _constant(program, adjoint, ex.ONE)
+    half = len(s.left) // 2
+    same = (ex.Cmp("==", ex.val(i), ex.val(j)) for i, j in zip(s.left[:half], s.left[half:], strict=True))
+    return replace(s, body=ex.mul(*map(ex.Bracket, same)))
+
+
+def _everywhere(program: Program, adjoint: str, twin: str) -> Statement:
     """One adjoint as another name for its twin, in every entry."""
-    s = _constant(program, name, adjoint, ex.ZERO)
+    s = _constant(program, adjoint, ex.ZERO)
     return replace(s, body=ex.Access(twin, s.left))
 
 
@@ -202,7 +216,8 @@ def _completion_order(swept: Sweep) -> list[str]:
     """Tensors in the order in which their adjoints are complete, from the target back."""
     position = {id(s): k for k, s in enumerate(swept.program.statements)}
     last = {
-        name: min((position[id(c.source)] for c in group), default=-1) for name, group in swept.chained.items()
+        name: min((position[id(c.source)] for c in group), default=-1)
+        for name, group in swept.chained.items()
     }
     order = {name: k for k, name in enumerate(swept.chained)}
     return sorted(swept.chained, key=lambda n: (-last[n], order[n]))
