@@ -250,6 +250,56 @@ def test_layers_declare_and_number_their_weights() -> None:
     assert [t.name for t in named.role("weight")] == ["W1", "enc_W", "enc_b", "W2", "b2"]
 
 
+def test_the_weights_of_a_layer_with_a_name_are_used_again() -> None:
+    tied = "a = dense(x, 4, name='enc'); b = tanh(dense(y, 4, weights='enc')); loss = sum(a*b)"
+    program = read(f"x: data[n, 3]; y: data[n, 3]\n{tied}")
+    assert [t.name for t in program.role("weight")] == ["enc_W", "enc_b"]
+    assert ("enc_W" in program.statements[0].reads) and ("enc_W" in program.statements[2].reads)
+    given = arrays(program)
+    by_hand = [given[x] @ given["enc_W"] + given["enc_b"] for x in "xy"]
+    found = reference.run(program, SIZES, given)["loss"]
+    np.testing.assert_allclose(found, np.sum(by_hand[0] * np.tanh(by_hand[1])), rtol=1e-12)
+    assert "enc_W: weight[3, 3]" in str(
+        read("x: data[n, 3]\ndense(dense(x, 3, name='enc'), 3, weights='enc')")
+    )
+
+
+def test_a_layer_made_of_layers_has_a_name_too() -> None:
+    block = "def block(x, m): return dense(dense(tanh(dense(x, m, name='up')), m), m)"
+    tied = "a = block(x, 4, name='enc'); b = block(a, 4); c = block(y, 4, weights='enc')"
+    program = read(f"{block}\nx: data[n, 3]; y: data[n, 3]\n{tied}\nloss = sum(a*c) + sum(b)")
+    stems = ["enc_up_W", "enc_W1", "enc_W2", "up1_W", "W1", "W2"]
+    names = [x for stem in stems for x in (stem, stem.replace("W", "b"))]
+    assert [t.name for t in program.role("weight")] == names
+    assert str(program).count("*enc_up_W[") == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("b = dense(y, 4, weights='end')", "no layer is called end; did you mean 'enc'?"),
+        (
+            "b = dense(y, 4, name='enc')",
+            'two layers are called enc; to use its weights again, write weights="enc"',
+        ),
+        ("b = dense(y, 5, weights='enc')", "enc_W is [3, 4], and [3, 5] is needed here"),
+        ("b = other(y, weights='enc')", "enc is a dense, whose weights are no weights of other"),
+        ("b = dense(y, 4, weights='enc', name='dec')", "not both"),
+        ("b = dense(y, 4, weights=enc)", 'a layer\'s name is a word in quotes: weights="enc"'),
+        (
+            "c = dense(y, 4, False, name='c'); b = dense(y, 4, weights='c')",
+            "c has no weight c_b to use again",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_used_again(line: str, said: str) -> None:
+    other = "def other(x: [..., i]):\n    W: weight[i]\n    return x*W"
+    with pytest.raises(SymgradError, match=re.escape(said)):
+        read(
+            f"{other}\nx: data[n, 3]; y: data[n, 3]\na = dense(x, 4, name='enc'); {line}; loss = sum(a) + sum(b)"
+        )
+
+
 def test_lines_and_labels_tell_where_a_statement_comes_from() -> None:
     program = read("x: data[n, k]\n\np = softmax(x)\nloss = sum(p)")
     assert [s.line for s in program.statements] == [3, 3, 3, 3, 4]

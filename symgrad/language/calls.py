@@ -5,20 +5,21 @@ array.
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from symgrad.errors import Refusal, listing
+from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language import declarations, equations, ints, subscripts
 from symgrad.language import expr as ex
-from symgrad.language.definitions import Definition, Parameter
+from symgrad.language.definitions import Definition, Parameter, declares_weights
 from symgrad.language.expr import Expr
-from symgrad.language.frames import Frame, Option, Value
+from symgrad.language.frames import Frame, Layer, Option, Use, Value
 from symgrad.language.ints import Int, Size, of
 from symgrad.language.program import Tensor
 from symgrad.language.ranges import letter as letter_of
-from symgrad.language.syntax import is_condition, words
+from symgrad.language.syntax import is_condition, is_name, words
 from symgrad.language.values import Array, Pending, shown
 
 if TYPE_CHECKING:
@@ -41,26 +42,65 @@ def call(f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, a
         raise Refusal("the definitions grow without bound here")
     if len(args) >= 2 and _names_axis(f, d, args[0]):
         return _along_letter(f, d, args, keywords)
-    prefix = _take_name(f, d, keywords)
+    named = {k: keywords.pop(k) for k in ("name", "weights") if _is_name_of_layer(f, d, k, keywords)}
     axis = None
     if not any(p.name in ("axis", "dim") for p in d.params):
         axis = keywords.pop("axis", keywords.pop("dim", None))
         keep = keywords.pop("keepdims", keywords.pop("keepdim", None))
         if axis is not None:
-            return _along_axis(f, d, args, keywords, axis, keep)
+            return _along_axis(f, d, args, keywords, named, axis, keep)
     values = [f.value(a) for a in args]
     options = {k: f.value(v) for k, v in keywords.items()}
-    return expand(f, d, values, options, [words(a) for a in args], prefix)
+    return expand(f, d, values, options, [words(a) for a in args], _use(f, d, named))
 
 
-def _take_name(f: Formulas, d: Definition, keywords: dict[str, ast.expr]) -> str:
-    """What `name="enc"` calls the weights of a layer."""
-    if d.kind != "layer" or any(p.name == "name" for p in d.params) or "name" not in keywords:
-        return ""
-    node = keywords.pop("name")
-    if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or not node.value.isidentifier():
-        raise f.placed(Refusal('a layer\'s name is a word in quotes: name="enc"'), node)
-    return node.value
+def _is_name_of_layer(f: Formulas, d: Definition, option: str, keywords: dict[str, ast.expr]) -> bool:
+    """Whether `name="enc"` or `weights="enc"` speaks of the weights that a call declares."""
+    own = any(p.name == option for one in (d, *d.others) for p in one.params)
+    return option in keywords and not own and declares_weights(d, f.definitions)
+
+
+def _use(f: Formulas, d: Definition, named: dict[str, ast.expr]) -> Use | None:
+    """What `name="enc"` calls the weights of a layer, or whose weights `weights="enc"` takes."""
+    if not named:
+        return None
+    (option, node), *more = named.items()
+    if more:
+        raise f.placed(Refusal(f'{d.name} takes its weights from a layer, weights="enc", or names its own, '
+                               'name="enc", not both'), node)  # fmt: skip
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or not is_name(node.value):
+        raise f.placed(Refusal(f'a layer\'s name is a word in quotes: {option}="enc"'), node)
+    name, known = node.value, f.frame.layers
+    if option == "weights":
+        if name not in known:
+            hint = (
+                did_you_mean(name, known)
+                or f'; a call before this gives the name, {d.name}(..., name="{name}")'
+            )
+            raise f.placed(Refusal(f"no layer is called {name}{hint}"), node)
+        if known[name].definition != d.name:
+            raise f.placed(
+                Refusal(f"{name} is a {known[name].definition}, whose weights are no weights of {d.name}"),
+                node,
+            )
+        return Use(known[name], again=True)
+    if name in known:
+        raise f.placed(
+            Refusal(f'two layers are called {name}; to use its weights again, write weights="{name}"'), node
+        )
+    known[name] = _layer(f, d, name)
+    return Use(known[name], again=f.frame.use is not None and f.frame.use.again)
+
+
+def _layer(f: Formulas, d: Definition, name: str) -> Layer:
+    """A layer by its full name: inside a definition it belongs to the call, by its name or by a number."""
+    use, layers = f.frame.use, f.layers
+    full = f"{use.layer.name}_{name}" if use is not None else name
+    if use is not None and use.again and full in layers:
+        return layers[full]
+    if use is None and f.frame.definition is not None:
+        full = next(x for x in (f"{name}{k}" for k in itertools.count(1)) if x not in layers)
+    return layers.setdefault(full, Layer(full, d.name))
 
 
 def expand(
@@ -69,19 +109,19 @@ def expand(
     values: Sequence[Value],
     options: dict[str, Value],
     texts: Sequence[str],
-    prefix: str = "",
+    use: Use | None = None,
 ) -> Value:
     """The result of the first definition of the name whose parameters fit."""
     problems = []
     candidates = [one for one in (d, *d.others) if _counts(one, len(values) + len(options))]
     for one in candidates or (d, *d.others):
-        frame = Frame(definition=one, foreign=bool(one.where) or f.frame.foreign, prefix=prefix)
+        frame = Frame(definition=one, foreign=bool(one.where) or f.frame.foreign, use=use or f.frame.use)
         try:
             _bind(f, one, frame, values, options, texts)
         except Refusal as problem:
             problems.append(problem.reason)
             continue
-        return _run(f, one, frame)
+        return _run(f, one, frame, "" if use is not None else _number(f, one, frame))
     raise Refusal("; or ".join(dict.fromkeys(problems)))
 
 
@@ -225,9 +265,9 @@ def _entered(f: Formulas, d: Definition, frame: Frame) -> Iterator[None]:
         f.frame, f.inside = before, inside
 
 
-def _run(f: Formulas, d: Definition, frame: Frame) -> Value:
+def _run(f: Formulas, d: Definition, frame: Frame, suffix: str) -> Value:
     """Read the lines of a definition; messages of shipped ones point at the call."""
-    frame.suffix = _number(f, d)
+    frame.suffix = suffix
     for weight in d.weights:
         assert isinstance(weight.target, ast.Name)
         frame.weights[weight.target.id] = weight
@@ -247,28 +287,54 @@ def _run(f: Formulas, d: Definition, frame: Frame) -> Value:
         raise
 
 
-def _number(f: Formulas, d: Definition) -> str:
-    """The number of a layer's weights: one more than the largest that any of its stems has."""
+def _number(f: Formulas, d: Definition, frame: Frame) -> str:
+    """The number of a layer's weights: one more than the largest that any of its stems has, in the text or in
+    the layer with a name that it is a part of.
+    """
     stems = [line.target.id for line in d.weights if isinstance(line.target, ast.Name)]
     if not stems:
         return ""
-    return str(1 + max(f.builder.numbers.get(stem, 0) for stem in stems))
+    numbers = f.builder.numbers if frame.use is None else frame.use.numbers
+    number = 1 + max(numbers.get(stem, 0) for stem in stems)
+    if frame.use is not None:
+        frame.use.numbers.update(dict.fromkeys(stems, number))
+    return str(number)
 
 
 def open_weight(f: Formulas, name: str) -> Array:
     """Declare a definition's weight at its first use."""
     frame = f.frame
     line = frame.weights.pop(name)
-    own = f"{frame.prefix}_{name}" if frame.prefix else f"{name}{frame.suffix}"
-    if own in f.builder.tensors or own in f.names:
-        raise Refusal(f"the name {own} is taken already; give the layer another name")
+    own = f"{name}{frame.suffix}" if frame.use is None else f"{frame.use.layer.name}_{name}{frame.suffix}"
     declared = declarations.split(line.annotation, line.value)
     with equations.entered(f, {}):  # its letters are sizes, whatever index is called so around here
         tensor, letters = declarations.tensor(own, declared, f.whole, f.array)
+    if frame.use is not None and frame.use.again:
+        frame.values[name] = _again(f, tensor, frame.use.layer)
+        return frame.values[name]  # type: ignore[return-value]
+    if own in f.builder.tensors or own in f.names:
+        raise Refusal(f"the name {own} is taken already; give the layer another name")
+    if frame.use is not None:
+        frame.use.layer.weights[own] = None
     made = Tensor(own, tensor.shape, "weight", tensor.facts, start=tensor.start, label=f.builder.label)
     frame.values[name] = f.builder.declare(made, letters)
     f.root.values[own] = frame.values[name]
     return frame.values[name]  # type: ignore[return-value]
+
+
+def _again(f: Formulas, wanted: Tensor, layer: Layer) -> Array:
+    """A weight that the first call of a layer declared, for a further one."""
+    if wanted.name not in layer.weights:
+        raise Refusal(
+            f"the layer {layer.name} has no weight {wanted.name} to use again: it was called otherwise"
+        )
+    own = f.builder.array(wanted.name)
+    same = len(own.shape) == len(wanted.shape) and all(
+        a == b or f.builder.ranges.pin(a, b) for a, b in zip(own.shape, wanted.shape, strict=True)
+    )
+    if not same:
+        raise Refusal(f"{wanted.name} is {shown(own.shape)}, and {shown(wanted.shape)} is needed here")
+    return own
 
 
 # ---------------------------------------------------------------------- another axis than the last
@@ -338,6 +404,7 @@ def _along_axis(
     d: Definition,
     args: list[ast.expr],
     keywords: dict[str, ast.expr],
+    named: dict[str, ast.expr],
     axis: ast.expr,
     keep: ast.expr | None,
 ) -> Value:
@@ -351,7 +418,7 @@ def _along_axis(
     moved = a if number == a.rank - 1 else _permuted(a, order)
     values: list[Value] = [moved, *(f.value(x) for x in args[1:])]
     options = {k: f.value(v) for k, v in keywords.items()}
-    result = expand(f, d, values, options, [words(x) for x in args])
+    result = expand(f, d, values, options, [words(x) for x in args], _use(f, d, named))
     if not isinstance(result, Array):
         return result
     if result.rank == a.rank:

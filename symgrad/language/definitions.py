@@ -7,6 +7,7 @@ parameters fit.
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from symgrad.errors import Refusal, complete
@@ -63,6 +64,38 @@ class Definition:
     def weights(self) -> tuple[ast.AnnAssign, ...]:
         """The weights that it declares."""
         return tuple(s for s in self.body if isinstance(s, ast.AnnAssign))
+
+
+def declares_weights(d: Definition, known: Mapping[str, Definition]) -> bool:
+    """Whether a definition, or one that it calls, declares weights.
+
+    Example:
+        >>> known = parse_definitions('''
+        ... def gain(x):
+        ...     g: weight
+        ...     return g*x
+        ... def twice(x): return 2*x
+        ... def block(x): return twice(gain(x))
+        ... ''')
+        >>> [name for name, d in known.items() if declares_weights(d, known)]
+        ['gain', 'block']
+    """
+    return bool(stems(d, known))
+
+
+def stems(d: Definition, known: Mapping[str, Definition]) -> tuple[str, ...]:
+    """The names of the weights that a definition declares, its own first, then those of what it calls."""
+    found: dict[str, None] = {}
+    waiting, seen = [d.name], {d.name}
+    while waiting:
+        first = known.get(waiting.pop(0)) or d
+        for one in (first, *first.others):
+            found.update((w.target.id, None) for w in one.weights if isinstance(w.target, ast.Name))
+            calls = (n.func for line in one.body for n in ast.walk(line) if isinstance(n, ast.Call))
+            names = [c.id for c in calls if isinstance(c, ast.Name) and c.id in known]
+            waiting += [n for n in dict.fromkeys(names) if n not in seen]
+            seen.update(names)
+    return tuple(found)
 
 
 def parse_definitions(text: str, where: str = "your definitions") -> dict[str, Definition]:

@@ -20,7 +20,7 @@ from symgrad.language import expr as ex
 from symgrad.language.build import Builder
 from symgrad.language.definitions import Definition
 from symgrad.language.expr import Bracket, Cmp, Condition, Const, Expr, Logic, Num
-from symgrad.language.frames import Equation, Frame, Option, Value
+from symgrad.language.frames import Equation, Frame, Layer, Option, Value
 from symgrad.language.ints import Int, Look, of
 from symgrad.language.program import Nested, Tensor
 from symgrad.language.syntax import chain, grouped, is_condition, words
@@ -53,6 +53,7 @@ class Formulas:
         self.equation = Equation(builder.ranges, {})
         self.inside = False
         self.stack: list[str] = []  # definitions being expanded
+        self.layers: dict[str, Layer] = {}  # those with a name, by their full names
         self.calls = 0
 
     # places in the text

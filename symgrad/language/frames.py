@@ -27,6 +27,32 @@ Value = Union[Array, Option]
 
 
 @dataclass(eq=False)
+class Layer:
+    """A layer with a name, from the call that gave it: `dense(x, 16, name="enc")`.
+
+    Attributes:
+        name: what stands before its weights, `enc_W`.
+        definition: the name of what was called.
+        weights: those that it declared.
+    """
+
+    name: str
+    definition: str
+    weights: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Use:
+    """One call of a layer with a name, the first or a further one with the same weights; calls in its body
+    belong to it.
+    """
+
+    layer: Layer
+    again: bool = False
+    numbers: dict[str, int] = field(default_factory=dict)  # for each stem, the largest number given so far
+
+
+@dataclass(eq=False)
 class Frame:
     """The names that a text, or the body of a definition, sees.
 
@@ -35,7 +61,9 @@ class Frame:
         sizes: the size letters.
         letters: letters that may be an index although something else has the name: those of declared shapes.
         weights: declared in the definition and not used yet.
-        suffix, prefix: what this call's weights are called by.
+        suffix: the number of this call's weights.
+        use: the call of a layer with a name that this is, or that it is a part of.
+        layers: those that were given a name in these lines.
         definition: whose body it is; None for the text itself.
         foreign: whether its lines are not the user's text, so that messages point at the call.
         dotted: whether `...` stands for leading axes that are indices.
@@ -45,8 +73,9 @@ class Frame:
     sizes: dict[str, Int] = field(default_factory=dict)
     letters: dict[str, None] = field(default_factory=dict)
     weights: dict[str, ast.AnnAssign] = field(default_factory=dict)
-    prefix: str = ""
     suffix: str = ""
+    use: Use | None = None
+    layers: dict[str, Layer] = field(default_factory=dict)
     definition: Definition | None = None
     foreign: bool = False
     dotted: bool = False
