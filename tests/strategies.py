@@ -27,6 +27,8 @@ from symgrad.leaves import LEAVES
 SIZES = {"n": 2, "k": 3, "h": 5, "u": 1, "m": 4}
 LETTERS = ("i", "j", "k", "n", "p", "q", "h")  # some are size letters as well: an axis may be called like a size
 WIDE = 30.0  # no entry is larger
+# leaves that do not jump at whole numbers or half-axes, where one realisation may fall on either side by rounding
+UNJUMPY = [name for name in LEAVES if name not in ("round", "floor", "ceil", "atan2")]
 
 Interval = tuple[float, float]
 Scope = dict[str, Int]
@@ -182,12 +184,16 @@ class _Builder:
         return a * b, _hull(*(x * y for x in (low, high) for y in (low2, high2)))
 
     def leaf(self, a: Expr, span: Interval, scope: Scope, depth: int) -> tuple[Expr, Interval]:
-        leaf = LEAVES[self.pick(LEAVES)]
+        leaf = LEAVES[self.pick(UNJUMPY)]
+        low, high = leaf.domain
         if len(leaf.params) == 2:
             b, (low2, high2) = self.tame(*self.body(scope, depth - 1))
-            top = max(span[1], high2) + 1.0
-            return ex.call(leaf.name, a, b), (min(span[0], low2) - 1.0, top)
-        low, high = leaf.domain
+            if leaf.domain != (-2.0, 2.0):
+                width = Fraction(repr(high - low))
+                a, b = (ex.call("sigmoid", x) * width + Fraction(repr(low)) for x in (a, b))
+                return ex.call(leaf.name, a, b), (-5.0, 5.0)
+            top = max(map(abs, (*span, low2, high2))) + 1.0
+            return ex.call(leaf.name, a, b), (-2 * top, 2 * top)
         if leaf.domain == (-2.0, 2.0):
             if not (span[0] > -4.5 and span[1] < 4.5):
                 a = ex.call("tanh", a)

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names, words
 from symgrad.emit.text import Text, number
-from symgrad.emit.values import Value
 from symgrad.errors import Refusal, listing
 from symgrad.language import ints
-from symgrad.language.expr import Access
 from symgrad.language.ints import Int, Size
 from symgrad.language.program import Nested, Program, Statement, Tensor
-from symgrad.language.scalar import leaf_body
+from symgrad.language.scalar import leaf_lines
 from symgrad.language.trace import Derived
 from symgrad.leaves import LEAVES
 
@@ -149,12 +147,17 @@ def helper(name: str, names: Names) -> str:
         return HELPERS[name]
     leaf = LEAVES[name]
     lowering = Lowering(Program({}, (), ""), calls=False, products=False)
-    params = {p: lowering.values.make("input", (), p, (ints.size("?"),)) for p in leaf.params}
-    body: Value = lowering.expr(
-        leaf_body(leaf, tuple(Access(p, ()) for p in leaf.params)), params.__getitem__
-    )
     own = Names()
-    text = Text(own, f"{own.of(leaf.params[0])}.dtype")
-    about = f"{leaf.run}{f': {leaf.note}' if leaf.note else ''}"
     arguments = ", ".join(own.of(p) for p in leaf.params)
-    return f'def {names.of(name)}({arguments}):\n    """{words(about)}"""\n    return {text(body)}'
+    text = Text(own, f"{own.of(leaf.params[0])}.dtype")
+    known = {p: lowering.values.make("input", (), p, (ints.size("?"),)) for p in leaf.params}
+    about = leaf.note if ";" in leaf.run else f"{leaf.run}{f': {leaf.note}' if leaf.note else ''}"
+    lines = [f'"""{words(about or f"{leaf.name}, stable for all numbers")}"""']
+    for part, body in leaf_lines(leaf):
+        value = lowering.expr(body, known.__getitem__)
+        shown = value.args[0] if part and value.op == "real" else value  # a condition stays one until it is a number
+        lines.append(f"{own.of(part)} = {text(shown)}" if part else f"return {text(value)}")
+        if part:
+            known[part] = value
+            text.bound[shown] = own.of(part)
+    return "\n    ".join([f"def {names.of(name)}({arguments}):", *lines])

@@ -13,7 +13,7 @@ from symgrad.language import ints
 from symgrad.language.expr import Expr
 from symgrad.language.ints import Axis, Int, Look, Quotient, Size
 from symgrad.language.program import Program, Statement, within
-from symgrad.language.scalar import leaf_body
+from symgrad.language.scalar import leaf_lines
 from symgrad.leaves import LEAVES
 from symgrad.passes import arrays as ar
 from symgrad.passes.arrays import Array
@@ -601,8 +601,10 @@ class Lowering:
         if self.calls and not all(map(python, args)):
             v = self.values.ufunc(name, *args, kind="real")
             return self.values.make("leaf", tuple(args), name, v.shape) if v.op == "ufunc" else v
-        given = dict(zip(leaf.params, args, strict=True))
-        return self.expr(leaf_body(leaf, tuple(ex.Access(p, ()) for p in leaf.params)), given.__getitem__)
+        known = dict(zip(leaf.params, args, strict=True))
+        for part, body in leaf_lines(leaf):
+            known[part] = self.expr(body, known.__getitem__)
+        return known[""]
 
     def power(self, base: Value, exponent: Expr | Value) -> Value:
         """A power: small whole exponents as products, halves as roots."""

@@ -29,7 +29,7 @@ Keywords = dict[str, ast.expr]
 ALIASES = {
     "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "ln": "log", "expit": "sigmoid",
-    "log_sigmoid": "logsigmoid",
+    "log_sigmoid": "logsigmoid", "arctan2": "atan2", "rint": "round",
 }  # fmt: skip
 MATRIX_FUNCTIONS = (
     "inv", "pinv", "solve", "det", "logdet", "slogdet", "cholesky", "eig", "eigh", "eigvals", "eigvalsh",

@@ -6,11 +6,12 @@ inputs too, for complex steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from symgrad.language import expr as ex
 from symgrad.language.expr import (
     Access,
     Add,
@@ -26,10 +27,10 @@ from symgrad.language.expr import (
     Val,
     accesses,
 )
-from symgrad.language.ints import Axis, Int, Look, Size
+from symgrad.language.ints import Axis, Int, Look, Size, axis
 from symgrad.language.program import Program, Statement
-from symgrad.language.scalar import leaf_body
-from symgrad.leaves import LEAVES
+from symgrad.language.scalar import leaf_lines
+from symgrad.leaves import LEAVES, Leaf
 
 _COMPARE = {
     "<": np.less,
@@ -135,14 +136,24 @@ def _value(e: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arr
         case Pow(a, b):
             return go(a) ** go(b)
         case Call(name, args):
-            leaf = LEAVES[name]
-            return getattr(np, leaf.run)(*map(go, args)) if leaf.ufunc else go(leaf_body(leaf, args))
+            leaf, values = LEAVES[name], list(map(go, args))
+            return getattr(np, leaf.run)(*values) if leaf.ufunc else _leaf(leaf, values)
         case Bracket(c):
             return _holds(c, grid, next((len(g) for g in grid.values()), 1), sizes, arrays) * 1.0
         case Stop(a, kind):
             # a complex step must not pass through a deliberate constant; through a held value it may
             return np.real(go(a)) if kind == "stop" else go(a)
     raise TypeError(f"not an expression: {type(e).__name__}")
+
+
+def _leaf(leaf: Leaf, values: Sequence[Any]) -> Any:
+    """A leaf that is text over others; its parts are vectors over all points."""
+    known: Arrays = dict(zip(leaf.params, np.broadcast_arrays(*map(np.atleast_1d, values)), strict=True))
+    points = len(known[leaf.params[0]])
+    for name, body in leaf_lines(leaf):
+        entries = ex.rewrite(body, lambda e: Access(e.tensor, (axis("_"),)) if isinstance(e, Access) else None)
+        known[name] = np.broadcast_to(_value(entries, {"_": np.arange(points)}, {}, known), (points,))
+    return known[""]
 
 
 def _holds(

@@ -11,14 +11,14 @@ from fractions import Fraction
 from functools import cache
 
 from symgrad.language import expr as ex
-from symgrad.language.expr import Bracket, Cmp, Condition, Const, Expr, Num
+from symgrad.language.expr import Access, Bracket, Cmp, Condition, Const, Expr, Num
 from symgrad.leaves import LEAVES, Leaf
 
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 
 
 def scalar(text: str, values: Mapping[str, Expr]) -> Expr:
-    """The expression of a formula in one scalar, with names replaced by the expressions given."""
+    """The expression of a formula in scalars, with names replaced by the expressions given."""
     return _read(ast.parse(text, mode="eval").body, values)
 
 
@@ -56,9 +56,27 @@ def _read(node: ast.expr, values: Mapping[str, Expr]) -> Expr:
 
 
 @cache
-def leaf_body(leaf: Leaf, args: tuple[Expr, ...]) -> Expr:
-    """How a leaf without a ufunc is computed, as an expression over leaves that have one."""
-    return scalar(leaf.run, dict(zip(leaf.params, args, strict=True)))
+def leaf_lines(leaf: Leaf) -> tuple[tuple[str, Expr], ...]:
+    """How a leaf without a ufunc is computed, line by line: the name of each part with its expression, last the result.
+
+    Parameters and earlier parts are read as scalars of their names; the result has the name "".
+
+    Example:
+        >>> leaf_lines(LEAVES["sinc"])
+        (('t', pi*x), ('', (sin(t) + [x == 0])/(t + [x == 0])))
+    """
+    lines: list[tuple[str, Expr]] = []
+    names: dict[str, Expr] = {p: Access(p, ()) for p in leaf.params}
+    for line in ast.parse(leaf.run).body:
+        match line:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name not in names:
+                lines.append((name, _read(value, names)))
+                names[name] = Access(name, ())
+            case ast.Expr(value=value):
+                lines.append(("", _read(value, names)))
+            case _:
+                raise ValueError(f"the leaf table has a line that is no equation: {ast.unparse(line)}")
+    return tuple(lines)
 
 
 @cache

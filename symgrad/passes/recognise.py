@@ -38,25 +38,6 @@ REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 # An axis whose size is not given counts as this long when costs are compared: an odd number, so that ties are rare.
 _UNKNOWN = 61
-# Leaves that are finite for every finite argument: what a bracket hides may be computed and thrown away.
-_TAME = frozenset(
-    [
-        "sin",
-        "cos",
-        "tanh",
-        "atan",
-        "abs",
-        "sign",
-        "relu",
-        "maximum",
-        "minimum",
-        "sigmoid",
-        "softplus",
-        "logsigmoid",
-        "logaddexp",
-        "logcosh",
-    ]
-)
 # Up to this many factors the best order of products is searched; more are taken from left to right.
 _CHAIN = 6
 
@@ -280,7 +261,7 @@ class _Reader:
                 return self.join("power", [base, self.value(b, want, hidden)], want)
             case ex.Call(name, args):
                 parts = [self.value(a, want, hidden) for a in args]
-                if hidden and name not in _TAME:
+                if hidden and not LEAVES[name].finite:
                     parts = [self.safe(p, hidden, _inside(name), want) for p in parts]
                 return self.join(name, parts, want)
             case Bracket(c):
