@@ -195,7 +195,7 @@ def check_wanted(program: Program, wrt: Iterable[str]) -> tuple[str, ...]:
                 f"(there are {listing(program.tensors)})"
             )
         t = program[name]
-        if t.integer or t.role in ("constant", "literal"):
+        if t.integer or t.role in ("constant", "literal", "draw", "state", "next"):
             what = "an integer tensor" if t.integer else f"declared as {t.role}"
             raise Refusal(
                 f"'{name}' is {what} and has no gradient; ask for a weight, data or a computed tensor"

@@ -161,7 +161,9 @@ class Derivation:
 
 
 def read_program(
-    declaration: str | os.PathLike[str] | Program, sizes: Mapping[str, int] | None = None
+    declaration: str | os.PathLike[str] | Program,
+    sizes: Mapping[str, int] | None = None,
+    training: bool = True,
 ) -> Program:
     """A program from text, from a `.sg` file, or as it is.
 
@@ -178,7 +180,7 @@ def read_program(
             raise SymgradError(f"there is no file {path}") from None
         except (OSError, UnicodeDecodeError) as problem:
             raise SymgradError(f"{path} cannot be read as text: {problem}") from None
-    return read(text, definitions=DEFINITIONS, sizes=sizes)
+    return read(text, definitions=DEFINITIONS, sizes=sizes, training=training)
 
 
 def _names(wrt: object) -> list[str]:
@@ -194,6 +196,7 @@ def derive(
     wrt: str | Iterable[str] | None = None,
     *,
     sizes: Mapping[str, int] | None = None,
+    training: bool = True,
 ) -> Derivation:
     """Derive the gradient of a loss, exactly, with every step.
 
@@ -202,6 +205,7 @@ def derive(
         wrt: the names to differentiate by: weights, data, or computed tensors (the error signal of a layer);
             every weight if None.
         sizes: numbers for size letters; letters without one stay symbolic.
+        training: what `training` is in the declaration and in the layers that it uses (dropout, batch_norm).
 
     Raises:
         SymgradError: the text cannot be read, shapes do not fit, the loss is no scalar, a name is unknown;
@@ -213,7 +217,7 @@ def derive(
         >>> print(d.gradients["w"])
         2/n * X.T @ (X @ w - y)
     """
-    program = read_program(declaration, sizes)
+    program = read_program(declaration, sizes, training)
     names = [wrt] if isinstance(wrt, str) else None if wrt is None else _names(wrt)
     if names is None and not program.role("weight"):
         raise SymgradError(

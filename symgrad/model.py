@@ -42,6 +42,8 @@ class Model:
         self, declaration: str | os.PathLike[str] | Program, *, sizes: Mapping[str, int] | None = None
     ):
         self.program = read_program(declaration, sizes)
+        # what `forward` and `predict` of a module compute: the same text, read with `training` off
+        self.evaluation = read_program(declaration, sizes, training=False) if self.program.switched else None
         self.name = Path(declaration).stem if isinstance(declaration, os.PathLike) else "model"
 
     def derive(self, wrt: str | Iterable[str] | None = None) -> Derivation:
@@ -58,7 +60,12 @@ class Model:
         """The text of the module that `generate` writes."""
         try:
             return emit.module_source(
-                self.derive().derived, name=name, optimizer=optimizer, style=style, **options
+                self.derive().derived,
+                name=name,
+                optimizer=optimizer,
+                style=style,
+                evaluation=self.evaluation,
+                **options,
             )
         except Refusal as problem:
             raise SymgradError(problem.reason) from None

@@ -430,7 +430,7 @@ REFUSED: list[tuple[str, str]] = [
     ("z: data[n] & symmetric; sum(z)", "not square"),
     ("z: 1 < data < 0; z", "nothing lies between"),
     ("z: data[0]; sum(z)", "at least 1"),
-    ("z: data[n] = 3; sum(z)", "only a weight has a start"),
+    ("z: data[n] = 3; sum(z)", "only a weight or a state has a start"),
     ("z: weight[n] = hee(); sum(z)", "did you mean 'he'"),
     ("z: weight[n] = normal(); sum(z)", "one number"),
     ("w: weight", "declared twice"),

@@ -203,7 +203,7 @@ class Model:
         self.dtype = np.dtype(dtype)
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
         self.weights, self.steps, self.classes = {}, 0, None
-        self._seed = 0
+        self.init(0)
         given = {}
         self.sizes = {letter: int(size) for letter, size in given.items() if size is not None}
         self._make({})
@@ -341,9 +341,13 @@ class Model:
     def step(self, x, t):
         """One update on these arrays; the loss before it."""
         loss = self._train({"x": x, "t": t})
+        self._advance()
+        return float(loss.real)
+
+    def _advance(self):
+        """One update by the gradients at hand."""
         self.steps += 1
         self._update(t=self.steps, **self.options)
-        return float(loss.real)
 
     def forward(self, x):
         """z[n, 10]: what the network computes before the loss."""
@@ -385,8 +389,7 @@ class Model:
                 for start in range(0, count, batch_size):
                     rows = order[start : start + batch_size]
                     total += float(self._train_rows(arrays, rows).real) * len(rows)
-                    self.steps += 1
-                    self._update(t=self.steps, **self.options)
+                    self._advance()
             losses.append(total / count)
             if not np.isfinite(total):
                 raise Problem(f"the loss is {total} in epoch {epoch}: a smaller learning rate may help")
@@ -482,10 +485,10 @@ class Model:
             weights[name] = draws[name](shape) if name in draws else near
         exact.set_weights(weights)
         stepped.set_weights(weights)
-        _, gradients = exact.loss_and_grad(*data.values())
+        exact._train(data)
         print(f"{'gradient':12} {'worst error':>12}  at")
         worst = 0.0
-        for name, g in gradients.items():
+        for name, g in exact._gradients.items():
             scale = max(1e-3, float(np.abs(g).max(initial=0)))
             places = [np.unravel_index(k, g.shape) for k in rng.permutation(g.size)[:entries]]
             tests = [(str(tuple(map(int, place))), place, 1.0) for place in places]

@@ -10,6 +10,7 @@ from symgrad.emit.frames import fill
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, words
 from symgrad.emit.readable import Readable
+from symgrad.emit.roles import needed
 from symgrad.language.program import Tensor, declaration
 from symgrad.language.trace import Derived
 
@@ -47,7 +48,8 @@ def function_source(
         (names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved
     ]
     numbers = head.numbers(derived)
-    used = {t for s in program.statements for t in s.reads}
+    statements = needed(program, program.target, *derived.gradients.values())  # no next value of a state
+    used = {t for s in statements for t in s.reads}
     arrays = [_array(t, names) for t in inputs]
     gradients = dict(derived.gradients.items())
     common = {
@@ -59,7 +61,7 @@ def function_source(
     }
     if style == "readable":
         writer = Readable(program, names, numbers)
-        lines = writer.write(program.statements, gradients.values())
+        lines = writer.write(statements, gradients.values())
         results = {name: names.of(adjoint) for name, adjoint in gradients.items()}
         helpers = [head.helper(h, names) for h in writer.text.helpers]
         return fill(
@@ -73,15 +75,15 @@ def function_source(
     into = {adjoint: names.of(adjoint) for adjoint in dict.fromkeys(gradients.values())}
     literal_names = [t.name for t in program.role("literal")]
     fast = Fast(program, names, numbers, literal_names, into, [program.target])
-    plan = fast.write(program.statements)
+    plan = fast.write(statements)
     buffers = [(into[a], fast.text.shape(program[a].shape)) for a in into]
-    needed = {t.name for t in inputs if fast.text.bound.get(fast.lowering.input(t.name))}
+    met = {t.name for t in inputs if fast.text.bound.get(fast.lowering.input(t.name))}
     helpers = [
         head.helper(h, names) for h in (*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ()))
     ]
     return fill(
         "function_fast.py.jinja", **common, helpers=helpers, plan=plan, buffers=buffers,
-        copied=[a for a in arrays if a["key"] in needed], loss=plan.results[program.target],
+        copied=[a for a in arrays if a["key"] in met], loss=plan.results[program.target],
         gradients={name: into[adjoint] for name, adjoint in gradients.items()},
     )  # fmt: skip
 

@@ -17,10 +17,12 @@ from symgrad.emit.readable import Readable
 from symgrad.emit.roles import Roles, needed, roles
 from symgrad.emit.text import number
 from symgrad.errors import Refusal, did_you_mean, listing
+from symgrad.language.declarations import DRAWS, STARTS
 from symgrad.language.ints import Int, Size
-from symgrad.language.program import Statement, Tensor, size_letters
+from symgrad.language.program import Program, Statement, Tensor, size_letters
 from symgrad.language.samples import small_sizes
 from symgrad.language.trace import Derived
+from symgrad.passes.derive import forward
 
 STYLES = ("readable", "fast")
 # what the methods that take arrays call their own variables
@@ -58,6 +60,7 @@ def module_source(
     optimizer: str = "adam",
     style: str = "readable",
     predict: str | None = None,
+    evaluation: Program | None = None,
     **options: float,
 ) -> Source:
     """The text of a training module.
@@ -67,6 +70,7 @@ def module_source(
         optimizer: "sgd", "momentum", "adam", or a text that defines one (see `symgrad/library/optimizers.sg`).
         style: "readable" or "fast".
         predict: the tensor that `forward` returns; found from the declaration if None.
+        evaluation: the program read with `training` off, where that makes a difference.
         options: defaults for the optimiser's own numbers, such as `lr`.
 
     Raises:
@@ -94,25 +98,39 @@ def module_source(
         raise Refusal(
             f"a module needs the gradient of every weight, and the derivation has none of {listing(missing)}"
         )
-    return _Module(derived, identifier(name), rule, style, roles(derived, predict), options).source()
+    evaluated = derived.program if evaluation is None else forward(evaluation)
+    for w in evaluated.role("weight", "state"):
+        if w.name not in source.tensors or source[w.name].shape != w.shape:
+            raise Refusal(
+                f"the weight {w.name} is another in evaluation than in training: a choice by `training` must not "
+                "declare weights"
+            )
+    who = roles(evaluation or source, evaluated, predict)
+    return _Module(derived, evaluated, identifier(name), rule, style, who, options).source()
 
 
 class _Module:
     def __init__(
         self,
         derived: Derived,
+        evaluated: Program,
         name: str,
         rule: Optimizer,
         style: str,
         who: Roles,
         options: Mapping[str, float],
     ):
-        self.derived, self.name, self.rule, self.style, self.who = derived, name, rule, style, who
+        self.derived, self.evaluated = derived, evaluated
+        self.name, self.rule, self.style, self.who = name, rule, style, who
         self.options = {**rule.options, **options}
         self.program, self.declared = derived.program, derived.source
         self.names = Names((*_METHODS, *rule.options))
         self.data = self.declared.role("data", "label", "constant")
         self.weights = self.declared.role("weight")
+        self.states, self.draws = self.declared.role("state"), self.declared.role("draw")
+        self.following = {t.of: t.name for t in self.program.role("next")}
+        # what a module is given, or keeps: draws tell no size
+        self.told = [t for t in self.declared.inputs if t.role != "draw"]
         self.numbers = head.numbers(derived)
         self.helpers: dict[str, None] = {}
         for letter in self.declared.sizes:
@@ -120,7 +138,7 @@ class _Module:
 
     def _kernel_names(self) -> Names:
         """Names inside one of the functions that compute."""
-        names = Names(("s", "weights", "gradients", "run"))
+        names = Names(("s", "weights", "gradients", "following", "run"))
         for t in self.declared.inputs:
             names.of(t.name)
         for letter in self.program.sizes:
@@ -129,24 +147,20 @@ class _Module:
 
     def source(self) -> Source:
         who, names = self.who, self.names
-        head.check_solvable(self.program, self.declared.inputs, names)
-        letters = [s for s in self.declared.sizes if s in size_letters(w.shape for w in self.weights)]
+        head.check_solvable(self.program, self.told, names)
+        kept = (*self.weights, *self.states)
+        letters = [s for s in self.declared.sizes if s in size_letters(w.shape for w in kept)]
         features = [t.name for t in self.data if t.role != "constant" and t.name != who.target]
         read = {r for s in who.statements for r in s.reads}
         forward = [t for t in self.data if t.name in read]
+        results = [self.program.target, *self.derived.gradients.values(), *self.following.values()]
         kinds = {
-            "training": (self.program.statements, self.data),
-            "loss": (needed(self.program, self.program.target), self.data),
-            "forward": (who.statements, forward),
+            "training": (self.program, needed(self.program, *results), self.data),
+            "loss": (self.evaluated, needed(self.evaluated, self.program.target), self.data),
+            "forward": (who.program, who.statements, forward),
         }
-        parts: dict[str, Any] = {}
-        for kind, (statements, data) in kinds.items():
-            if statements:
-                parts[kind] = (
-                    self._readable(kind, statements, data)
-                    if self.style == "readable"
-                    else self._fast(kind, statements, data)
-                )
+        write = self._readable if self.style == "readable" else self._fast
+        parts = {kind: write(kind, *how) for kind, how in kinds.items() if how[1]}
         update = self._update()
         return fill(
             "module.py.jinja",
@@ -162,6 +176,9 @@ class _Module:
             data=[(t.name, names.of(t.name)) for t in self.data],
             forward=[(t.name, names.of(t.name)) for t in forward],
             weights=[w.name for w in self.weights],
+            states=[w.name for w in self.states],
+            drawn=[t.name for t in self.draws],
+            switched=self.evaluated is not self.program,
             letters=[(letter, names.of(letter)) for letter in letters],
             integer=[t.name for t in self.data if t.integer],
             constants=[t.name for t in self.data if t.role == "constant"],
@@ -173,42 +190,45 @@ class _Module:
             solve=self._solve(),
             needs=[(_keyed(need), words(text)) for need, text in self.program.needs],
             facts=[f for t in self.data for f in _facts(t)],
-            starts=[(w.name, _start(w)) for w in self.weights],
+            starts=[(w.name, _start(w)) for w in (*kept, *self.draws)],
             draws=[(t.name, _draw(t)) for t in self.data]
-            + [(w.name, _draw(w)) for w in self.weights if w.facts != _PLAIN],
+            + [(w.name, _draw(w)) for w in kept if w.facts != _PLAIN],
             check_sizes=small_sizes(self.declared),
             about_prediction=self._about_prediction(),
         )
 
     # ---- the network itself
 
-    def _head(self, names: Names, statements: Iterable[Statement], text: str) -> list[str]:
+    def _head(self, program: Program, names: Names, statements: Iterable[Statement], text: str) -> list[str]:
         """Sizes and literals that the lines below use."""
         code = "\n".join(line for line in text.split("\n") if not line.startswith("#"))
         used = set(re.findall(r"[^\W\d]\w*", code))
-        lines = [f'{names.of(s)} = s["{s}"]' for s in self.program.sizes if names.of(s) in used]
+        lines = [f'{names.of(s)} = s["{s}"]' for s in program.sizes if names.of(s) in used]
         reads = {r for s in statements for r in s.reads}
-        return lines + head.literals(self.program, names, reads)
+        return lines + head.literals(program, names, reads)
 
-    def _readable(self, kind: str, statements: Sequence[Statement], data: Iterable[Tensor]) -> dict[str, Any]:
+    def _readable(
+        self, kind: str, program: Program, statements: Sequence[Statement], data: Iterable[Tensor]
+    ) -> dict[str, Any]:
         names = self._kernel_names()
-        known, reads = set(self.program.statements), {r for s in statements for r in s.reads}
-        program = self.program if known.issuperset(statements) else self.declared
+        reads = {r for s in statements for r in s.reads}
         writer = Readable(program, names, self.numbers)
-        lines = writer.write(statements, [self._result(kind), *self.derived.gradients.values()])
+        results = [self._result(kind), *self.derived.gradients.values(), *self.following.values()]
+        lines = writer.write(statements, results)
         self.helpers.update(writer.text.helpers)
-        keys = [t.name for t in (*data, *self.weights) if t.name in reads]
+        keys = [t.name for t in (*data, *self.draws, *self.weights, *self.states) if t.name in reads]
         arguments = [names.of(key) for key in keys]
         text = "\n".join(lines)
         typed = [a for key, a in zip(keys, arguments, strict=True) if not self.declared[key].integer]
         return {
             "dtype": typed[0] if re.search(r"\bdtype\b", text) else "",
             "arguments": list(zip(keys, arguments, strict=True)),
-            "lines": self._head(names, statements, text) + lines,
+            "lines": self._head(program, names, statements, text) + lines,
             "result": names.of(self._result(kind)),
             "gradients": [(w.name, names.of(self.derived.gradients[w.name])) for w in self.weights]
             if kind == "training"
             else [],
+            "following": [(state, names.of(name)) for state, name in self.following.items()],
         }
 
     def _result(self, kind: str) -> str:
@@ -217,36 +237,36 @@ class _Module:
         assert self.who.prediction is not None
         return self.who.prediction
 
-    def _fast(self, kind: str, statements: Sequence[Statement], data: Iterable[Tensor]) -> dict[str, Any]:
+    def _fast(
+        self, kind: str, program: Program, statements: Sequence[Statement], data: Iterable[Tensor]
+    ) -> dict[str, Any]:
         names = self._kernel_names()
-        known, reads = set(self.program.statements), {r for s in statements for r in s.reads}
-        program = self.program if known.issuperset(statements) else self.declared
-        gradients = (
-            dict.fromkeys(self.derived.gradients[w.name] for w in self.weights) if kind == "training" else {}
-        )
         literals = [t.name for t in program.role("literal")]
         into: dict[str, str] = {}
-        places: list[tuple[str, str]] = []
-        copies: list[tuple[str, str]] = []
-        for w in self.weights if gradients else ():
-            adjoint = self.derived.gradients[w.name]
-            if adjoint in into:
+        places: list[tuple[str, str, str]] = []
+        copies: list[tuple[str, str, str]] = []
+        wanted = [("gradients", w.name, self.derived.gradients[w.name]) for w in self.weights]
+        wanted += [("following", state, name) for state, name in self.following.items()]
+        for where, key, result in wanted if kind == "training" else ():
+            if result in into:
                 # two weights with one gradient: computed once, copied
-                copies.append((w.name, into[adjoint]))
+                copies.append((where, key, into[result]))
             else:
-                into[adjoint] = names.of(adjoint)
-                places.append((w.name, into[adjoint]))
-        given = [*literals, *(w.name for w in self.weights)]
+                into[result] = names.of(result)
+                places.append((where, key, into[result]))
+        kept = (*self.weights, *self.states)
+        given = [*literals, *(w.name for w in kept)]
         fast = Fast(program, names, self.numbers, given, into, [self._result(kind)])
         plan = fast.write(statements)
         helpers = [*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ())]
         self.helpers.update(dict.fromkeys(helpers))
         reads = {r for s in statements for r in s.reads}
-        copied = [t for t in data if fast.lowering.input(t.name) in fast.text.bound]
+        inputs = [t for t in (*data, *self.draws) if t.name in reads]
+        copied = [t for t in inputs if fast.lowering.input(t.name) in fast.text.bound]
         text = "\n".join((*plan.once, *plan.steps))
         return {
-            "head": self._head(names, statements, text),
-            "weights": [(w.name, names.of(w.name)) for w in self.weights if w.name in reads],
+            "head": self._head(program, names, statements, text),
+            "weights": [(w.name, names.of(w.name)) for w in kept if w.name in reads],
             "places": places,
             "copies": copies,
             "ufuncs": plan.aliases,
@@ -267,7 +287,7 @@ class _Module:
         """For each letter and input that can tell it: letter, input, axis, letters needed, the rule."""
         found: list[tuple[str, str, int, list[str], str]] = []
         compound: list[tuple[str, str, int, list[str], str]] = []
-        for t in self.declared.inputs:
+        for t in self.told:
             for k, n in enumerate(t.shape):
                 if isinstance(n.atom, Size):
                     found.append((n.atom.name, t.name, k, [], "d"))
@@ -336,11 +356,11 @@ def _start(w: Tensor) -> str:
     """How a weight starts, as the arguments of `_start`."""
     how = w.start
     if how is None:
-        how = ("glorot",) if len(w.shape) > 1 else ("zeros",)
+        how = ("glorot",) if len(w.shape) > 1 and w.role == "weight" else ("zeros",)
     name, *numbers = how
     if not isinstance(name, str):
         return f'"constant", {_float(name)}'
-    if name not in ("zeros", "ones", "he", "glorot", "normal", "uniform"):
+    if name not in (*STARTS, *DRAWS):
         raise Refusal(
             f"{w.name} cannot start as {name}; a start is zeros(), ones(), he(), glorot(), normal(s), "
             "uniform(a, b) or a number"

@@ -9,7 +9,6 @@ from symgrad.language import expr as ex
 from symgrad.language.expr import Access
 from symgrad.language.ints import Look, Size
 from symgrad.language.program import Program, Statement
-from symgrad.language.trace import Derived
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Roles:
     target: the data or label that only the loss reads, or None.
     prediction: the tensor that `forward` returns, or None where no tensor is free of the target.
     classes: whether the target is a label of the prediction's last axis.
-    statements: what computes the prediction.
+    program, statements: what computes the prediction.
     """
 
     batch: str | None
@@ -28,16 +27,16 @@ class Roles:
     target: str | None
     prediction: str | None
     classes: bool
+    program: Program
     statements: tuple[Statement, ...]
 
 
-def roles(derived: Derived, predict: str | None = None) -> Roles:
-    """The roles in a derivation; `predict` names the tensor to predict with.
+def roles(program: Program, stable: Program, predict: str | None = None) -> Roles:
+    """The roles in a program; `predict` names the tensor to predict with, `stable` has the stable forms.
 
     Raises:
         Refusal: `predict` is no computed tensor, or depends on the target.
     """
-    program = derived.source
     batch = _batch(program)
     batched = tuple(
         t.name
@@ -77,19 +76,19 @@ def roles(derived: Derived, predict: str | None = None) -> Roles:
     forward: tuple[Statement, ...] = ()
     if chosen is not None:
         # the stable forms where they have the tensor, else the declaration itself
-        known = derived.program if derived.program.writers(chosen) else program
-        forward = needed(known, chosen)
-    return Roles(batch, batched, target, chosen, classes, forward)
+        program = stable if stable.writers(chosen) else program
+        forward = needed(program, chosen)
+    return Roles(batch, batched, target, chosen, classes, program, forward)
 
 
-def needed(program: Program, name: str) -> tuple[Statement, ...]:
-    """The statements that a tensor needs, in order."""
-    wanted, kept = {name}, []
-    for s in reversed(program.statements):
-        if s.out in wanted:
-            kept.append(s)
-            wanted.update(s.reads)
-    return tuple(reversed(kept))
+def needed(program: Program, *names: str) -> tuple[Statement, ...]:
+    """The statements that some tensors need, in order."""
+    wanted, todo = set(names), list(names)
+    while todo:
+        new = {r for s in program.writers(todo.pop()) for r in s.reads if r not in wanted}
+        wanted |= new
+        todo += new
+    return tuple(s for s in program.statements if s.out in wanted)
 
 
 def _batch(program: Program) -> str | None:

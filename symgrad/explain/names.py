@@ -154,7 +154,9 @@ class Names:
             if t.role == "adjoint":
                 continue
             text = self.loss if t.name == self.target else self.nicknames.get(t.name, t.name)
-            latex = mathematical(text, indexed=bool(t.shape))
+            # the next value of m1 is named after m1 with its number: both stand above
+            told = re.sub(r"(?<=\D)(\d+)$", r"_\1", t.of) + "_next" if t.role == "next" else text
+            latex = mathematical(told, indexed=bool(t.shape))
             if latex in looks:
                 latex = rf"\mathrm{{{escape(text)}}}" if text.isascii() else rf"\text{{{escape(text)}}}"
             looks[latex] = None

@@ -61,6 +61,13 @@ class Builder:
             k += 1
         return f"{stem}_{k}"
 
+    def next_name(self, state: str) -> str:
+        """A name for the next value of a state; nobody reads it."""
+        name = f"{state}_next"
+        while name in self._taken or name in self.tensors:
+            name += "_"
+        return name
+
     def declare(self, tensor: Tensor, letters: Sequence[str] = ()) -> Array:
         """Add a tensor; what it is as an array."""
         for n in (*tensor.shape, *([] if tensor.below is None else [tensor.below])):

@@ -8,6 +8,7 @@ import ast
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal, did_you_mean, listing
@@ -202,6 +203,7 @@ def _fit(
                 f"{shown(v.shape[:count])}; they must agree"
             )
         lead.append((v.shape[:count], text))
+        frame.lead = v.shape[:count]
     for axis, size in zip(named, v.shape[count:], strict=True):
         _fit_axis(f, d, axis, size, text, frame)
 
@@ -275,7 +277,11 @@ def _run(f: Formulas, d: Definition, frame: Frame, suffix: str) -> Value:
         with _entered(f, d, frame):
             for line in d.body:
                 if isinstance(line, ast.Assign):
-                    equations.local(f, line)
+                    state = _state(f, d, declarations.base(line.targets[0]))
+                    if state is None:
+                        equations.local(f, line)
+                    else:
+                        equations.advanced(f, state, line.targets[0], line.value)
                 elif isinstance(line, ast.Return):
                     assert line.value is not None
                     result = equations.returned(f, line.value, d)
@@ -290,36 +296,60 @@ def _run(f: Formulas, d: Definition, frame: Frame, suffix: str) -> Value:
 def _number(f: Formulas, d: Definition, frame: Frame) -> str:
     """The number of a layer's weights: one more than the largest that any of its stems has, in the text or in
     the layer with a name that it is a part of.
+
+    It is taken for all of them, used or not, so that training and evaluation have the same names.
     """
     stems = [line.target.id for line in d.weights if isinstance(line.target, ast.Name)]
     if not stems:
         return ""
     numbers = f.builder.numbers if frame.use is None else frame.use.numbers
     number = 1 + max(numbers.get(stem, 0) for stem in stems)
-    if frame.use is not None:
-        frame.use.numbers.update(dict.fromkeys(stems, number))
+    numbers.update(dict.fromkeys(stems, number))
     return str(number)
 
 
+def _state(f: Formulas, d: Definition, name: str) -> Tensor | None:
+    """The state of a definition that has this name, if it declares one."""
+    for line in d.weights:
+        if isinstance(line.target, ast.Name) and line.target.id == name:
+            v = f.frame.values.get(name) or open_weight(f, name)
+            t = f.builder.tensors[v.tensor] if isinstance(v, Array) else None
+            return t if t is not None and t.role == "state" else None
+    return None
+
+
 def open_weight(f: Formulas, name: str) -> Array:
-    """Declare a definition's weight at its first use."""
+    """Declare a definition's weight, draw or state at its first use."""
     frame = f.frame
     line = frame.weights.pop(name)
     own = f"{name}{frame.suffix}" if frame.use is None else f"{frame.use.layer.name}_{name}{frame.suffix}"
     declared = declarations.split(line.annotation, line.value)
     with equations.entered(f, {}):  # its letters are sizes, whatever index is called so around here
-        tensor, letters = declarations.tensor(own, declared, f.whole, f.array)
+        tensor, letters = declarations.tensor(own, declared, f.whole, f.array, frame.lead)
+    if declared.role != "weight":
+        _refuse_entries(f, name, declared.role)
     if frame.use is not None and frame.use.again:
-        frame.values[name] = _again(f, tensor, frame.use.layer)
-        return frame.values[name]  # type: ignore[return-value]
+        if declared.role != "draw":
+            frame.values[name] = _again(f, tensor, frame.use.layer)
+            return frame.values[name]  # type: ignore[return-value]
+        own = own if own not in f.builder.tensors else f.builder.part_name_of(own)  # drawn anew
     if own in f.builder.tensors or own in f.names:
         raise Refusal(f"the name {own} is taken already; give the layer another name")
     if frame.use is not None:
         frame.use.layer.weights[own] = None
-    made = Tensor(own, tensor.shape, "weight", tensor.facts, start=tensor.start, label=f.builder.label)
+    made = replace(tensor, name=own, label=f.builder.label)
     frame.values[name] = f.builder.declare(made, letters)
     f.root.values[own] = frame.values[name]
     return frame.values[name]  # type: ignore[return-value]
+
+
+def _refuse_entries(f: Formulas, name: str, role: str) -> None:
+    """One draw or state cannot stand for each entry of the equation around."""
+    for v in list(f.frame.values.values()):
+        if isinstance(v, Array) and ex.axes(v.at((ints.ZERO,) * v.rank)):
+            raise Refusal(
+                f"the {role} {name} would be one for all entries here: give the whole array, without its indices"
+            )
 
 
 def _again(f: Formulas, wanted: Tensor, layer: Layer) -> Array:

@@ -16,7 +16,7 @@ from symgrad.language.program import Facts, Tensor
 from symgrad.language.syntax import words
 from symgrad.language.values import Array
 
-ROLES = ("data", "weight", "label", "constant")
+ROLES = ("data", "weight", "label", "constant", "draw", "state")
 FACTS = ("distribution", "symmetric")
 STARTS = {
     "he": 0,
@@ -26,6 +26,7 @@ STARTS = {
     "zeros": 0,
     "ones": 0,
 }  # with their numbers of numbers
+DRAWS = {"bernoulli": 1, "normal": 1, "uniform": 2}
 _MIRROR = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 
 
@@ -44,7 +45,11 @@ class Declaration:
 
     @property
     def ellipsis(self) -> bool:
-        return any(isinstance(d, ast.Constant) and d.value is ... for d in self.dims)
+        return any(map(_is_dots, self.dims))
+
+
+def _is_dots(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is ...
 
 
 def split(annotation: ast.expr, value: ast.expr | None = None) -> Declaration:
@@ -101,22 +106,57 @@ def _role(node: ast.expr) -> str:
     return base.id if isinstance(base, ast.Name) else ""
 
 
+def base(target: ast.expr) -> str:
+    """The tensor that a left side writes."""
+    inner = target.value if isinstance(target, ast.Subscript) else target
+    return inner.id if isinstance(inner, ast.Name) else ""
+
+
+def is_state(line: ast.AnnAssign) -> bool:
+    """Whether a line declares a state."""
+    try:
+        return split(line.annotation).role == "state"
+    except Refusal:  # it is told when the line is read
+        return False
+
+
+def no_next(name: str) -> Refusal:
+    """The message for a state that no equation moves on."""
+    return Refusal(
+        f"nothing gives the next value of the state {name}: write it, `{name} = 0.9*{name} + ...`, or declare "
+        f"{name} as a constant"
+    )
+
+
 def tensor(
-    name: str, d: Declaration, size: Callable[[ast.expr], Int], value: Callable[[ast.expr], Array]
+    name: str,
+    d: Declaration,
+    size: Callable[[ast.expr], Int],
+    value: Callable[[ast.expr], Array],
+    lead: Sequence[Int] = (),
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """The declared tensor and the letters of its axes; `size` and `value` read sizes and numbers."""
-    shape = tuple(map(size, d.dims))
-    letters = tuple(n.id if isinstance(n, ast.Name) else "" for n in d.dims)
+    """The declared tensor and the letters of its axes; `size` and `value` read sizes and numbers, `lead` are the
+    sizes of `...`.
+    """
+    dims = [None if _is_dots(n) else n for n in d.dims]
+    shape = tuple(x for n in dims for x in (lead if n is None else (size(n),)))
+    letters = tuple(
+        x
+        for n in dims
+        for x in ([""] * len(lead) if n is None else [n.id if isinstance(n, ast.Name) else ""])
+    )
     out = Tensor(name, shape, d.role)
     if d.role == "label":
         out = replace(out, below=_below(name, d, size))
     else:
         out = replace(out, facts=_facts(name, d, shape, value))
+    if d.role == "draw":
+        return replace(out, start=_drawn(name, d, value)), letters
     if d.start is not None:
-        if d.role != "weight":
+        if d.role not in ("weight", "state"):
             raise Refusal(
-                f"only a weight has a start value; {name} is {_article(d.role)} and is given when the "
-                "program is run"
+                f"only a weight or a state has a start value; {name} is {_article(d.role)} and is given when "
+                "the program is run"
             ).at(d.start)
         out = replace(out, start=_start(d.start, value))
     return out, letters
@@ -124,6 +164,29 @@ def tensor(
 
 def _article(role: str) -> str:
     return role if role == "data" else f"a {role}"
+
+
+def _drawn(name: str, d: Declaration, value: Callable[[ast.expr], Array]) -> tuple[object, ...]:
+    """How a draw is drawn: a distribution with its numbers."""
+    if d.facts or d.bounds:
+        raise Refusal(f"{name} is drawn: its distribution bounds it, and it has no further facts").at(d.node)
+    how = d.start
+    named = how.func.id if isinstance(how, ast.Call) and isinstance(how.func, ast.Name) else ""
+    if named not in DRAWS:
+        form = f"`{name}: {words(d.node)} = bernoulli(0.8)`"
+        near = did_you_mean(named, DRAWS) if named else ""
+        raise Refusal(f"say how {name} is drawn, {form}, normal(s) or uniform(a, b){near}").at(how or d.node)
+    assert isinstance(how, ast.Call)
+    numbers = _numbers(how, DRAWS[named], value)
+    low, high = numbers if named == "uniform" else (Fraction(0), numbers[0])
+    if not low <= high or (named == "bernoulli" and high > 1):
+        needs = {
+            "bernoulli": "a probability from 0 to 1",
+            "normal": "a standard deviation of at least 0",
+            "uniform": "its lower end first",
+        }
+        raise Refusal(f"{named} takes {needs[named]}, not {listing(map(str, map(_python, numbers)))}").at(how)
+    return (named, *map(_python, numbers))
 
 
 def _below(name: str, d: Declaration, size: Callable[[ast.expr], Int]) -> Int:
@@ -179,23 +242,30 @@ def _start(node: ast.expr, value: Callable[[ast.expr], Array]) -> tuple[object, 
                 f"a weight starts as a number or as one of {listing([f'{n}()' for n in STARTS], 'or')}"
                 f"{did_you_mean(name, STARTS)}"
             ).at(node)
-        if len(node.args) != STARTS[name]:
-            takes = {0: "no number", 1: "one number", 2: "two numbers"}[STARTS[name]]
-            raise Refusal(f"{name}() takes {takes}, as in `{_EXAMPLES[name]}`").at(node)
-        return (name, *(_python(_number(n, value)) for n in node.args))
+        return (name, *map(_python, _numbers(node, STARTS[name], value)))
     return (_python(_number(node, value)),)
 
 
 _EXAMPLES = {
     "he": "he()", "glorot": "glorot()", "normal": "normal(0.1)", "uniform": "uniform(-1, 1)",
-    "zeros": "zeros()", "ones": "ones()",
+    "zeros": "zeros()", "ones": "ones()", "bernoulli": "bernoulli(0.8)",
 }  # fmt: skip
+
+
+def _numbers(node: ast.Call, count: int, value: Callable[[ast.expr], Array]) -> list[Fraction]:
+    """The numbers of a scheme."""
+    assert isinstance(node.func, ast.Name)
+    name = node.func.id
+    if len(node.args) != count or node.keywords:
+        takes = {0: "no number", 1: "one number", 2: "two numbers"}[count]
+        raise Refusal(f"{name}() takes {takes}, as in `{_EXAMPLES[name]}`").at(node)
+    return [_number(n, value) for n in node.args]
 
 
 def _number(node: ast.expr, value: Callable[[ast.expr], Array]) -> Fraction:
     number = value(node).number
     if number is None:
-        raise Refusal(f"a start value is a number, or a scheme such as he(), not {words(node)}").at(node)
+        raise Refusal(f"a number, or a scheme such as he(), is expected here, not {words(node)}").at(node)
     return number
 
 

@@ -41,7 +41,7 @@ class Definition:
         body: its lines, as `ast` nodes.
         source: its text.
         doc: its docstring.
-        kind: "layer" if it declares weights, else "function".
+        kind: "layer" if it declares weights, draws or states, else "function".
         where: where it is written: a file's name, or "" for the program's own text.
         others: further definitions of the same name, for other arguments.
     """
@@ -62,7 +62,7 @@ class Definition:
 
     @property
     def weights(self) -> tuple[ast.AnnAssign, ...]:
-        """The weights that it declares."""
+        """The weights, draws and states that it declares."""
         return tuple(s for s in self.body if isinstance(s, ast.AnnAssign))
 
 
@@ -148,6 +148,7 @@ def define(node: ast.FunctionDef, text: str, where: str = "") -> Definition:
         body = body[1:]
     for line in body:
         _check_line(line, last=line is body[-1])
+    _check_states(body)
     if not body or not isinstance(body[-1], ast.Return):
         raise Refusal(f"the definition of {node.name} must end with `return ...`").at(node)
     source = ast.get_source_segment(text, node) or ast.unparse(node)
@@ -164,12 +165,23 @@ def _check_line(line: ast.stmt, last: bool) -> None:
                 )
         case ast.AnnAssign(target=ast.Name()):
             d = declarations.split(line.annotation, line.value)
-            if d.role != "weight":
-                raise Refusal(f"inside a definition only weights are declared, not {d.role}").at(line)
+            if d.role not in ("weight", "draw", "state"):
+                said = f"inside a definition only weights, draws and states are declared, not {d.role}"
+                raise Refusal(said).at(line)
         case ast.Assign(targets=[ast.Name() | ast.Subscript(value=ast.Name())]):
             pass
         case _:
             raise Refusal("a definition holds equations, weights and one `return`").at(line)
+
+
+def _check_states(body: list[ast.stmt]) -> None:
+    """Each state has its next value."""
+    written = [declarations.base(t) for s in body if isinstance(s, ast.Assign) for t in s.targets]
+    for line in body:
+        if isinstance(line, ast.AnnAssign) and declarations.is_state(line):
+            name = declarations.base(line.target)
+            if name not in written:
+                raise declarations.no_next(name).at(line)
 
 
 def _parameter(p: ast.arg, default: ast.expr | None) -> Parameter:

@@ -45,8 +45,16 @@ class Formulas:
     whether we are in brackets, a comparison or a position, where a bound letter is its running value.
     """
 
-    def __init__(self, builder: Builder, definitions: Mapping[str, Definition], names: Mapping[str, ast.AST]):
+    def __init__(
+        self,
+        builder: Builder,
+        definitions: Mapping[str, Definition],
+        names: Mapping[str, ast.AST],
+        training: bool = True,
+    ):
         self.builder = builder
+        self._training = training
+        self.switched = False  # whether anything asked for the option `training`
         self.definitions = definitions
         self.names = names  # tensors of the text, those of later lines too, each with the node that writes it
         self.frame = self.root = Frame()
@@ -55,6 +63,11 @@ class Formulas:
         self.stack: list[str] = []  # definitions being expanded
         self.layers: dict[str, Layer] = {}  # those with a name, by their full names
         self.calls = 0
+
+    @property
+    def training(self) -> Option:
+        self.switched = True
+        return Option(self._training)
 
     # places in the text
 
@@ -166,6 +179,8 @@ class Formulas:
             )
         if name in ("pi", "e"):
             return scalar(Const(name))
+        if name == "training":
+            return self.training
         raise self.unknown(name)
 
     def unknown(self, name: str) -> Refusal:
@@ -383,8 +398,8 @@ class Formulas:
     def _option(self, test: ast.expr) -> bool | None:
         """The truth of a test over options, or None where it speaks of numbers."""
         match test:
-            case ast.Name(id=name) if isinstance(self.frame.values.get(name), Option):
-                return bool(self.frame.values[name].value)  # type: ignore[union-attr]
+            case ast.Name() if isinstance(v := self._option_named(test), Option):
+                return bool(v.value)
             case ast.Constant(value=bool() as v):
                 return v
             case ast.UnaryOp(op=ast.Not(), operand=part):
@@ -405,10 +420,16 @@ class Formulas:
                 return same if isinstance(op, (ast.Eq, ast.Is)) else not same
         return None
 
+    def _option_named(self, node: ast.Name) -> Value | None:
+        """What a name stands for, if that may be an option."""
+        v = self.frame.values.get(node.id)
+        known = v is not None or node.id in self.frame.weights or node.id in self.frame.sizes
+        return v if known or node.id != "training" else self.training
+
     def _literal_option(self, node: ast.expr) -> Option | None:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bool, type(None))):
             return Option(node.value)
-        v = self.frame.values.get(node.id) if isinstance(node, ast.Name) else None
+        v = self._option_named(node) if isinstance(node, ast.Name) else None
         if isinstance(v, Array) and isinstance(node, ast.Name) and self.frame.definition is not None:
             return Option("a number or an array")  # so that `if x is None` can be asked of it
         return v if isinstance(v, Option) else None

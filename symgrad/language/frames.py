@@ -60,13 +60,13 @@ class Frame:
         values: tensors, parameters and what was computed.
         sizes: the size letters.
         letters: letters that may be an index although something else has the name: those of declared shapes.
-        weights: declared in the definition and not used yet.
+        weights: declared in the definition and not used yet; draws and states too.
         suffix: the number of this call's weights.
         use: the call of a layer with a name that this is, or that it is a part of.
         layers: those that were given a name in these lines.
         definition: whose body it is; None for the text itself.
         foreign: whether its lines are not the user's text, so that messages point at the call.
-        dotted: whether `...` stands for leading axes that are indices.
+        dotted: whether `...` stands for leading axes that are indices; `lead` are their sizes.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
@@ -79,6 +79,7 @@ class Frame:
     definition: Definition | None = None
     foreign: bool = False
     dotted: bool = False
+    lead: tuple[Int, ...] = ()
 
     def is_letter(self, name: str) -> bool:
         """Whether a name may be bound as an index."""

@@ -20,6 +20,7 @@ from symgrad.language import ints
 from symgrad.language.expr import Condition, Expr
 from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Size
 
+COMPUTED = ("value", "next", "adjoint")  # the roles of tensors that statements write
 Nested = Union[Fraction, tuple["Nested", ...]]
 
 
@@ -44,13 +45,15 @@ class Tensor:
     """A declared or computed tensor.
 
     Attributes:
-        role: "data", "label", "weight", "constant" (declared), "literal" (a list of numbers in the text), "value"
-            (computed forward) or "adjoint" (computed backward).
+        role: "data", "label", "weight", "constant", "draw" (a random input), "state" (a running quantity) (all
+            declared), "literal" (a list of numbers in the text), "value" (computed forward), "next" (what a state
+            is afterwards) or "adjoint" (computed backward).
         below: for an integer tensor, the size of the axis that its values index; None for a real tensor.
-        start: how a weight starts: a number, or a named scheme with its numbers such as `("he",)`, `("normal", 0.1)`.
+        start: how a weight or a state starts, or how a draw is drawn: a number, or a named scheme with its numbers
+            such as `("he",)`, `("bernoulli", 0.8)`.
         literal: the entries of a literal.
         of: for an adjoint, the tensor by which `seed` is differentiated; the axes of `seed` come first. `sweep` counts
-            the sweeps.
+            the sweeps. For a "next", its state.
         named: whether the user gave the name (else it was made up for a lifted part).
         label: for a value or weight made by a layer or function call, that name ("dense", "softmax"), for explanations.
     """
@@ -151,6 +154,7 @@ class Program:
         sizes: the size letters, in order; `given` holds the numbers of those that were given.
         needs: conditions on the sizes that could not be settled while reading: (must be >= 0, the sentence if not).
         text: what the user wrote.
+        switched: whether the option `training` chose anything in it.
     """
 
     tensors: Mapping[str, Tensor]
@@ -159,6 +163,7 @@ class Program:
     sizes: tuple[str, ...] = ()
     needs: tuple[tuple[Int, str], ...] = ()
     text: str = field(default="", compare=False)
+    switched: bool = field(default=False, compare=False)
 
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
@@ -168,8 +173,8 @@ class Program:
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """What must be given to run it, in order: data, labels, constants, weights."""
-        return self.role("data", "label", "constant", "weight")
+        """What must be given to run it, in order: data, labels, constants, weights, draws, states."""
+        return self.role("data", "label", "constant", "weight", "draw", "state")
 
     @cached_property
     def _writers(self) -> dict[str, tuple[Statement, ...]]:
@@ -192,14 +197,11 @@ class Program:
         return name
 
     def __str__(self) -> str:
-        declared = [declaration(t) for t in self.tensors.values() if t.role not in ("value", "adjoint")]
+        declared = [declaration(t) for t in self.tensors.values() if t.role not in COMPUTED]
         sums = {s.out for s in self.statements if not _pure(self, s)}
         declared += [_zeros(self[t]) for t in self.tensors if t in sums]
-        last = (
-            []
-            if self.target in ("loss", self.statements[-1].out if self.statements else "")
-            else [self.target]
-        )
+        written = [s.out for s in self.statements if self[s.out].role != "next"]
+        last = [] if self.target in ("loss", *written[-1:]) else [self.target]
         return "\n".join(declared + [show(s, self) for s in self.statements] + last)
 
 
@@ -247,7 +249,9 @@ def show(s: Statement, program: Program | None = None) -> str:
     """The statement as text of the language."""
     clash = {a: _spare(a, s, program) for a, n in _unseen(s, program) if n.atom == Size(a)}
     s = s.rename(clash) if clash else s
-    left = f"{s.out}[{', '.join(map(str, s.left))}]" if s.left else s.out
+    written = program.tensors.get(s.out) if program is not None else None
+    out = written.of if written is not None and written.role == "next" else s.out
+    left = f"{out}[{', '.join(map(str, s.left))}]" if s.left else out
     guard = f"[{ex.show(s.guard, inside=True)}]" if s.guard is not None else ""
     ranges = _unseen(s, program)
     body = str(s.body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean
 from symgrad.language import declarations, definitions, equations, recurrences, suggestions
@@ -30,7 +31,10 @@ CORE = {*OPS, *LEAVES, "stop", "held", "index"}  # functions that no text can do
 
 
 def read(
-    text: str, definitions: Mapping[str, Definition] | None = None, sizes: Mapping[str, int] | None = None
+    text: str,
+    definitions: Mapping[str, Definition] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    training: bool = True,
 ) -> Program:
     """The program that a text declares.
 
@@ -38,6 +42,7 @@ def read(
         text: declarations, equations and definitions, a line each or separated by `;`.
         definitions: operations known by name; a `def` of the text wins over one of the same name.
         sizes: numbers for size letters; the others stay symbolic.
+        training: what the option of this name is, in the text and in all definitions.
 
     Raises:
         SymgradError: one paragraph that says what is wrong, where, and what would be right.
@@ -54,7 +59,7 @@ def read(
     try:
         cleaned, tree = parse(text)
         try:
-            return _Reader(cleaned, tree, definitions or {}, sizes or {}).program()
+            return _Reader(cleaned, tree, definitions or {}, sizes or {}, training).program()
         except Refusal as problem:
             raise _with_declarations(problem, cleaned, tree, definitions or {}) or problem from None
     except Refusal as problem:
@@ -71,14 +76,14 @@ def _with_declarations(
         return None
     own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
     formulas = ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef)], [])
-    names = suggestions.unknown_names(formulas, lambda n: n in own or n in ("pi", "e"))
+    names = suggestions.unknown_names(formulas, lambda n: n in own or n in ("pi", "e", "training"))
     if not names:
         return None
 
     def reads(lines: str) -> bool:
         try:
             again = parse(f"{lines}\n{text}")
-            _Reader(*again, known, {}).program()
+            _Reader(*again, known, {}, True).program()
         except Refusal:
             return False
         return True
@@ -90,9 +95,14 @@ class _Reader:
     """One text being read, line by line."""
 
     def __init__(
-        self, text: str, tree: ast.Module, known: Mapping[str, Definition], sizes: Mapping[str, int]
+        self,
+        text: str,
+        tree: ast.Module,
+        known: Mapping[str, Definition],
+        sizes: Mapping[str, int],
+        training: bool,
     ):
-        self.text, self.tree = text, tree
+        self.text, self.tree, self.training = text, tree, training
         self.given = {name: of(_size_number(name, value)) for name, value in sizes.items()}
         own: dict[str, Definition] = {}
         for node in tree.body:
@@ -102,13 +112,15 @@ class _Reader:
         self.builder = Builder(dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)))
         for name in self.names:
             self.builder.reserve(name)
-        self.f = Formulas(self.builder, {**known, **own}, self.names)
+        self.f = Formulas(self.builder, {**known, **own}, self.names, training)
         self.builder.sizes = self.f.root.sizes
         self.sizes: dict[str, None] = {}
         self.declared: dict[str, ast.AST] = {}  # weights, for the message when one is never used
         self.last = ""
         self.writers = _writers(tree)
-        self.circles = recurrences.circles(tree)
+        self.states = _states(tree)
+        equations = [n for n in tree.body if not self.states.keys() & _written(n)]
+        self.circles = recurrences.circles(ast.Module(equations, []))
         self.parts: dict[str, list[Statement]] = {}
         self.ops: dict[str, str] = {}
         calls = (n.func for n in ast.walk(tree) if isinstance(n, ast.Call))
@@ -145,7 +157,7 @@ class _Reader:
                     f"text{did_you_mean(name, self.sizes)}"
                 )
         letters = tuple(s for s in self.sizes if s not in self.given)
-        return self.builder.program(target, letters, self.text)
+        return replace(self.builder.program(target, letters, self.text), switched=self.f.switched)
 
     # lines
 
@@ -157,10 +169,10 @@ class _Reader:
                 return
             case ast.AnnAssign(target=ast.Name(id=name)):
                 self.declaration(name, node)
-            case ast.Assign(targets=[target]) if _base(target):
-                self.equation(_base(target), target, node.value, "=", node)
-            case ast.AugAssign(target=target, op=ast.Add()) if _base(target):
-                self.equation(_base(target), target, node.value, "+=", node)
+            case ast.Assign(targets=[target]) if declarations.base(target):
+                self.equation(declarations.base(target), target, node.value, "=", node)
+            case ast.AugAssign(target=target, op=ast.Add()) if declarations.base(target):
+                self.equation(declarations.base(target), target, node.value, "+=", node)
             case ast.Expr(value=value):
                 self.bare(value, node)
             case ast.Assign():
@@ -175,6 +187,9 @@ class _Reader:
 
     def equation(self, name: str, target: ast.expr, value: ast.expr, op: str, node: ast.stmt) -> None:
         """One equation of a tensor; after the last one, the tensor may be read."""
+        if name in self.states:
+            self._advance(name, target, value, op, node)
+            return
         self._may_write(name, target, op, node)
         if isinstance(target, ast.Subscript):
             if name in self.circles:
@@ -196,6 +211,16 @@ class _Reader:
             equations.completed(self.f, name, parts, node)
             self._keep_number(name, parts)
         self.last = name
+
+    def _advance(self, name: str, target: ast.expr, value: ast.expr, op: str, node: ast.stmt) -> None:
+        """The equation that gives a state its next value."""
+        t = self.builder.tensors.get(name)
+        if t is None:
+            line = getattr(self.states[name], "lineno", 0)
+            raise Refusal(f"the state {name} is declared in line {line}, below; put that line first")
+        if op == "+=":
+            raise Refusal(f"the next value of a state is an equation: `{name} = {name} + ...`").at(node)
+        equations.advanced(self.f, t, target, value)
 
     def _keep_number(self, name: str, parts: list[Statement]) -> None:
         """A scalar that is a whole number made of sizes may stand in positions and shapes: `hidden = 32`."""
@@ -317,16 +342,13 @@ class _Reader:
 
     def _check_use(self, target: str) -> None:
         read = {name for s in self.builder.statements for name in s.reads}
+        for name, node in self.states.items():
+            if name not in self.writers:
+                raise declarations.no_next(name).at(node)
         for name, node in self.declared.items():
-            if name not in read and name != target:
+            if self.training and name not in read and name != target:
                 said = f"the weight {name} is declared and never used; use it, or leave its line out"
                 raise Refusal(said).at(node)
-
-
-def _base(target: ast.expr) -> str:
-    """The tensor that a left side writes."""
-    base = target.value if isinstance(target, ast.Subscript) else target
-    return base.id if isinstance(base, ast.Name) else ""
 
 
 def _writers(tree: ast.Module) -> dict[str, list[ast.stmt]]:
@@ -335,8 +357,30 @@ def _writers(tree: ast.Module) -> dict[str, list[ast.stmt]]:
     for node in tree.body:
         if isinstance(node, (ast.Assign, ast.AugAssign)):
             for t in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                out.setdefault(_base(t), []).append(node)
+                out.setdefault(declarations.base(t), []).append(node)
     return out
+
+
+def _written(node: ast.stmt) -> set[str]:
+    """The tensors that a line writes."""
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, ast.AugAssign)
+        else []
+    )
+    return set(map(declarations.base, targets))
+
+
+def _states(tree: ast.Module) -> dict[str, ast.AST]:
+    """The states that a text declares, each with its line."""
+    return {
+        node.target.id: node
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        if declarations.is_state(node)
+    }
 
 
 def _names(tree: ast.Module) -> dict[str, ast.AST]:

@@ -47,8 +47,16 @@ def numbers(t: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def draw(t: Tensor, sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Random entries as the tensor is declared: inside its bounds, a distribution, symmetric, a label in range."""
+    """Random entries as the tensor is declared: inside its bounds, a distribution, symmetric, a label in range; a
+    draw as its distribution says.
+    """
     shape, f = numbers(t, sizes), t.facts
+    if t.role == "draw":
+        assert t.start is not None
+        how, *given = t.start[0], *(float(x) for x in t.start[1:])  # type: ignore[arg-type]
+        if how == "bernoulli":
+            return (rng.random(shape) < given[0]).astype(float)
+        return rng.normal(0.0, given[0], shape) if how == "normal" else rng.uniform(given[0], given[1], shape)
     if t.below is not None:
         return rng.integers(0, int(t.below.evaluate(lambda a: sizes[a.name])), shape)  # type: ignore[union-attr]
     x = rng.standard_normal(shape)

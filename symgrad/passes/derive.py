@@ -63,6 +63,14 @@ def derive(
     return Derived(source, replace(joint, tensors=kept), gradients, adjoints, numbered)
 
 
+def forward(program: Program) -> Program:
+    """A program in its stable forms, as it is computed where nothing is differentiated."""
+    for change in FORWARD:
+        program, _ = change(program)
+    prove(program)
+    return program
+
+
 def _given(s: Statement) -> str:
     return f"By the definition of {s.label}." if s.label else "As declared."
 
