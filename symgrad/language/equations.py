@@ -290,6 +290,41 @@ def indexed(
         body = b.settled(body)
         left = tuple(map(b.ranges.settled, left))
         kept = list(dict.fromkeys(a for i in left for a in i.axes))
+        stray = [a for a in b.ranges.order(ex.axes(body)) if a not in kept and a not in reduced]
+        if stray:
+            x = letter(stray[0])
+            raise Refusal(
+                f"the index {x} is on the right and not on the left; sum over it, `sum({x}, ...)`"
+            ).at(value)
+        return _add(f, name, left, op if op == "+=" else found, body, guard, kept, reduced, v)
+
+
+def advanced(f: Formulas, state: Tensor, target: ast.expr, value: ast.expr) -> None:
+    """The next value of a state, `m = 0.9*m + ...` or `m[c] = 0.9*m[c] + ...`; reads see the present one."""
+    b = f.builder
+    if any(t.role == "next" and t.of == state.name for t in b.tensors.values()):
+        raise Refusal(f"the state {words(target)} has one next value; put its equations together")
+    since, name = len(b.statements), b.next_name(state.name)
+    value, given = suffixed(f, value)
+    with b.writing(state.name, b.line), entered(f, given, dotted=f.frame.dotted) as equation:
+        left = subscripts.left_positions(f, target) if isinstance(target, ast.Subscript) else None
+        v = f.array(value)
+        if left is None:
+            shape, _ = broadcast([b.array(state.name), v], [words(target), words(value)])
+            _refuse_growth(state, shape, target)
+            kept = [b.ranges.new(x or "", n) for x, n in zip(b.letters[state.name], state.shape, strict=True)]
+            position = aligned(v, shape, tuple(map(ints.axis, kept)))
+        else:
+            if v.rank:
+                said = f"the right side is {shown(v.shape)}; with indices on the left it is one entry"
+                raise f.placed(Refusal(said), value)
+            kept, position = _left_axes(f, equation, left, target), ()
+            assert isinstance(target, ast.Subscript)
+            _note_writes(f, state.shape, tuple(map(ints.axis, kept)), target, None)
+        body, guard, op, reduced = opened(f, v, position, ANY)
+        solved(f, equation, since)
+        body = b.settled(body)
+        _refuse_growth(state, tuple(b.ranges.settled(b.ranges.known[a]) for a in kept), target)
         _add(f, name, tuple(map(ints.axis, kept)), op, body, guard, kept, reduced, v)
     b.declare(Tensor(name, state.shape, "next", of=state.name, label=b.label), [letter(a) for a in kept])
 
