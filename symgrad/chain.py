@@ -57,7 +57,14 @@ def _differentiate(skeleton: Expr, slot: Access) -> Expr:
     slope = sp.diff(_to_sympy(skeleton), _symbol(slot))
     if any(a.tensor.startswith("b") for a in ex.accesses(skeleton)):
         return _from_sympy(slope)  # a common factor may stand outside its tensor where no bracket holds
-    return _from_sympy(sp.factor_terms(slope))
+    # a common factor comes out, unless that makes numbers longer: 0.134145*x**2 + 1 is no 5e-06*(26829*x**2 + 200000)
+    return min(_from_sympy(sp.factor_terms(slope)), _from_sympy(slope), key=_digits)
+
+
+def _digits(e: Expr) -> int:
+    """The digits of the long numbers in a formula."""
+    written = [ex.decimal(x.value) for x in ex.walk(e) if isinstance(x, Num)]
+    return sum(len(x) for x in written if len(x) > 3)
 
 
 def _symbol(slot: Expr) -> sp.Symbol:

@@ -168,7 +168,7 @@ EQUATIONS: list[tuple[str, Callable[..., Any]]] = [
     ("z[p] = logsumexp(q, [q < p + 1], [X[p, q] > 0 or q == 0], X[p, q])",
      lambda X, **_: np.log((np.tril(np.exp(X)) * ((X > 0) | (np.arange(4) == 0))).sum(1))),
     ("z[p] = X[p, :] @ w", lambda X, w, **_: X @ w),
-    ("z[p] = leaky_relu(y[p] - 1, slope=0.1)", lambda y, **_: np.where(y > 1, y - 1, 0.1 * (y - 1))),
+    ("z[p] = leaky_relu(y[p] - 1, negative_slope=0.1)", lambda y, **_: np.where(y > 1, y - 1, 0.1 * (y - 1))),
     ("def sq(x): return x*x\nz = sq(sq(X) + 1)", lambda X, **_: (X * X + 1) ** 2),
     ("def centre(x: [..., k]):\n m[...] = mean(j, x[..., j])\n return x[..., k] - m[...]\nz = centre(T)",
      lambda T, **_: T - T.mean(-1, keepdims=True)),

@@ -126,6 +126,11 @@ def expand(
     raise Refusal("; or ".join(dict.fromkeys(problems)))
 
 
+def takes(d: Definition, count: int) -> bool:
+    """Whether a definition, or another of its name, takes so many arguments."""
+    return any(_counts(one, count) for one in (d, *d.others))
+
+
 def _counts(d: Definition, count: int) -> bool:
     """Whether a definition takes so many arguments."""
     return sum(p.default is None for p in d.params) <= count <= len(d.params)

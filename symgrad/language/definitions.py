@@ -99,7 +99,7 @@ def stems(d: Definition, known: Mapping[str, Definition]) -> tuple[str, ...]:
 
 
 def parse_definitions(text: str, where: str = "your definitions") -> dict[str, Definition]:
-    """The definitions of a text that holds nothing else.
+    """The definitions of a text that holds nothing else than these and other names for them, `hard_silu = hardswish`.
 
     Raises:
         SymgradError: with the line, where the text is not of the language.
@@ -114,9 +114,15 @@ def parse_definitions(text: str, where: str = "your definitions") -> dict[str, D
         cleaned, tree = parse(text)
         found: dict[str, Definition] = {}
         for node in tree.body:
-            if not isinstance(node, ast.FunctionDef):
-                raise Refusal("only definitions, `def f(x): return ...`, stand here").at(node)
-            add(found, define(node, cleaned, where))
+            match node:
+                case ast.FunctionDef():
+                    add(found, define(node, cleaned, where))
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=known)) if known in found:
+                    found[name] = found[known]
+                case _:
+                    raise Refusal(
+                        "only definitions, `def f(x): return ...`, and other names for them, `g = f`, stand here"
+                    ).at(node)
         return found
     except Refusal as problem:
         raise complete(problem, cleaned) from None

@@ -461,15 +461,20 @@ class Formulas:
             if k.arg in keywords:
                 raise Refusal(f"{k.arg} is given twice")
             keywords[k.arg] = k.value
-        if name in self.definitions:
+        if name not in self.definitions and name not in functions.FUNCTIONS:
+            name = functions.ALIASES.get(name, name)
+        if name in self.definitions and not self._only_leaf(name, len(args) + len(keywords)):
             return calls.call(self, self.definitions[name], args, keywords)
         if name in functions.FUNCTIONS:
             return functions.FUNCTIONS[name](self, args, keywords)
-        if name in functions.ALIASES:
-            name = functions.ALIASES[name]
         if name in LEAVES:
             return self.leaf(name, args, keywords)
         raise self._no_function(name)
+
+    def _only_leaf(self, name: str, count: int) -> bool:
+        """Whether so many arguments fit the scalar function of a name and no definition of it: `softplus(x)`."""
+        fits = name in LEAVES and len(LEAVES[name].params) == count
+        return fits and not calls.takes(self.definitions[name], count)
 
     def callee(self, node: ast.expr) -> tuple[str, ast.expr | None]:
         """The function's name, and the array before the dot if it is a method."""

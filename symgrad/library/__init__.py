@@ -8,7 +8,7 @@ from importlib import resources
 
 from symgrad.language.definitions import Definition, parse_definitions
 
-FILES = ("functions.sg", "layers.sg", "losses.sg")
+FILES = ("functions.sg", "activations.sg", "layers.sg", "losses.sg")
 
 
 def _shipped() -> dict[str, Definition]:
