@@ -13,7 +13,7 @@ from symgrad.language.expr import Access, Bracket, Condition, E, Expr, Logic
 from symgrad.language.ints import Int, Look, Size, axis, of
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.ranges import Ranges, letter
-from symgrad.language.values import Array, Pending, Positions, real
+from symgrad.language.values import Array, Pending, Positions, real, widened
 
 STATEMENTS = 20_000  # of one program
 POOL = "jklpqrsuvabcdfghmn"  # letters for axes that nobody named
@@ -160,6 +160,8 @@ class Builder:
         """
         if a.tensor or a.fixed is not None or isinstance(a, Pending):
             return a
+        if a.narrow is not None:
+            return widened(self.stored(a.narrow[0]), a.narrow[1])
         probe = a.at(
             tuple(axis(self.ranges.new(x or "j", n)) for x, n in zip(_letters(a), a.shape, strict=True))
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal, did_you_mean, listing
-from symgrad.language import declarations, equations, ints, subscripts
+from symgrad.language import declarations, equations, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.definitions import Definition, Parameter, declares_weights
 from symgrad.language.expr import Expr
@@ -21,7 +21,7 @@ from symgrad.language.ints import Int, Size, of
 from symgrad.language.program import Tensor
 from symgrad.language.ranges import letter as letter_of
 from symgrad.language.syntax import is_condition, is_name, words
-from symgrad.language.values import Array, Pending, shown
+from symgrad.language.values import Array, Pending, shown, widened
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -444,6 +444,8 @@ def _along_axis(
     keep: ast.expr | None,
 ) -> Value:
     """`softmax(x, axis=0)`: the axis goes last, and back where the result still has it."""
+    if not any(one.params and one.params[0].axes is not None for one in (d, *d.others)):
+        raise f.placed(Refusal(f"{d.signature} takes all entries of an array and knows no axis"), axis)
     a = f.array(args[0])
     number = f.whole(axis, "an axis").number
     if number is None or not -a.rank <= number < a.rank:
@@ -460,7 +462,7 @@ def _along_axis(
         return result if number == a.rank - 1 else _permuted(result, [order.index(k) for k in range(a.rank)])
     kept = f.value(keep) if keep is not None else Option(False)
     if isinstance(kept, Option) and kept.value is True and result.rank == a.rank - 1:
-        return _widened(result, number)
+        return widened(result, [number])
     return result
 
 
@@ -472,14 +474,4 @@ def _permuted(a: Array, order: Sequence[int]) -> Array:
         tuple(a.shape[k] for k in order),
         lambda p: a.at(tuple(p[k] for k in back)),
         tuple(letters[k] for k in order),
-    )
-
-
-def _widened(a: Array, at: int) -> Array:
-    """The array with an axis of one entry put in."""
-    letters = a.letters or ("",) * a.rank
-    return Array(
-        (*a.shape[:at], ints.ONE, *a.shape[at:]),
-        lambda p: a.at(p[:at] + p[at + 1 :]),
-        (*letters[:at], "", *letters[at:]),
     )

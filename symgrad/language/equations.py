@@ -19,7 +19,7 @@ from symgrad.language.ints import Axis, Int
 from symgrad.language.program import Statement, Tensor
 from symgrad.language.ranges import Place, letter, plain
 from symgrad.language.syntax import is_condition, words
-from symgrad.language.values import Array, Pending, Positions, aligned, broadcast, shown
+from symgrad.language.values import Array, Pending, Positions, aligned, broadcast, shown, widened
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -221,10 +221,13 @@ def _signature_order(d: Definition, free: Mapping[str, str], equation: Equation)
 ANY = ("=", "+=", "max=", "min=", "prod=")
 
 
-def written(f: Formulas, name: str, value: ast.expr, line: int, op: str = "=") -> Statement | None:
+def written(
+    f: Formulas, name: str, value: ast.expr, line: int, op: str = "=", *, last: bool = False
+) -> Statement | None:
     """`name = formula`, without indices: the statement, whose tensor is still to be declared.
 
-    None where the formula is a list of numbers, or a part that only takes the name.
+    None where the formula is a list of numbers, or a part that only takes the name. `m = max(x, axis=1, keepdims=True)`
+    is kept without the axis of one entry, unless it is the `last` equation, whose shape is the result's.
     """
     b = f.builder
     since = len(b.statements)
@@ -234,6 +237,8 @@ def written(f: Formulas, name: str, value: ast.expr, line: int, op: str = "=") -
         return None
     with b.writing(name, line), entered(f, given) as equation:
         v = f.array(value)
+        if v.narrow is not None and name not in b.zeros and not last:
+            v, f.wide[name] = v.narrow
         made = b.tensors.get(v.tensor)
         if (
             op == "="
@@ -243,7 +248,7 @@ def written(f: Formulas, name: str, value: ast.expr, line: int, op: str = "=") -
         ):
             solved(f, equation, since)
             b.rename(v.tensor, name)
-            f.frame.values[name] = b.array(name)
+            f.frame.values[name] = named(f, name)
             return None
         shape, letters = v.shape, v.letters or ("",) * v.rank
         if name in b.zeros:
@@ -414,7 +419,13 @@ def completed(f: Formulas, name: str, statements: Sequence[Statement], node: ast
         ).at(node)
     letters = [letter(i.axis) if i.axis is not None else "" for i in statements[0].left]
     b.declare(Tensor(name, shape, label=statements[0].label), letters)
-    f.frame.values[name] = b.array(name)
+    f.frame.values[name] = named(f, name)
+
+
+def named(f: Formulas, name: str) -> Array:
+    """What the name of a tensor stands for: the tensor, with its axes of one entry."""
+    a = f.builder.array(name)
+    return widened(a, f.wide[name]) if name in f.wide else a
 
 
 def _swap(b: Builder, old: Sequence[Statement], new: Sequence[Statement]) -> None:

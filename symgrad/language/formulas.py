@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
@@ -60,6 +60,7 @@ class Formulas:
         self.frame = self.root = Frame()
         self.equation = Equation(builder.ranges, {})
         self.inside = False
+        self.wide: dict[str, Sequence[int]] = {}  # where tensors have axes of one entry that are not stored
         self.stack: list[str] = []  # definitions being expanded
         self.layers: dict[str, Layer] = {}  # those with a name, by their full names
         self.calls = 0
@@ -145,6 +146,8 @@ class Formulas:
                 return self._product(node)
             case ast.BinOp():
                 return self._binary(node)
+            case ast.Subscript(value=ast.Call() as call) if self.callee(call.func)[0] in functions.SPLITS:
+                return self._part(call, node.slice)
             case ast.Subscript():
                 return subscripts.subscript(self, node)
             case ast.Attribute():
@@ -353,12 +356,23 @@ class Formulas:
                 if any(type(op) not in _COMPARE for op in ops):
                     raise Refusal("compare with `<`, `<=`, `>`, `>=`, `==` or `!=`")
                 texts = [words(n) for n in nodes]
+                for op, a, b in zip(ops, sides, sides[1:], strict=False):
+                    if isinstance(op, (ast.Eq, ast.NotEq)):
+                        self._like_label(a, b)
+                        self._like_label(b, a)
                 pairs = [
                     elementwise(_comparison(_COMPARE[type(op)]), _inner(a), _inner(b), texts=texts[k : k + 2])
                     for k, (op, a, b) in enumerate(zip(ops, sides, sides[1:], strict=False))
                 ]
                 return pairs[0] if len(pairs) == 1 else elementwise(ex.both, *pairs)
         raise Refusal(f"{words(node)} is not a condition; compare, such as [{words(node)} > 0]")
+
+    def _like_label(self, a: Array, b: Array) -> None:
+        """In `[t[n] == k]` the index k runs over the values of the label t, where nothing else tells its range."""
+        index = a.whole.axis if a.whole is not None else None
+        label = b.whole.atom if b.whole is not None else None
+        if index is not None and isinstance(label, Look):
+            self.builder.ranges.weak[index] = self.builder.below[label.tensor]
 
     def _list(self, node: ast.List) -> Array:
         if is_condition(node):
@@ -451,7 +465,31 @@ class Formulas:
 
     # calls
 
-    def _call(self, node: ast.Call) -> Value:
+    def _part(self, call: ast.Call, which: ast.expr) -> Array:
+        """`split(x, 2)[1]`."""
+        _, args, keywords = self._arguments(call)
+        parts = functions.split(self, args, keywords)
+        number = self.whole(which, "a part").number
+        if number is None or not -len(parts) <= number < len(parts):
+            raise self.placed(Refusal(f"there are {len(parts)} parts, numbered from 0"), which)
+        return parts[number]
+
+    @contextmanager
+    def as_name(self, node: ast.expr) -> Iterator[ast.Name]:
+        """A name for the value of an expression, which is read once; for messages it is the expression's own text."""
+        name, values = words(node), self.frame.values
+        before = values.get(name)
+        values[name] = self.builder.stored(self.array(node))
+        try:
+            yield ast.copy_location(ast.Name(name), node)
+        finally:
+            if before is None:
+                del values[name]
+            else:
+                values[name] = before
+
+    def _arguments(self, node: ast.Call) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
+        """The function's name, its arguments (the array before the dot first), and its options."""
         name, receiver = self.callee(node.func)
         args = [*([receiver] if receiver is not None else []), *node.args]
         keywords: dict[str, ast.expr] = {}
@@ -461,6 +499,14 @@ class Formulas:
             if k.arg in keywords:
                 raise Refusal(f"{k.arg} is given twice")
             keywords[k.arg] = k.value
+        return name, args, keywords
+
+    def _call(self, node: ast.Call) -> Value:
+        name, args, keywords = self._arguments(node)
+        if name in functions.SPLITS:
+            raise Refusal(
+                f"{name} gives several arrays: `a, b = {words(node)}`, or one of them, {words(node)}[0]"
+            )
         if name not in self.definitions and name not in functions.FUNCTIONS:
             name = functions.ALIASES.get(name, name)
         if name in self.definitions and not self._only_leaf(name, len(args) + len(keywords)):

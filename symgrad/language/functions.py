@@ -15,10 +15,21 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language import ints, reductions
 from symgrad.language.expr import Bracket, Cmp, Expr, Stop
+from symgrad.language.frames import Option
 from symgrad.language.ints import Int, product
 from symgrad.language.program import Tensor
 from symgrad.language.syntax import grouped, words
-from symgrad.language.values import Array, Positions, aligned, elementwise, integer, real, scalar, shown
+from symgrad.language.values import (
+    Array,
+    Positions,
+    aligned,
+    elementwise,
+    integer,
+    real,
+    scalar,
+    shown,
+    widened,
+)
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
 Args = list[ast.expr]
 Keywords = dict[str, ast.expr]
 
+SPLITS = ("split", "chunk")
 ALIASES = {
     "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "ln": "log", "expit": "sigmoid",
@@ -33,7 +45,7 @@ ALIASES = {
 }  # fmt: skip
 MATRIX_FUNCTIONS = (
     "inv", "pinv", "solve", "det", "logdet", "slogdet", "cholesky", "eig", "eigh", "eigvals", "eigvalsh",
-    "svd", "qr", "expm", "matrix_power", "lstsq",
+    "svd", "qr", "expm", "lstsq",
 )  # fmt: skip
 _RESHAPE = (
     "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`"
@@ -50,8 +62,6 @@ HINTS = {
     "argmin": "argmin has no derivative and is not part of the language; the smallest value is min(x)",
     "sort": "sorting is not part of the language",
     "average": "write mean(x), or sum(w*x)/sum(w) with weights",
-    "var": "write the variance out: mean((x - mean(x))**2)",
-    "std": "write the deviation out: sqrt(mean((x - mean(x))**2))",
     "random": "random draws are inputs: declare `u: data[n]` and give them",
     "randn": "random draws are inputs: declare `u: data[n]` and give them",
     "cumsum": "write the sum with its range: `s[i] = sum(j, [j <= i], x[j])`",
@@ -61,8 +71,6 @@ HINTS = {
     "stop_gradient": "write stop(x): its value, with derivative zero",
     "item": "a scalar is written by its name",
     "numpy": "leave it out: arrays are written by their names",
-    "onehot": "write the bracket: `[t[n] == k]`",
-    "one_hot": "write the bracket: `[t[n] == k]`",
 }
 
 
@@ -163,9 +171,9 @@ def transpose(f: Formulas, node: ast.expr) -> Array:
     """`x.T`: all axes in reverse."""
     a = f.array(node)
     if a.rank == 1:
-        name = words(node)
+        name = grouped(words(node))
         raise Refusal(
-            f"{name} is a vector, and a vector has no transpose: {name} @ y is the product of two vectors, "
+            f"{words(node)} is a vector, and a vector has no transpose: {name} @ y is the product of two vectors, "
             f"{name}[:, None] a column"
         )
     out = Array(a.shape[::-1], lambda p: a.at(p[::-1]), _letters(a)[::-1])
@@ -349,25 +357,31 @@ def _eye(f: Formulas, args: Args, keywords: Keywords) -> Array:
 
 def _concatenate(f: Formulas, args: Args, keywords: Keywords) -> Array:
     """Arrays after one another along an axis: a tensor with a writer for each."""
-    nodes = args[0].elts if args and isinstance(args[0], (ast.Tuple, ast.List)) else None
-    if nodes is None or not nodes or len(args) > 2:
+    if not 1 <= len(args) <= 2:
         raise Refusal("concatenate takes the arrays in brackets: concatenate([a, b], axis=1)")
+    nodes = _listed(args[0], "concatenate([a, b], axis=1)")
     axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
     no_more("concatenate", keywords)
     arrays = [f.array(n) for n in nodes]
     rank = arrays[0].rank
     axis = f.whole(axis_node, "an axis").number if axis_node is not None else 0
-    if rank == 0 or axis is None or not -rank <= axis < rank or any(a.rank != rank for a in arrays):
+    if rank == 0 or axis is None or not -rank <= axis < rank:
+        raise Refusal(f"{words(nodes[0])} is {shown(arrays[0].shape)} and has no such axis to join along")
+    return _after(f, arrays, nodes, axis % rank)
+
+
+def _after(f: Formulas, arrays: Sequence[Array], nodes: Sequence[ast.expr], axis: int) -> Array:
+    """Arrays after one another, whose other sizes must agree."""
+    first = arrays[0]
+    if any(a.rank != first.rank for a in arrays):
         raise Refusal(
             f"concatenate takes arrays with the same axes, not {', '.join(shown(a.shape) for a in arrays)}"
         )
-    axis %= rank
     for a, n in zip(arrays, nodes, strict=True):
-        if any(a.shape[d] != arrays[0].shape[d] for d in range(rank) if d != axis):
+        if any(a.shape[d] != first.shape[d] for d in range(first.rank) if d != axis):
             raise Refusal(
-                f"{words(nodes[0])} is {shown(arrays[0].shape)} and {words(n)} is {shown(a.shape)}: all "
-                "sizes but that "
-                f"of axis {axis} must agree"
+                f"{words(nodes[0])} is {shown(first.shape)} and {words(n)} is {shown(a.shape)}: all sizes but "
+                f"that of axis {axis} must agree"
             )
     return _joined(f, arrays, axis)
 
@@ -391,6 +405,210 @@ def _joined(f: Formulas, arrays: Sequence[Array], axis: int) -> Array:
     for own, left, body in found:
         b.write(b.statement(name, left, "=", body, None, own, []))
     return b.array(name)
+
+
+def _stacked(axis: int, least: int) -> Callable[[Formulas, Args, Keywords], Array]:
+    """`hstack`, `vstack`: arrays after one another; vectors are first made rows where `least` is 2."""
+
+    def stacked(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        takes("hstack", args, 1)
+        no_more("hstack", keywords)
+        nodes = _listed(args[0], "hstack([a, b])")
+        arrays = [f.array(n) for n in nodes]
+        rows = [widened(a, range(least - a.rank)) if a.rank < least else a for a in arrays]
+        return _after(f, rows, nodes, min(axis, rows[0].rank - 1))
+
+    return stacked
+
+
+def _stack(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`stack([a, b], axis=0)`: arrays of one shape along a new axis."""
+    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
+    no_more("stack", keywords)
+    takes("stack", args, 1, 2)
+    nodes = _listed(args[0], "stack([a, b], axis=0)")
+    arrays = [f.array(n) for n in nodes]
+    axis = _axis_number(f, axis_node, arrays[0].rank + 1, nodes[0]) if axis_node is not None else 0
+    return _after(f, [widened(a, [axis]) for a in arrays], nodes, axis)
+
+
+def _listed(node: ast.expr, form: str) -> list[ast.expr]:
+    nodes = node.elts if isinstance(node, (ast.Tuple, ast.List)) else []
+    if not nodes:
+        raise Refusal(f"the arrays stand in brackets: {form}")
+    return nodes
+
+
+def _axis_number(f: Formulas, node: ast.expr, rank: int, of_what: ast.expr) -> int:
+    """The axis that a number names, counted from the end if it is negative."""
+    number = f.whole(node, "an axis").number
+    if number is None or not -rank <= number < rank:
+        raise Refusal(f"{words(of_what)} has no axis {words(node)} here")
+    return number % rank
+
+
+def _squeeze(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """An array without an axis of one entry (or without all of them)."""
+    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
+    no_more("squeeze", keywords)
+    takes("squeeze", args, 1, 2)
+    a = f.array(args[0])
+    gone = [d for d, n in enumerate(a.shape) if n == ints.ONE]
+    if axis_node is not None:
+        axis = _axis_number(f, axis_node, a.rank, args[0])
+        if axis not in gone:
+            raise Refusal(f"{words(args[0])} is {shown(a.shape)}: axis {axis} has not one entry")
+        gone = [axis]
+    kept = [d for d in range(a.rank) if d not in gone]
+
+    def entry(p: Positions) -> Positions:
+        left = iter(p)
+        return tuple(ints.ZERO if d in gone else next(left) for d in range(a.rank))
+
+    return Array(
+        tuple(a.shape[d] for d in kept), lambda p: a.at(entry(p)), tuple(_letters(a)[d] for d in kept)
+    )
+
+
+def _expand_dims(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
+    no_more("expand_dims", keywords)
+    if not args or axis_node is None:
+        raise Refusal("say where the new axis stands: expand_dims(x, axis=0)")
+    a = f.array(args[0])
+    return widened(a, [_axis_number(f, axis_node, a.rank + 1, args[0])])
+
+
+def split(f: Formulas, args: Args, keywords: Keywords) -> tuple[Array, ...]:
+    """`split(x, 3, axis=1)`: parts of one size along an axis; they are read by number, or unpacked."""
+    axis_node = keywords.pop("axis", keywords.pop("dim", args[2] if len(args) == 3 else None))
+    no_more("split", keywords)
+    takes("split", args, 2, 3)
+    a, count = f.array(args[0]), f.whole(args[1], "a number of parts").number
+    axis = _axis_number(f, axis_node, a.rank, args[0]) if axis_node is not None else 0
+    if count is None or count < 1 or not a.rank:
+        raise Refusal(f"split takes an array and a number of parts, split({words(args[0])}, 2, axis=0)")
+    size = a.shape[axis] // count
+    if size * count != a.shape[axis]:
+        f.builder.needs[
+            a.shape[axis] % count * -1, f"{a.shape[axis]} entries do not split into {count} parts"
+        ] = None
+    return tuple(_part(a, axis, size * k, size) for k in range(count))
+
+
+def _part(a: Array, axis: int, start: Int, size: Int) -> Array:
+    """`size` entries along an axis, from `start`."""
+    shape = tuple(size if d == axis else n for d, n in enumerate(a.shape))
+    letters = tuple("" if d == axis else x for d, x in enumerate(_letters(a)))
+    return Array(
+        shape, lambda p: a.at(tuple(i + start if d == axis else i for d, i in enumerate(p))), letters
+    )
+
+
+def _flip(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
+    no_more("flip", keywords)
+    takes("flip", args, 1, 2)
+    a = f.array(args[0])
+    turned = range(a.rank) if axis_node is None else [_axis_number(f, axis_node, a.rank, args[0])]
+    return Array(
+        a.shape,
+        lambda p: a.at(tuple(a.shape[d] - 1 - i if d in turned else i for d, i in enumerate(p))),
+        _letters(a),
+    )
+
+
+def _diff(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`diff(x)`: each entry less the one before it, along an axis."""
+    axis_node = keywords.pop("axis", keywords.pop("dim", None))
+    no_more("diff", keywords)
+    takes("diff", args, 1)
+    a = f.array(args[0])
+    axis = _axis_number(f, axis_node, a.rank, args[0]) if axis_node is not None else a.rank - 1
+    if not a.rank or ints.nonnegative(a.shape[axis] - 2) is False:
+        raise Refusal(f"{words(args[0])} is {shown(a.shape)}: there is nothing to take the difference of")
+    size = a.shape[axis] - 1
+    if ints.nonnegative(size - 1) is None:
+        f.builder.needs[size - 1, f"diff({words(args[0])}) needs two entries"] = None
+    return elementwise(lambda x, y: x - y, _part(a, axis, ints.ONE, size), _part(a, axis, ints.ZERO, size))
+
+
+# ---------------------------------------------------------------------- made of other functions
+
+
+def _variance(root: bool) -> Callable[[Formulas, Args, Keywords], Array]:
+    """`var` and `std` as NumPy has them: divided by the number of entries, less `ddof`."""
+    name = "std" if root else "var"
+
+    def variance(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        keep = {k: keywords.pop(k) for k in ("keepdims", "keepdim") if k in keywords}
+        axis = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
+        less = keywords.pop("ddof", keywords.pop("correction", None))
+        biased = keywords.pop("unbiased", None)
+        no_more(name, keywords)
+        takes(name, args, 1, 2)
+        along: Keywords = {} if axis is None else {"axis": axis}
+        with f.as_name(args[0]) as x:
+            mean = ast.Call(
+                ast.Name("mean"), [x], [*_options(along), ast.keyword("keepdims", ast.Constant(True))]
+            )
+            square = ast.BinOp(ast.BinOp(x, ast.Sub(), mean), ast.Pow(), ast.Constant(2))
+            whole = f.array(x)
+            out = reductions.reduction(f, "mean", [ast.fix_missing_locations(square)], {**along, **keep})
+        taken = f.whole(less, "ddof") if less is not None else ints.ZERO
+        if biased is not None:
+            chosen = f.value(biased)
+            taken = ints.ONE if isinstance(chosen, Option) and chosen.value is True else ints.ZERO
+        if taken != ints.ZERO:
+            count = product(n for n in _reduced_sizes(f, whole, axis, args[0]))
+            out = elementwise(lambda e: ex.mul(e, real(count), ex.power(real(count - taken), -1)), out)
+        return elementwise(lambda e: ex.call("sqrt", e), out) if root else out
+
+    return variance
+
+
+def _options(keywords: Keywords) -> list[ast.keyword]:
+    return [ast.keyword(k, v) for k, v in keywords.items()]
+
+
+def _reduced_sizes(f: Formulas, a: Array, axis: ast.expr | None, node: ast.expr) -> list[Int]:
+    if axis is None:
+        return list(a.shape)
+    nodes = axis.elts if isinstance(axis, ast.Tuple) else [axis]
+    return [a.shape[_axis_number(f, n, a.rank, node)] for n in nodes]
+
+
+def _one_hot(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`one_hot(t)`: 1 at the label, along a new last axis."""
+    classes = keywords.pop("num_classes", args[1] if len(args) == 2 else None)
+    no_more("one_hot", keywords)
+    takes("one_hot", args, 1, 2)
+    t = f.array(args[0])
+    if t.integer is None or t.tensor not in f.builder.below:
+        raise Refusal(f"one_hot takes a label, `t: label[n] < k`, and {words(args[0])} is none")
+    size = f.builder.ranges.settled(f.builder.below[t.tensor])
+    if classes is not None and f.whole(classes) != size:
+        raise Refusal(f"{words(args[0])} is a label of {size} classes, and {words(classes)} are asked for")
+    whole = t.integer
+    return Array((*t.shape, size), lambda p: _compare("==", whole(p[:-1]), p[-1]), (*_letters(t), ""))
+
+
+def _matrix_power(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`matrix_power(A, 3)`: the product of so many of a square matrix."""
+    no_more("matrix_power", keywords)
+    takes("matrix_power", args, 2)
+    power = f.whole(args[1], "the power of a matrix").number
+    a = f.array(args[0])
+    _square("matrix_power", a)
+    if power is None or not 0 <= power <= 64:
+        raise Refusal("the power of a matrix is a whole number from 0 to 64")
+    if power == 0:
+        return Array(a.shape, lambda p: _compare("==", p[0], p[1]), _letters(a))
+    with f.as_name(args[0]) as x:
+        product_of: ast.expr = x
+        for _ in range(power - 1):
+            product_of = ast.BinOp(product_of, ast.MatMult(), x)
+        return f.array(ast.fix_missing_locations(product_of))
 
 
 # ---------------------------------------------------------------------- entry by entry
@@ -516,7 +734,10 @@ FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
     "transpose": _transpose, "t": _transpose,
     "eye": _eye, "identity": _eye, "ones": _filled(ex.ONE), "zeros": _filled(ex.ZERO),
     "ones_like": _like(ex.ONE), "zeros_like": _like(ex.ZERO),
-    "concatenate": _concatenate, "cat": _concatenate,
+    "concatenate": _concatenate, "cat": _concatenate, "concat": _concatenate,
+    "hstack": _stacked(1, 1), "vstack": _stacked(0, 2), "stack": _stack,
+    "squeeze": _squeeze, "expand_dims": _expand_dims, "unsqueeze": _expand_dims, "flip": _flip, "diff": _diff,
+    "var": _variance(root=False), "std": _variance(root=True), "one_hot": _one_hot, "matrix_power": _matrix_power,
     "stop": _stopped("stop"), "held": _stopped("held"), "index": _index,
     "where": _where, "clip": _clip, "clamp": _clip,
     "square": _powers(Fraction(2)), "reciprocal": _powers(Fraction(-1)), "negative": _negative,

@@ -108,24 +108,32 @@ class Int:
     __radd__, __rmul__ = __add__, __mul__
 
     def __floordiv__(self, other: IntLike) -> Int:
+        """What the divisor divides leaves the quotient, so that equal sizes are equal: (h - 4)//2 + 1 is h//2 - 1.
+
+        Of a number in the dividend as much leaves as makes it at most 0: (h - 3)//2 + 1 is (h - 1)//2.
+        """
         other = of(other)
-        a, b = self.number, other.number
-        if b == 1:
-            return self
-        if a is not None and b:
-            return of(a // b)
-        if b and all(c % b == 0 for _, c in self.terms):
-            return Int(tuple((m, c // b) for m, c in self.terms))
-        return of(Quotient(self, other))
+        b = other.number
+        if not b:
+            return of(Quotient(self, other))
+        outside, rest = self._split(b, -(-self.constant // b))
+        if rest.number is not None:
+            return outside + rest.number // b
+        return outside + Quotient(rest, other)
 
     def __mod__(self, other: IntLike) -> Int:
         other = of(other)
-        a, b = self.number, other.number
-        if b == 1 or (b and all(c % b == 0 for _, c in self.terms)):
-            return ZERO
-        if a is not None and b:
-            return of(a % b)
-        return of(Remainder(self, other))
+        b = other.number
+        if not b:
+            return of(Remainder(self, other))
+        _, rest = self._split(b, self.constant // b)
+        return of(rest.number % b) if rest.number is not None else of(Remainder(rest, other))
+
+    def _split(self, b: int, whole: int) -> tuple[Int, Int]:
+        """`outside` and `rest`, with `outside*b + rest` the expression: terms that b divides, `whole` of the number."""
+        outside = {m: c // b for m, c in self.terms if m and c % b == 0}
+        rest = {m: c for m, c in self.terms if m and c % b}
+        return _make({**outside, (): whole}), _make({**rest, (): self.constant - whole * b})
 
     # questions
     @property

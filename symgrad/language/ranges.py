@@ -1,7 +1,8 @@
 """How far an index runs, and whether what it reads is there.
 
 Ranges come from bare places (`x[n, i]`), which must agree; from what is given (`p < 3`); or, for a letter
-that has neither, from compound places (`x[2*i + p]`), which may shorten it. While an equation is read, a
+that has neither, from compound places (`x[2*i + p]`), which may shorten it, or else from a comparison with a label
+(`[t[n] == k]`). While an equation is read, a
 range that is not known yet is a size of its own kind (`Size("?i'3")`), solved for at the end of the equation.
 """
 
@@ -49,6 +50,7 @@ class Ranges:
     def __init__(self) -> None:
         self.known: dict[str, Int] = {}
         self.given: dict[str, None] = {}  # axes whose range was said (`p < 3`), not found
+        self.weak: dict[str, Int] = {}  # what a comparison with a label says of an axis that no place tells
         self._count = 0
         self._open: dict[str, None] = {}
         self._solved: dict[Atom, IntLike] = {}
@@ -100,6 +102,7 @@ class Ranges:
         wanted = [a for a in axes if a in self._open]
         while wanted:
             found = {a: n for a in wanted if (n := self._longest(a, places)) is not None}
+            found = found or {a: self.weak[a] for a in wanted if a in self.weak}
             if not found:
                 name = letter(wanted[0])
                 raise Refusal(

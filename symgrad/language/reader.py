@@ -200,7 +200,8 @@ class _Reader:
                 )
             statement = equations.indexed(self.f, target, value, node.lineno, op, self.parts.get(name, ()))
         else:
-            made = equations.written(self.f, name, value, node.lineno, op)
+            last = name == "loss" or node is self.tree.body[-1]
+            made = equations.written(self.f, name, value, node.lineno, op, last=last)
             if made is None:
                 self.last = name
                 return

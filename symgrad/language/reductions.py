@@ -12,9 +12,19 @@ from symgrad.language import expr as ex
 from symgrad.language import ints, subscripts
 from symgrad.language.expr import Condition, Expr
 from symgrad.language.frames import Option
-from symgrad.language.ints import ONE, Int, product
+from symgrad.language.ints import Int, product
 from symgrad.language.syntax import words
-from symgrad.language.values import Array, Pending, Positions, aligned, broadcast, elementwise, real, shown
+from symgrad.language.values import (
+    Array,
+    Pending,
+    Positions,
+    aligned,
+    broadcast,
+    elementwise,
+    real,
+    shown,
+    widened,
+)
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -158,8 +168,8 @@ def _over_axes(
     letters = a.letters or ("",) * a.rank
     over = {d: builder.ranges.new(letters[d] or "", a.shape[d]) for d in axes}
     kept = [d for d in range(a.rank) if d not in over]
-    shape = tuple(a.shape[d] if d in kept else ONE for d in range(a.rank) if keep or d in kept)
-    names = tuple(letters[d] if d in kept else "" for d in range(a.rank) if keep or d in kept)
+    shape = tuple(a.shape[d] for d in kept)
+    names = tuple(letters[d] for d in kept)
     condition = elementwise(ex.both, *leading.conditions) if leading.conditions else None
     if condition is not None:
         common, _ = broadcast([a, condition], ["the body", "the condition"])
@@ -167,11 +177,7 @@ def _over_axes(
             raise Refusal(f"the condition is {shown(condition.shape)} and the body is {shown(a.shape)}")
 
     def full(position: Positions) -> Positions:
-        left = iter(
-            position
-            if not keep
-            else tuple(p for p, d in zip(position, range(a.rank), strict=True) if d in kept)
-        )
+        left = iter(position)
         return tuple(ints.axis(over[d]) if d in over else next(left) for d in range(a.rank))
 
     def guard(position: Positions) -> Condition | None:
@@ -181,12 +187,14 @@ def _over_axes(
         return builder.pending(op, shape, lambda p: (body(p), guard(p)), list(over.values()), names, ties)
 
     if name != "mean":
-        return reduced(lambda p: a.at(full(p)), OPS[name])
-    if condition is None:
+        out = reduced(lambda p: a.at(full(p)), OPS[name])
+    elif condition is None:
         count = real(product(a.shape[d] for d in over))
-        return reduced(lambda p: a.at(full(p)) / count, "+=")
-    number = reduced(lambda _: ex.ONE, "+=")
-    return reduced(lambda p: a.at(full(p)) / number.at(p), "+=")
+        out = reduced(lambda p: a.at(full(p)) / count, "+=")
+    else:
+        number = reduced(lambda _: ex.ONE, "+=")
+        out = reduced(lambda p: a.at(full(p)) / number.at(p), "+=")
+    return widened(out, axes) if keep else out
 
 
 def _axes(f: Formulas, node: ast.expr | None, rank: int, body: ast.expr) -> list[int]:

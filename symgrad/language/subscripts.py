@@ -192,15 +192,12 @@ def _slice(f: Formulas, m: ast.Slice, size: Int, letter: str) -> Step:
         if m.lower is not None or m.upper is not None or step != -1:
             raise f.placed(Refusal("of the backward slices only `[::-1]` is read"), m)
         return (lambda p: size - 1 - p[0]), (size,), (letter,)
-    start = f.whole(m.lower, "the start of a slice") if m.lower is not None else ZERO
-    stop = f.whole(m.upper, "the end of a slice") if m.upper is not None else size
+    start = _from_end(f.whole(m.lower, "the start of a slice"), size) if m.lower is not None else ZERO
+    stop = _from_end(f.whole(m.upper, "the end of a slice"), size) if m.upper is not None else size
     for end, what in ((start, "starts"), (stop, "ends")):
         inside = (ints.nonnegative(end), ints.nonnegative(size - end))
         if False in inside:
-            more = (
-                f"; count from the front, {size} - ..." if end.number is not None and end.number < 0 else ""
-            )
-            raise f.placed(Refusal(f"this slice {what} at {end} of an axis with {size} entries{more}"), m)
+            raise f.placed(Refusal(f"this slice {what} at {end} of an axis with {size} entries"), m)
         for margin in (end, size - end):
             if ints.nonnegative(margin) is None:
                 f.builder.needs[
@@ -214,6 +211,11 @@ def _slice(f: Formulas, m: ast.Slice, size: Int, letter: str) -> Step:
     count = (length - 1) // step + 1
     kept = letter if count == size else ""
     return (lambda p: p[0] * step + start), (count,), (kept,)
+
+
+def _from_end(end: Int, size: Int) -> Int:
+    """The end of a slice; one that is certainly negative is counted from the end of the axis, as in NumPy."""
+    return end + size if ints.nonnegative(-1 - end) is True else end
 
 
 def shape_entry(f: Formulas, of_what: ast.expr, which: ast.expr) -> Array:

@@ -95,7 +95,33 @@ def parse(text: str) -> tuple[str, ast.Module]:
     except (RecursionError, MemoryError, ValueError) as problem:
         raise Refusal("the text is nested too deeply, or holds a number that is too long") from problem
     _check(tree)
+    tree.body = _unpacked(tree.body)
     return text, tree
+
+
+def _unpacked(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The lines with `a, b = f(x)` as `a = f(x)[0]` and `b = f(x)[1]`; of two tuples each with its own part."""
+    out: list[ast.stmt] = []
+    for line in body:
+        match line:
+            case ast.FunctionDef():
+                line.body = _unpacked(line.body)
+                out.append(line)
+            case ast.Assign(targets=[ast.Tuple(elts=names) | ast.List(elts=names)], value=value):
+                if isinstance(value, ast.Tuple) and len(value.elts) != len(names):
+                    said = f"{len(names)} names stand on the left, and {len(value.elts)} values on the right"
+                    raise Refusal(said).at(line)
+                for k, name in enumerate(names):
+                    part = (
+                        value.elts[k]
+                        if isinstance(value, ast.Tuple)
+                        else ast.copy_location(ast.Subscript(value, ast.Constant(k), ast.Load()), value)
+                    )
+                    made = ast.copy_location(ast.Assign([name], part), line)
+                    out.append(ast.fix_missing_locations(made))
+            case _:
+                out.append(line)
+    return out
 
 
 def is_name(name: str) -> bool:

@@ -34,6 +34,7 @@ class Array:
         integer: for an array of integers, the same entries as integer expressions.
         tensor: the tensor that it is, if it is one as it stands.
         fixed: the value of a scalar in which no tensor's entry occurs except a scalar constant's.
+        narrow: where it only has axes of one entry more than another array: that one, and where they stand.
     """
 
     shape: tuple[Int, ...]
@@ -42,6 +43,7 @@ class Array:
     integer: Callable[[Positions], Int] | None = None
     tensor: str = ""
     fixed: Expr | None = None
+    narrow: tuple[Array, Sequence[int]] | None = None
 
     def at(self, position: Positions) -> Any:
         return self.entry(position)
@@ -194,3 +196,25 @@ def _fixed(function: Callable[..., Any], args: Sequence[Array], whole: Callable[
 def inner(a: Array, position: Positions) -> Expr:
     """An entry as it stands inside brackets: an integer as one expression."""
     return ex.val(a.integer(position)) if a.integer is not None else a.at(position)
+
+
+def widened(a: Array, at: Sequence[int]) -> Array:
+    """The array with axes of one entry put in, so that they stand at these places of the result."""
+    rank = a.rank + len(at)
+    kept = [d for d in range(rank) if d not in at]
+    sizes, names = (
+        dict(zip(kept, a.shape, strict=True)),
+        dict(zip(kept, a.letters or ("",) * a.rank, strict=True)),
+    )
+    whole = a.integer
+
+    def inside(position: Positions) -> Positions:
+        return tuple(position[d] for d in kept)
+
+    return Array(
+        tuple(sizes.get(d, ONE) for d in range(rank)),
+        lambda p: a.at(inside(p)),
+        tuple(names.get(d, "") for d in range(rank)),
+        None if whole is None else lambda p: whole(inside(p)),
+        narrow=(a, at),
+    )

@@ -25,7 +25,7 @@ def declarations() -> dict[str, str]:
     found: dict[str, str] = {}
     for group in GROUPS:
         text = Path(__file__).with_name(f"{group}.sg").read_text(encoding="utf-8")
-        for part in re.split(r"^### ", text, flags=re.M)[1:]:
+        for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
             heading, _, body = part.partition("\n")
             assert heading not in found, f"two declarations are called {heading}"
             found[heading] = body.strip()
