@@ -118,7 +118,7 @@ MEANS: list[tuple[str, Callable[..., Any]]] = [
     ("X[:, ::2]", lambda X, **_: X[:, ::2]),
     ("X[::-1]", lambda X, **_: X[::-1]),
     ("w[1:] - w[:-1]", lambda w, **_: np.diff(w)),
-    ("X[:, -2:] + X[-2:, :-2]", lambda X, **_: X[:, -2:] + X[-2:, :-2]),
+    ("X[:, -2:] + T[:, -2:, -1 + 1]", lambda X, T, **_: X[:, -2:] + T[:, -2:, 0]),
     ("diff(X, axis=0) + np.flip(X)[1:]", lambda X, **_: np.diff(X, axis=0) + np.flip(X)[1:]),
     ("np.split(X, 2, axis=1)[1]", lambda X, **_: np.split(X, 2, axis=1)[1]),
     ("np.hstack([X, y[:, None]]) + np.hstack((w, a))", lambda X, y, w, a, **_: np.c_[X, y] + np.r_[w, a]),

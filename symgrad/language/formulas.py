@@ -356,8 +356,8 @@ class Formulas:
                 if any(type(op) not in _COMPARE for op in ops):
                     raise Refusal("compare with `<`, `<=`, `>`, `>=`, `==` or `!=`")
                 texts = [words(n) for n in nodes]
-                for op, a, b in zip(ops, sides, sides[1:], strict=False):
-                    if isinstance(op, (ast.Eq, ast.NotEq)):
+                for sign, a, b in zip(ops, sides, sides[1:], strict=False):
+                    if isinstance(sign, (ast.Eq, ast.NotEq)):
                         self._like_label(a, b)
                         self._like_label(b, a)
                 pairs = [

@@ -541,7 +541,7 @@ def _variance(root: bool) -> Callable[[Formulas, Args, Keywords], Array]:
     name = "std" if root else "var"
 
     def variance(f: Formulas, args: Args, keywords: Keywords) -> Array:
-        keep = {k: keywords.pop(k) for k in ("keepdims", "keepdim") if k in keywords}
+        keep: Keywords = {k: keywords.pop(k) for k in list(keywords) if k in ("keepdims", "keepdim")}
         axis = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
         less = keywords.pop("ddof", keywords.pop("correction", None))
         biased = keywords.pop("unbiased", None)

@@ -14,7 +14,7 @@ import numpy as np
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Expr, Stop
-from symgrad.language.ints import Axis, axis
+from symgrad.language.ints import ONE, ZERO, Axis, axis
 from symgrad.language.program import Facts, Program, Statement, Tensor
 from symgrad.language.reference import execute
 from symgrad.language.samples import draw, numbers, small_sizes
@@ -25,6 +25,7 @@ SPREADS = (4.0, 20.0, 21.0, 22.0, 100.0)
 
 def prove(program: Program) -> None:
     """Raise `Refusal` if some `held` value matters to the target."""
+    program = replace(program, statements=tuple(map(_at_zero, program.statements)))
     holders = _holders(program)
     read = {r for s in program.statements for r in s.reads} if holders else set()
     for key, places in holders.items():
@@ -35,6 +36,16 @@ def prove(program: Program) -> None:
                 f"held(...) in `{shown}` claims that {program.target} does not depend on what is held, but it does, "
                 f"through {culprit}; write stop(...) for a deliberate constant, or leave the name out"
             )
+
+
+def _at_zero(s: Statement) -> Statement:
+    """The statement with 0 for an axis of one entry in what it holds: that is the same value, however it is read."""
+    only = {Axis(a): ZERO for a, n in s.axes if n == ONE}
+
+    def inside(e: object) -> Expr | None:
+        return Stop(ex.substitute(e.arg, only), e.kind) if isinstance(e, Stop) else None
+
+    return replace(s, body=ex.rewrite(s.body, inside)) if only else s
 
 
 def _holders(program: Program) -> dict[Expr, list[int]]:

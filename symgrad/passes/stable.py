@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Add, Call, Expr, Mul, Num, Pow, Stop
-from symgrad.language.ints import ONE, ZERO, axis
+from symgrad.language.ints import axis
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.trace import Step
 from symgrad.passes.forms import factors, match_index, placed
@@ -175,9 +175,7 @@ def _shift(
             return body
         return None
 
-    # read at 0 where there is no other place, as in every other equation: what is held there is the same
-    place = tuple(ZERO if s.ranges.get(i.axis or "") == ONE else i for i in s.left)
-    shift = Stop(Access(top, place), "held")
+    shift = Stop(Access(top, s.left), "held")
     new: dict[Statement, tuple[Statement, ...]] = {
         s: (
             replace(s, out=top, op="max=", body=exponent),
