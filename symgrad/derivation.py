@@ -105,7 +105,8 @@ class Derivation:
         """The same, compiled: `f(X=..., y=..., w=...) -> (loss, {"w": array})`.
 
         Arguments are arrays (or lists) in the declared shapes, by name or in declared order; sizes are taken from them.
-        Each gradient has the shape of its variable; everything is float64.
+        Each gradient has the shape of its variable; everything is float64. An infinite slope (of sqrt at 0) is a value
+        and brings no warning; a nan that arises does, NumPy's RuntimeWarning.
 
         Raises:
             SymgradError: an argument is missing, its shape does not fit, or a declared fact does not hold.
@@ -125,7 +126,8 @@ class Derivation:
                 _, arrays = bind(program, {**given, **named})
             except Refusal as problem:
                 raise SymgradError(problem.reason) from None
-            loss, gradients = raw(*arrays.values())  # in declared order
+            with np.errstate(divide="ignore", over="ignore"):
+                loss, gradients = raw(*arrays.values())  # in declared order
             return loss, gradients
 
         return loss_and_grad

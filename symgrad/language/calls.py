@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal, did_you_mean, listing
-from symgrad.language import declarations, equations, subscripts
+from symgrad.language import declarations, equations, ints, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.definitions import Definition, Parameter, declares_weights
 from symgrad.language.expr import Expr
