@@ -13,6 +13,7 @@ Numbers before an equation are those of its derivation. On the command line: pyt
 """
 
 import argparse
+import contextlib
 import csv
 import os
 import sys
@@ -634,8 +635,8 @@ def _read_table(path):
 
 
 def _columns(model, columns, path, with_target):
-    """How many columns each array takes, features in their order and then the target."""
-    names = [name for name in DATA if name in FEATURES] + ([TARGET] if with_target and TARGET else [])
+    """How many columns each array takes: what a prediction needs, what only the loss needs, the target."""
+    names = _wanted(with_target)
     sizes = dict(model.sizes)
     shapes = {}
     free = [s[0] for s in SIZES if s[1] in names and s[0] not in sizes and s[0] != BATCH]
@@ -655,8 +656,18 @@ def _columns(model, columns, path, with_target):
     raise Problem(f"{path} has {columns} columns, but the network takes {wanted}")
 
 
+def _wanted(with_target):
+    """The arrays that a file holds, in the order of a table's columns."""
+    names = list(FEATURES)
+    if with_target:
+        names += [name for name in DATA if name not in (*FEATURES, TARGET)] + ([TARGET] if TARGET else [])
+    return names
+
+
 def _data(model, path, target=None, with_target=True):
-    """The arrays of a table, by name; labels in words are numbered by `model.classes`."""
+    """The arrays of a table or of an .npz file, by name; labels in words are numbered by `model.classes`."""
+    if path.endswith(".npz"):
+        return _archive(path, _wanted(with_target))
     names, rows = _read_table(path)
     width = len(rows[0][1])
     order = list(range(width))
@@ -684,6 +695,24 @@ def _data(model, path, target=None, with_target=True):
                     raise Problem(f"{path}, line {line}: '{cell}' is no finite number, as {name} needs")
                 values[k, j] = value
         arrays[name] = values.reshape(len(rows), *shape)
+    return arrays
+
+
+def _archive(path, names):
+    """The arrays of an .npz file that a network takes; each has a row for every example."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names if name in file.files}
+    except FileNotFoundError:
+        raise Problem(f"there is no file {path}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
+        raise Problem(f"{path} cannot be read as arrays: {problem}") from None
+    for name in names:
+        if name not in arrays:
+            raise Problem(f"{path} has no array {name}; the network takes {', '.join(names)}")
+    for name, a in arrays.items():
+        if a.ndim == 0 or len(a) != len(arrays[names[0]]):
+            raise Problem(f"{path}: {name} and {names[0]} differ in the number of their examples")
     return arrays
 
 
@@ -751,21 +780,28 @@ def _train_command(options):
     return 0
 
 
+def _has_target(model, path):
+    """Whether a file holds more than a prediction needs."""
+    if path.endswith(".npz"):
+        with contextlib.suppress(Problem):
+            return bool(_archive(path, _wanted(True)))
+        return False
+    _, rows = _read_table(path)
+    with contextlib.suppress(Problem):
+        return not _columns(model, len(rows[0][1]), path, False)
+    return set(_wanted(True)) != set(FEATURES)
+
+
 def _predict_command(options):
     """Print a prediction for each row of a table; if the table has the target too, score them."""
     model = Model()
     model.load(options.weights)
-    _, rows = _read_table(options.data)
-    try:
-        _columns(model, len(rows[0][1]), options.data, False)
-        scored = False
-    except Problem:
-        scored = TARGET is not None
+    scored = _has_target(model, options.data)
     arrays = _data(model, options.data, options.target, with_target=scored)
     predicted = model.predict(*(arrays[name] for name in ("x",)))
-    for row in predicted.reshape(len(rows), -1):
+    for row in predicted.reshape(len(arrays[FEATURES[0]]), -1):
         print(",".join(model.classes[k] if model.classes else str(k) for k in row))
-    if TARGET in arrays:
+    if scored:
         print(model.score(arrays), file=sys.stderr)
     return 0
 
@@ -781,7 +817,9 @@ def main(arguments=None):
     """Run one command; the exit status is 0, 1 where a check fails, 2 for what cannot be used."""
     parser = argparse.ArgumentParser(prog="digits", description="Train, predict and check.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    train = commands.add_parser("train", help="train on a table (CSV): features in order, the target last")
+    train = commands.add_parser(
+        "train", help="train on a table (CSV): x (64 numbers), t; or on arrays by name (.npz)"
+    )
     train.set_defaults(run=_train_command)
     train.add_argument("data")
     train.add_argument("--target", help="the name of the target's column, if it is not the last")
@@ -795,7 +833,9 @@ def main(arguments=None):
     train.add_argument("--weights", help="saved weights to go on from")
     train.add_argument("--save", default="digits.npz")
     train.add_argument("--quiet", action="store_true")
-    predict = commands.add_parser("predict", help="predict for each row of a table")
+    predict = commands.add_parser(
+        "predict", help="predict for each row of a table, or each example of an .npz file"
+    )
     predict.set_defaults(run=_predict_command)
     predict.add_argument("data")
     predict.add_argument("--weights", default="digits.npz")

@@ -150,9 +150,9 @@ class _Module:
         head.check_solvable(self.program, self.told, names)
         kept = (*self.weights, *self.states)
         letters = [s for s in self.declared.sizes if s in size_letters(w.shape for w in kept)]
-        features = [t.name for t in self.data if t.role != "constant" and t.name != who.target]
         read = {r for s in who.statements for r in s.reads}
         forward = [t for t in self.data if t.name in read]
+        features = [t.name for t in (forward or self.data) if t.role != "constant" and t.name != who.target]
         results = [self.program.target, *self.derived.gradients.values(), *self.following.values()]
         kinds = {
             "training": (self.program, needed(self.program, *results), self.data),
@@ -195,6 +195,7 @@ class _Module:
             + [(w.name, _draw(w)) for w in kept if w.facts != _PLAIN],
             check_sizes=small_sizes(self.declared),
             about_prediction=self._about_prediction(),
+            columns=self._columns([*features, *(t.name for t in self.data if t.name not in features)]),
         )
 
     # ---- the network itself
@@ -300,6 +301,12 @@ class _Module:
                         (letter, t.name, k, others, head.solution(n, letter, _Keyed()).replace("{}", "d"))
                     )
         return found + compound
+
+    def _columns(self, names: Sequence[str]) -> str:
+        """What a row of a table holds, in words."""
+        order = [n for n in names if n != self.who.target] + ([self.who.target] if self.who.target else [])
+        each = [(n, self.declared[n].shape[1:]) for n in order]
+        return words(", ".join(n if not shape else f"{n} ({'*'.join(map(str, shape))} numbers)" for n, shape in each))
 
     def _about_prediction(self) -> str:
         name = self.who.prediction

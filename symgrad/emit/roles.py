@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from symgrad.errors import Refusal, did_you_mean
 from symgrad.language import expr as ex
-from symgrad.language.expr import Access
+from symgrad.language.expr import Access, Expr
 from symgrad.language.ints import Look, Size
 from symgrad.language.program import Program, Statement
 
@@ -16,9 +16,10 @@ class Roles:
     """Attributes:
     batch: the size letter along which examples lie, or None: the whole data is one example.
     batched: inputs that have that axis, in order.
-    target: the data or label that only the loss reads, or None.
+    target: the data or label that only the loss reads, or None; of several a label, else the last.
     prediction: the tensor that `forward` returns, or None where no tensor is free of the target.
     classes: whether the target is a label of the prediction's last axis.
+    compared: whether the loss takes the difference of prediction and target, so that it says how far off one is.
     program, statements: what computes the prediction.
     """
 
@@ -27,6 +28,7 @@ class Roles:
     target: str | None
     prediction: str | None
     classes: bool
+    compared: bool
     program: Program
     statements: tuple[Statement, ...]
 
@@ -65,11 +67,18 @@ def roles(program: Program, stable: Program, predict: str | None = None) -> Role
         chosen: str | None = predict
     else:
         chosen = _prediction(program, free, tainted, targets)
-    target = targets[-1] if targets else None
-    classes = False
+    if not targets and chosen is not None:
+        # a target that is made ready before it meets a prediction: the one input that a prediction does without
+        read = {r for s in needed(program, chosen) for r in s.reads}
+        spare = [t.name for t in program.role("data", "label") if t.name not in read]
+        targets = spare if len(spare) == 1 else []
+    labels = [n for n in targets if program[n].integer]
+    target = [*targets, *labels][-1] if targets else None
+    classes = compared = False
     if target is not None and chosen is not None:
         below, shape = program[target].below, program[chosen].shape
         rows = program[target].shape
+        compared = below is None and shape == rows and _compared(program, chosen, target)
         classes = (
             below is not None and len(shape) == len(rows) + 1 and shape[-1] == below and shape[:-1] == rows
         )
@@ -78,7 +87,7 @@ def roles(program: Program, stable: Program, predict: str | None = None) -> Role
         # the stable forms where they have the tensor, else the declaration itself
         program = stable if stable.writers(chosen) else program
         forward = needed(program, chosen)
-    return Roles(batch, batched, target, chosen, classes, program, forward)
+    return Roles(batch, batched, target, chosen, classes, compared, program, forward)
 
 
 def needed(program: Program, *names: str) -> tuple[Statement, ...]:
@@ -98,7 +107,7 @@ def _batch(program: Program) -> str | None:
     first = data[0].shape[0].atom
     if not isinstance(first, Size):
         return None
-    fixed = [n for t in program.role("weight", "constant") for n in t.shape]
+    fixed = [n for t in program.role("weight", "constant", "state") for n in t.shape]
     inside = [n for t in data for n in t.shape[1:]] + [t.shape[0] for t in data if t.shape[0].atom != first]
     if any(first in n.atoms() for n in (*fixed, *inside)):
         return None
@@ -115,8 +124,34 @@ def _downstream(program: Program, names: list[str]) -> set[str]:
 
 
 def _is_target(program: Program, name: str, learned: set[str]) -> bool:
+    """Whether an input meets nothing but what was learned, and no weight comes after it: a mask inside attention meets
+    learned numbers too, but more layers follow.
+    """
     readers = [s for s in program.statements if name in s.reads]
-    return bool(readers) and all(any(r in learned for r in s.reads) for s in readers)
+    after = _downstream(program, [name])
+    weights = {w.name for w in program.role("weight")}
+    later = any(s.out in after and s.out != program.target and weights & set(s.reads) for s in program.statements)
+    return bool(readers) and not later and all(any(r in learned for r in s.reads) for s in readers)
+
+
+def _compared(program: Program, prediction: str, target: str) -> bool:
+    """Whether some statement subtracts one from the other, entry by entry."""
+
+    def side(e: Expr) -> tuple[str, int]:
+        match e:
+            case Access(name):
+                return name, 1
+            case ex.Mul((ex.Num(minus), Access(name))) if minus == -1:
+                return name, -1
+        return "", 0
+
+    for s in program.statements:
+        for e in ex.walk(s.body):
+            if isinstance(e, ex.Add):
+                signs = dict(map(side, e.args))
+                if signs.get(prediction, 0) * signs.get(target, 0) < 0:
+                    return True
+    return False
 
 
 def _prediction(program: Program, free: list[str], tainted: set[str], targets: list[str]) -> str | None:
