@@ -74,9 +74,9 @@ def test_trains_to_its_score(name: str, style: str, tmp_path, capsys) -> None:
     command = ["train", str(DATA / run.data), *run.options.split(), "--test-split", "0.2", "--save", str(saved)]
     assert module.main(command) == 0
     said = capsys.readouterr().out
-    losses = [float(x) for x in re.findall(r"^epoch .*loss (\S+)", said, re.M)]
+    losses = [float(x) for x in re.findall(r"^epoch .*loss (\S+)", said, re.MULTILINE)]
     assert losses[-1] < losses[0]
-    (score,) = map(float, re.findall(rf"^test: .*{run.metric} (\S+)", said, re.M))
+    (score,) = map(float, re.findall(rf"^test: .*{run.metric} (\S+)", said, re.MULTILINE))
     better = (lambda a, b: a >= b) if run.metric == "accuracy" else (lambda a, b: a <= b)
     assert better(score, run.stated) and better(run.stated, run.guess), said
     assert module.main(["predict", str(DATA / run.data), "--weights", str(saved)]) == 0

@@ -926,9 +926,8 @@ def main(arguments=None):
     """Run one command; the exit status is 0, 1 where a check fails, 2 for what cannot be used."""
     parser = argparse.ArgumentParser(prog="logistic", description="Train, predict and check.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    train = commands.add_parser(
-        "train", help="train on a table (CSV): x (4 numbers), t; or on arrays by name (.npz)"
-    )
+    about = "train on a table (CSV): x (4 numbers), t; or on arrays by name (.npz)"
+    train = commands.add_parser("train", help=about, description=about)
     train.set_defaults(run=_train_command)
     train.add_argument("data")
     train.add_argument("--target", help="the name of the target's column, if it is not the last")
@@ -942,9 +941,8 @@ def main(arguments=None):
     train.add_argument("--weights", help="saved weights to go on from")
     train.add_argument("--save", default="logistic.npz")
     train.add_argument("--quiet", action="store_true")
-    predict = commands.add_parser(
-        "predict", help="predict for each row of a table, or each example of an .npz file"
-    )
+    about = "predict for each row of a table, or for each example of an .npz file"
+    predict = commands.add_parser("predict", help=about, description=about)
     predict.set_defaults(run=_predict_command)
     predict.add_argument("data")
     predict.add_argument("--weights", default="logistic.npz")

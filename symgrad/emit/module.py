@@ -180,6 +180,7 @@ class _Module:
             drawn=[t.name for t in self.draws],
             switched=self.evaluated is not self.program,
             letters=[(letter, names.of(letter)) for letter in letters],
+            lengths=self._lengths(letters) if who.prediction else [],
             integer=[t.name for t in self.data if t.integer],
             constants=[t.name for t in self.data if t.role == "constant"],
             features=features,
@@ -301,6 +302,11 @@ class _Module:
                         (letter, t.name, k, others, head.solution(n, letter, _Keyed()).replace("{}", "d"))
                     )
         return found + compound
+
+    def _lengths(self, letters: Sequence[str]) -> list[str]:
+        """The letters that only data tell: the length of a sequence."""
+        told = size_letters(t.shape for t in self.data)
+        return [letter for letter in told if letter not in letters and letter != self.who.batch]
 
     def _columns(self, names: Sequence[str]) -> str:
         """What a row of a table holds, in words."""

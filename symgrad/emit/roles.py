@@ -124,13 +124,13 @@ def _downstream(program: Program, names: list[str]) -> set[str]:
 
 
 def _is_target(program: Program, name: str, learned: set[str]) -> bool:
-    """Whether an input meets nothing but what was learned, and no weight comes after it: a mask inside attention meets
-    learned numbers too, but more layers follow.
+    """Whether an input meets nothing but what was learned, and no layer comes after it, as one does after a mask
+    inside attention. A weight that a part of the loss, a scalar, reads is no layer.
     """
     readers = [s for s in program.statements if name in s.reads]
     after = _downstream(program, [name])
     weights = {w.name for w in program.role("weight")}
-    later = any(s.out in after and s.out != program.target and weights & set(s.reads) for s in program.statements)
+    later = any(s.out in after and s.kept and weights & set(s.reads) for s in program.statements)
     return bool(readers) and not later and all(any(r in learned for r in s.reads) for s in readers)
 
 
