@@ -13,13 +13,38 @@
 See `derive` for a derivation, `Model` for a training module, `define` for an operation of your own.
 """
 
+from typing import Any
+
+from symgrad import layers as _layers
 from symgrad.check import Verdict as Verdict
+from symgrad.declared import constant as constant
+from symgrad.declared import data as data
+from symgrad.declared import label as label
+from symgrad.declared import size as size
+from symgrad.declared import weight as weight
 from symgrad.derivation import Derivation as Derivation
 from symgrad.derivation import Gradient as Gradient
 from symgrad.derivation import derive as derive
 from symgrad.errors import SymgradError as SymgradError
+from symgrad.expressions import Expression as Expression
+from symgrad.layers import Sequential as Sequential
 from symgrad.library import define as define
 from symgrad.model import Model as Model
+from symgrad.tracing import op as op
 
 __version__ = "0.1.0"
-__all__ = ["Derivation", "Gradient", "Model", "SymgradError", "Verdict", "define", "derive"]
+__all__ = [
+    "Derivation", "Expression", "Gradient", "Model", "Sequential", "SymgradError", "Verdict", "constant", "data",
+    "define", "derive", "label", "op", "size", "weight",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Every operation that there is, under its name and under its class's: `sg.dense`, `sg.Dense`."""
+    if name.startswith("_"):
+        raise AttributeError(f"module 'symgrad' has no attribute '{name}'")
+    return _layers.find(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_layers.names()})

@@ -14,6 +14,7 @@ from symgrad import emit, explain
 from symgrad.check import Verdict
 from symgrad.check import check as judge
 from symgrad.errors import Refusal, SymgradError, complete
+from symgrad.expressions import Expression, spelled
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
 from symgrad.language.reader import read
@@ -163,16 +164,17 @@ class Derivation:
 
 
 def read_program(
-    declaration: str | os.PathLike[str] | Program,
+    declaration: str | os.PathLike[str] | Program | Expression,
     sizes: Mapping[str, int] | None = None,
     training: bool = True,
 ) -> Program:
-    """A program from text, from a `.sg` file, or as it is.
+    """A program from text, from a `.sg` file, from an expression, or as it is.
 
     A `Path`, or a string of one line that ends in `.sg`, is a file; every other string is the declaration itself.
     """
     if isinstance(declaration, Program):
         return declaration
+    declaration, _ = spelled(declaration)
     text = str(declaration)
     if isinstance(declaration, os.PathLike) or ("\n" not in text and text.strip().endswith(".sg")):
         path = Path(text.strip())
@@ -194,8 +196,8 @@ def _names(wrt: object) -> list[str]:
 
 
 def derive(
-    declaration: str | os.PathLike[str] | Program,
-    wrt: str | Iterable[str] | None = None,
+    declaration: str | os.PathLike[str] | Program | Expression,
+    wrt: str | Expression | Iterable[str | Expression] | None = None,
     *,
     sizes: Mapping[str, int] | None = None,
     training: bool = True,
@@ -203,9 +205,9 @@ def derive(
     """Derive the gradient of a loss, exactly, with every step.
 
     Args:
-        declaration: text of the language, or the path of a `.sg` file.
-        wrt: the names to differentiate by: weights, data, or computed tensors (the error signal of a layer);
-            every weight if None.
+        declaration: text of the language, the path of a `.sg` file, or an expression made of objects.
+        wrt: the names (or the expressions) to differentiate by: weights, data, or computed tensors (the error signal
+            of a layer); every weight if None.
         sizes: numbers for size letters; letters without one stay symbolic.
         training: what `training` is in the declaration and in the layers that it uses (dropout, batch_norm).
 
@@ -219,6 +221,7 @@ def derive(
         >>> print(d.gradients["w"])
         2/n * X.T @ (X @ w - y)
     """
+    declaration, wrt = spelled(declaration, wrt)
     program = read_program(declaration, sizes, training)
     names = [wrt] if isinstance(wrt, str) else None if wrt is None else _names(wrt)
     if names is None and not program.role("weight"):

@@ -6,7 +6,7 @@ import contextlib
 import keyword
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,20 @@ from typing import Any
 from symgrad import emit
 from symgrad.derivation import Derivation, derive, read_program
 from symgrad.errors import Refusal, SymgradError
+from symgrad.expressions import Expression, Written, write
 from symgrad.language.program import Program
 
 
 class Model:
-    """A network and its loss, declared as text or in a `.sg` file.
+    """A network and its loss, declared as text, in a `.sg` file, or with objects.
 
     Args:
-        declaration: text of the language, or the path of a `.sg` file.
+        declaration: text of the language, the path of a `.sg` file, the expression of a loss, or a network (a layer, a
+            `Sequential`, a function) for which `x`, `t` and `loss` are given.
         sizes: numbers for size letters; the others stay symbolic.
+        x: what the network is applied to.
+        t: the target.
+        loss: what is applied to the network's result and the target, such as `sg.mse`.
 
     Raises:
         SymgradError: the declaration cannot be read; one sentence, with the line and a caret.
@@ -36,19 +41,49 @@ class Model:
         ... ''')
         >>> [w.name for w in m.program.role("weight")]
         ['W1', 'b1']
+        >>> net = sg.Sequential(sg.Dense(8), sg.Tanh(), sg.Dense(1, bias=False))
+        >>> m = sg.Model(net, x=sg.data("n", 4), t=sg.data("n", 1, name="y"), loss=sg.mse)
+        >>> print(m.program.text)
+        x: data[n, 4]
+        y: data[n, 1]
+        h1 = tanh(dense(x, 8))
+        h2 = dense(h1, 1, bias=False)
+        loss = mse(h2, y)
     """
 
     def __init__(
-        self, declaration: str | os.PathLike[str] | Program, *, sizes: Mapping[str, int] | None = None
+        self,
+        declaration: str | os.PathLike[str] | Program | Expression | Callable[..., Expression],
+        *,
+        sizes: Mapping[str, int] | None = None,
+        x: Expression | None = None,
+        t: Expression | None = None,
+        loss: Callable[..., Expression] | None = None,
     ):
-        self.program = read_program(declaration, sizes)
+        self._written: Written | None = None
+        declared = _applied(declaration, x, t, loss)
+        if isinstance(declared, Expression):
+            self._written = write(declared)
+            declared = self._written.text
+        self.program = read_program(declared, sizes)
         # what `forward` and `predict` of a module compute: the same text, read with `training` off
-        self.evaluation = read_program(declaration, sizes, training=False) if self.program.switched else None
-        self.name = Path(declaration).stem if isinstance(declaration, os.PathLike) else "model"
+        self.evaluation = read_program(declared, sizes, training=False) if self.program.switched else None
+        self.name = Path(declared).stem if isinstance(declared, os.PathLike) else "model"
 
-    def derive(self, wrt: str | Iterable[str] | None = None) -> Derivation:
+    def derive(self, wrt: str | Expression | Iterable[str | Expression] | None = None) -> Derivation:
         """The derivation of the loss by every weight, or by what `wrt` names."""
-        return self._by_weights if wrt is None else derive(self.program, wrt)
+        if wrt is None:
+            return self._by_weights
+        if isinstance(wrt, Expression):
+            return derive(self.program, self._name(wrt))
+        if isinstance(wrt, str) or not isinstance(wrt, Iterable):
+            return derive(self.program, wrt)
+        return derive(self.program, [self._name(w) if isinstance(w, Expression) else w for w in wrt])
+
+    def _name(self, e: Expression) -> str:
+        if self._written is None:
+            raise SymgradError("this model was declared as text: wrt takes the names of its tensors")
+        return self._written.name_of(e)
 
     @cached_property
     def _by_weights(self) -> Derivation:
@@ -106,6 +141,34 @@ class Model:
             )
         write_atomically(path, self.source(path.stem, optimizer=optimizer, style=style, **options))
         return path
+
+
+def _applied(declaration: Any, x: Any, t: Any, loss: Any) -> Any:
+    """The loss of a network that is given in parts; any other declaration as it is."""
+    parts = {"x": x, "t": t, "loss": loss}
+    whole = isinstance(declaration, (str, os.PathLike, Program, Expression))
+    if whole or not callable(declaration):
+        given = [k for k, v in parts.items() if v is not None]
+        if given:
+            raise SymgradError(f"{given[0]} goes with a network of objects; this declaration says all itself")
+        if not whole:
+            raise SymgradError(
+                f"a model is declared by text, a file, an expression or layers, not by {declaration!r}"
+            )
+        return declaration
+    if isinstance(declaration, type) or isinstance(loss, type):
+        name = (declaration if isinstance(declaration, type) else loss).__name__
+        raise SymgradError(f"{name} is a class; write {name}(), with its settings")
+    for name in ("x", "t"):
+        if parts[name] is not None and not isinstance(parts[name], Expression):
+            raise SymgradError(f'{name} is a declared tensor, such as sg.data("n", 64), not {parts[name]!r}')
+    if x is None or not callable(loss):
+        raise SymgradError('a network needs what it is applied to and a loss: sg.Model(net, x=sg.data("n", 64), '
+                           't=sg.label("n", below=10), loss=sg.softmax_cross_entropy)')  # fmt: skip
+    result = loss(declaration(x)) if t is None else loss(declaration(x), t)
+    if not isinstance(result, Expression):
+        raise SymgradError(f"the loss of a model is an expression, and {result!r} is none")
+    return result
 
 
 def write_atomically(path: Path, text: str) -> None:

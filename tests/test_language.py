@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -317,6 +318,26 @@ def test_weights_that_cannot_be_used_again(line: str, said: str) -> None:
         read(
             f"{other}\nx: data[n, 3]; y: data[n, 3]\na = dense(x, 4, name='enc'); {line}; loss = sum(a) + sum(b)"
         )
+
+
+def test_dots_in_a_definition_are_indices_where_entries_are_spoken_of() -> None:
+    by_index = """
+        def f(x: [..., i]):
+            s[...] = sum(i, x[..., i])
+            return x[..., i]*s[...]
+    """
+    by_array = """
+        def f(x: [..., i]):
+            s = sum(x[..., :i], axis=-1)[..., None]
+            return x*s
+    """
+    for by in (by_index, by_array):
+        found, given = value(f"{inspect.cleandoc(by)}\nx: data[n, k, 4]\ny = f(x)")
+        np.testing.assert_allclose(found, given["x"] * given["x"].sum(-1, keepdims=True), rtol=1e-12)
+    steps, given = value("def f(x: [..., i]): return x[..., 1:] - x[..., :i - 1]\nx: data[n, k, 4]\ny = f(x)")
+    np.testing.assert_allclose(steps, np.diff(given["x"]), rtol=1e-12)
+    first, given = value("def f(x: [..., i]): return sum(x[..., 0]*2)\nx: data[n, k, 4]\ny = f(x)")
+    np.testing.assert_allclose(first, 2 * given["x"][..., 0].sum(), rtol=1e-12)
 
 
 def test_lines_and_labels_tell_where_a_statement_comes_from() -> None:

@@ -7,7 +7,7 @@ parameters fit.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symgrad.errors import Refusal, complete
@@ -67,7 +67,7 @@ class Definition:
 
 
 def declares_weights(d: Definition, known: Mapping[str, Definition]) -> bool:
-    """Whether a definition, or one that it calls, declares weights.
+    """Whether a definition, or one that it calls, declares weights, draws or states.
 
     Example:
         >>> known = parse_definitions('''
@@ -83,14 +83,18 @@ def declares_weights(d: Definition, known: Mapping[str, Definition]) -> bool:
     return bool(stems(d, known))
 
 
-def stems(d: Definition, known: Mapping[str, Definition]) -> tuple[str, ...]:
-    """The names of the weights that a definition declares, its own first, then those of what it calls."""
+def stems(
+    d: Definition, known: Mapping[str, Definition], roles: Sequence[str] = ("weight", "draw", "state")
+) -> tuple[str, ...]:
+    """What a definition declares (weights, draws, states), its own names first, then those of what it calls."""
     found: dict[str, None] = {}
     waiting, seen = [d.name], {d.name}
     while waiting:
         first = known.get(waiting.pop(0)) or d
         for one in (first, *first.others):
-            found.update((w.target.id, None) for w in one.weights if isinstance(w.target, ast.Name))
+            for w in one.weights:
+                if declarations.split(w.annotation, w.value).role in roles and isinstance(w.target, ast.Name):
+                    found[w.target.id] = None
             calls = (n.func for line in one.body for n in ast.walk(line) if isinstance(n, ast.Call))
             names = [c.id for c in calls if isinstance(c, ast.Name) and c.id in known]
             waiting += [n for n in dict.fromkeys(names) if n not in seen]

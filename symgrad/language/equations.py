@@ -109,10 +109,9 @@ def local(f: Formulas, line: ast.Assign) -> None:
     assert isinstance(base, ast.Name)
     if base.id in f.frame.values or base.id in f.frame.weights:
         raise Refusal(f"{base.id} is written twice in this definition").at(line)
-    dotted = f.frame.dotted
     since = len(f.builder.statements)
     value, given = suffixed(f, line.value)
-    with entered(f, given, dotted=dotted) as equation:
+    with entered(f, given, dotted=subscripts.dots_are_indices(f, target, value)) as equation:
         left = subscripts.left_positions(f, target) if isinstance(target, ast.Subscript) else None
         v = f.array(value)
         if left is None:
@@ -173,7 +172,7 @@ def _over(f: Formulas, v: Array, order: Sequence[str]) -> Array:
 def returned(f: Formulas, value: ast.expr, d: Definition) -> Value:
     """What a definition gives: free letters become axes, in the signature's order, then as they appear."""
     since = len(f.builder.statements)
-    with entered(f, {}, free=True, dotted=f.frame.dotted) as equation:
+    with entered(f, {}, free=True, dotted=subscripts.dots_are_indices(f, value)) as equation:
         v = f.value(value)
         if not isinstance(v, Array):
             return v
@@ -311,7 +310,8 @@ def advanced(f: Formulas, state: Tensor, target: ast.expr, value: ast.expr) -> N
         raise Refusal(f"the state {words(target)} has one next value; put its equations together")
     since, name = len(b.statements), b.next_name(state.name)
     value, given = suffixed(f, value)
-    with b.writing(state.name, b.line), entered(f, given, dotted=f.frame.dotted) as equation:
+    dotted = subscripts.dots_are_indices(f, target, value)
+    with b.writing(state.name, b.line), entered(f, given, dotted=dotted) as equation:
         left = subscripts.left_positions(f, target) if isinstance(target, ast.Subscript) else None
         v = f.array(value)
         if left is None:

@@ -30,6 +30,27 @@ def is_dots(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is ...
 
 
+def dots_are_indices(f: Formulas, *parts: ast.expr) -> bool:
+    """Whether `...` in a line of a definition stands for indices, as in `z[..., k] - s[...]`; where no letter and no
+    entry is spoken of, as in `x[..., 1:]`, it is NumPy's, all the other axes.
+    """
+    if not f.frame.dotted:
+        return False
+    for node in (n for part in parts for n in ast.walk(part)):
+        if isinstance(node, ast.Call) and any(map(is_dots, node.args)):
+            return True
+        members = items(node.slice) if isinstance(node, ast.Subscript) else []
+        others = [m for m in members if not is_dots(m)]
+        if len(others) == len(members):
+            continue
+        plain = [m for m in others if not isinstance(m, ast.Slice)]
+        if not others or any(
+            isinstance(n, ast.Name) and f.frame.is_letter(n.id) for m in plain for n in ast.walk(m)
+        ):
+            return True
+    return False
+
+
 def _is_none(node: ast.expr) -> bool:
     return (isinstance(node, ast.Constant) and node.value is None) or (
         isinstance(node, ast.Attribute) and node.attr == "newaxis"

@@ -1,0 +1,233 @@
+"""Declarations as objects: what is given, what is learned, and the sizes of both."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
+from symgrad.expressions import COMPARE, Declared, Expression, Hole, Size, tree
+from symgrad.language.declarations import STARTS
+from symgrad.language.syntax import is_name, parse
+
+
+def size_tree(value: object) -> ast.expr:
+    """A size in a shape: a letter, a whole number, or what is calculated from sizes."""
+    if isinstance(value, str):
+        return ast.Name(_letter(value), ast.Load())
+    if isinstance(value, Expression):
+        return Hole(value)
+    try:
+        whole = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise SymgradError(
+            f'a size is a whole number, a letter such as "n", or made of sg.size("n"), not {value!r}'
+        ) from None
+    if isinstance(value, bool) or whole < 1:
+        raise SymgradError(f"a size is a whole number of at least 1, not {value!r}")
+    return ast.Constant(whole)
+
+
+def _letter(value: str) -> str:
+    if not is_name(value):
+        raise SymgradError(f'a size is a letter or a word such as "n" or "hidden", not {value!r}; '
+                           'sizes are calculated as sg.size("h") - 2')  # fmt: skip
+    return value
+
+
+def _declared(
+    role: str,
+    shape: Sequence[object],
+    bounds: Mapping[str, object],
+    facts: Iterable[str],
+    start: object,
+    stem: str,
+    name: str | None,
+) -> Declared:
+    for wrong in shape:
+        if isinstance(wrong, (tuple, list)):
+            raise SymgradError(f"sizes are given one by one: sg.{role}({', '.join(map(repr, wrong))})")
+    dims = list(map(size_tree, shape))
+    node: ast.expr = ast.Name(role, ast.Load())
+    if dims:
+        node = ast.Subscript(node, dims[0] if len(dims) == 1 else ast.Tuple(dims, ast.Load()), ast.Load())
+    lower = [(op, bounds[op]) for op in (">", ">=") if bounds.get(op) is not None]
+    upper = [(op, bounds[op]) for op in ("<", "<=") if bounds.get(op) is not None]
+    if len(lower) > 1 or len(upper) > 1:
+        raise SymgradError(f"{role} is given two bounds on one side")
+    ends = [(op, size_tree(v) if role == "label" else tree(v)) for op, v in upper]
+    if lower and ends:
+        low, end = lower[0]
+        ops = [COMPARE["<" if low == ">" else "<="](), COMPARE[ends[0][0]]()]
+        node = ast.Compare(tree(end), ops, [node, ends[0][1]])
+    elif lower or ends:
+        ((op, bound),) = ends or [(op, tree(v)) for op, v in lower]
+        node = ast.Compare(node, [COMPARE[op]()], [bound])
+    for fact in facts:
+        node = ast.BinOp(node, ast.BitAnd(), ast.Name(fact, ast.Load()))
+    return Declared(role, node, None if start is None else _start(start), stem, name)
+
+
+def _start(start: object) -> ast.expr:
+    """A start value: a number, or a scheme such as `he()` or `normal(0.1)`."""
+    if not isinstance(start, str):
+        return tree(start)
+    try:
+        (line,) = parse(start)[1].body
+    except (Refusal, ValueError):
+        line = ast.Pass()
+    match line:
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=args, keywords=[])) if name in STARTS:
+            if all(isinstance(n, (ast.Constant, ast.UnaryOp)) for n in args):
+                return line.value
+        case ast.Expr(value=ast.Name(id=name)) if name in STARTS:
+            return ast.Call(ast.Name(name, ast.Load()), [], [])
+    word = re.match(r"\w*", start)
+    hint = did_you_mean(word[0], STARTS) if word else ""
+    raise SymgradError(
+        f"a weight starts as a number or as one of {listing([f'{n}()' for n in STARTS], 'or')}, not {start!r}{hint}"
+    )
+
+
+def data(
+    *shape: int | str | Expression,
+    name: str | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    distribution: bool = False,
+    symmetric: bool = False,
+) -> Expression:
+    """An array that is given when the program runs: `x: data[n, 64]`.
+
+    Args:
+        shape: the sizes, each a letter or a whole number.
+        name: what it is called in the text and when it is given; "x" if it has none.
+        above, below, at_least, at_most: bounds of its entries.
+        distribution: whether the last axis holds distributions; symmetric: whether it is a symmetric matrix.
+
+    Raises:
+        SymgradError: a size or a name that the language does not take.
+
+    Example:
+        >>> import symgrad as sg
+        >>> p = sg.data("n", 3, name="p", above=0, below=1)
+        >>> print(-sg.mean(sg.log(p)))
+        p: 0 < data[n, 3] < 1
+        loss = -mean(log(p))
+    """
+    bounds = {">": above, "<": below, ">=": at_least, "<=": at_most}
+    facts = ["distribution"] * distribution + ["symmetric"] * symmetric
+    return _declared("data", shape, bounds, facts, None, "x", name)
+
+
+def label(
+    *shape: int | str | Expression, below: int | str | Expression, name: str | None = None
+) -> Expression:
+    """Whole numbers from 0 that name a class or a position: `t: label[n] < 10`.
+
+    Args:
+        shape: the sizes, each a letter or a whole number.
+        below: how many values it may have.
+        name: what it is called; "t" if it has none.
+
+    Raises:
+        SymgradError: a size or a name that the language does not take.
+
+    Example:
+        >>> import symgrad as sg
+        >>> z, t = sg.weight("n", 10, name="z"), sg.label("n", below=10)
+        >>> print(sg.softmax_cross_entropy(z, t))
+        z: weight[n, 10]
+        t: label[n] < 10
+        loss = softmax_cross_entropy(z, t)
+    """
+    return _declared("label", shape, {"<": below}, (), None, "t", name)
+
+
+def constant(
+    *shape: int | str | Expression,
+    name: str | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    symmetric: bool = False,
+) -> Expression:
+    """A number or an array that is given when the program runs and never has a gradient: `lam: constant > 0`.
+
+    Args:
+        shape: the sizes, none for a number.
+        name: what it is called; "c" if it has none.
+        above, below, at_least, at_most: bounds of its entries.
+        symmetric: whether it is a symmetric matrix.
+
+    Raises:
+        SymgradError: a size or a name that the language does not take.
+
+    Example:
+        >>> import symgrad as sg
+        >>> w, lam = sg.weight("i", name="w"), sg.constant(name="lam", above=0)
+        >>> print(sg.derive(lam*sg.sum(w**2)).gradients["w"])
+        2*lam*w
+    """
+    bounds = {">": above, "<": below, ">=": at_least, "<=": at_most}
+    return _declared("constant", shape, bounds, ["symmetric"] * symmetric, None, "c", name)
+
+
+def weight(
+    *shape: int | str | Expression,
+    name: str | None = None,
+    start: float | str | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    symmetric: bool = False,
+) -> Expression:
+    """What is learned: `W: weight[i, 3] = glorot()`. Inside a function under `@sg.op`, a weight of each call's own.
+
+    Args:
+        shape: the sizes, none for a number.
+        name: what it is called; "W", or "w" with fewer than two axes, if it has none.
+        start: a number, or "he()", "glorot()", "normal(0.1)", "uniform(-1, 1)", "zeros()", "ones()".
+        above, below, at_least, at_most: bounds of its entries.
+        symmetric: whether it is a symmetric matrix.
+
+    Raises:
+        SymgradError: a size, a name or a start that the language does not take.
+
+    Example:
+        >>> import symgrad as sg
+        >>> x, y = sg.data("n", "i", name="X"), sg.data("n", name="y")
+        >>> w = sg.weight("i", name="w", start="normal(0.1)")
+        >>> print(sg.derive(sg.mean((x @ w - y)**2)).gradients["w"])
+        2/n * X.T @ (X @ w - y)
+    """
+    bounds = {">": above, "<": below, ">=": at_least, "<=": at_most}
+    stem = "W" if len(shape) > 1 else "w"
+    return _declared("weight", shape, bounds, ["symmetric"] * symmetric, start, stem, name)
+
+
+def size(letter: str) -> Expression:
+    """The size of an axis as a number to calculate with: `2/n`, or a shape `h - 2`.
+
+    Args:
+        letter: its name in the declarations.
+
+    Raises:
+        SymgradError: it is no letter or word.
+
+    Example:
+        >>> import symgrad as sg
+        >>> h = sg.size("h")
+        >>> x, t = sg.weight("h", name="x"), sg.data(h - 1, name="t")
+        >>> print(sg.sum((x[1:] - x[:h - 1] - t)**2)/h)
+        x: weight[h]
+        t: data[h - 1]
+        loss = sum((x[1:] - x[:h - 1] - t) ** 2) / h
+    """
+    return Size(ast.Name(_letter(letter), ast.Load()))
