@@ -21,7 +21,7 @@ from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Bracket, Call, Cmp, Condition, Const, Expr, Num, Pow, Stop
 from symgrad.language.ints import Int
-from symgrad.language.program import Program, Statement, Tensor, within
+from symgrad.language.program import Block, Program, Scan, Statement, Tensor, blocks, inside
 from symgrad.language.scalar import leaf_derivative
 from symgrad.leaves import LEAVES
 
@@ -230,7 +230,8 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
             f"`loss = mean({target.name})` or `loss = sum({target.name})`, or ask for `sg.jacobian` of it"
         )
     names = check_wanted(program, wrt)
-    active = _active(program, names, target.name)
+    runs = tuple(blocks(program.statements))
+    active = _active(program, runs, names, target.name)
     lead = tuple(zip(_letters(program, len(target.shape)), target.shape, strict=True))
     seed = tuple(ints.axis(a) for a, _ in lead)
     number = 1 + max((t.sweep for t in program.tensors.values()), default=0)
@@ -246,7 +247,7 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
             t = program[name]
             tensors[adjoints[name]] = Tensor(
                 adjoints[name], (*target.shape, *t.shape), "adjoint", of=name, seed=target.name, sweep=number,
-                named=t.named, label=t.label,
+                named=t.named, label=t.label, early=(*(0 for _ in lead), *t.early) if t.early else (),
             )  # fmt: skip
         return adjoints[name]
 
@@ -262,21 +263,30 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
         tensors[name] = Tensor(name, shape, "value", named=False)
         return name
 
+    def slopes(s: Statement) -> list[tuple[Access, Expr]]:
+        found = [(e, partial(s.body, e)) for e in ex.accesses(s.body, stopped=False) if e.tensor in active]
+        return [(e, slope) for e, slope in found if slope != ex.ZERO]
+
     chained: dict[str, list[Chained]] = {}
-    for s in reversed(program.statements):
+    for block in reversed(runs):
         # what only readers with slope zero read has no adjoint
-        if s.out not in active or s.out != target.name and s.out not in chained:
-            continue
-        slopes = [(e, partial(s.body, e)) for e in ex.accesses(s.body, stopped=False) if e.tensor in active]
-        slopes = [(e, slope) for e, slope in slopes if slope != ex.ZERO]
-        factor, prepared = _selection(s, program, support) if slopes else (ex.ONE, ())
-        for entry, slope in slopes:
-            for term, guard in _guarded(slope, entry, s, program):
-                added = Statement(
-                    adjoint(entry.tensor), (*seed, *entry.index), "+=", ex.mul(bar(s), factor, term),
-                    (*lead, *s.axes), guard, line=s.line, label=s.label,
-                )  # fmt: skip
-                chained.setdefault(entry.tensor, []).append(Chained(added, s, entry, slope, prepared))
+        known = {s: slopes(s) for s in block if s.out in active}
+        met = {s.out for s in known if s.out == target.name or s.out in chained}
+        met = _reached(met, {s: [e.tensor for e, _ in found] for s, found in known.items()})
+        written = {s.out for s in block}
+        for s in reversed(block):
+            if s.out not in met or not known.get(s):
+                continue
+            factor, prepared = _selection(s, program, support)
+            for entry, slope in known[s]:
+                # what goes back to an earlier step of the same loop belongs to the loop that runs the other way
+                back = _reversed(s.scan, number) if s.scan is not None and entry.tensor in written else None
+                for term, guard in _guarded(slope, entry, s, program):
+                    added = Statement(
+                        adjoint(entry.tensor), (*seed, *entry.index), "+=", ex.mul(bar(s), factor, term),
+                        (*lead, *s.axes), guard, scan=back, line=s.line, label=s.label,
+                    )  # fmt: skip
+                    chained.setdefault(entry.tensor, []).append(Chained(added, s, entry, slope, prepared))
     for name in names:
         if name not in chained:
             chained[name] = []
@@ -292,6 +302,19 @@ def _letters(program: Program, count: int) -> list[str]:
     return list(itertools.islice((a for a in free if a not in taken), count))
 
 
+def _reversed(scan: Scan, sweep: int) -> Scan:
+    return Scan(scan.axis, f"{scan.name}'{sweep}", not scan.backward)
+
+
+def _reached(met: set[str], reads: Mapping[Statement, list[str]]) -> set[str]:
+    """The tensors of a block whose adjoint is not zero, given those that later equations read."""
+    count = -1
+    while count < len(met):
+        count = len(met)
+        met = met | {r for s, found in reads.items() if s.out in met for r in found}
+    return met
+
+
 def _guarded(
     slope: Expr, entry: Access, s: Statement, program: Program
 ) -> list[tuple[Expr, Condition | None]]:
@@ -299,8 +322,7 @@ def _guarded(
 
     Where a bracket kept the body from reading outside the tensor, it must keep the adjoint from writing there.
     """
-    shape = program[entry.tensor].shape
-    if all(within(i, n, s.ranges, program.tensors) for i, n in zip(entry.index, shape, strict=True)):
+    if inside(entry.index, program[entry.tensor], s.ranges, program.tensors):
         return [(slope, s.guard)]
     parts: list[tuple[Expr, Condition | None]] = []
     for term in _split(slope):
@@ -334,17 +356,19 @@ def _split(e: Expr) -> list[Expr]:
     return [e]
 
 
-def _active(program: Program, names: tuple[str, ...], target: str) -> dict[str, None]:
+def _active(
+    program: Program, runs: tuple[Block, ...], names: tuple[str, ...], target: str
+) -> dict[str, None]:
     """Tensors that depend on a wanted one and that the target depends on."""
-    up: dict[str, None] = dict.fromkeys(names)
-    reads = [tuple(a.tensor for a in ex.accesses(s.body, stopped=False)) for s in program.statements]
-    for s, read in zip(program.statements, reads, strict=True):
-        if any(r in up for r in read):
-            up[s.out] = None
-    down: dict[str, None] = {target: None}
-    for s, read in zip(reversed(program.statements), reversed(reads), strict=True):
-        if s.out in down:
-            down.update(dict.fromkeys(read))
+    up = set(names)
+    reads = {id(s): tuple(a.tensor for a in ex.accesses(s.body, stopped=False)) for s in program.statements}
+    for block in runs:
+        for _ in block:  # as often as it takes for a loop to come round
+            up.update(s.out for s in block if any(r in up for r in reads[id(s)]))
+    down = {target}
+    for block in reversed(runs):
+        for _ in block:
+            down.update(r for s in block if s.out in down for r in reads[id(s)])
     return {name: None for name in program.tensors if name in up and name in down}
 
 
@@ -354,6 +378,7 @@ def _selection(
     """The factor besides ∂body: one for sums; who won for a maximum; the product of the others for a product."""
     if s.op in ("=", "+=") or not s.reduced:
         return ex.ONE, ()
+    s = replace(s, scan=None)  # all of its values are known by then
     out = Access(s.out, s.left)
     shape = program[s.out].shape
     if s.op in ("max=", "min="):

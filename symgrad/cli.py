@@ -103,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("data", help="a CSV file; the last column is the target")
     _module_options(sub)
-    sub.epilog = "Other options go to the module's own train command: --epochs, --batch, --seed, --test-split, --save."
+    sub.epilog = (
+        "Other options go to the module's own train command: --epochs, --batch, --seed, --test-split, --save."
+    )
 
     sub = command("ops", _ops, "List every operation, or show one with its definition.", declared=False)
     sub.add_argument("name", nargs="?")

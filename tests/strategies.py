@@ -25,7 +25,15 @@ from symgrad.language.samples import draw as draw_array
 from symgrad.leaves import LEAVES
 
 SIZES = {"n": 2, "k": 3, "h": 5, "u": 1, "m": 4}
-LETTERS = ("i", "j", "k", "n", "p", "q", "h")  # some are size letters as well: an axis may be called like a size
+LETTERS = (
+    "i",
+    "j",
+    "k",
+    "n",
+    "p",
+    "q",
+    "h",
+)  # some are size letters as well: an axis may be called like a size
 WIDE = 30.0  # no entry is larger
 # leaves that do not jump at whole numbers or half-axes, where one realisation may fall on either side by rounding
 UNJUMPY = [name for name in LEAVES if name not in ("round", "floor", "ceil", "atan2")]
@@ -95,7 +103,9 @@ class _Builder:
                 self.tensor("t", shape, (0.0, 1.0), role="data", facts=Facts(distribution=True))
             elif kind == "symmetric":
                 n = self.size()
-                self.tensor("s", (n, n), (-4.0, 4.0), role=self.pick(["data", "weight"]), facts=Facts(symmetric=True))
+                self.tensor(
+                    "s", (n, n), (-4.0, 4.0), role=self.pick(["data", "weight"]), facts=Facts(symmetric=True)
+                )
             else:
                 self.tensor("x", shape, (-4.0, 4.0), role=self.pick(["data", "constant"]))
         for _ in range(self.draw(st.integers(0, 2))):
@@ -111,7 +121,11 @@ class _Builder:
     def recent(self) -> Tensor:
         """A tensor to read; the latest are likelier, so that chains get long."""
         options = self.readable()
-        return options[-1 - self.draw(st.integers(0, len(options) - 1))] if self.chance(2) else self.pick(options[-3:])
+        return (
+            options[-1 - self.draw(st.integers(0, len(options) - 1))]
+            if self.chance(2)
+            else self.pick(options[-3:])
+        )
 
     # positions
 
@@ -124,12 +138,18 @@ class _Builder:
         guarded: list[Int] = []
         for a, n in scope.items():
             i = ints.axis(a)
-            odd += [x for x in (i, i + 1, n - 1 - i, i * 2, i // 2, (i + 1) % 2, i * 0) if self.inside(x, size, scope)]
+            odd += [
+                x
+                for x in (i, i + 1, n - 1 - i, i * 2, i // 2, (i + 1) % 2, i * 0)
+                if self.inside(x, size, scope)
+            ]
             if n == size:
                 guarded += [i - 1, i + 1]
             for b, m in scope.items():
                 if b != a:
-                    odd += [x for x in (i + ints.axis(b), i * 2 + ints.axis(b)) if self.inside(x, size, scope)]
+                    odd += [
+                        x for x in (i + ints.axis(b), i * 2 + ints.axis(b)) if self.inside(x, size, scope)
+                    ]
                     if n == size and m.number == 3:
                         guarded += [i + ints.axis(b) - 1, i - ints.axis(b) + 1]
         for t in self.tensors.values():
@@ -171,7 +191,9 @@ class _Builder:
             return self.leaf(a, (low, high), scope, depth)
         if kind == "scaled":
             c = self.pick([Fraction(2), Fraction(-1), Fraction(1, 2), Fraction(-3, 10)])
-            return a * c + self.pick([0, 1]), _hull(*(float(c) * x + y for x in (low, high) for y in (0.0, 1.0)))
+            return a * c + self.pick([0, 1]), _hull(
+                *(float(c) * x + y for x in (low, high) for y in (0.0, 1.0))
+            )
         if kind == "odd":
             return self.odd(a, (low, high), scope)
         b, (low2, high2) = self.tame(*self.body(scope, depth - 1))
@@ -210,7 +232,9 @@ class _Builder:
         kind = self.pick(["square", "root", "stop", "data", "axis", "value", "cube", "inverse", "power"])
         if kind == "stop":
             stopped = Stop(a, "stop")
-            return stopped * a if self.chance(2) else stopped, _hull(*(x * y for x in span for y in span), *span)
+            return stopped * a if self.chance(2) else stopped, _hull(
+                *(x * y for x in span for y in span), *span
+            )
         if kind == "data":
             other, _ = self.atom(scope)
             test = Cmp(self.pick(["<", ">", "<=", ">="]), other, Num(Fraction(1, 3)))
@@ -228,7 +252,10 @@ class _Builder:
         if low > 0.1 and kind == "root":
             return ex.power(a, Fraction(1, 2)), (low**0.5, high**0.5)
         if low > 0.1 and kind == "inverse":
-            return ex.power(a, self.pick([-1, -2, Fraction(-1, 2)])), (min(1 / high**2, 1 / high), 1 / low**2 + 1 / low)
+            return ex.power(a, self.pick([-1, -2, Fraction(-1, 2)])), (
+                min(1 / high**2, 1 / high),
+                1 / low**2 + 1 / low,
+            )
         if low > 0.1 and high < 5 and kind == "power":
             return ex.power(a, ex.call("tanh", a)), (0.1, 5.0)
         if kind == "cube":
@@ -289,7 +316,9 @@ class _Builder:
             extra, span = self.tame(*self.body(scope, 2))
             body, high = body * extra, high * max(*map(abs, span), 1.0)
         kept, left, shape = self.place(scope, 2)
-        total = high * float(np.prod([n.evaluate(lambda a: SIZES[a.name]) for a, n in scope.items() if a not in kept]))
+        total = high * float(
+            np.prod([n.evaluate(lambda a: SIZES[a.name]) for a, n in scope.items() if a not in kept])
+        )
         name = self.tensor("c", shape, (-total, total), named=self.chance(2))
         self.write(name, left, "+=", body, scope, guard=ex.both(*conditions))
 
@@ -425,7 +454,9 @@ class _Builder:
         read = {r for s in self.statements for r in s.reads}
         name = "loss"
         self.tensors[name] = Tensor(name)
-        ends = [t for t in self.tensors.values() if t.role == "value" and t.name not in read and t.name != name]
+        ends = [
+            t for t in self.tensors.values() if t.role == "value" and t.name not in read and t.name != name
+        ]
         for k, t in enumerate(ends or self.readable()[-1:]):
             scope = self.letters(list(t.shape))
             entry = Access(t.name, tuple(map(ints.axis, scope)))

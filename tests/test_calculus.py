@@ -196,7 +196,9 @@ def test_cross_entropy_is_p_minus_t(declared: str, loss: str) -> None:
         arrays = run(d.program, {"n": 2, "k": 4}, given)
     assert np.isfinite(arrays["loss"])
     top = np.exp(z - z.max(1, keepdims=True))
-    expected = (top / top.sum(1, keepdims=True) - (np.eye(4)[given["t"]] if d.source["t"].integer else shares)) / 2
+    expected = (
+        top / top.sum(1, keepdims=True) - (np.eye(4)[given["t"]] if d.source["t"].integer else shares)
+    ) / 2
     np.testing.assert_allclose(arrays[s.out], expected, atol=1e-15)
     assert check(d).ok
 
@@ -204,7 +206,9 @@ def test_cross_entropy_is_p_minus_t(declared: str, loss: str) -> None:
 def test_without_the_fact_it_is_not_p_minus_t() -> None:
     text = "z: weight[n, k]; t: data[n, k]; loss = -mean(sum(t*log(softmax(z)), axis=1))"
     d = derived(text)
-    sums = [s for s in d.program.statements if "t" in s.reads and s.reduced and d.program[s.out].role == "adjoint"]
+    sums = [
+        s for s in d.program.statements if "t" in s.reads and s.reduced and d.program[s.out].role == "adjoint"
+    ]
     assert sums, d.program
     assert check(d).ok
     # nor where t is itself differentiated by, for then it moves off the simplex
@@ -313,7 +317,10 @@ def test_same_bytes_under_two_hash_seeds() -> None:
     for hashed in ("1", "77"):
         environment = {**os.environ, "PYTHONHASHSEED": hashed, "PYTHONPATH": str(root)}
         done = subprocess.run(
-            [sys.executable, "-c", SEEDED.format(texts=texts)], env=environment, capture_output=True, check=True
+            [sys.executable, "-c", SEEDED.format(texts=texts)],
+            env=environment,
+            capture_output=True,
+            check=True,
         )
         printed.append(done.stdout)
     assert printed[0] == printed[1]

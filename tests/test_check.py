@@ -67,7 +67,10 @@ def faults(s: Statement) -> Iterator[tuple[str, Statement]]:
                 yield f"index {i} of {a}", replace(s, body=body)
     for a, n in s.axes:
         yield f"guard {a} > 0", replace(s, guard=ex.both(s.guard, Cmp(">", val(ints.axis(a)), ex.ZERO)))
-        yield f"guard {a} < {n} - 1", replace(s, guard=ex.both(s.guard, Cmp("<", val(ints.axis(a)), val(n - 1))))
+        yield (
+            f"guard {a} < {n} - 1",
+            replace(s, guard=ex.both(s.guard, Cmp("<", val(ints.axis(a)), val(n - 1)))),
+        )
 
 
 @pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED)
@@ -118,7 +121,9 @@ def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_computed_tensor_is_stepped_too() -> None:
-    text = "x: data[n, 4]; t: label[n] < 3; z = dense(tanh(dense(x, 5)), 3); loss = softmax_cross_entropy(z, t)"
+    text = (
+        "x: data[n, 4]; t: label[n] < 3; z = dense(tanh(dense(x, 5)), 3); loss = softmax_cross_entropy(z, t)"
+    )
     d = derived(text, wrt=["z", "W1"])
     verdict = check(d)
     assert verdict.ok

@@ -168,4 +168,6 @@ def test_sizes_are_found_whichever_letter_must_be_larger() -> None:
     text = "x: data[n]; w: weight[k]; y[i] = sum(p, x[i + p]*w[p]); loss = logsumexp(y)"
     assert sg.derive(text).check().ok
     with pytest.raises(sg.SymgradError, match="no entries"):
-        sg.derive("X: data[n, 3]; w: weight[3]; loss = mean((X @ w)**2)").function()(np.zeros((0, 3)), np.zeros(3))
+        sg.derive("X: data[n, 3]; w: weight[3]; loss = mean((X @ w)**2)").function()(
+            np.zeros((0, 3)), np.zeros(3)
+        )

@@ -25,8 +25,15 @@ PACKAGE = ROOT / "symgrad"
 TOP_LEVEL = {"pyproject.toml", "README.md", "symgrad", "templates", "generated", "tests"}  # and dot-files
 
 FLOORS = {
-    "errors": 0, "leaves": 0, "language": 1, "chain": 2, "passes": 3, "library": 4,
-    "emit": 5, "explain": 5, "check": 5,
+    "errors": 0,
+    "leaves": 0,
+    "language": 1,
+    "chain": 2,
+    "passes": 3,
+    "library": 4,
+    "emit": 5,
+    "explain": 5,
+    "check": 5,
 }
 TOP_FLOOR = 6  # __init__, cli, and every other module directly in symgrad/
 APART = {"emit", "explain", "check"}  # these import nothing of one another

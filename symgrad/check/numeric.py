@@ -87,7 +87,9 @@ class Verdict:
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table]
         sizes = ", ".join(f"{k} = {v}" for k, v in self.sizes.items())
         verdict = "agrees" if self.ok else "DOES NOT AGREE"
-        last = f"{verdict}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}" + f" ({sizes})" * bool(sizes)
+        last = f"{verdict}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}" + f" ({sizes})" * bool(
+            sizes
+        )
         return "\n".join([*lines, last])
 
 
@@ -161,7 +163,9 @@ def _complex_step(
 
     def slope(v: np.ndarray) -> tuple[float, float]:
         return tuple(  # type: ignore[return-value]
-            sign * float(run(program, sizes, {**arrays, stepped: x + sign * 1j * STEP * v})[program.target].imag) / STEP
+            sign
+            * float(run(program, sizes, {**arrays, stepped: x + sign * 1j * STEP * v})[program.target].imag)
+            / STEP
             for sign in (1, -1)
         )
 
@@ -197,5 +201,7 @@ def _compare(name: str, what: str, other: np.ndarray, gradient: np.ndarray) -> R
     errors = np.abs(other - gradient) / scale
     if not errors.size:
         return Row(name, what, 0.0, (), 0.0, 0.0)
-    place = tuple(int(k) for k in np.unravel_index(int(np.argmax(np.nan_to_num(errors, nan=np.inf))), errors.shape))
+    place = tuple(
+        int(k) for k in np.unravel_index(int(np.argmax(np.nan_to_num(errors, nan=np.inf))), errors.shape)
+    )
     return Row(name, what, float(errors[place]), place, float(other[place]), float(gradient[place]))

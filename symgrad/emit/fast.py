@@ -13,10 +13,11 @@ from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names
 from symgrad.emit.readable import WIDTH, comment
 from symgrad.emit.text import Text
-from symgrad.emit.values import VIEWS, Value, contiguous, python
+from symgrad.emit.values import CHANGED, VIEWS, Value, contiguous, python, runs
 from symgrad.language import ints
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, show
+from symgrad.passes.loops import Run
 
 _IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie where an argument lies
 _DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
@@ -48,6 +49,22 @@ class Plan:
         return [f"{', '.join(a for _, a in g)} = {', '.join(f'np.{u}' for u, _ in g)}" for g in groups]
 
 
+@dataclass(eq=False)
+class _Loop:
+    """A loop being written: its values have the numbers from `start` to before `end`.
+
+    Attributes:
+        views: views of each step, with their names.
+        varying: values that differ from step to step.
+    """
+
+    run: Run
+    start: int
+    end: int = 0
+    views: list[tuple[str, str]] = field(default_factory=list)
+    varying: set[Value] = field(default_factory=set)
+
+
 class Fast:
     """One plan for a list of statements.
 
@@ -73,17 +90,29 @@ class Fast:
         self.labels: dict[Value, str] = {}  # the tensor that a value is
         self.named: set[str] = set()  # tensors whose name is given away
         self.numbers_made: dict[tuple[str, str], str] = {}
+        self.loop: _Loop | None = None
+        self.before: list[str] = []  # the steps before the loop
 
     def write(self, statements: Iterable[Statement]) -> Plan:
         """Lower all statements, then give each value a place and a line."""
         heads: dict[int, list[Statement]] = {}
-        for s in statements:
-            heads.setdefault(len(self.lowering.values.all), []).append(s)
-            v = self.lowering.statement(s)
-            self.labels.setdefault(v, s.out)
-        self.results = results = {name: self.lowering.tensor(name) for name in (*self.into, *self.wanted)}
-        order = self._needed(results.values())
-        self.last = self._last_uses(order, results)
+        loops: list[_Loop] = []
+        for run in self.lowering.prepare(statements, (*self.into, *self.wanted)):
+            if run.letter:
+                self.lowering.enter(run)
+                loops.append(_Loop(run, len(self.lowering.values.all)))
+            for origin, s in zip(run.origin, run.steps, strict=True):
+                heads.setdefault(len(self.lowering.values.all), []).append(origin)
+                v = self.lowering.statement(s)
+                self.labels.setdefault(v, s.out)
+            if run.letter:
+                loops[-1].end = len(self.lowering.values.all)
+                self.lowering.leave()
+        self.results = results = {
+            name: self.lowering.trimmed(name, self.program[name].early) for name in (*self.into, *self.wanted)
+        }
+        order = self._needed(results.values(), loops)
+        self.last = self._last_uses(order, results, loops)
         self.uses: dict[Value, int] = {}
         for v in order:
             for a in v.args:
@@ -93,9 +122,16 @@ class Fast:
         waiting: list[Statement] = []
         starts = sorted(heads)
         for v in order:
+            while loops and loops[0].start <= v.number and self.loop is not loops[0]:
+                self._open(loops[0], order)
+            if self.loop is not None and self.loop.end <= v.number:
+                self._close()
+                loops.pop(0)
+                while loops and loops[0].start <= v.number:
+                    self._open(loops[0], order)
             while starts and starts[0] <= v.number:
                 waiting += heads[starts.pop(0)]
-            if not v.once and v.op not in VIEWS and v.op != "input":
+            if not v.once and v.op not in VIEWS and v.op != "input" and not self._outside(v):
                 for s in waiting:
                     number = self.numbers.get(s)
                     self.plan.steps += comment(
@@ -103,29 +139,101 @@ class Fast:
                     )
                 waiting = []
             self._place(v)
+        if self.loop is not None:
+            self._close()
         for name, v in results.items():
             self._result(name, v)
         return self.plan
 
+    # ---- loops
+
+    def _outside(self, v: Value) -> bool:
+        """Whether a value of a loop is the same at every step, so that it is computed before the first."""
+        return self.loop is not None and v not in self.loop.varying
+
+    def _open(self, loop: _Loop, order: list[Value]) -> None:
+        changed = {v.root for v in order if loop.start <= v.number < loop.end and v.op in ("put", "store")}
+        for v in order:
+            if loop.start <= v.number < loop.end and (
+                v.moving or v.op in CHANGED or any(a in loop.varying or a.root in changed for a in v.args)
+            ):
+                loop.varying.add(v)
+        self.loop, self.before, self.plan.steps = loop, self.plan.steps, []
+
+    def _close(self) -> None:
+        """The lines of a loop that is complete: its views of each step are made once."""
+        loop, steps = self.loop, self.plan.steps
+        assert loop is not None
+        self.loop, self.plan.steps = None, self.before
+        run, letter = loop.run, self.names.of(loop.run.letter)
+        steps_text = self.text.steps(run.first, run.last + 1, False)
+        if loop.views:
+            name, views = self.names.counted("steps"), ", ".join(text for _, text in loop.views)
+            self.plan.once.append(f"{name} = [({letter}, {views}) for {letter} in {steps_text}]")
+            targets = f"{letter}, {', '.join(v for v, _ in loop.views)}"
+            over = f"reversed({name})" if run.backward else name
+        else:
+            targets, over = letter, self.text.steps(run.first, run.last + 1, run.backward)
+        self.plan.steps += [f"for {targets} in {over}:", *("    " + line for line in steps)]
+        for root in [v for v in self.memory if v.number < loop.start]:
+            if root not in self.pinned and self.last.get(root, -1) < loop.end:
+                flat = self.memory.pop(root)
+                self.free.setdefault((ints.product(root.shape), root.kind), []).append(flat)
+
+    def _spelled(self, v: Value) -> str:
+        """The text of a value in which views of a step are written out: they are made together, before the loop."""
+        bound = self.text.bound
+        hidden: dict[Value, str] = {}
+        x = v
+        while x.op in VIEWS and x.moving:
+            if x in bound:
+                hidden[x] = bound.pop(x)
+            x = x.args[0]
+        text = self.text(v)
+        bound.update(hidden)
+        return text
+
+    def _view(self, name: str, text: str, moving: bool) -> None:
+        """A view of memory that stays where it is: made once, or once for each step of the loop."""
+        if moving:
+            assert self.loop is not None
+            self.loop.views.append((name, text))
+        else:
+            self.plan.once.append(f"{name} = {text}")
+
     # ---- what is needed, and for how long
 
-    def _needed(self, results: Iterable[Value]) -> list[Value]:
+    def _needed(self, results: Iterable[Value], loops: Iterable[_Loop]) -> list[Value]:
         needed: set[int] = set()
         stack = list(results)
+        written: dict[
+            Value, list[Value]
+        ] = {}  # by memory, what is written into it in a loop: the next step reads it
+        for loop in loops:
+            for v in self.lowering.values.all[loop.start : loop.end]:
+                if v.op in ("put", "store"):
+                    written.setdefault(v.root, []).append(v)
         while stack:
             v = stack.pop()
             if v.number not in needed:
                 needed.add(v.number)
                 # a constant is written as one expression: its parts need no place of their own
                 stack.extend(() if v.once else v.args)
+                stack.extend(written.get(v, ()))
         return [v for v in self.lowering.values.all if v.number in needed]
 
-    def _last_uses(self, order: list[Value], results: Mapping[str, Value]) -> dict[Value, int]:
+    def _last_uses(
+        self, order: list[Value], results: Mapping[str, Value], loops: list[_Loop]
+    ) -> dict[Value, int]:
         """For each piece of memory the last value that reads it, itself or through a view."""
         last: dict[Value, int] = {}
         for v in order:
             for a in v.args:
                 last[a.root] = max(last.get(a.root, -1), v.number)
+        for root, number in last.items():
+            for loop in loops:
+                if root.number < loop.start <= number < loop.end:
+                    last[root] = loop.end - 1  # the next step reads it again
         for v in results.values():
             last[v.root] = len(self.lowering.values.all)
         return last
@@ -142,6 +250,17 @@ class Fast:
     # ---- a place and a line for each value
 
     def _place(self, v: Value) -> None:
+        if self._outside(v) and not v.once:
+            inside, self.plan.steps = self.plan.steps, self.before
+            loop, self.loop = self.loop, None
+            self._write(v)
+            self.plan.steps, self.loop = inside, loop
+        else:
+            self._write(v)
+        for a in (*v.args, v):
+            self._release(a, v)
+
+    def _write(self, v: Value) -> None:
         bound, text = self.text.bound, self.text
         if v.op == "input":
             bound[v] = self.names.of(v.info)
@@ -152,7 +271,7 @@ class Fast:
             self._once(v)
         elif v.op in VIEWS:
             if v.args[0] in bound and (v.shape or v.root.shape):
-                self._bind(v, self.plan.once if self._still(v) else self.plan.steps)
+                self._bind(v)
         elif v.op in ("put", "store"):
             self._change(v)
         elif not v.shape and self._inlined(v):
@@ -163,8 +282,6 @@ class Fast:
             bound[v] = name
         else:
             self._compute(v)
-        for a in (*v.args, v):
-            self._release(a, v)
 
     def _inlined(self, v: Value) -> bool:
         """Whether a scalar is written where it is used: once, and made of scalars."""
@@ -189,15 +306,19 @@ class Fast:
         self.plan.once.append(f"{name} = {text}")
         self.text.bound[v] = name
 
-    def _bind(self, v: Value, lines: list[str]) -> None:
-        if v.op == "expand" and len(self.text(v)) < 24 and lines is self.plan.steps:
+    def _bind(self, v: Value) -> None:
+        still = self._still(v)
+        if v.op == "expand" and len(self.text(v)) < 24 and not still:
             return
         name = self.names.counted("view")
-        text = self.text(v)
+        text = self._spelled(v) if still else self.text(v)
         if not v.shape:
             # a view without axes, where NumPy would give the number of this moment
             text = f"{text[:-1]}, ...]"
-        lines.append(f"{name} = {text}")
+        if still:
+            self._view(name, text, v.moving)
+        else:
+            self.plan.steps.append(f"{name} = {text}")
         self.text.bound[v] = name
 
     def _name(self, v: Value) -> str:
@@ -301,9 +422,15 @@ class Fast:
         elif v.op == "hide":
             if v.args[0].shape and all(x.once or self._still(x) for x in v.args):
                 bits, own, result = (self.names.counted("bits") for _ in range(3))
-                self.plan.once.append(
-                    f"{own}, {bits}, {result} = _bits({args[1]}), _mask({args[0]}, dtype), _bits({out})"
+                self._view(
+                    own, f"_bits({self._spelled(v.args[1])})", v.args[1].moving and v.args[1].op in VIEWS
                 )
+                self._view(
+                    bits,
+                    f"_mask({self._spelled(v.args[0])}, dtype)",
+                    v.args[0].moving and v.args[0].op in VIEWS,
+                )
+                self._view(result, f"_bits({out})", False)
                 self.plan.bits = True
                 add(f"{self._function('multiply')}({own}, {bits}, {result})")
             else:
@@ -330,7 +457,7 @@ class Fast:
 
     def _number(self, a: Value, user: Value) -> str:
         """A number as an array without axes, which costs less per call than a Python number."""
-        if a not in self.text.bound:
+        if a not in self.text.bound and not a.moving:
             whole = user.kind == "int" or any(b.kind == "int" and not python(b) for b in user.args)
             key = (self.text(a), "np.intp" if whole else "dtype")
             if key not in self.numbers_made:
@@ -347,8 +474,12 @@ class Fast:
         elif len(a.shape) > 2 and len(b.shape) <= 2 and contiguous(a):
             rows = ints.product(a.shape[:-1])
             left, result = self.names.counted("view"), self.names.counted("view")
-            self.plan.once.append(f"{left} = {args[0]}.reshape{self.text.shape((rows, a.shape[-1]))}")
-            self.plan.once.append(f"{result} = {out}.reshape{self.text.shape((rows, *b.shape[1:]))}")
+            self._view(
+                left,
+                f"{self._spelled(a)}.reshape{self.text.shape((rows, a.shape[-1]))}",
+                a.moving and a.op in VIEWS,
+            )
+            self._view(result, f"{out}.reshape{self.text.shape((rows, *b.shape[1:]))}", False)
             self.plan.steps.append(f"{left}.dot({args[1]}, {result})")
         else:
             self.plan.steps.append(f"{self._function('matmul')}({args[0]}, {args[1]}, {out})")
@@ -377,7 +508,7 @@ class Fast:
             index = self.text.subscript(where, target.shape)
             if all(item[0] == "at" for item in where):
                 index = f"{index[:-1]}, ...]"  # an array without axes, where NumPy would give a number
-            self.plan.once.append(f"{place} = {name}{index}")
+            self._view(place, f"{name}{index}", runs(where))
             if ufunc == "set":
                 add(f"{self._function('copyto')}({place}, {self.text(value)})")
             else:

@@ -17,6 +17,7 @@ from symgrad.language.scalar import leaf_lines
 from symgrad.leaves import LEAVES
 from symgrad.passes import arrays as ar
 from symgrad.passes.arrays import Array
+from symgrad.passes.loops import Run, stepwise
 from symgrad.passes.recognise import kinds, recognise, turned, without_units
 
 Axes = tuple[str, ...]
@@ -46,6 +47,7 @@ class Lowering:
             set()
         )  # tensors in memory that nothing else is a view of, so that they can be changed
         self._done: dict[Array, Value] = {}
+        self._entered = 0
 
     def input(self, name: str) -> Value:
         """A tensor as it is stored."""
@@ -59,13 +61,52 @@ class Lowering:
 
     # ---- statements
 
+    def prepare(self, statements: Iterable[Statement], kept: Iterable[str]) -> list[Run]:
+        """The statements and loops to lower, as they are run."""
+        self.program, runs = stepwise(self.program, tuple(statements), kept)
+        return runs
+
+    def enter(self, run: Run) -> list[tuple[str, Value]]:
+        """Make room for what a loop writes, before its first step: new arrays by name."""
+        made = []
+        for s in run.steps:
+            earlier = self.env.get(s.out)
+            if s.left and s.out not in self.owned and not self._whole(s):
+                shape = self.program[s.out].shape
+                if earlier is None:
+                    self.env[s.out] = self.values.make("fill", (), _NEUTRAL[_WRITERS[s.op]], shape)
+                else:
+                    self.env[s.out] = self.values.make("clone", (earlier,), None, shape)
+                self.owned.add(s.out)
+                made.append((s.out, self.env[s.out]))
+        self._entered = len(self.values.all)
+        return made
+
+    def leave(self) -> None:
+        """What a step has computed is not found again behind the loop."""
+        self.values.forget(self._entered)
+
+    def trimmed(self, name: str, early: tuple[int, ...]) -> Value:
+        """A tensor without its early rows."""
+        v = self.tensor(name)
+        if not early:
+            return v
+        items = tuple(
+            ("slice", ints.of(k), 1, n - k, False) if k else ("all",)
+            for k, n in zip(early, v.shape, strict=True)
+        )
+        return self.view_index(v, items)
+
+    def _whole(self, s: Statement) -> bool:
+        return s.plain and tuple(s.ranges[i.axis or ""] for i in s.left) == self.program[s.out].shape
+
     def statement(self, s: Statement) -> Value:
         """The tensor that a statement writes, as it is afterwards."""
         s = without_units(s, self.program)
         self.ranges, self._done = s.ranges, {}
         shape = self.program[s.out].shape
         node = recognise(s, self.program)
-        whole = s.plain and tuple(self.ranges[i.axis] for i in s.left) == shape  # type: ignore[index]
+        whole = self._whole(s)
         earlier = self.env.get(s.out)
         name = "set" if s.op == "=" and s.guard is None else _WRITERS[s.op]
         if whole:

@@ -14,12 +14,12 @@ from symgrad.emit.load import Source
 from symgrad.emit.names import Names, identifier, words
 from symgrad.emit.optimizers import Optimizer, find
 from symgrad.emit.readable import Readable
-from symgrad.emit.roles import Roles, needed, roles
+from symgrad.emit.roles import Roles, roles
 from symgrad.emit.text import number
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language.declarations import DRAWS, STARTS
 from symgrad.language.ints import Int, Size
-from symgrad.language.program import Program, Statement, Tensor, size_letters
+from symgrad.language.program import Program, Statement, Tensor, needed, size_letters
 from symgrad.language.samples import small_sizes
 from symgrad.language.trace import Derived
 from symgrad.passes.derive import forward
@@ -155,8 +155,8 @@ class _Module:
         features = [t.name for t in (forward or self.data) if t.role != "constant" and t.name != who.target]
         results = [self.program.target, *self.derived.gradients.values(), *self.following.values()]
         kinds = {
-            "training": (self.program, needed(self.program, *results), self.data),
-            "loss": (self.evaluated, needed(self.evaluated, self.program.target), self.data),
+            "training": (self.program, needed(self.program.statements, results), self.data),
+            "loss": (self.evaluated, needed(self.evaluated.statements, [self.program.target]), self.data),
             "forward": (who.program, who.statements, forward),
         }
         write = self._readable if self.style == "readable" else self._fast
@@ -215,7 +215,9 @@ class _Module:
         names = self._kernel_names()
         reads = {r for s in statements for r in s.reads}
         writer = Readable(program, names, self.numbers)
-        results = [self._result(kind), *self.derived.gradients.values(), *self.following.values()]
+        results = [self._result(kind)]
+        if kind == "training":
+            results += [*self.derived.gradients.values(), *self.following.values()]
         lines = writer.write(statements, results)
         self.helpers.update(writer.text.helpers)
         keys = [t.name for t in (*data, *self.draws, *self.weights, *self.states) if t.name in reads]

@@ -77,6 +77,6 @@ def renamed(n: Int, of: Callable[[str], str]) -> Int:
     def change(atom: object) -> Int | None:
         if isinstance(atom, Look):
             raise Refusal(f"a size cannot depend on the entry {atom}")
-        return ints.size(of(atom.name)) if isinstance(atom, Size) else None
+        return ints.of(Size(of(atom.name), atom.running)) if isinstance(atom, Size) else None
 
     return n.replace(change)

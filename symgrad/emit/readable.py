@@ -10,6 +10,7 @@ from symgrad.emit.names import Names, words
 from symgrad.emit.text import Text
 from symgrad.emit.values import CHANGED, FREE, VIEWS, Value
 from symgrad.language.program import Program, Statement, show
+from symgrad.passes.loops import Run
 
 WIDTH = 96  # of a line without its indentation
 
@@ -33,44 +34,73 @@ class Readable:
         self.text = Text(names)
         self.lowering = Lowering(program, calls=True, products=False)
         self.lines: list[str] = []
+        self.waiting: list[Statement] = []  # statements whose value is written where it is read
 
     def write(self, statements: Iterable[Statement], results: Iterable[str] = ()) -> list[str]:
         """The lines that compute all tensors that the statements write; `results` are asked for afterwards."""
-        statements = tuple(statements)
+        statements, results = tuple(statements), tuple(results)
         inline = self._inline(statements, {*results, self.program.target})
-        waiting: list[Statement] = []
-        for s in statements:
-            value = self.lowering.statement(s)
-            if s.out in inline and value.op not in CHANGED:
-                waiting.append(s)
-                continue
-            parts = dict.fromkeys(s.reads)
-            for w in reversed(waiting):
-                if w.out in parts:
-                    parts.update(dict.fromkeys(w.reads))
-            used = [w for w in waiting if w.out in parts]
-            waiting = [w for w in waiting if w.out not in parts]
-            for origin in (*used, s):
-                number = self.numbers.get(origin)
-                self.lines += comment(
-                    f"({number}) {show(origin, self.program)}" if number else show(origin, self.program)
+        for run in self.lowering.prepare(statements, results):
+            if run.letter:
+                self._loop(run, inline)
+            else:
+                self._statement(run.origin[0], run.steps[0], inline)
+        for name in dict.fromkeys(results):
+            if self.program[name].early:
+                own = self.text.names.of(name)
+                self.lines.append(
+                    f"{own} = {self.text(self.lowering.trimmed(name, self.program[name].early))}"
                 )
-            self._assign(s.out, value)
-            self.lowering.env[s.out] = self.lowering.input(s.out)
         return self.lines
+
+    def _loop(self, run: Run, inline: set[str]) -> None:
+        """A loop: room for what it writes, then its steps."""
+        for name, v in self.lowering.enter(run):
+            own = self.text.names.of(name)
+            self.lines.append(f"{own} = {self.text(v)}")
+            self.lowering.env[name] = self.lowering.input(name)
+        outer, self.lines = self.lines, []
+        for origin, step in zip(run.origin, run.steps, strict=True):
+            self._statement(origin, step, inline)
+        header = f"for {self.text.names.of(run.letter)} in {self._range(run)}:"
+        self.lines = [*outer, header, *("    " + line for line in self.lines)]
+        self.lowering.leave()
+
+    def _range(self, run: Run) -> str:
+        return self.text.steps(run.first, run.last + 1, run.backward)
+
+    def _statement(self, origin: Statement, s: Statement, inline: set[str]) -> None:
+        """The lines of one statement, as it runs; the comment says it as it was."""
+        value = self.lowering.statement(s)
+        if s.out in inline and value.op not in CHANGED:
+            self.waiting.append(origin)
+            return
+        parts = dict.fromkeys(origin.reads)
+        for w in reversed(self.waiting):
+            if w.out in parts:
+                parts.update(dict.fromkeys(w.reads))
+        used = [w for w in self.waiting if w.out in parts]
+        self.waiting = [w for w in self.waiting if w.out not in parts]
+        for o in (*used, origin):
+            number = self.numbers.get(o)
+            self.lines += comment(f"({number}) {show(o, self.program)}" if number else show(o, self.program))
+        self._assign(s.out, value)
+        self.lowering.env[s.out] = self.lowering.input(s.out)
 
     def _inline(self, statements: tuple[Statement, ...], results: Set[str]) -> set[str]:
         """Names made up for parts that one equation reads once: written where they are read."""
         reads: dict[str, int] = {}
+        loops: dict[str, object] = {}
         for s in statements:
             for name in s.reads:
                 reads[name] = reads.get(name, 0) + 1
+                loops[name] = s.scan and s.scan.loop
         written = [s.out for s in statements]
         return {
             s.out
             for s in statements
             if not self.program[s.out].named and reads.get(s.out) == 1 and written.count(s.out) == 1 and s.plain
-            and s.out not in results
+            and s.out not in results and (s.scan and s.scan.loop) == loops[s.out]
         }  # fmt: skip
 
     def _assign(self, out: str, v: Value) -> None:

@@ -8,7 +8,7 @@ from symgrad.errors import Refusal, did_you_mean
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Expr
 from symgrad.language.ints import Look, Size
-from symgrad.language.program import Program, Statement
+from symgrad.language.program import Program, Statement, blocks, needed
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,8 @@ def roles(program: Program, stable: Program, predict: str | None = None) -> Role
     if chosen is not None:
         # the stable forms where they have the tensor, else the declaration itself
         program = stable if stable.writers(chosen) else program
-        forward = needed(program, chosen)
+        forward = needed(program.statements, [chosen])
     return Roles(batch, batched, target, chosen, classes, compared, program, forward)
-
-
-def needed(program: Program, *names: str) -> tuple[Statement, ...]:
-    """The statements that some tensors need, in order."""
-    wanted, todo = set(names), list(names)
-    while todo:
-        new = {r for s in program.writers(todo.pop()) for r in s.reads if r not in wanted}
-        wanted |= new
-        todo += new
-    return tuple(s for s in program.statements if s.out in wanted)
 
 
 def _batch(program: Program) -> str | None:
@@ -117,9 +107,9 @@ def _batch(program: Program) -> str | None:
 def _downstream(program: Program, names: list[str]) -> set[str]:
     """Computed tensors that depend on one of these."""
     found: set[str] = set()
-    for s in program.statements:
-        if any(r in names or r in found for r in s.reads):
-            found.add(s.out)
+    for block in blocks(program.statements):
+        for _ in block:  # as often as it takes for a loop to come round
+            found.update(s.out for s in block if any(r in names or r in found for r in s.reads))
     return found
 
 

@@ -210,6 +210,11 @@ class Text:
         last = "" if stop == n else self.names.size(stop)
         return f"{first}:{last}" + (f":{step}" if step != 1 else "")
 
+    def steps(self, first: int, end: Int, backward: bool) -> str:
+        """The steps of a loop as source: `range(1, T)`, or that reversed."""
+        text = f"range({f'{first}, ' if first else ''}{self.names.size(end)})"
+        return f"reversed({text})" if backward else text
+
     def shape(self, shape: Iterable[Int]) -> str:
         """A shape as source: `(n, 32)`."""
         sizes = [self.names.size(n) for n in shape]

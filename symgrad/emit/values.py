@@ -55,7 +55,8 @@ COMPARISONS = {
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """One operation. `kind` is "real", "int" or "bool"; `once`: it depends on nothing but sizes and literals."""
+    """One operation. `kind` is "real", "int" or "bool"; `once`: it depends on nothing but sizes and literals; `moving`:
+    it depends on the step of a loop."""
 
     op: str
     args: tuple[Value, ...]
@@ -63,6 +64,7 @@ class Value:
     shape: Shape
     kind: str
     once: bool
+    moving: bool
     number: int = field(repr=False)
 
     @property
@@ -89,12 +91,17 @@ class Values:
         known = None if fresh else self._known.get(key)
         if known is not None:
             return known
-        once = op in FREE or op == "arange" or (op != "input" and not fresh and all(a.once for a in args))
-        v = Value(op, args, info, shape, kind, once, len(self.all))
+        moving = not fresh and (any(a.moving for a in args) or runs(info))  # memory itself does not move
+        constant = op in FREE or op == "arange" or (op != "input" and not fresh and all(a.once for a in args))
+        v = Value(op, args, info, shape, kind, constant and not moving, moving, len(self.all))
         self.all.append(v)
         if not fresh:
             self._known[key] = v
         return v
+
+    def forget(self, first: int) -> None:
+        """Values made since then are of another step: none of them is found again, constants and inputs aside."""
+        self._known = {k: v for k, v in self._known.items() if v.number < first or v.once or v.op == "input"}
 
     # scalars
     def number(self, x: Fraction | int | float) -> Value:
@@ -136,6 +143,13 @@ class Values:
 
     def reshape(self, v: Value, shape: Shape) -> Value:
         return v if shape == v.shape else self.make("reshape", (v,), None, shape, v.kind)
+
+
+def runs(info: Any) -> bool:
+    """Whether an operation's info has the step of a loop in it."""
+    if isinstance(info, tuple):
+        return any(map(runs, info))
+    return isinstance(info, Int) and any(isinstance(a, ints.Size) and a.running for a in info.atoms())
 
 
 def joint(*shapes: Shape) -> Shape:

@@ -4,6 +4,7 @@ place."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from symgrad.explain.formula import (
@@ -80,6 +81,7 @@ class Indices:
 
     def letters(self, group: Sequence[Statement]) -> tuple[str, ...]:
         """Letters for the places of the tensor that a group writes."""
+        group = [_own_step(s) for s in group]
         best = next((s for s in group if s.plain), group[0])
         used = [a for a, _ in best.axes]
         chosen: list[str] = []
@@ -102,6 +104,7 @@ class Indices:
 
     def contribution(self, s: Statement, letters: tuple[str, ...]) -> Formula:
         """What a statement adds to the entry at the letters."""
+        s = _own_step(s)
         onto: dict[str, str] = {}
         for i, x in zip(s.left, letters, strict=True):
             if i.axis is not None and i.axis not in onto and x not in onto.values():
@@ -280,6 +283,26 @@ class Indices:
             case ints.Remainder(top, bottom):
                 return Modulo(self.integer(top), self.integer(bottom))
         raise TypeError(f"not an atom: {type(a).__name__}")
+
+
+def _own_step(s: Statement) -> Statement:
+    """What a loop adds at an earlier step, said of that step: `dh[t - 1] += f(t)` adds f(t + 1) to dh[t]."""
+    if s.scan is None:
+        return s
+    t = s.scan.axis
+    place = next((i for i in s.left if i.axes == (t,) and i.coefficient(t) == ints.ONE), None)
+    if place is None or place.axis is not None:
+        return s
+    later = ints.axis(t) - (place - ints.axis(t))
+    moved: dict[ints.Atom, ints.IntLike] = {Axis(t): later}
+    known = Cmp("<", ex.val(later), ex.val(s.ranges[t]))
+    return replace(
+        s,
+        left=tuple(i.substitute(moved) for i in s.left),
+        body=ex.substitute(s.body, moved),
+        guard=ex.both(known, None if s.guard is None else ex.substitute(s.guard, moved)),
+        scan=None,
+    )
 
 
 def _negative(f: Formula) -> bool:

@@ -58,7 +58,9 @@ def solve(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
             atom = n.atom
             if isinstance(atom, Size):
                 if number < 1:
-                    raise Refusal(f"axis {k} of {name} ({_shown(t)}) has no entries; {atom.name} must be at least 1")
+                    raise Refusal(
+                        f"axis {k} of {name} ({_shown(t)}) has no entries; {atom.name} must be at least 1"
+                    )
                 if sizes.setdefault(atom.name, number) != number:
                     raise Refusal(
                         f"axis {k} of {name} ({_shown(t)}) has {number} entries, but {atom.name} is "

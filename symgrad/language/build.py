@@ -221,7 +221,7 @@ class Builder:
             moved, body = split_brackets(body, all(i.axis is not None for i in left))
             guard = ex.both(guard, *moved)
         domain = tuple((a, self.ranges.known[a]) for a in [*kept, *reduced])
-        return Statement(out, left, op, body, domain, guard, ties, self.line, self.label)
+        return Statement(out, left, op, body, domain, guard, ties, line=self.line, label=self.label)
 
     def write(self, statement: Statement) -> None:
         self.statements.append(statement)

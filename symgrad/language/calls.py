@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal, did_you_mean, listing
-from symgrad.language import declarations, equations, ints, subscripts
+from symgrad.language import declarations, equations, ints, recurrences, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.definitions import Definition, Parameter, declares_weights
 from symgrad.language.expr import Expr
@@ -208,7 +208,7 @@ def _fit(
                 f"{shown(v.shape[:count])}; they must agree"
             )
         lead.append((v.shape[:count], text))
-        frame.lead = v.shape[:count]
+        frame.lead = v.shape[:count], (v.letters or ("",) * v.rank)[:count]
     for axis, size in zip(named, v.shape[count:], strict=True):
         _fit_axis(f, d, axis, size, text, frame)
 
@@ -280,8 +280,14 @@ def _run(f: Formulas, d: Definition, frame: Frame, suffix: str) -> Value:
         frame.weights[weight.target.id] = weight
     try:
         with _entered(f, d, frame):
+            known = {declarations.base(w.target) for w in d.weights}
+            waiting = recurrences.Waiting(d.body, known)
             for line in d.body:
-                if isinstance(line, ast.Assign):
+                if (circle := waiting.circle(line)) is not None:
+                    lines = waiting.met(circle, line)
+                    if lines is not None:
+                        recurrences.read(f, circle, lines, local=True)
+                elif isinstance(line, ast.Assign):
                     state = _state(f, d, declarations.base(line.targets[0]))
                     if state is None:
                         equations.local(f, line)
@@ -330,7 +336,7 @@ def open_weight(f: Formulas, name: str) -> Array:
     own = f"{name}{frame.suffix}" if frame.use is None else f"{frame.use.layer.name}_{name}{frame.suffix}"
     declared = declarations.split(line.annotation, line.value)
     with equations.entered(f, {}):  # its letters are sizes, whatever index is called so around here
-        tensor, letters = declarations.tensor(own, declared, f.whole, f.array, frame.lead)
+        tensor, letters = declarations.tensor(own, declared, f.whole, f.array, frame.lead[0])
     if declared.role != "weight":
         _refuse_entries(f, name, declared.role)
     if frame.use is not None and frame.use.again:

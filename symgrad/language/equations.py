@@ -81,12 +81,23 @@ def opened(
 
 def solved(f: Formulas, equation: Equation, since: int) -> None:
     """Find the open ranges of an equation, and check everything that it reads and writes."""
+    found(f, equation)
+    checked(f, equation, since)
+
+
+def found(f: Formulas, equation: Equation) -> None:
+    """Find the open ranges of an equation."""
     ranges = f.builder.ranges
     try:
         ranges.solve(equation.places, equation.axes)
     except Refusal as problem:
         stuck = next((a for a in equation.axes if ranges.is_open(a)), None)
         raise f.placed(problem, equation.owners[stuck]) if stuck in equation.owners else problem from None
+
+
+def checked(f: Formulas, equation: Equation, since: int) -> None:
+    """Check everything that an equation reads and writes, and put the ranges in."""
+    ranges = f.builder.ranges
     for axis in equation.axes:
         size = ranges.settled(ranges.known[axis])
         inside = ints.nonnegative(size - 1)

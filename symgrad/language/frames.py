@@ -66,7 +66,7 @@ class Frame:
         layers: those that were given a name in these lines.
         definition: whose body it is; None for the text itself.
         foreign: whether its lines are not the user's text, so that messages point at the call.
-        dotted: whether `...` stands for leading axes that are indices; `lead` are their sizes.
+        dotted: whether `...` stands for leading axes that are indices; `lead` are their sizes and letters.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Frame:
     definition: Definition | None = None
     foreign: bool = False
     dotted: bool = False
-    lead: tuple[Int, ...] = ()
+    lead: tuple[tuple[Int, ...], tuple[str, ...]] = ((), ())
 
     def is_letter(self, name: str) -> bool:
         """Whether a name may be bound as an index."""
@@ -121,15 +121,16 @@ class Equation:
     def leading(
         self, count: int, letters: Iterable[str], sizes: Iterable[Int], node: ast.AST
     ) -> tuple[str, ...]:
-        """The axes that `...` stands for, made at its first use."""
-        if self.dots is None:
+        """The axes that `...` stands for, made at its first use; an array that has fewer repeats along the first."""
+        if self.dots is None and count:
             self.dots = tuple(self.ranges.new(x, n) for x, n in zip(letters, sizes, strict=True))
             self.axes.extend(self.dots)
-        if len(self.dots) != count:
+        dots = self.dots or ()
+        if len(dots) < count:
             raise Refusal(
-                f"`...` stands for {len(self.dots)} axes elsewhere in this equation, and for {count} here"
+                f"`...` stands for {len(dots)} axes elsewhere in this equation, and for {count} here"
             ).at(node)
-        return self.dots
+        return dots[len(dots) - count :]
 
     def note(self, place: Place) -> None:
         """A read or write at a position: a bare letter whose range is open takes it from here."""

@@ -4,7 +4,7 @@ An `Int` is a polynomial with integer coefficients over atoms, kept in one canon
 expressions are equal objects: `h - k + k == h`. Atoms are
 
 - `Axis(name)`: a running index of a statement, from 0 to its size less one;
-- `Size(name)`: a size letter of the program, at least 1;
+- `Size(name)`: a size letter of the program, at least 1; or a running one, the step of a loop, at least 0;
 - `Quotient`, `Remainder`: `//` and `%` by a positive integer expression;
 - `Look`: the value of an integer tensor at a position.
 """
@@ -28,6 +28,7 @@ class Axis:
 @dataclass(frozen=True)
 class Size:
     name: str
+    running: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -347,7 +348,7 @@ def nonnegative(x: Int) -> bool | None:
     n = x.number
     if n is not None:
         return n >= 0
-    shifted = x.replace(lambda a: of(a) + 1 if isinstance(a, Size) else None)
+    shifted = x.replace(lambda a: of(a) + 1 if isinstance(a, Size) and not a.running else None)
     if any(not isinstance(a, Size) for m, _ in shifted.terms for a in m):
         # quotients of nonnegative parts are nonnegative; anything else is open
         if any(isinstance(a, (Axis, Look)) for a in x.atoms()):

@@ -9,12 +9,13 @@ program to program, or from program to text.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Union
 
+from symgrad.errors import Refusal, listing
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Condition, Expr
@@ -56,6 +57,8 @@ class Tensor:
             the sweeps. For a "next", its state.
         named: whether the user gave the name (else it was made up for a lifted part).
         label: for a value or weight made by a layer or function call, that name ("dense", "softmax"), for explanations.
+        early: for what a recurrence writes, how many rows stand before position 0 along each axis (`h[n, -1, k]`); they
+            are no part of the shape. Empty where there are none.
     """
 
     name: str
@@ -70,10 +73,31 @@ class Tensor:
     sweep: int = 0
     named: bool = True
     label: str = ""
+    early: tuple[int, ...] = ()
 
     @property
     def integer(self) -> bool:
         return self.below is not None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A loop along one axis: its statements run together, step by step.
+
+    Attributes:
+        axis: the letter that counts the steps in this statement.
+        name: which loop it is; consecutive statements with the same name and direction belong together.
+        backward: whether the last step comes first.
+    """
+
+    axis: str
+    name: str
+    backward: bool = False
+
+    @property
+    def loop(self) -> tuple[str, bool]:
+        """What the statements of one loop share."""
+        return self.name, self.backward
 
 
 @dataclass(frozen=True)
@@ -82,8 +106,9 @@ class Statement:
 
     With "=" every axis is in `left`; with "+=", "max=", "min=", "prod=" the axes that `left` does not determine are
     reduced, and several "+=" statements may write one tensor, which starts at zero. `ties` says who gets the adjoint of
-    a maximum: "shared" or "first". `line` (of the text, 0 if none) and `label` (the name of the call that it was
-    expanded from) are for people only and play no part in equality.
+    a maximum: "shared" or "first". `scan` is the loop that it belongs to, if it reads what an earlier step writes.
+    `line` (of the text, 0 if none) and `label` (the name of the call that it was expanded from) are for people only and
+    play no part in equality.
     """
 
     out: str
@@ -93,6 +118,7 @@ class Statement:
     axes: tuple[tuple[str, Int], ...] = ()
     guard: Condition | None = None
     ties: str = "shared"
+    scan: Scan | None = None
     line: int = field(default=0, compare=False)
     label: str = field(default="", compare=False)
 
@@ -135,6 +161,22 @@ class Statement:
             body=ex.substitute(self.body, values),
             guard=None if self.guard is None else ex.substitute(self.guard, values),
             axes=tuple((names.get(a, a), n) for a, n in self.axes),
+            scan=None
+            if self.scan is None
+            else replace(self.scan, axis=names.get(self.scan.axis, self.scan.axis)),
+        )
+
+    def at_step(self, step: IntLike) -> Statement:
+        """One step of a statement of a loop: its axis replaced by a number or a running size."""
+        assert self.scan is not None
+        values: dict[Atom, IntLike] = {Axis(self.scan.axis): step}
+        return replace(
+            self,
+            left=tuple(i.substitute(values) for i in self.left),
+            body=ex.substitute(self.body, values),
+            guard=None if self.guard is None else ex.substitute(self.guard, values),
+            axes=tuple((a, n) for a, n in self.axes if a != self.scan.axis),
+            scan=None,
         )
 
     def canonical(self) -> Statement:
@@ -205,13 +247,120 @@ class Program:
         return "\n".join(declared + [show(s, self) for s in self.statements] + last)
 
 
+Block = tuple[Statement, ...]
+
+
+def blocks(statements: Iterable[Statement]) -> Iterator[Block]:
+    """The statements one by one, those of a loop together."""
+    for loop, group in itertools.groupby(statements, lambda s: s.scan and s.scan.loop):
+        if loop is None:
+            yield from ((s,) for s in group)
+        else:
+            yield tuple(group)
+
+
+def needed(statements: Sequence[Statement], names: Iterable[str]) -> Block:
+    """The statements that some tensors need, in order."""
+    reads: dict[str, dict[str, None]] = {}
+    for s in statements:
+        reads.setdefault(s.out, {}).update(dict.fromkeys(s.reads))
+    todo = list(names)
+    wanted = set(todo)
+    while todo:
+        new = [r for r in reads.get(todo.pop(), ()) if r not in wanted]
+        wanted.update(new)
+        todo += new
+    return tuple(s for s in statements if s.out in wanted)
+
+
+def in_step_order(block: Block) -> Block:
+    """The statements of a loop in an order in which one step can run: what is read at the same step comes before.
+
+    Raises:
+        Refusal: within a step they read one another in a circle.
+    """
+    waiting = {id(s): _same_step(s, block) for s in block}
+    done: list[Statement] = []
+    left = list(block)
+    while left:
+        ready = next((s for s in left if not any(o in waiting[id(s)] for o in left)), None)
+        if ready is None:
+            names = listing(dict.fromkeys(s.out for s in left))
+            raise Refusal(
+                f"within one step {names} read one another in a circle; one of them must be read at a step before"
+            )
+        done.append(ready)
+        left = [s for s in left if s is not ready]
+    return tuple(done)
+
+
+def _same_step(s: Statement, block: Block) -> list[Statement]:
+    """The statements of a loop that write what this one reads at the same step."""
+    assert s.scan is not None
+    reads = [(a.tensor, a.index) for e in (s.body, s.guard) if e is not None for a in ex.accesses(e)]
+    found = []
+    for other in block:
+        assert other.scan is not None
+        places = [k for k, i in enumerate(other.left) if i.axis == other.scan.axis]
+        if any(t == other.out and any(index[k].axis == s.scan.axis for k in places) for t, index in reads):
+            found.append(other)
+    return found
+
+
+def rows(program: Program) -> Program:
+    """The program with early rows counted from 0: where `h` has one row before the first, `h[t]` is its row `t + 1`.
+
+    Realisations store tensors so; the rows of the shape are the last ones of each axis.
+    """
+    if not any(t.early for t in program.tensors.values()):
+        return program
+    tensors = {name: stored(t) for name, t in program.tensors.items()}
+    return replace(
+        program, tensors=tensors, statements=tuple(in_rows(s, program) for s in program.statements)
+    )
+
+
+def stored(t: Tensor) -> Tensor:
+    """A tensor with its early rows as part of the shape."""
+    return (
+        replace(t, shape=tuple(n + k for n, k in zip(t.shape, t.early, strict=True)), early=())
+        if t.early
+        else t
+    )
+
+
+def in_rows(s: Statement, program: Program) -> Statement:
+    """A statement with the positions in tensors that have early rows counted from the first of them."""
+
+    def moved(e: object) -> Expr | None:
+        if not isinstance(e, ex.Access) or not program[e.tensor].early:
+            return None
+        return ex.Access(e.tensor, _later(e.index, program[e.tensor].early))
+
+    return replace(
+        s,
+        left=_later(s.left, program[s.out].early),
+        body=ex.rewrite(s.body, moved),
+        guard=None if s.guard is None else ex.rewrite(s.guard, moved),
+    )
+
+
+def _later(index: tuple[Int, ...], early: tuple[int, ...]) -> tuple[Int, ...]:
+    return tuple(i + k for i, k in zip(index, early, strict=True)) if early else index
+
+
 def _zeros(t: Tensor) -> str:
     shape = f"[{', '.join(map(str, t.shape))}]" if t.shape else ""
     return f"{t.name}: zeros{shape}"
 
 
 def _pure(program: Program, s: Statement) -> bool:
-    return len(program.writers(s.out)) == 1 and (s.plain or s.op == "=")
+    writers = program.writers(s.out)
+    return (
+        len(writers) == 1
+        and (s.plain or s.op == "=")
+        or any(w.scan is not None and w.op == "=" for w in writers)
+    )
 
 
 def declaration(t: Tensor) -> str:
@@ -299,6 +448,12 @@ def _unseen(s: Statement, program: Program | None) -> list[tuple[str, Int]]:
 def size_letters(shapes: Iterable[Iterable[Int]]) -> tuple[str, ...]:
     """The size letters in shapes, each once, in order."""
     return tuple(dict.fromkeys(a.name for s in shapes for n in s for a in n.atoms() if isinstance(a, Size)))
+
+
+def inside(index: Iterable[Int], t: Tensor, ranges: Mapping[str, Int], tensors: Mapping[str, Tensor]) -> bool:
+    """Whether an entry certainly stands in a tensor, its early rows included."""
+    early = t.early or (0,) * len(t.shape)
+    return all(within(i + k, n + k, ranges, tensors) for i, n, k in zip(index, t.shape, early, strict=True))
 
 
 def within(position: Int, size: Int, ranges: Mapping[str, Int], tensors: Mapping[str, Tensor]) -> bool:

@@ -42,6 +42,7 @@ class Place:
     text: str  # what the user wrote
     node: object
     verb: str = "reads"
+    early: int = 0  # rows before position 0
 
 
 class Ranges:
@@ -86,7 +87,7 @@ class Ranges:
         """Make two sizes equal where one of them is an open range; whether they are equal now."""
         size, other = self.settled(size), self.settled(other)
         for a, b in ((size, other), (other, size)):
-            if isinstance(a.atom, Size) and a.atom.name.startswith("?") and a != b:
+            if isinstance(a.atom, Size) and _open_size(a) and a != b and a.atom not in set(b.atoms()):
                 self.set(a.atom.name[1:], b)
                 return True
         return size == other
@@ -116,10 +117,12 @@ class Ranges:
 
     def _bare(self, place: Place) -> None:
         axis = place.position.axis
-        if axis is not None and axis in self._open:
-            size = self.settled(place.size)
-            if not any(isinstance(a, Size) and a.name == f"?{axis}" for a in size.atoms()):
-                self.set(axis, size)
+        if axis is None:
+            return
+        known, size = self.settled(self.known[axis]), self.settled(place.size)
+        # a size that a recurrence has not found yet is found from either side
+        if known != size and (axis in self._open or _open_size(known) or _open_size(size)):
+            self.pin(known, size)
 
     def meet(self, place: Place) -> None:
         """Take note of a place at once: a bare letter whose range is open takes it from here."""
@@ -163,6 +166,8 @@ class Ranges:
         axis = position.axis
         if axis is not None and self.settled(self.known[axis]) == size:
             return None
+        if place.early:
+            position, size, axis = position + place.early, size + place.early, None
         if any(self._mentions(g, position) for g in place.guards):
             return None
         if axis is not None and not (self.settled(self.known[axis]) - size).axes:
@@ -226,6 +231,10 @@ def _without_quotients(margin: Int) -> Int:
             if b and -c % b == 0:
                 out = out - c * of(a) + (c // b) * a.top
     return out
+
+
+def _open_size(x: Int) -> bool:
+    return isinstance(x.atom, Size) and x.atom.name.startswith("?")
 
 
 def _pending(size: Int) -> bool:

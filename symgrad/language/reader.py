@@ -119,8 +119,7 @@ class _Reader:
         self.last = ""
         self.writers = _writers(tree)
         self.states = _states(tree)
-        equations = [n for n in tree.body if not self.states.keys() & _written(n)]
-        self.circles = recurrences.circles(ast.Module(equations, []))
+        self.waiting = recurrences.Waiting(tree.body, self.states)
         self.parts: dict[str, list[Statement]] = {}
         self.ops: dict[str, str] = {}
         calls = (n.func for n in ast.walk(tree) if isinstance(n, ast.Call))
@@ -169,6 +168,8 @@ class _Reader:
                 return
             case ast.AnnAssign(target=ast.Name(id=name)):
                 self.declaration(name, node)
+            case ast.Assign() if (circle := self.waiting.circle(node)) is not None:
+                self.recurrence(circle, node)
             case ast.Assign(targets=[target]) if declarations.base(target):
                 self.equation(declarations.base(target), target, node.value, "=", node)
             case ast.AugAssign(target=target, op=ast.Add()) if declarations.base(target):
@@ -192,11 +193,9 @@ class _Reader:
             return
         self._may_write(name, target, op, node)
         if isinstance(target, ast.Subscript):
-            if name in self.circles:
-                raise recurrences.refuse(name, self.circles[name], node)
             if recurrences.is_start(target):
                 raise Refusal(
-                    f"a position before the first starts a recurrence, and no equation reads {name} at a step"
+                    f"a position before the first starts a recurrence, and no equation reads {name} at an earlier step"
                 )
             statement = equations.indexed(self.f, target, value, node.lineno, op, self.parts.get(name, ()))
         else:
@@ -222,6 +221,16 @@ class _Reader:
         if op == "+=":
             raise Refusal(f"the next value of a state is an equation: `{name} = {name} + ...`").at(node)
         equations.advanced(self.f, t, target, value)
+
+    def recurrence(self, circle: tuple[str, ...], node: ast.Assign) -> None:
+        """One equation of a recurrence; with the last one all of them are read."""
+        name = declarations.base(node.targets[0])
+        if name in self.sizes or (name in self.builder.tensors and name not in self.parts):
+            self._may_write(name, node.targets[0], "=", node)
+        lines = self.waiting.met(circle, node)
+        if lines is not None:
+            recurrences.read(self.f, circle, lines)
+        self.last = name
 
     def _keep_number(self, name: str, parts: list[Statement]) -> None:
         """A scalar that is a whole number made of sizes may stand in positions and shapes: `hidden = 32`."""
@@ -302,7 +311,7 @@ class _Reader:
         if self.writers[name][0] is not node and not before:
             raise self._again(name, node)  # the first one was a list or took over a part
         mixed = before and (op != self.ops[name] or isinstance(target, ast.Name) and op == "=")
-        if mixed or (self._reads(name, node) and name not in self.circles):
+        if mixed or self._reads(name, node):
             raise self._again(name, node)
         self.ops[name] = op
 

@@ -1,21 +1,38 @@
-"""Recurrences: equations that read one another at an earlier step. They are recognised here and not built
-yet.
+"""Recurrences: equations that read one another at an earlier step, `h[n, t, j] = f(h[n, t - 1, k])`.
+
+The equations of one circle are read together, in any order. They become ordinary statements that belong to one `Scan`;
+rows that stand before position 0 (`h[n, -1, k] = h0[n, k]`) are the tensor's early rows and no part of its shape.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal, listing
+from symgrad.language import equations, ints, subscripts
+from symgrad.language import expr as ex
+from symgrad.language.expr import Cmp, Condition, Expr
+from symgrad.language.frames import Equation
+from symgrad.language.ints import Int
+from symgrad.language.program import Scan, Statement, Tensor, in_step_order
+from symgrad.language.ranges import Place, letter, plain
+from symgrad.language.syntax import words
+from symgrad.language.values import Pending, shown
+
+if TYPE_CHECKING:
+    from symgrad.language.formulas import Formulas
 
 
-def circles(tree: ast.Module) -> Mapping[str, tuple[str, ...]]:
+def circles(lines: Iterable[ast.stmt], apart: Set[str] = frozenset()) -> Mapping[str, tuple[str, ...]]:
     """For each name that depends on itself, the names of its circle, in the order of the text."""
     reads: dict[str, dict[str, None]] = {}
-    for name, value in _equations(tree):
+    for name, value in _equations(lines):
         names = (n.id for n in ast.walk(value) if isinstance(n, ast.Name))
-        reads.setdefault(name, {}).update(dict.fromkeys(names))
+        if name not in apart:
+            reads.setdefault(name, {}).update(dict.fromkeys(names))
     left = _unfinished(reads)
     reach = {name: _reached(name, left) for name in left}
     return {
@@ -43,8 +60,8 @@ def _unfinished(reads: Mapping[str, Mapping[str, None]]) -> dict[str, Mapping[st
     return {name: others for name, others in reads.items() if waits[name]}
 
 
-def _equations(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    for node in tree.body:
+def _equations(lines: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
+    for node in lines:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             base = node.targets[0].value
             if isinstance(base, ast.Name):
@@ -62,19 +79,370 @@ def _reached(start: str, reads: Mapping[str, Mapping[str, None]]) -> dict[str, N
     return found
 
 
-def refuse(name: str, circle: tuple[str, ...], node: ast.AST) -> Refusal:
-    """The message for an equation of a recurrence."""
-    if len(circle) == 1:
-        said = f"{name} is written from its own entries, a recurrence"
-    else:
-        said = f"{listing(circle)} are written from one another, a recurrence"
-    return Refusal(f"{said}; recurrences are part of the language but cannot be derived yet").at(node)
+class Waiting:
+    """Lines of circles, kept until the last line of a circle is met: its equations may stand in any order.
+
+    What is `apart` gets a next value from itself and is no recurrence: a state.
+    """
+
+    def __init__(self, lines: Sequence[ast.stmt], apart: Iterable[str] = ()):
+        self.circles = circles(lines, frozenset(apart))
+        self._left: dict[tuple[str, ...], int] = {}
+        self._lines: dict[tuple[str, ...], list[ast.Assign]] = {}
+        for node in lines:
+            circle = self.circle(node)
+            if circle is not None:
+                self._left[circle] = self._left.get(circle, 0) + 1
+
+    def circle(self, node: ast.stmt) -> tuple[str, ...] | None:
+        """The circle that a line belongs to."""
+        match node:
+            case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=name))]):
+                return self.circles.get(name)
+        return None
+
+    def met(self, circle: tuple[str, ...], node: ast.stmt) -> list[ast.Assign] | None:
+        """Take a line of a circle; all of them if it was the last."""
+        assert isinstance(node, ast.Assign)
+        self._lines.setdefault(circle, []).append(node)
+        self._left[circle] -= 1
+        return None if self._left[circle] else self._lines[circle]
+
+
+@dataclass
+class _Line:
+    """One equation of a circle, as far as it has been read."""
+
+    name: str
+    node: ast.Assign
+    value: ast.expr
+    equation: Equation
+    left: tuple[Int, ...]
+    conditions: list[Condition] = field(default_factory=list)
+    start: int | None = None  # for a start, its position
+    along: int = 0  # and on which axis
+    body: Expr = ex.ZERO
+    guard: Condition | None = None
+    op: str = "="
+    reduced: list[str] = field(default_factory=list)
+    ties: str = "shared"
+    label: str = ""
+
+
+def read(f: Formulas, circle: Sequence[str], nodes: Sequence[ast.Assign], *, local: bool = False) -> None:
+    """Read the equations of one circle into one loop.
+
+    Args:
+        local: whether they stand in a definition, so that their tensors get made-up names.
+
+    Raises:
+        Refusal: a missing start, a later step that is read, a circle within one step.
+    """
+    b = f.builder
+    since = len(b.statements)
+    lines = [_left(f, node, circle) for node in nodes]
+    steps, starts = [x for x in lines if x.start is None], [x for x in lines if x.start is not None]
+    tensors = _declared(f, circle, steps, local)
+    for line in starts:
+        _start(f, line, tensors[line.name])
+    covered = {name: _early(f, name, tensors[name], [x for x in starts if x.name == name]) for name in circle}
+    for line in steps:
+        _step(f, line, covered[line.name], started=any(x.name == line.name for x in starts))
+    for line in lines:
+        equations.found(f, line.equation)
+    parts = b.statements[since:]
+    written = [_statement(f, line, tensors[line.name]) for line in lines]
+    first = {name: x.along for name in circle for x in starts if x.name == name}
+    loop = _loop(
+        [*parts, *(s for s, x in zip(written, lines, strict=True) if x.start is None)],
+        {tensors[name]: along for name, along in first.items()},
+        {tensors[name]: name for name in circle},
+        {tensors[name]: sum(x.name == name for x in starts) for name in circle},
+    )
+    started = [s for s, x in zip(written, lines, strict=True) if x.start is not None]
+    inside = {id(s) for s, _ in loop}
+    # a name that does not hang on the order of the lines
+    own = min(tensors[x.name] for x in starts or lines)
+    scanned = [replace(s, scan=Scan(axis, own)) for s, axis in loop]
+    b.statements[since:] = [*(s for s in parts if id(s) not in inside), *started, *scanned]
+    for line in lines:
+        try:
+            equations.checked(f, line.equation, since)
+        except Refusal as problem:
+            raise f.placed(problem, line.node) from None
+    ranges = {s.ranges[s.scan.axis] for s in b.statements[since:] if s.scan is not None}
+    if len(ranges) > 1:
+        raise Refusal(
+            f"the steps of {listing(circle)} must run as far as one another, not over {listing(map(str, ranges))}"
+        )
+    block = [s for s in b.statements[since:] if s.scan is not None]
+    b.statements[len(b.statements) - len(block) :] = in_step_order(tuple(block))
+    for name in circle:
+        f.frame.values[name] = b.array(tensors[name])
+
+
+def _left(f: Formulas, node: ast.Assign, circle: Sequence[str]) -> _Line:
+    """The left side of one line; its letters are bound in an equation of its own."""
+    (target,) = node.targets
+    assert isinstance(target, ast.Subscript)
+    assert isinstance(target.value, ast.Name)
+    name = target.value.id
+    value, given = equations.suffixed(f, node.value)
+    constant = [_constant(m) for m in subscripts.items(target.slice)]
+    reads = any(isinstance(n, ast.Name) and n.id in circle for n in ast.walk(node.value))
+    with equations.entered(f, given, dotted=f.frame.dotted) as equation:
+        if any(map(subscripts.is_dots, subscripts.items(target.slice))):
+            sizes, letters = f.frame.lead
+            equation.leading(len(sizes), letters, sizes, target)
+        left: list[Int] = []
+        for i in subscripts.left_positions(f, target):
+            left += map(ints.axis, equation.dots or ()) if i is None else [i]
+        line = _Line(name, node, value, equation, tuple(left))
+        if any(constant) and not reads:
+            places = [k for k, i in enumerate(left) if i.number is not None]
+            if len(places) != 1:
+                raise f.placed(
+                    Refusal(f"a start gives one step of {name}, `{name}[..., -1, k] = ...`"), target
+                )
+            line.along, line.start = places[0], left[places[0]].number
+            bare = [i for k, i in enumerate(left) if k != places[0]]
+        else:
+            line.conditions = _conditions(f, target)
+            bare = left
+        names = [i.axis for i in bare]
+        if None in names or len(set(names)) < len(names):
+            raise f.placed(
+                Refusal(
+                    f"the equation of a step writes at letters alone, `{name}[n, t, j] = ...`; {words(target)} does not"
+                ),
+                target,
+            )
+    return line
 
 
 def is_start(target: ast.Subscript) -> bool:
     """Whether a left side stands before the first step: `h[n, -1, k]`."""
-    members = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
-    return any(
-        isinstance(m, ast.UnaryOp) and isinstance(m.op, ast.USub) and isinstance(m.operand, ast.Constant)
-        for m in members
-    )
+    return any(_constant(m) and isinstance(m, ast.UnaryOp) for m in subscripts.items(target.slice))
+
+
+def _constant(m: ast.expr) -> bool:
+    inside = m.operand if isinstance(m, ast.UnaryOp) and isinstance(m.op, ast.USub) else m
+    return isinstance(inside, ast.Constant) and type(inside.value) is int
+
+
+def _conditions(f: Formulas, target: ast.Subscript) -> list[Condition]:
+    """`al[t >= 1, j]`: the steps that an equation covers."""
+    found: list[Condition] = []
+    for m in subscripts.items(target.slice):
+        if isinstance(m, ast.Compare) and isinstance(m.ops[0], (ast.Gt, ast.GtE)):
+            at = f.equation.find(m.left.id)  # type: ignore[attr-defined]
+            assert at is not None
+            least = f.whole(m.comparators[0], "a first step") + (1 if isinstance(m.ops[0], ast.Gt) else 0)
+            found.append(Cmp(">=", ex.val(at), ex.val(least)))
+    return found
+
+
+def _declared(f: Formulas, circle: Sequence[str], steps: Sequence[_Line], local: bool) -> dict[str, str]:
+    """A tensor for each name, its sizes still open where no letter tells them."""
+    b, tensors = f.builder, {}
+    for name in circle:
+        own = [x for x in steps if x.name == name]
+        if len(own) != 1:
+            node = (own[1:] or own)[0].node if own else steps[0].node
+            raise f.placed(
+                Refusal(f"a recurrence has one equation for the steps of {name}, and {len(own)} are given"),
+                node,
+            )
+        (line,) = own
+        axes = [i.axis or "" for i in line.left]
+        tensors[name] = b.part_name() if local else name
+        tensor = Tensor(tensors[name], tuple(b.ranges.known[a] for a in axes), named=not local, label=b.label)
+        f.frame.values[name] = b.declare(tensor, [letter(a) for a in axes])
+    return tensors
+
+
+def _start(f: Formulas, line: _Line, tensor: str) -> None:
+    """`h[n, -1, k] = h0[n, k]`: the body of a start."""
+    shape = f.builder.tensors[tensor].shape
+    with _writing(f, line):
+        if len(line.left) != len(shape):
+            raise f.placed(
+                Refusal(
+                    f"{line.name} has {len(shape)} axes in the equation of its steps, and {len(line.left)} here"
+                ),
+                line.node,
+            )
+        for k, (i, n) in enumerate(zip(line.left, shape, strict=True)):
+            if k != line.along:
+                line.equation.note(Place(i, n, (), words(line.node.targets[0]), line.node, "writes"))
+        line.body = _entry(f, line).at(())
+    _no_strays(f, line)
+
+
+def _early(f: Formulas, name: str, tensor: str, starts: Sequence[_Line]) -> tuple[int, int]:
+    """Note the early rows of a tensor; the axis that its starts stand on, and the first step that they leave."""
+    if not starts:
+        return 0, 0
+    along = starts[0].along
+    positions = sorted(x.start for x in starts if x.start is not None)
+    before = [p for p in positions if p < 0]
+    after = [p for p in positions if p >= 0]
+    whole = before == list(range(-len(before), 0)) and after == list(range(len(after)))
+    if not whole or any(x.along != along for x in starts):
+        at = listing(map(str, positions))
+        raise f.placed(
+            Refusal(
+                f"the starts of {name} stand at {at}: they must be the steps just before the first one, each once"
+            ),
+            starts[-1].node,
+        )
+    t = f.builder.tensors[tensor]
+    if before:
+        early = tuple(len(before) if k == along else 0 for k in range(len(t.shape)))
+        f.builder.tensors[tensor] = replace(t, early=early)
+    return along, len(after)
+
+
+def _step(f: Formulas, line: _Line, covered: tuple[int, int], *, started: bool) -> None:
+    """The right side of a step."""
+    along, first = covered
+    if first:
+        own = ex.val(line.left[along])
+        said = [c for c in line.conditions if c.a == own]  # type: ignore[union-attr]
+        if any(c != Cmp(">=", own, ex.val(first)) for c in said):
+            raise f.placed(
+                Refusal(f"the starts of {line.name} end at {first - 1}, so its steps begin at {first}"),
+                line.node,
+            )
+        if not said:
+            line.conditions.append(Cmp(">=", own, ex.val(first)))
+    with _writing(f, line), f.builder.under(line.conditions):
+        v = _entry(f, line)
+        if started:  # a maximum or a sum of its own would also be taken over the start
+            line.body = v.at(())
+        else:
+            line.body, line.guard, line.op, line.reduced = equations.opened(f, v, (), equations.ANY)
+        line.guard = ex.both(*line.conditions, line.guard)
+        if isinstance(v, Pending):
+            line.ties, line.label = v.ties, v.label
+    _no_strays(f, line)
+
+
+def _entry(f: Formulas, line: _Line) -> equations.Array:
+    v = f.array(line.value)
+    if v.rank:
+        raise f.placed(
+            Refusal(f"the right side is {shown(v.shape)}; with indices on the left it is one entry"),
+            line.value,
+        )
+    return v
+
+
+@equations.contextmanager
+def _writing(f: Formulas, line: _Line) -> Iterator[None]:
+    before, inside = f.equation, f.inside
+    f.equation, f.inside = line.equation, False
+    try:
+        with f.builder.writing(
+            f.builder.target if f.frame.definition else line.name,
+            f.builder.line if f.frame.definition else line.node.lineno,
+        ):
+            yield
+    finally:
+        f.equation, f.inside = before, inside
+
+
+def _no_strays(f: Formulas, line: _Line) -> None:
+    kept = {i.axis for i in line.left}
+    stray = [a for a in f.builder.ranges.order(ex.axes(line.body)) if a not in kept and a not in line.reduced]
+    if stray:
+        x = letter(stray[0])
+        raise f.placed(
+            Refusal(f"the index {x} is on the right and not on the left; sum over it, `sum({x}, ...)`"),
+            line.value,
+        )
+
+
+def _statement(f: Formulas, line: _Line, tensor: str) -> Statement:
+    b = f.builder
+    kept = [i.axis for i in line.left if i.axis is not None]
+    with _writing(f, line):
+        s = b.statement(tensor, line.left, line.op, line.body, line.guard, kept, line.reduced, line.ties)
+    return replace(s, label=line.label or b.label)
+
+
+def _loop(
+    statements: Sequence[Statement], along: dict[str, int], names: Mapping[str, str], reach: Mapping[str, int]
+) -> list[tuple[Statement, str]]:
+    """The statements that run step by step, each with the axis that counts its steps.
+
+    Args:
+        along: for tensors with a start the axis that it stands on; `names` are what the user calls the tensors.
+        reach: how many steps before their own the equations of a tensor may be read.
+
+    Raises:
+        Refusal: no axis, or two, along which all of them run; a later step that is read.
+    """
+    written = set(names)
+    count = 0
+    while count < len(written):
+        count = len(written)
+        written |= {s.out for s in statements if any(r in written for r in s.reads)}
+    inside = [s for s in statements if s.out in written]
+    axis: dict[int, str] = {}
+
+    def settle(s: Statement, a: str, tensor: str, place: int) -> bool:
+        new = axis.get(id(s)) is None or tensor not in along
+        if axis.setdefault(id(s), a) != a or along.setdefault(tensor, place) != place:
+            raise Refusal(
+                f"an earlier position along two axes is read of {listing(names.values())}; a recurrence runs along one"
+            )
+        return new
+
+    more = True
+    while more:
+        more = False
+        for s in inside:
+            reads = [(x.tensor, x.index) for e in (s.body, s.guard) if e is not None for x in ex.accesses(e)]
+            for tensor, index in [(s.out, s.left), *reads]:
+                if tensor not in written:
+                    continue
+                for k, i in enumerate(index):
+                    known = along.get(tensor) == k or axis.get(id(s)) == i.axis != None  # noqa: E711
+                    if (_gap(i) or 0) < 0 or known:
+                        gap = _gap(i)
+                        if gap is None or gap > 0:
+                            raise Refusal(_no_step(tensor, i, names))
+                        more |= settle(s, i.axes[0], tensor, k)
+    for s in inside:
+        if id(s) not in axis:
+            said = f"{listing(names.values())} read one another at the same step only"
+            raise Refusal(f"{said}; one of them must be read at a step before, `t - 1`")
+        _check_start(s, axis[id(s)], reach, names)
+    return [(s, axis[id(s)]) for s in inside]
+
+
+def _gap(i: Int) -> int | None:
+    """How far a position is from the step that its letter counts: `t - 1` is at -1."""
+    if len(i.axes) != 1 or i.coefficient(i.axes[0]) != ints.ONE:
+        return None
+    return (i - ints.axis(i.axes[0])).number
+
+
+def _no_step(tensor: str, i: Int, names: Mapping[str, str]) -> str:
+    name = names.get(tensor, "the recurrence")
+    return f"{name} is read at {plain(i)} along its steps; a recurrence reads the same step or earlier ones, `t - 1`"
+
+
+def _check_start(s: Statement, axis: str, reach: Mapping[str, int], names: Mapping[str, str]) -> None:
+    """Refuse a read before all starts, unless a bracket or the guard speaks of the step."""
+    conditions = [e for e in ex.walk(s.body) if isinstance(e, ex.Bracket)]
+    if any(axis in ex.axes(b) for b in conditions):
+        return
+    for x in ex.accesses(s.body):
+        gap = min((_gap(i) or 0 for i in x.index if axis in i.axes), default=0)
+        if x.tensor in names and -gap > reach[x.tensor]:
+            name, at = names[x.tensor], ", ".join(str(gap) if axis in i.axes else plain(i) for i in x.index)
+            raise Refusal(
+                f"nothing says what stands before the first step of {name}: add its start, `{name}[{at}] = ...`"
+            )

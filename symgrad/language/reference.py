@@ -28,7 +28,7 @@ from symgrad.language.expr import (
     accesses,
 )
 from symgrad.language.ints import Axis, Int, Look, Size, axis
-from symgrad.language.program import Program, Statement
+from symgrad.language.program import Block, Program, Statement, Tensor, blocks, rows
 from symgrad.language.scalar import leaf_lines
 from symgrad.leaves import LEAVES, Leaf
 
@@ -63,6 +63,7 @@ def run(
         25.0
     """
     arrays: Arrays = {}
+    stored = rows(program)
     for t in program.tensors.values():
         if t.literal is not None:
             arrays[t.name] = np.array(t.literal, dtype=np.int64 if t.integer else dtype)
@@ -70,9 +71,14 @@ def run(
             arrays[t.name] = np.asarray(given[t.name])
     if any(np.iscomplexobj(a) for a in arrays.values()):
         dtype = np.result_type(dtype, np.complex64)
-    for s in program.statements:
-        execute(s, program, sizes, arrays, dtype)
-    return arrays
+    for block in blocks(stored.statements):
+        execute(block, stored, sizes, arrays, dtype)
+    return {name: trimmed(a, program[name]) for name, a in arrays.items()}
+
+
+def trimmed(a: np.ndarray, t: Tensor) -> np.ndarray:
+    """An array as its tensor is declared, without early rows."""
+    return a[tuple(slice(k, None) for k in t.early)] if t.early else a
 
 
 def shape(program: Program, name: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -80,8 +86,21 @@ def shape(program: Program, name: str, sizes: Mapping[str, int]) -> tuple[int, .
     return tuple(int(n.evaluate(lambda a: sizes[a.name])) for n in program[name].shape)  # type: ignore[union-attr]
 
 
-def execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
-    """Run one statement, adding its tensor to `arrays`."""
+def execute(block: Block, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
+    """Run one statement, or those of a loop step by step, adding their tensors to `arrays`."""
+    scan = block[0].scan
+    if scan is None:
+        _execute(block[0], program, sizes, arrays, dtype)
+        return
+    for s in block:
+        _room(s, program, sizes, arrays, dtype)
+    steps = range(int(block[0].ranges[scan.axis].evaluate(lambda a: sizes[a.name])))  # type: ignore[union-attr]
+    for step in reversed(steps) if scan.backward else steps:
+        for s in block:
+            _execute(s.at_step(step), program, sizes, arrays, dtype)
+
+
+def _execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
     extents = [int(n.evaluate(lambda a: sizes[a.name])) for _, n in s.axes]  # type: ignore[union-attr]
     points = int(np.prod(extents, dtype=int))
     grid = dict(zip((a for a, _ in s.axes), np.indices(extents).reshape(len(extents), points), strict=True))
@@ -89,8 +108,7 @@ def execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Ar
         kept = _holds(s.guard, grid, points, sizes, arrays)
         grid, points = {a: g[kept] for a, g in grid.items()}, int(kept.sum())
     body = np.broadcast_to(_value(s.body, grid, sizes, arrays), (points,))
-    if s.out not in arrays:
-        arrays[s.out] = np.full(shape(program, s.out, sizes), _START[s.op], dtype)
+    _room(s, program, sizes, arrays, dtype)
     out = arrays[s.out]
     where = tuple(np.broadcast_to(_int(i, grid, sizes, arrays), (points,)) for i in s.left)
     if s.op == "=":
@@ -99,6 +117,12 @@ def execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Ar
         _AT[s.op].at(out, where, body)
     else:
         out[...] = _AT[s.op].reduce(np.append(body, out))
+
+
+def _room(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
+    """Make the array that a statement writes into, unless an earlier one did."""
+    if s.out not in arrays:
+        arrays[s.out] = np.full(shape(program, s.out, sizes), _START[s.op], dtype)
 
 
 def _int(i: Int, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arrays: Arrays) -> Any:

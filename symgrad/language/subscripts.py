@@ -103,7 +103,7 @@ def _assemble(f: Formulas, node: ast.Subscript, base: Array, members: list[ast.e
                 steps.extend(_all(base.shape[k], letters[k]) for k in whole)
             d += rest
         else:
-            steps.append(_step(f, m, base.shape[d], letters[d], node))
+            steps.append(_step(f, m, base.shape[d], letters[d], node, _early(f, base, d)))
             d += 1
     return _read(base, steps)
 
@@ -140,7 +140,13 @@ def _fixed(position: Int) -> Step:
     return (lambda _: position), (), ()
 
 
-def _step(f: Formulas, m: ast.expr, size: Int, letter: str, node: ast.Subscript) -> Step:
+def _early(f: Formulas, base: Array, axis: int) -> int:
+    """How many rows stand before the first along an axis."""
+    t = f.builder.tensors.get(base.tensor)
+    return t.early[axis] if t is not None and t.early else 0
+
+
+def _step(f: Formulas, m: ast.expr, size: Int, letter: str, node: ast.Subscript, early: int = 0) -> Step:
     """One member of an index: a slice, a position, or an integer array that is looked up."""
     if isinstance(m, ast.Slice):
         return _slice(f, m, size, letter)
@@ -165,7 +171,7 @@ def _step(f: Formulas, m: ast.expr, size: Int, letter: str, node: ast.Subscript)
                 ),
                 m,
             )
-        _note(f, at, size, node)
+        _note(f, at, size, node, early=early)
         return _fixed(at)
     whole = position.integer
     assert whole is not None
@@ -197,9 +203,9 @@ def index(f: Formulas, m: ast.expr) -> Array:
     return a
 
 
-def _note(f: Formulas, position: Int, size: Int, node: ast.expr, verb: str = "reads") -> None:
+def _note(f: Formulas, position: Int, size: Int, node: ast.expr, early: int = 0) -> None:
     place = Place(
-        position, size, tuple(f.builder.guards), words(node), None if f.frame.foreign else node, verb
+        position, size, tuple(f.builder.guards), words(node), None if f.frame.foreign else node, early=early
     )
     f.equation.note(place)
 
@@ -264,6 +270,8 @@ def left_positions(f: Formulas, target: ast.Subscript) -> tuple[Int | None, ...]
                 size = f.range(bound, name) + (1 if isinstance(op, ast.LtE) else 0)
                 _own_range(f, name, bound)
                 _bind_left(f, name, m, size)
+            case ast.Compare(left=ast.Name(id=name), ops=[ast.Gt() | ast.GtE()]):
+                _bind_left(f, name, m)
     out: list[Int | None] = []
     for member in members:
         if is_dots(member) and equation.dotted:

@@ -8,13 +8,15 @@ from importlib import resources
 
 from symgrad.language.definitions import Definition, parse_definitions
 
-FILES = ("functions.sg", "activations.sg", "layers.sg", "losses.sg")
+APART = ("optimizers.sg",)  # update equations, which are no operations
 
 
 def _shipped() -> dict[str, Definition]:
     found: dict[str, Definition] = {}
-    for name in FILES:
-        found.update(parse_definitions((resources.files(__name__) / name).read_text("utf-8"), where=name))
+    files = sorted(f.name for f in resources.files(__name__).iterdir() if f.name.endswith(".sg"))
+    for name in files:
+        if name not in APART:
+            found.update(parse_definitions((resources.files(__name__) / name).read_text("utf-8"), where=name))
     return found
 
 

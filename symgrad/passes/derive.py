@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from symgrad.chain import Sweep, check_wanted, sweep
+from symgrad.chain import Chained, Sweep, check_wanted, sweep
 from symgrad.language import expr as ex
 from symgrad.language import ints
-from symgrad.language.program import Program, Statement
+from symgrad.language.ints import Int
+from symgrad.language.program import Program, Statement, blocks, in_step_order, needed
 from symgrad.language.trace import Derived, Step
 from symgrad.passes.forms import size
 from symgrad.passes.held import prove
@@ -82,13 +83,24 @@ class _Tidied:
         self.program = program
         self.backward: list[Statement] = []
         self.steps: list[Step] = []
+        self.loop: list[Statement] = []  # statements of the loop whose adjoints are being written
+
+    def add(self, statements: Iterable[Statement]) -> None:
+        """Take statements up in the order in which they run; those of a loop wait until it is complete."""
+        for s in statements:
+            (self.backward if s.scan is None else self.loop).append(s)
+
+    def close(self) -> None:
+        """The loop that waits is complete."""
+        self.backward += in_step_order(tuple(self.loop))
+        self.loop.clear()
 
 
 def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tuple[dict[str, str], _Tidied]:
     program = swept.program
     sheet = Sheet(program, frozenset(names), dict(program.tensors), _readers(swept))
     for s in program.statements:
-        if pure(s, program):
+        if pure(s, program) or _gives_steps(s, program):
             sheet.learn(s)
     tidied = _Tidied(program)
     adjoints = dict(swept.adjoints)
@@ -97,7 +109,11 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
     prepared: dict[
         Statement, None
     ] = {}  # sources whose counts of ties or products of the others stand already
-    for name in _completion_order(swept):
+    order = _Order(swept)
+    for name in order.names:
+        if order.loop(name) != order.running:
+            tidied.close()
+            order.running = order.loop(name)
         chained = swept.chained[name]
         if name == swept.target and name not in names:
             continue
@@ -105,7 +121,7 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
         for c in chained:
             support = () if c.source in prepared else c.support
             prepared[c.source] = None
-            tidied.backward += support
+            tidied.add(support)
             reason = f"{name} is read by the equation of {c.source.out}.{_TIES.get((c.source.op, c.source.ties), '')}"
             tidied.steps.append(
                 Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, support, reason)
@@ -117,7 +133,7 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             group = (_constant(program, adjoints[name], ex.ZERO),)
             tidied.steps.append(Step(0, "chain", group, reason=f"{swept.target} does not depend on {name}."))
         group = _shorter(_settle(group, sheet, tidied, passes), sheet, tidied, passes)
-        if "substitute" in passes and adjoints[name] not in wanted:
+        if "substitute" in passes and adjoints[name] not in wanted and not order.carried(name):
             placed = placeable(group, sheet)
             if placed is not None:
                 sheet.known[adjoints[name]] = placed
@@ -126,9 +142,14 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             if tried is not None:
                 sheet.maybe[adjoints[name]] = tried
         if len(group) == 1 and "merge" in passes:
-            key = (replace(group[0], out="").canonical(), sheet.tensors[group[0].out].shape)
+            key = (replace(group[0], out="", scan=None).canonical(), sheet.tensors[group[0].out].shape)
             twin = same.setdefault(key, group[0])
-            if twin is not group[0]:
+            # a loop is complete behind its last statement only
+            if (
+                twin is not group[0]
+                and (twin.scan is None or order.running is None)
+                and group[0].scan is None
+            ):
                 reason = f"This is {twin.out} once more."
                 again = _everywhere(program, group[0].out, twin.out)
                 tidied.steps.append(Step(0, "equal", (again,), before=group, reason=reason))
@@ -136,9 +157,17 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
                     sheet.known[adjoints[name]] = again
                     continue
                 group = (again,)
-        tidied.backward += group
+        tidied.add(group)
+    tidied.close()
     tidied.program = replace(program, tensors=sheet.tensors)
     return adjoints, tidied
+
+
+def _gives_steps(s: Statement, program: Program) -> bool:
+    """Whether a statement of a loop alone gives every row of its tensor's shape: its starts stand before them."""
+    t = program[s.out]
+    whole = all(s.ranges.get(i.axis or "") == n for i, n in zip(s.left, t.shape, strict=True))
+    return s.scan is not None and bool(t.early) and s.op == "=" and s.plain and s.guard is None and whole
 
 
 def _settle(group: Group, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]) -> Group:
@@ -154,9 +183,9 @@ def _settle(group: Group, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]
             sheet.ready.clear()
             if reason:
                 tidied.steps.append(Step(0, rule, (*ready, *extra, *new), before=group, reason=reason))
-            tidied.backward += ready
+            tidied.add(ready)
             for s in extra:
-                tidied.backward += _settle((s,), sheet, tidied, passes)
+                tidied.add(_settle((s,), sheet, tidied, passes))
             group = new
             break
         else:
@@ -220,30 +249,64 @@ def _readers(swept: Sweep) -> dict[str, list[Statement]]:
     return found
 
 
-def _completion_order(swept: Sweep) -> list[str]:
-    """Tensors in the order in which their adjoints are complete, from the target back."""
-    position = {id(s): k for k, s in enumerate(swept.program.statements)}
-    last = {
-        name: min((position[id(c.source)] for c in group), default=-1)
-        for name, group in swept.chained.items()
-    }
-    order = {name: k for k, name in enumerate(swept.chained)}
-    return sorted(swept.chained, key=lambda n: (-last[n], order[n]))
+class _Order:
+    """Tensors in the order in which their adjoints are complete, from the target back.
+
+    The adjoints of what a loop writes are complete only together, after all that is read behind the loop. Of these come
+    first those that are read at their own step alone: they may be put in place where they are read.
+    """
+
+    def __init__(self, swept: Sweep):
+        self.running: int | None = None
+        self._loops: dict[str, int] = {}  # for what a loop writes, where the loop ends
+        self._carried: set[str] = set()
+        start: dict[int, int] = {}
+        written: dict[str, int] = {}
+        k = 0
+        for block in blocks(swept.program.statements):
+            end = k + len(block) - 1
+            for j, s in enumerate(block):
+                start[id(s)] = k
+                if s.scan is not None:
+                    self._loops[s.out], written[s.out] = end, k + j
+            k = end + 1
+        last: dict[str, float] = {}
+        for name, group in swept.chained.items():
+            if name in self._loops:
+                last[name] = self._loops[name] + 0.5
+                within = [c for c in group if c.statement.scan is not None]
+                if any(i.axis != c.statement.scan.axis for c in within for i in _steps(c)):  # type: ignore[union-attr]
+                    self._carried.add(name)
+            else:
+                last[name] = min((start[id(c.source)] for c in group), default=-1)
+        met = {name: m for m, name in enumerate(swept.chained)}
+        self.names = sorted(
+            swept.chained, key=lambda n: (-last[n], n in self._carried, -written.get(n, -1), met[n])
+        )
+
+    def loop(self, name: str) -> int | None:
+        """Which loop writes the tensor, if one does."""
+        return self._loops.get(name)
+
+    def carried(self, name: str) -> bool:
+        """Whether the adjoint gets something from another step."""
+        return name in self._carried
+
+
+def _steps(c: Chained) -> list[Int]:
+    """The positions of an entry that move with the loop."""
+    assert c.statement.scan is not None
+    return [i for i in c.entry.index if c.statement.scan.axis in i.axes]
 
 
 def _alive(tidied: _Tidied, wanted: list[str]) -> tuple[Statement, ...]:
     """Forward statements, and those backward ones that a wanted gradient needs."""
-    forward, backward = tidied.program.statements, tidied.backward
-    needed = dict.fromkeys(wanted)
-    kept = []
-    for s in reversed(backward):
-        if s.out in needed:
-            kept.append(s)
-            needed.update(dict.fromkeys(s.reads))
+    forward = tidied.program.statements
+    kept = needed(tidied.backward, wanted)
     reads = {r for s in (*forward, *kept) for r in s.reads}
     named = [
         s
         for s in forward
         if s.out in reads or s.out == tidied.program.target or tidied.program[s.out].named or s.out in wanted
     ]
-    return (*named, *reversed(kept))
+    return (*named, *kept)

@@ -187,10 +187,16 @@ def depends(e: object, names: Iterable[str]) -> bool:
     return any(a in own for a in names)
 
 
+def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
+    """The conditions that must all hold."""
+    if condition is None:
+        return ()
+    return condition.args if isinstance(condition, Logic) and condition.op == "and" else (condition,)
+
+
 def open_parts(condition: Condition | None, ranges: Mapping[str, Int]) -> Condition | None:
     """A condition without those parts that hold for every value of the axes."""
-    parts = condition.args if isinstance(condition, Logic) and condition.op == "and" else (condition,)
-    return ex.both(*(c for c in parts if c is not None and not _certain(c, ranges)))
+    return ex.both(*(c for c in conjuncts(condition) if not _certain(c, ranges)))
 
 
 def _certain(c: Condition, ranges: Mapping[str, Int]) -> bool:

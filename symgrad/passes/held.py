@@ -15,7 +15,7 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Expr, Stop
 from symgrad.language.ints import ONE, ZERO, Axis, axis
-from symgrad.language.program import Facts, Program, Statement, Tensor
+from symgrad.language.program import Facts, Program, Statement, Tensor, blocks, rows
 from symgrad.language.reference import execute
 from symgrad.language.samples import draw, numbers, small_sizes
 
@@ -81,7 +81,9 @@ def _matters(program: Program, key: Expr, places: list[int], read: set[str]) -> 
     return found
 
 
-def _moved(program: Program, key: Expr, start: int, places: list[int], spread: float) -> tuple[dict[str, None], bool]:
+def _moved(
+    program: Program, key: Expr, start: int, places: list[int], spread: float
+) -> tuple[dict[str, None], bool]:
     """The tensors that differ at the end when what is held is moved, and whether all numbers were finite."""
     sizes = small_sizes(program)
     rng = np.random.default_rng(int(spread))
@@ -90,24 +92,37 @@ def _moved(program: Program, key: Expr, start: int, places: list[int], spread: f
     dirty: dict[str, None] = {}
     finite = True
     tensors = {**program.tensors, "\0": _shift(program.statements[places[0]], key)}
-    program = replace(program, tensors=tensors)
-    for k, s in enumerate(program.statements[start:], start):
-        if not dirty and k > places[-1]:
-            break
-        shifted = replace(s, body=ex.rewrite(s.body, lambda e: _move(e, key)))
-        if start and shifted.body == s.body and not any(r in dirty for r in s.reads):
+    program = rows(replace(program, tensors=tensors))
+    first = 0
+    for block in blocks(program.statements):
+        first, last = first + len(block), first + len(block) - 1
+        if last < start:
             continue
-        for name in (*s.reads, "\0"):
-            if name not in plain:
+        if not dirty and last - len(block) + 1 > places[-1]:
+            break
+        shifted = tuple(replace(s, body=ex.rewrite(s.body, lambda e: _move(e, key))) for s in block)
+        reads = tuple(r for s in block for r in s.reads)
+        if start and shifted == block and not any(r in dirty for r in reads):
+            continue
+        written = dict.fromkeys(s.out for s in block)
+        for name in (*reads, "\0"):
+            if name not in plain and name not in written:
                 plain[name] = moved[name] = _numbers(program[name], sizes, rng, spread)
-        for arrays, t in ((plain, s), (moved, shifted)):
-            execute(t, program, sizes, arrays, np.float64)
-        finite = finite and bool(np.isfinite(plain[s.out]).all())
-        if np.allclose(plain[s.out], moved[s.out], rtol=1e-9, atol=1e-12, equal_nan=True):
-            dirty.pop(s.out, None)
-            moved[s.out] = plain[s.out].copy()  # a later writer adds to each of them
-        else:
-            dirty[s.out] = None
+        for name in written if start else ():
+            if name not in plain and any(s.scan is None for s in program.writers(name)):
+                plain[name] = np.array(
+                    _numbers(program[name], sizes, rng, spread)
+                )  # the start of a recurrence was left out
+                moved[name] = plain[name].copy()
+        for arrays, run in ((plain, block), (moved, shifted)):
+            execute(run, program, sizes, arrays, np.float64)
+        for out in written:
+            finite = finite and bool(np.isfinite(plain[out]).all())
+            if np.allclose(plain[out], moved[out], rtol=1e-9, atol=1e-12, equal_nan=True):
+                dirty.pop(out, None)
+                moved[out] = plain[out].copy()  # a later writer adds to each of them
+            else:
+                dirty[out] = None
     return dirty, finite
 
 
@@ -131,4 +146,8 @@ def _numbers(t: Tensor, sizes: dict[str, int], rng: np.random.Generator, spread:
     if t.integer or t.role != "value" or t.facts.distribution:
         x = draw(t, sizes, rng)
         return x * spread if spread and t.role != "literal" and not t.integer and t.facts == Facts() else x
-    return rng.standard_normal(numbers(t, sizes)) * spread if spread else rng.uniform(0.5, 1.5, numbers(t, sizes))
+    return (
+        rng.standard_normal(numbers(t, sizes)) * spread
+        if spread
+        else rng.uniform(0.5, 1.5, numbers(t, sizes))
+    )

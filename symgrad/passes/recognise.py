@@ -31,6 +31,7 @@ from symgrad.passes.arrays import (
     Scalar,
     Transpose,
 )  # fmt: skip
+from symgrad.passes.forms import conjuncts
 
 Axes = tuple[str, ...]
 
@@ -103,13 +104,6 @@ def without_units(statement: Statement, program: Program) -> Statement:
     return replace(
         statement, left=left, body=body, guard=guard, axes=(*axes, *((u, ints.ONE) for u in units))
     )
-
-
-def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
-    """The conditions that must all hold."""
-    if condition is None:
-        return ()
-    return condition.args if isinstance(condition, Logic) and condition.op == "and" else (condition,)
 
 
 class _Reader:

@@ -56,7 +56,9 @@ def _stable(e: object, inside: Look) -> Expr | None:
             return _log(u, inside)
         case Call("log1p", (u,)):
             return _log(ex.add(1, u), inside) if isinstance(u, (Call, Access, Mul)) else None
-        case Pow(Add((Num(one), Call("exp", (u,)))) | Add((Call("exp", (u,)), Num(one))), Num(m)) if one == 1 == -m:
+        case Pow(Add((Num(one), Call("exp", (u,)))) | Add((Call("exp", (u,)), Num(one))), Num(m)) if (
+            one == 1 == -m
+        ):
             return ex.call("sigmoid", -u)
         case Mul(args):
             # exp(u)/(1 + exp(u)), which the case above has made exp(u)*sigmoid(-u)
@@ -142,7 +144,11 @@ def shifted(program: Program, wanted: Collection[str] = ()) -> Change:
     for s in program.statements:
         if s.out not in kept and s.op == "+=" and s.plain and s.reduced and len(program.writers(s.out)) == 1:
             body = _open(s.body, inside)
-            if isinstance(body, Call) and body.name == "exp" and not any(isinstance(x, Stop) for x in ex.walk(body)):
+            if (
+                isinstance(body, Call)
+                and body.name == "exp"
+                and not any(isinstance(x, Stop) for x in ex.walk(body))
+            ):
                 changed = _shift(program, s, body.args[0], inside, kept)
                 if changed is not None:
                     program, step = changed
@@ -186,8 +192,12 @@ def _shift(
         if t.guard is not None and s.out in ex.tensors(t.guard):
             return None
         if s.out in t.reads:
-            body = ex.rewrite(ex.rewrite(t.body, scaled), lambda e: _together(e) or _stable(e, inside), bottom_up=True)
-            if any(isinstance(c, Call) and c.name == "exp" and isinstance(c.args[0], Stop) for c in ex.walk(body)):
+            body = ex.rewrite(
+                ex.rewrite(t.body, scaled), lambda e: _together(e) or _stable(e, inside), bottom_up=True
+            )
+            if any(
+                isinstance(c, Call) and c.name == "exp" and isinstance(c.args[0], Stop) for c in ex.walk(body)
+            ):
                 return None
             new[t] = (replace(t, body=body),)
     if len(new) == 1:
@@ -203,7 +213,9 @@ def _shift(
         f"Subtracting the largest exponent inside the sum {s.out} changes no share and no logarithm, "
         "and no exponential overflows."
     )
-    step = Step(0, "stable", tuple(n for group in new.values() for n in group), before=tuple(new), reason=reason)
+    step = Step(
+        0, "stable", tuple(n for group in new.values() for n in group), before=tuple(new), reason=reason
+    )
     return replace(program, tensors=tensors, statements=statements), step
 
 

@@ -204,6 +204,8 @@ def gather(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     Only where every axis stands with factor one: with a stride most of the new reads would be out of range.
     """
     for k, s in enumerate(group):
+        if s.scan is not None or sheet.tensors[s.out].early:
+            continue  # what goes to an earlier step is read best where it is written
         for j, position in enumerate(s.left):
             steps = {a: position.coefficient(a) for a in position.axes}
             if position.axis is not None or any(isinstance(x, Look) for x in position.atoms()):
@@ -248,7 +250,7 @@ def merge(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
             continue
         names = {i.axis: f"\0{j}" for j, i in enumerate(s.left)}
         common = s.rename(names)  # type: ignore[arg-type]
-        key = (tuple(sorted(common.axes, key=str)), common.guard)
+        key = (tuple(sorted(common.axes, key=str)), common.guard, common.scan)
         if key in first:
             j, t = first[key]
             onto = {i.axis: o.axis for i, o in zip(s.left, t.left, strict=True)}
@@ -298,7 +300,7 @@ def hoist(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     if not out or not s.left:
         return None
     name = sheet.fresh(f"{s.out}_sum")
-    sheet.add(replace(sheet.tensors[s.out], name=name, named=False))
+    sheet.add(replace(sheet.tensors[s.out], name=name, named=False, early=()))
     summed = replace(s, out=name, body=ex.mul(*inner))
     sheet.extra.append(summed)
     kept = s.kept
