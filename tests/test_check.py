@@ -239,7 +239,11 @@ def test_leaf_is_what_it_says(leaf: Leaf) -> None:
         own = evaluate(slope, at)
         order = tuple(int(j == k) for j in range(len(leaf.params)))
         for value, *row in zip(own, *at.values(), strict=True):
-            e = mpmath.diff(true, tuple(map(mpmath.mpf, row)), order) if set(leaf.derivative or ()) != {"0"} else 0
+            e = (
+                mpmath.diff(true, tuple(map(mpmath.mpf, row)), order)
+                if set(leaf.derivative or ()) != {"0"}
+                else 0
+            )
             assert abs(value - e) <= 1e-12 * max(1, abs(e)), (row, value, e)
         stepped = evaluate(body, {**at, p: at[p] + 1e-30j}).imag / 1e-30
         np.testing.assert_allclose(own, stepped, rtol=1e-12, atol=1e-14)
@@ -252,7 +256,11 @@ def test_leaf_is_finite_far_out(leaf: Leaf, dtype: type) -> None:
     far = [1000.0, 100.0, 10.0, 1e-3]
     far = [x for x in [*far, *(-x for x in far), 0.0] if not (leaf.name in POSITIVE and x <= 0)]
     far = [x for x in far if not (leaf.name in BOUNDED and abs(x) >= 1 or leaf.name == "acosh" and x <= 1)]
-    far = [x for x in far if not (leaf.name in OVERFLOWS and (x if leaf.name in ("exp", "expm1") else abs(x)) > 80)]
+    far = [
+        x
+        for x in far
+        if not (leaf.name in OVERFLOWS and (x if leaf.name in ("exp", "expm1") else abs(x)) > 80)
+    ]
     body, slopes = parts(leaf)
     if len(leaf.params) == 2:
         grid = np.array([(a, b) for a in far for b in far], dtype).T

@@ -94,7 +94,9 @@ def test_training_is_an_option_of_every_text_and_definition() -> None:
     text = "def f(x): return 2*x if training else 3*x\nx: weight[n]; loss = sum(f(x)) + (sum(x) if not training else 0)"
     assert sg.derive(text).function()(x=[1.0])[0] == 2.0
     assert sg.derive(text, training=False).function()(x=[1.0])[0] == 4.0
-    own = sg.derive("training: data[n]; w: weight[n]; loss = sum(training*w)")  # declared, it is the text's own
+    own = sg.derive(
+        "training: data[n]; w: weight[n]; loss = sum(training*w)"
+    )  # declared, it is the text's own
     assert [t.name for t in own.program.inputs] == ["training", "w"] and not own.program.switched
 
 
@@ -119,9 +121,15 @@ X = "x: data[n, 4]; w: weight[4]; "
     [
         (X + "m: state[4]; loss = sum((x - m) @ w)", "nothing gives the next value of the state m"),
         ("def f(x): m: state = zeros(); return x - m\nx: weight[n]; sum(f(x))", "next value of the state m"),
-        (X + "m: state[4]; m = x; loss = sum((x - m) @ w)", r"the state m is \[4\], and its next value is \[n, 4\]"),
+        (
+            X + "m: state[4]; m = x; loss = sum((x - m) @ w)",
+            r"the state m is \[4\], and its next value is \[n, 4\]",
+        ),
         (X + "m: state[4]; m[j] = x[i, j]; loss = sum((x - m) @ w)", "i is not declared"),
-        (X + "m: state[4]; m[j] = x @ w; loss = sum((x - m) @ w)", "with indices on the left it is one entry"),
+        (
+            X + "m: state[4]; m[j] = x @ w; loss = sum((x - m) @ w)",
+            "with indices on the left it is one entry",
+        ),
         (X + "m: state[4]; m += 1; loss = sum((x - m) @ w)", "the next value of a state is an equation"),
         (X + "m: state; m = 1; m = 2; loss = m*sum(x @ w)", "has one next value"),
         (X + "m = 1; m: state; loss = m*sum(x @ w)", "the state m is declared in line 1, below"),
@@ -134,8 +142,14 @@ X = "x: data[n, 4]; w: weight[4]; "
         (X + "k: draw[n] = normal(-1); loss = sum(k*(x @ w))", "a standard deviation of at least 0"),
         (X + "k: draw[n] = uniform(2, 1); loss = sum(k*(x @ w))", "its lower end first, not 2 and 1"),
         (X + "k: draw[n] > 0 = normal(1); loss = sum(k*(x @ w))", "no further facts"),
-        (X + "k: draw[n] = normal(1); k = 2; loss = sum(k*(x @ w))", "declared as draw and cannot be written"),
-        (X + "y[n] = dropout(x[n, 0]); loss = sum(y)*sum(w)", "the draw keep would be one for all entries here"),
+        (
+            X + "k: draw[n] = normal(1); k = 2; loss = sum(k*(x @ w))",
+            "declared as draw and cannot be written",
+        ),
+        (
+            X + "y[n] = dropout(x[n, 0]); loss = sum(y)*sum(w)",
+            "the draw keep would be one for all entries here",
+        ),
         (X + "loss = training*sum(x @ w)", "training chooses an option"),
     ],
 )
@@ -185,7 +199,9 @@ def test_masks_have_the_rate_and_runs_repeat(style: str) -> None:
 def test_styles_draw_the_same() -> None:
     x, t = data()
     models = [module(NET, style).Model(dtype=np.float64) for style in ("readable", "fast")]
-    losses = [m.fit(x, t, epochs=3, batch_size=16, seed=1, quiet=True) for m in models]  # the last batch has 9
+    losses = [
+        m.fit(x, t, epochs=3, batch_size=16, seed=1, quiet=True) for m in models
+    ]  # the last batch has 9
     np.testing.assert_allclose(*losses, rtol=1e-12)
     for name, w in models[0].get_weights().items():
         np.testing.assert_allclose(models[1].get_weights()[name], w, rtol=1e-9, atol=1e-12)

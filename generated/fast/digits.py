@@ -118,7 +118,9 @@ def _training(s, dtype, weights, gradients):
     dh = np.empty((n, 48), dtype)
     view5 = h.T
     part5 = np.empty((n, 48), bool)
-    bits2, bits1, bits3 = _bits(dh), _mask(part5, dtype), _bits(dh)
+    bits2 = _bits(dh)
+    bits1 = _mask(part5, dtype)
+    bits3 = _bits(dh)
     view6 = h_1.T
 
     def run():

@@ -10,8 +10,7 @@ from symgrad.emit.frames import fill
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, words
 from symgrad.emit.readable import Readable
-from symgrad.emit.roles import needed
-from symgrad.language.program import Tensor, declaration
+from symgrad.language.program import Tensor, declaration, needed
 from symgrad.language.trace import Derived
 
 
@@ -48,7 +47,8 @@ def function_source(
         (names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved
     ]
     numbers = head.numbers(derived)
-    statements = needed(program, program.target, *derived.gradients.values())  # no next value of a state
+    wanted = (program.target, *derived.gradients.values())
+    statements = needed(program.statements, wanted)  # no next value of a state
     used = {t for s in statements for t in s.reads}
     arrays = [_array(t, names) for t in inputs]
     gradients = dict(derived.gradients.items())

@@ -155,7 +155,9 @@ def helper(name: str, names: Names) -> str:
     lines = [f'"""{words(about or f"{leaf.name}, stable for all numbers")}"""']
     for part, body in leaf_lines(leaf):
         value = lowering.expr(body, known.__getitem__)
-        shown = value.args[0] if part and value.op == "real" else value  # a condition stays one until it is a number
+        shown = (
+            value.args[0] if part and value.op == "real" else value
+        )  # a condition stays one until it is a number
         lines.append(f"{own.of(part)} = {text(shown)}" if part else f"return {text(value)}")
         if part:
             known[part] = value

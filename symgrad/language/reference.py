@@ -175,7 +175,9 @@ def _leaf(leaf: Leaf, values: Sequence[Any]) -> Any:
     known: Arrays = dict(zip(leaf.params, np.broadcast_arrays(*map(np.atleast_1d, values)), strict=True))
     points = len(known[leaf.params[0]])
     for name, body in leaf_lines(leaf):
-        entries = ex.rewrite(body, lambda e: Access(e.tensor, (axis("_"),)) if isinstance(e, Access) else None)
+        entries = ex.rewrite(
+            body, lambda e: Access(e.tensor, (axis("_"),)) if isinstance(e, Access) else None
+        )
         known[name] = np.broadcast_to(_value(entries, {"_": np.arange(points)}, {}, known), (points,))
     return known[""]
 
