@@ -441,7 +441,7 @@ REFUSED: list[tuple[str, str]] = [
     ("h = sum(w); h = 2*h", r"`h_1 = 2 \* h`"),
     ("h = sum(w); h += 1", r"`h_1 = h \+ 1`"),
     ("h = h + 1", "a name of its own"),
-    ("h[n, s] = tanh(h[n, s - 1]), s < 4", r"add its start, `h\[n, -1\] = ...`"),
+    ("h[n, s] = tanh(h[n, s - 1]), n < 3, s < 4", r"add its start, `h\[n, -1\] = ...`"),
     ("a[k] = b[k - 1]; b[k] = a[k - 1] + u[k]", "add its start"),
     ("h[-1] = 3", "recurrence"),
     ("h[n < n] = y[n]", "another letter"),

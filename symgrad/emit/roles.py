@@ -69,7 +69,7 @@ def roles(program: Program, stable: Program, predict: str | None = None) -> Role
         chosen = _prediction(program, free, tainted, targets)
     if not targets and chosen is not None:
         # a target that is made ready before it meets a prediction: the one input that a prediction does without
-        read = {r for s in needed(program, chosen) for r in s.reads}
+        read = {r for s in needed(program.statements, [chosen]) for r in s.reads}
         spare = [t.name for t in program.role("data", "label") if t.name not in read]
         targets = spare if len(spare) == 1 else []
     labels = [n for n in targets if program[n].integer]
