@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
-from symgrad.expressions import COMPARE, Declared, Expression, Hole, Size, tree
+from symgrad.expressions import COMPARE, Expression, tree
 from symgrad.language.declarations import STARTS
 from symgrad.language.syntax import is_name, parse
+from symgrad.nodes import Declared, Size, checked, place
 
 
 def size_tree(value: object) -> ast.expr:
@@ -18,7 +19,7 @@ def size_tree(value: object) -> ast.expr:
     if isinstance(value, str):
         return ast.Name(_letter(value), ast.Load())
     if isinstance(value, Expression):
-        return Hole(value)
+        return place(value.node)
     try:
         whole = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -45,7 +46,7 @@ def _declared(
     start: object,
     stem: str,
     name: str | None,
-) -> Declared:
+) -> Expression:
     for wrong in shape:
         if isinstance(wrong, (tuple, list)):
             raise SymgradError(f"sizes are given one by one: sg.{role}({', '.join(map(repr, wrong))})")
@@ -67,7 +68,8 @@ def _declared(
         node = ast.Compare(node, [COMPARE[op]()], [bound])
     for fact in facts:
         node = ast.BinOp(node, ast.BitAnd(), ast.Name(fact, ast.Load()))
-    return Declared(role, node, None if start is None else _start(start), stem, name)
+    own = "" if name is None else checked(name)
+    return Expression(Declared(role, node, None if start is None else _start(start), stem, own))
 
 
 def _start(start: object) -> ast.expr:
@@ -230,4 +232,4 @@ def size(letter: str) -> Expression:
         t: data[h - 1]
         loss = sum((x[1:] - x[:h - 1] - t) ** 2) / h
     """
-    return Size(ast.Name(_letter(letter), ast.Load()))
+    return Expression(Size(ast.Name(_letter(letter), ast.Load())))

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from symgrad.errors import SymgradError, did_you_mean, listing
-from symgrad.expressions import Call, Expression, LayerWeight, Owner, checked, function_names
+from symgrad.expressions import Expression, applied
 from symgrad.language.definitions import Definition, Parameter, declares_weights, stems
 from symgrad.language.functions import ALIASES, FUNCTIONS, HINTS
 from symgrad.leaves import LEAVES
 from symgrad.library import DEFINITIONS
+from symgrad.nodes import LayerWeight, Owner, checked
+from symgrad.writing import function_names
 
 COMMON = ("axis", "dim", "keepdims", "keepdim")  # options of every function along the last axis
 CAPITALS = {
@@ -114,10 +116,10 @@ def function(name: str) -> Callable[..., Expression]:
 def _apply(name: str, args: Sequence[object], options: Mapping[str, object]) -> Expression:
     known = _known(name)
     if not known:
-        return Call(name, args, options, None)
+        return applied(name, args, options)
     given = dict(options)
     owner = _owner(name, known[0], given)
-    made: Call = _first(known, lambda d: _called(name, d, _bound(d, d.params, args, given), owner))
+    made: Expression = _first(known, lambda d: _called(name, d, _bound(d, d.params, args, given), owner))
     return made
 
 
@@ -176,7 +178,7 @@ def _partly(
     return bound
 
 
-def _called(name: str, d: Definition, bound: Mapping[str, object], owner: Owner | None) -> Call:
+def _called(name: str, d: Definition, bound: Mapping[str, object], owner: Owner | None) -> Expression:
     """The call as it is written: what is needed by position, options by name."""
     args: list[object] = []
     options = dict(bound)
@@ -184,7 +186,7 @@ def _called(name: str, d: Definition, bound: Mapping[str, object], owner: Owner 
         if p.default is not None or p.name not in options:
             break
         args.append(options.pop(p.name))
-    return Call(name, args, options, owner)
+    return applied(name, args, options, owner)
 
 
 # ---------------------------------------------------------------------- layers
@@ -220,12 +222,12 @@ class Layer:
         known = self._known()
         owner = self._owner if declares_weights(known[0], DEFINITIONS) else None
 
-        def make(d: Definition) -> Call:
+        def make(d: Definition) -> Expression:
             bound = self._set(d)
             rest = [p for p in d.params if p.name not in bound]
             return _called(self._function, d, {**bound, **_bound(d, rest, arrays, options)}, owner)
 
-        made: Call = _first(known, make)
+        made: Expression = _first(known, make)
         return made
 
     def _stems(self) -> tuple[str, ...]:
@@ -240,7 +242,7 @@ class Layer:
             raise AttributeError(
                 f"{type(self).__name__} has no '{name}'{did_you_mean(name, known)}; {weights}"
             )
-        return LayerWeight(self._owner, name)
+        return Expression(LayerWeight(self._owner, name))
 
     def __dir__(self) -> list[str]:
         return sorted({*object.__dir__(self), *self._stems()})

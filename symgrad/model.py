@@ -14,8 +14,9 @@ from typing import Any
 from symgrad import emit
 from symgrad.derivation import Derivation, derive, read_program
 from symgrad.errors import Refusal, SymgradError
-from symgrad.expressions import Expression, Written, write
+from symgrad.expressions import Expression
 from symgrad.language.program import Program
+from symgrad.writing import Written, write
 
 
 class Model:
@@ -63,7 +64,7 @@ class Model:
         self._written: Written | None = None
         declared = _applied(declaration, x, t, loss)
         if isinstance(declared, Expression):
-            self._written = write(declared)
+            self._written = write(declared.node)
             declared = self._written.text
         self.program = read_program(declared, sizes)
         # what `forward` and `predict` of a module compute: the same text, read with `training` off
@@ -83,7 +84,7 @@ class Model:
     def _name(self, e: Expression) -> str:
         if self._written is None:
             raise SymgradError("this model was declared as text: wrt takes the names of its tensors")
-        return self._written.name_of(e)
+        return self._written.name_of(e.node)
 
     @cached_property
     def _by_weights(self) -> Derivation:

@@ -15,23 +15,22 @@ from typing import Any
 
 from symgrad import layers
 from symgrad.errors import Refusal, SymgradError
-from symgrad.expressions import (
+from symgrad.expressions import Choice, Expression, tree
+from symgrad.language.syntax import is_name, parse
+from symgrad.library import define
+from symgrad.nodes import (
     TRACES,
     Call,
-    Choice,
     Chosen,
     Condition,
     Declared,
-    Expression,
     LayerWeight,
+    Node,
     Owner,
     Parameter,
     ordered,
-    tree,
-    write,
 )  # fmt: skip
-from symgrad.language.syntax import is_name, parse
-from symgrad.library import define
+from symgrad.writing import write
 
 WAYS = 64  # through a function
 
@@ -105,7 +104,7 @@ def definition(function: Callable[..., Any]) -> str:
     token = object()  # whose parameters and weights these are
     ways: list[Trace] = []
     merger = Merger()
-    roots: list[Expression] = []
+    roots: list[Node] = []
     given: list[bool] | None = []
     while given is not None:
         if len(ways) >= WAYS:
@@ -160,8 +159,8 @@ class _Parameter:
 
     def argument(self, trace: Trace, token: object) -> object:
         if self.perhaps:
-            return None if trace.ask(self.name, None) else Parameter(self.name, token)
-        return Choice(self.name, trace.ask) if self.option else Parameter(self.name, token)
+            return None if trace.ask(self.name, None) else Expression(Parameter(self.name, token))
+        return Choice(self.name, trace.ask) if self.option else Expression(Parameter(self.name, token))
 
 
 def _axes(p: inspect.Parameter) -> ast.expr | None:
@@ -185,9 +184,7 @@ def _axes(p: inspect.Parameter) -> ast.expr | None:
     raise SymgradError(f'the axes of {p.name} are written "[..., i]" or "label[...]", not {text!r}')
 
 
-def _called(
-    function: Callable[..., Any], params: Sequence[_Parameter], trace: Trace, token: object
-) -> Expression:
+def _called(function: Callable[..., Any], params: Sequence[_Parameter], trace: Trace, token: object) -> Node:
     """What the function gives for symbols, with these answers to what it asks."""
     arguments = [p.argument(trace, token) for p in params if not p.by_name]
     named = {p.name: p.argument(trace, token) for p in params if p.by_name}
@@ -200,7 +197,7 @@ def _called(
         raise SymgradError("it returns nothing; an operation returns an expression")
     if isinstance(result, (tuple, list)):
         raise SymgradError(f"it returns {len(result)} results; an operation returns one expression")
-    return result if isinstance(result, Expression) else Expression(tree(result))
+    return result.node if isinstance(result, Expression) else Node(tree(result))
 
 
 def _may_declare(e: Declared, name: str, known: Mapping[str, None]) -> None:
@@ -292,13 +289,13 @@ class Merger:
     """What a function gave on several ways, as one expression: equal parts once, and a choice where two differ."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[object, ...], Expression] = {}
+        self.known: dict[tuple[object, ...], Node] = {}
         self.owners: dict[tuple[object, ...], Owner] = {}
-        self.made: dict[tuple[str, int, int], Expression | None] = {}
+        self.made: dict[tuple[str, int, int], Node | None] = {}
 
-    def canonical(self, root: Expression) -> Expression:
+    def canonical(self, root: Node) -> Node:
         """The expression, put together from parts that are the same object wherever they are equal."""
-        new: dict[int, Expression] = {}
+        new: dict[int, Node] = {}
         counts: dict[tuple[object, ...], int] = {}
         owners: dict[Owner, Owner] = {}
 
@@ -322,10 +319,10 @@ class Merger:
             new[id(e)] = self.known.setdefault(key, out)
         return new[id(root)]
 
-    def merged(self, choices: Choices, roots: Sequence[Expression]) -> Expression:
+    def merged(self, choices: Choices, roots: Sequence[Node]) -> Node:
         """One expression for all ways."""
 
-        def of(ways: Sequence[int], depth: int) -> Expression:
+        def of(ways: Sequence[int], depth: int) -> Node:
             if len(ways) == 1:
                 return roots[ways[0]]
             test, yes, no = choices.split(ways, depth)
@@ -337,17 +334,15 @@ class Merger:
 
         return of(range(len(roots)), 0)
 
-    def chosen(
-        self, test: ast.expr, a: Expression, b: Expression, sides: tuple[frozenset[int], frozenset[int]]
-    ) -> Expression:
+    def chosen(self, test: ast.expr, a: Node, b: Node, sides: tuple[frozenset[int], frozenset[int]]) -> Node:
         found = self.known.setdefault((ast.unparse(test), id(a), id(b)), Chosen(test, a, b, sides))
         assert isinstance(found, Chosen)
         found.sides = (found.sides[0] | sides[0], found.sides[1] | sides[1])
         return found
 
     def choice(
-        self, test: ast.expr, a: Expression, b: Expression, sides: tuple[frozenset[int], frozenset[int]]
-    ) -> Expression | None:
+        self, test: ast.expr, a: Node, b: Node, sides: tuple[frozenset[int], frozenset[int]]
+    ) -> Node | None:
         """`a if test else b`, with the choice as far inside as the two are alike; None for unlike conditions."""
         key = (ast.unparse(test), id(a), id(b))
         if key not in self.made:
@@ -355,8 +350,8 @@ class Merger:
         return self.made[key]
 
     def _choice(
-        self, test: ast.expr, a: Expression, b: Expression, sides: tuple[frozenset[int], frozenset[int]]
-    ) -> Expression | None:
+        self, test: ast.expr, a: Node, b: Node, sides: tuple[frozenset[int], frozenset[int]]
+    ) -> Node | None:
         if a is b:
             return a
         if type(a) is type(b) and a.key() == b.key() and not isinstance(a, Declared):
