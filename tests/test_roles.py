@@ -149,3 +149,51 @@ def test_images_are_columns_in_a_row(style: str, tmp_path, capsys, monkeypatch) 
     assert float(said.split("rmse ")[1].split()[0]) < 1e-3, said
     with np.load("net.npz") as saved:
         np.testing.assert_allclose(saved["w"].ravel(), w, atol=0.01)
+
+
+READER = """
+x: label[n, 5] < 9
+t: label[n, 5] < 9
+z = dense(tanh(dense(one_hot(x, 9), 12)), 9)
+loss = softmax_cross_entropy(z, t)
+"""
+
+
+@pytest.mark.parametrize("style", ["readable", "fast"])
+def test_a_text_is_cut_into_windows(style: str, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = emit.load(sg.Model(READER).source("net", style=style, lr=0.05), "net")
+    text = "abc\nABC" * 40 + "ab"
+    (tmp_path / "all.txt").write_text(text)
+    assert net["main"](["train", "all.txt", "--epochs", "40", "--batch", "16", "--quiet"]) == 0
+    assert "accuracy 1.0000" in capsys.readouterr().out
+    model = net["Model"]()
+    arrays = net["_text"](model, "all.txt")
+    assert model.classes == sorted(set(text)) and arrays["x"].shape == arrays["t"].shape == (56, 5)
+    told = ["".join(model.classes[k] for k in arrays[name].ravel()) for name in ("x", "t")]
+    assert told == [text[:280], text[1:281]]
+    (tmp_path / "new.txt").write_text("C" + text[:10])
+    assert net["main"](["predict", "new.txt", "--weights", "net.npz"]) == 0
+    said = capsys.readouterr()
+    assert said.out == text[:10] + "\n" and "accuracy 1.0000" in said.err
+    for name, words, problem in (
+        ("odd.txt", "abcabcz", "the character 'z' did not occur in training"),
+        ("short.txt", "abcab", "has 5 characters, and a window and what comes next take 6"),
+        ("none.txt", None, "there is no file"),
+    ):
+        if words is not None:
+            (tmp_path / name).write_text(words)
+        assert net["main"](["predict", name, "--weights", "net.npz"]) == 2
+        assert problem in capsys.readouterr().err
+    (tmp_path / "rich.txt").write_text("abcdefghijkl")
+    assert net["main"](["train", "rich.txt"]) == 2
+    assert "12 different characters, but t has 9 classes" in capsys.readouterr().err
+
+
+def test_only_a_reader_of_characters_takes_a_text(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all.txt").write_text("abcabc")
+    for text in (READER.replace("t: label[n, 5] < 9", "t: label[n, 5] < 8").replace(", 9)\nl", ", 8)\nl"), POSITIONS):
+        net = emit.load(sg.Model(text).source("net"), "net")
+        assert "_text" not in net
+        assert net["main"](["train", "all.txt"]) == 2 and "all.txt" in capsys.readouterr().err

@@ -180,6 +180,7 @@ class _Module:
             drawn=[t.name for t in self.draws],
             switched=self.evaluated is not self.program,
             letters=[(letter, names.of(letter)) for letter in letters],
+            window=self._window(),
             lengths=self._lengths(letters) if who.prediction else [],
             integer=[t.name for t in self.data if t.integer],
             constants=[t.name for t in self.data if t.role == "constant"],
@@ -304,6 +305,14 @@ class _Module:
                         (letter, t.name, k, others, head.solution(n, letter, _Keyed()).replace("{}", "d"))
                     )
         return found + compound
+
+    def _window(self) -> int | None:
+        """For a network that reads characters and says the next, at each of a number of positions, that number."""
+        data, who = self.data, self.who
+        if len(data) != 2 or not who.classes or any(t.below is None or len(t.shape) != 2 for t in data):
+            return None
+        alike = data[0].shape == data[1].shape and data[0].below == data[1].below
+        return data[0].shape[1].number if alike else None
 
     def _lengths(self, letters: Sequence[str]) -> list[str]:
         """The letters that only data tell: the length of a sequence."""

@@ -315,8 +315,13 @@ def indexed(
 
 
 def advanced(f: Formulas, state: Tensor, target: ast.expr, value: ast.expr) -> None:
-    """The next value of a state, `m = 0.9*m + ...` or `m[c] = 0.9*m[c] + ...`; reads see the present one."""
+    """The next value of a state, `m = 0.9*m + ...` or `m[c] = 0.9*m[c] + ...`; reads see the present one.
+
+    In evaluation nothing moves on.
+    """
     b = f.builder
+    if not f.training.value:
+        return
     if any(t.role == "next" and t.of == state.name for t in b.tensors.values()):
         raise Refusal(f"the state {words(target)} has one next value; put its equations together")
     since, name = len(b.statements), b.next_name(state.name)

@@ -353,7 +353,7 @@ class _Reader:
     def _check_use(self, target: str) -> None:
         read = {name for s in self.builder.statements for name in s.reads}
         for name, node in self.states.items():
-            if name not in self.writers:
+            if self.training and name not in self.writers:
                 raise declarations.no_next(name).at(node)
         for name, node in self.declared.items():
             if self.training and name not in read and name != target:
