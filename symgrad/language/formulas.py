@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -29,6 +30,9 @@ from symgrad.leaves import LEAVES
 
 _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
+}  # fmt: skip
+_DECIDE: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 _MODULES = ("np", "numpy", "torch", "jnp", "jax", "math", "F", "tf", "scipy", "sg")
 _INNER_MODULES = ("linalg", "nn", "functional", "special", "numpy")
@@ -425,6 +429,9 @@ class Formulas:
                     return None
                 return all(found) if isinstance(op, ast.And) else any(found)
             case ast.Compare(left=a, ops=[op], comparators=[b]):
+                numbers = [self._known_number(x) for x in (a, b)]
+                if None not in numbers and type(op) in _COMPARE:
+                    return _DECIDE[_COMPARE[type(op)]](*numbers)
                 sides = [self._literal_option(x) for x in (a, b)]
                 if any(s is None for s in sides) or not isinstance(
                     op, (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
@@ -439,6 +446,16 @@ class Formulas:
         v = self.frame.values.get(node.id)
         known = v is not None or node.id in self.frame.weights or node.id in self.frame.sizes
         return v if known or node.id != "training" else self.training
+
+    def _known_number(self, node: ast.expr) -> Fraction | None:
+        """A number that is known while the text is read: written out, or given for a parameter."""
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            number = self._known_number(node.operand)
+            return None if number is None else -number
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            return Fraction(repr(node.value))
+        v = self.frame.values.get(node.id) if isinstance(node, ast.Name) else None
+        return v.number if isinstance(v, Array) and self.equation.find(getattr(node, "id", "")) is None else None
 
     def _literal_option(self, node: ast.expr) -> Option | None:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bool, type(None))):

@@ -726,7 +726,7 @@ def _reduction(name: str) -> Callable[[Formulas, Args, Keywords], Array]:
 
 
 FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
-    **{name: _reduction(name) for name in reductions.OPS},
+    **{name: _reduction(name) for name in reductions.OPS}, "reduced": reductions.reduced,
     "amax": _reduction("max"), "amin": _reduction("min"), "product": _reduction("prod"),
     "dot": _dot, "matmul": _matmul, "mm": _matmul, "bmm": _matmul, "inner": _dot, "outer": _outer,
     "einsum": _einsum, "kron": _kron, "trace": _trace, "tr": _trace, "diag": _diag,

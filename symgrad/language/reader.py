@@ -147,6 +147,7 @@ class _Reader:
         target = "loss" if "loss" in self.builder.tensors else self.last
         if not target:
             raise Refusal("nothing is computed: add an equation, such as `loss = sum(x**2)`")
+        self._drop_unread(target)
         self._drop_constants(target)
         self._check_use(target)
         for name in self.given:
@@ -332,6 +333,21 @@ class _Reader:
         )
 
     # the end
+
+    def _drop_unread(self, target: str) -> None:
+        """Parts of a definition that an option left out, and what was made for them alone."""
+        b = self.builder
+        read, kept = {target}, []
+        for s in reversed(b.statements):
+            t = b.tensors[s.out]
+            if t.role != "value" or t.named or s.out in read:
+                kept.append(s)
+                read.update(s.reads)
+        b.statements = kept[::-1]
+        made = {s.out for s in kept}
+        unread = [t.name for t in b.tensors.values() if t.role == "value" and not t.named and t.name not in made]
+        for name in unread:
+            del b.tensors[name]
 
     def _drop_constants(self, target: str) -> None:
         """Numbers that only served as sizes (`hidden = 32`) leave no statement."""

@@ -79,6 +79,27 @@ def reduction(f: Formulas, name: str, args: list[ast.expr], keywords: dict[str, 
         return _over_axes(f, name, a, _axes(f, axis, a.rank, body), keep, leading, ties)
 
 
+def reduced(f: Formulas, args: list[ast.expr], keywords: dict[str, ast.expr]) -> Array:
+    """`reduced(x, reduction)`, `reduced(i, [i > 0], x[i], reduction)`: as an option says, a mean, a sum or neither.
+
+    Raises:
+        Refusal: where the option is another.
+    """
+    if keywords or len(args) < 2:
+        raise Refusal('reduced takes what is reduced, and how: reduced(x, "mean")')
+    *before, body, how = args
+    v = f.value(how)
+    if not isinstance(v, Option) or v.value not in ("mean", "sum", "none"):
+        raise f.placed(Refusal(f'a reduction is "mean", "sum" or "none", not {words(how)}'), how)
+    if v.value != "none":
+        return reduction(f, str(v.value), [*before, body], {})
+    conditions = [f.condition(node.elts[0]) for node in before if isinstance(node, ast.List)]
+    with f.builder.under([c for a in conditions if not a.shape for c in _each(a.at(()))]):
+        value = f.array(body)
+    brackets = [elementwise(ex.Bracket, c) for c in conditions]
+    return elementwise(ex.mul, *brackets, value) if brackets else value
+
+
 def _leads(f: Formulas, node: ast.expr) -> bool:
     """Whether an argument names an index or a condition."""
     match node:

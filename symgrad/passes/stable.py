@@ -54,6 +54,13 @@ def _stable(e: object, inside: Look) -> Expr | None:
     match e:
         case Call("log", (u,)):
             return _log(u, inside)
+        case Call("xlogy", (t, u)):
+            log = _log(u, inside)
+            # a logarithm that stays could be of 0, where xlogy is 0; of what is divided by it cannot
+            terms = log.args if isinstance(log, Add) else (log,)
+            if log is not None and not any(isinstance(x, Call) and x.name == "log" for x in terms):
+                return ex.mul(t, log)
+            return None
         case Call("log1p", (u,)):
             return _log(ex.add(1, u), inside) if isinstance(u, (Call, Access, Mul)) else None
         case Pow(Add((Num(one), Call("exp", (u,)))) | Add((Call("exp", (u,)), Num(one))), Num(m)) if (
