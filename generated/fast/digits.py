@@ -145,29 +145,30 @@ def _training(s, dtype, weights, gradients):
         # (9) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
-        # (10) loss = sum(n, (loss_3[n] - z[n, t[n]])/n)
+        # (10) loss_5[n] = loss_3[n] - z[n, t[n]]
         copyto(part2, z_1[const4, t])
         subtract(loss_1, part2, loss_1)
+        # (11) loss = sum(n, loss_5[n]/n)
         part3 = add.reduce(loss_1, axis=None)
         loss = part3 / n
-        # (19) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+        # (22) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         divide(part1, view2, part1)
-        # (20) dz[n, k] = (p[n, k] - [k == t[n]])/n
+        # (23) dz[n, k] = (p[n, k] - [k == t[n]])/n
         equal(const5, view3, part4)
         subtract(part1, part4, part1)
         divide(part1, const6, part1)
-        # (22) db2[m] = sum(n, dz[n, m])
+        # (25) db2[m] = sum(n, dz[n, m])
         const7.dot(part1, db2)
-        # (24) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
+        # (27) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
         part1.dot(view4, dh)
-        # (26) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
+        # (29) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
         view5.dot(part1, dW2)
-        # (27) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
+        # (30) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
         greater(h_2, const2, part5)
         multiply(bits2, bits1, bits3)
-        # (29) db1[m] = sum(n, dh_3[n, m])
+        # (32) db1[m] = sum(n, dh_3[n, m])
         const7.dot(dh, db1)
-        # (31) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
+        # (34) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
         view6.dot(dh, dW1)
         return loss
 
@@ -219,9 +220,10 @@ def _evaluate(s, dtype, weights, gradients):
         # (9) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
-        # (10) loss = sum(n, (loss_3[n] - z[n, t[n]])/n)
+        # (10) loss_5[n] = loss_3[n] - z[n, t[n]]
         copyto(loss_2, z_1[const4, t])
         subtract(loss_1, loss_2, loss_1)
+        # (11) loss = sum(n, loss_5[n]/n)
         part2 = add.reduce(loss_1, axis=None)
         loss = part2 / n
         return loss

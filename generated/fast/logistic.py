@@ -109,26 +109,27 @@ def _training(s, dtype, weights, gradients):
         # (5) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
-        # (6) loss_4 = sum(n, (loss_3[n] - z[n, t[n]])/n)
+        # (6) loss_5[n] = loss_3[n] - z[n, t[n]]
         copyto(part2, z_1[const2, t])
         subtract(loss_1, part2, loss_1)
+        # (7) loss_6 = sum(n, loss_5[n]/n)
         part3 = add.reduce(loss_1, axis=None)
-        # (7) loss_5 = sum(j, k, 0.001*W[j, k]**2)
+        # (8) loss_7 = sum(j, k, 0.001*W[j, k]**2)
         square(W, part4)
         part5 = add.reduce(part4, axis=None)
-        # (8) loss = loss_4 + loss_5
+        # (9) loss = loss_6 + loss_7
         loss = part3 / n + 0.001 * part5
-        # (20) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+        # (23) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         divide(part1, view2, part1)
-        # (21) dz[n, k] = (p[n, k] - [k == t[n]])/n
+        # (24) dz[n, k] = (p[n, k] - [k == t[n]])/n
         equal(const3, view3, part6)
         subtract(part1, part6, part1)
         divide(part1, const4, part1)
-        # (23) db[j] = sum(n, dz[n, j])
+        # (26) db[j] = sum(n, dz[n, j])
         const5.dot(part1, db)
-        # (26) dW[j, k] += 0.002*W[j, k]
+        # (29) dW[j, k] += 0.002*W[j, k]
         multiply(const6, W, part4)
-        # (26) dW[k, j] += sum(n, dz[n, j]*x[n, k])
+        # (29) dW[k, j] += sum(n, dz[n, j]*x[n, k])
         view4.dot(part1, part7)
         add(part4, part7, dW)
         return loss
@@ -168,14 +169,15 @@ def _evaluate(s, dtype, weights, gradients):
         # (5) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
-        # (6) loss_4 = sum(n, (loss_3[n] - z[n, t[n]])/n)
+        # (6) loss_5[n] = loss_3[n] - z[n, t[n]]
         copyto(loss_2, z_1[const2, t])
         subtract(loss_1, loss_2, loss_1)
+        # (7) loss_6 = sum(n, loss_5[n]/n)
         part2 = add.reduce(loss_1, axis=None)
-        # (7) loss_5 = sum(j, k, 0.001*W[j, k]**2)
+        # (8) loss_7 = sum(j, k, 0.001*W[j, k]**2)
         square(W, part3)
         part4 = add.reduce(part3, axis=None)
-        # (8) loss = loss_4 + loss_5
+        # (9) loss = loss_6 + loss_7
         loss = part2 / n + 0.001 * part4
         return loss
 

@@ -89,23 +89,24 @@ def _training(s, x, t, W1, b1, W2, b2):
     # (8) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
     loss_2 = np.sum(np.exp(z - loss_1[:, None]), axis=1)
     # (9) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (10) loss = sum(n, (loss_3[n] - z[n, t[n]])/n)
+    # (10) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (11) loss = sum(n, loss_5[n]/n)
     loss = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n), t]) / n
-    # (19) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+    # (22) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
     p = np.exp(z - loss_1[:, None]) / loss_2[:, None]
-    # (20) dz[n, k] = (p[n, k] - [k == t[n]])/n
+    # (23) dz[n, k] = (p[n, k] - [k == t[n]])/n
     dz = (p - (np.arange(10) == t[:, None])) / n
-    # (22) db2[m] = sum(n, dz[n, m])
+    # (25) db2[m] = sum(n, dz[n, m])
     db2 = np.sum(dz, axis=0)
-    # (24) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
+    # (27) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
     dh = dz @ W2.T
-    # (26) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
+    # (29) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
     dW2 = h.T @ dz
-    # (27) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
+    # (30) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
     dh_3 = np.where(h_3 > 0, dh, 0)
-    # (29) db1[m] = sum(n, dh_3[n, m])
+    # (32) db1[m] = sum(n, dh_3[n, m])
     db1 = np.sum(dh_3, axis=0)
-    # (31) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
+    # (34) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
     dW1 = h_1.T @ dh_3
     return loss, {
         "W1": dW1,
@@ -130,7 +131,8 @@ def _evaluate(s, x, t, W1, b1, W2, b2):
     loss_1 = np.max(z, axis=1)
     # (8) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
     # (9) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (10) loss = sum(n, (loss_3[n] - z[n, t[n]])/n)
+    # (10) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (11) loss = sum(n, loss_5[n]/n)
     part1 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, None]), axis=1)) - z[np.arange(n), t]
     loss = np.sum(part1) / n
     return loss

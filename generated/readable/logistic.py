@@ -72,19 +72,20 @@ def _training(s, x, t, W, b):
     # (4) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
     loss_2 = np.sum(np.exp(z - loss_1[:, None]), axis=1)
     # (5) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (6) loss_4 = sum(n, (loss_3[n] - z[n, t[n]])/n)
-    # (7) loss_5 = sum(j, k, 0.001*W[j, k]**2)
-    # (8) loss = loss_4 + loss_5
+    # (6) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (7) loss_6 = sum(n, loss_5[n]/n)
+    # (8) loss_7 = sum(j, k, 0.001*W[j, k]**2)
+    # (9) loss = loss_6 + loss_7
     loss = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n), t]) / n + 0.001 * np.sum(W**2)
-    # (20) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+    # (23) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
     p = np.exp(z - loss_1[:, None]) / loss_2[:, None]
-    # (21) dz[n, k] = (p[n, k] - [k == t[n]])/n
+    # (24) dz[n, k] = (p[n, k] - [k == t[n]])/n
     dz = (p - (np.arange(3) == t[:, None])) / n
-    # (23) db[j] = sum(n, dz[n, j])
+    # (26) db[j] = sum(n, dz[n, j])
     db = np.sum(dz, axis=0)
-    # (26) dW[j, k] += 0.002*W[j, k]
+    # (29) dW[j, k] += 0.002*W[j, k]
     dW = 0.002 * W
-    # (26) dW[k, j] += sum(n, dz[n, j]*x[n, k])
+    # (29) dW[k, j] += sum(n, dz[n, j]*x[n, k])
     dW = dW + x.T @ dz
     return loss, {
         "W": dW,
@@ -102,9 +103,10 @@ def _evaluate(s, x, t, W, b):
     loss_1 = np.max(z, axis=1)
     # (4) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
     # (5) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (6) loss_4 = sum(n, (loss_3[n] - z[n, t[n]])/n)
-    # (7) loss_5 = sum(j, k, 0.001*W[j, k]**2)
-    # (8) loss = loss_4 + loss_5
+    # (6) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (7) loss_6 = sum(n, loss_5[n]/n)
+    # (8) loss_7 = sum(j, k, 0.001*W[j, k]**2)
+    # (9) loss = loss_6 + loss_7
     part1 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, None]), axis=1)) - z[np.arange(n), t]
     loss = np.sum(part1) / n + 0.001 * np.sum(W**2)
     return loss
