@@ -39,7 +39,20 @@ def ratings(users: int = 60, items: int = 40, count: int = 1600, rank: int = 3, 
     return "\n".join(lines) + "\n"
 
 
-SETS: dict[str, Callable[[], str]] = {"ratings.csv": ratings}
+def adding(count: int = 800, length: int = 10, seed: int = 20261124) -> str:
+    """The adding problem: pairs of a number from 0 to 1 and a mark, and the sum of the two numbers that are marked."""
+    r = random.Random(seed)  # noqa: S311 - data, not secrets
+    lines = [",".join([*(f"value{k},mark{k}" for k in range(length)), "total"])]
+    for _ in range(count):
+        values = [int(r.random() * 100) for _ in range(length)]  # in hundredths
+        first = int(r.random() * length)
+        second = (first + 1 + int(r.random() * (length - 1))) % length
+        cells = [f"{v / 100:.2f},{int(k in (first, second))}" for k, v in enumerate(values)]
+        lines.append(",".join([*cells, f"{(values[first] + values[second]) / 100:.2f}"]))
+    return "\n".join(lines) + "\n"
+
+
+SETS: dict[str, Callable[[], str]] = {"adding.csv": adding, "ratings.csv": ratings}
 
 if __name__ == "__main__":
     for name, made in SETS.items():

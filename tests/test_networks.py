@@ -31,6 +31,7 @@ class Run:
 
 
 RUNS = {
+    "adding": Run("adding.csv", "--epochs 40 --rate 0.01", "rmse", 0.05, 0.4),
     "digits": Run("digits.csv", "--epochs 30 --rate 0.003", "accuracy", 0.96, 0.11),
     "logistic": Run("iris.csv", "--epochs 100 --rate 0.05", "accuracy", 0.96, 0.37),
     "recommender": Run("ratings.csv", "--epochs 30 --rate 0.02", "rmse", 0.40, 0.95),
