@@ -62,7 +62,11 @@ def test_a_printed_program_reads_back(text: str, training: bool) -> None:
     again = read(str(p), training=training)
     assert str(again) == str(p) and again.target == p.target
     moved = {t.of: t.shape for t in again.role("next")}
-    assert moved == {t.of: t.shape for t in p.role("next")} == {t.name: t.shape for t in p.role("state") if training}
+    assert (
+        moved
+        == {t.of: t.shape for t in p.role("next")}
+        == {t.name: t.shape for t in p.role("state") if training}
+    )
 
 
 def test_reads_see_the_present_value_of_a_state() -> None:

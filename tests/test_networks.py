@@ -44,7 +44,9 @@ EVERY = [
 
 
 def generated(name: str, style: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{name}_{style}", ROOT / "generated" / style / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"{name}_{style}", ROOT / "generated" / style / f"{name}.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -72,7 +74,15 @@ def test_gradients(name: str, style: str, capsys) -> None:
 def test_trains_to_its_score(name: str, style: str, tmp_path, capsys) -> None:
     run, module = RUNS[name], generated(name, style)
     saved = tmp_path / "net.npz"
-    command = ["train", str(DATA / run.data), *run.options.split(), "--test-split", "0.2", "--save", str(saved)]
+    command = [
+        "train",
+        str(DATA / run.data),
+        *run.options.split(),
+        "--test-split",
+        "0.2",
+        "--save",
+        str(saved),
+    ]
     assert module.main(command) == 0
     said = capsys.readouterr().out
     losses = [float(x) for x in re.findall(r"^epoch .*loss (\S+)", said, re.MULTILINE)]

@@ -62,7 +62,9 @@ def test_every_operation_is_a_function_and_a_class(name: str) -> None:
     function, made = getattr(sg, name), getattr(sg, layers.class_name(name))
     assert name not in vars(sg), "a name of the package hides the operation"
     assert layers.class_name(name) not in vars(sg)
-    assert function.__name__ == name and list(inspect.signature(function).parameters) == [p.name for p in params(name)]
+    assert function.__name__ == name and list(inspect.signature(function).parameters) == [
+        p.name for p in params(name)
+    ]
     assert issubclass(made, layers.Layer) and made is getattr(sg, layers.class_name(name))
     assert {name, layers.class_name(name)} <= set(dir(sg))
     if name in DEFINITIONS:
@@ -85,7 +87,9 @@ def test_every_operation_is_written_as_the_call_that_it_is(name: str) -> None:
     assert text(getattr(sg, layers.class_name(name))(**by_name)(*arrays.values())) == text(by_function)
 
 
-@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *ALIASES} - {*OPERATIONS, "size"}))  # sg.size("n") is a size
+@pytest.mark.parametrize(
+    "name", sorted({*FUNCTIONS, *ALIASES} - {*OPERATIONS, "size"})
+)  # sg.size("n") is a size
 def test_every_function_of_the_language_has_its_name(name: str) -> None:
     x = sg.data("n", name="x_")
     count = len(LEAVES[ALIASES[name]].params) if name in ALIASES else 1
@@ -256,7 +260,9 @@ def test_a_convolutional_network_is_the_text_and_has_its_gradients() -> None:
             y[..., c, i < h//2, j < w//2] = max(p < 2, q < 2, x[..., c, 2*i + p, 2*j + q])
             return y
     """)
-    net = sg.Sequential(sg.Filters(2, k=2), sg.relu, sg.Pool(), sg.Filters(3, k=2), lambda h: h.mean(axis=(2, 3)))
+    net = sg.Sequential(
+        sg.Filters(2, k=2), sg.relu, sg.Pool(), sg.Filters(3, k=2), lambda h: h.mean(axis=(2, 3))
+    )
     by_hand = """
         x: data[n, 1, 7, 9]
         y: data[n, 3]
@@ -372,7 +378,9 @@ def test_sequential_is_a_list_of_steps() -> None:
 
 def test_models_of_objects_train(tmp_path: Any) -> None:
     net = sg.Sequential(sg.Dense(4), sg.Tanh(), sg.Dense(3))
-    path = sg.Model(net, x=x, t=t, loss=sg.softmax_cross_entropy).generate(tmp_path / "objects_net.py", lr=0.1)
+    path = sg.Model(net, x=x, t=t, loss=sg.softmax_cross_entropy).generate(
+        tmp_path / "objects_net.py", lr=0.1
+    )
     names: dict[str, Any] = {"__name__": "objects_net"}
     exec(compile(path.read_text(), str(path), "exec"), names)
     names["init"](seed=0)
@@ -402,7 +410,10 @@ def test_the_text_does_not_depend_on_the_hash_seed() -> None:
     """
     runs = [
         subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed}
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
         )
         for seed in ("1", "2")
     ]

@@ -100,6 +100,24 @@ h[n, t, j] = (1 - z[n, t, j])*g[n, t, j] + z[n, t, j]*h[n, t - 1, j]
 h[n, -1, k] = 0
 loss = sum(h**2)
 """,
+    "heat": """
+u0: weight[m]
+c: weight
+u[0, i] = u0[i]
+u[t, i] = u[t - 1, i] + c*([i >= 1]*u[t - 1, i - 1] - 2*u[t - 1, i] + [i + 1 < m]*u[t - 1, i + 1]), t < 6
+loss = sum(i, u[5, i]**2)
+""",
+    "lengths": """
+x: data[n, T, i]
+lens: label[n] < T
+keep: data[n, T]
+W: weight[i, j]
+U: weight[j, j]
+a[n, t, j] = tanh(sum(i, x[n, t, i]*W[i, j]) + sum(k, h[n, t - 1, k]*U[k, j]))
+h[n, t, j] = keep[n, t]*a[n, t, j] + (1 - keep[n, t])*h[n, t - 1, j]
+h[n, -1, j] = 0
+loss = sum(n, j, h[n, lens[n], j]**2)
+""",
     "bracket": """
 x: data[T]
 a: weight
@@ -226,7 +244,7 @@ REFUSED = {
     "h[t] = a*h[t + 1] + x[t]; h[-1] = 0": "reads the same step or earlier ones",
     "h[t] = a*g[t] + x[t]; g[t] = h[t]": "at the same step only",
     "h[t] = a*h[t] + x[t]; h[-1] = 0": "in a circle",
-    "h[t, s] = a*h[t - 1, s] + h[t, s - 1] + z[t, s]; h[-1, s] = 0": "a recurrence runs along one",
+    "h[t, s] = a*h[t - 1, s] + [s >= 1]*h[t, s - 1] + z[t, s]; h[-1, s] = 0": "in a circle",
     "h[t] = a*h[t - 1] + x[t]; h[-1] = 0; h[-3] = 1": "just before the first one",
     "h[0] = 0; h[t >= 2] = a*h[t - 1] + x[t]": "its steps begin at 1",
     "h[t] = a*h[t - 1] + x[t]; h[-1] = 0; h[t] = 3": "one equation for the steps",

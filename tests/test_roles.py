@@ -193,7 +193,10 @@ def test_a_text_is_cut_into_windows(style: str, tmp_path, capsys, monkeypatch) -
 def test_only_a_reader_of_characters_takes_a_text(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "all.txt").write_text("abcabc")
-    for text in (READER.replace("t: label[n, 5] < 9", "t: label[n, 5] < 8").replace(", 9)\nl", ", 8)\nl"), POSITIONS):
+    for text in (
+        READER.replace("t: label[n, 5] < 9", "t: label[n, 5] < 8").replace(", 9)\nl", ", 8)\nl"),
+        POSITIONS,
+    ):
         net = emit.load(sg.Model(text).source("net"), "net")
         assert "_text" not in net
         assert net["main"](["train", "all.txt"]) == 2 and "all.txt" in capsys.readouterr().err

@@ -323,7 +323,9 @@ class _Module:
         """What a row of a table holds, in words."""
         order = [n for n in names if n != self.who.target] + ([self.who.target] if self.who.target else [])
         each = [(n, self.declared[n].shape[1:]) for n in order]
-        return words(", ".join(n if not shape else f"{n} ({'*'.join(map(str, shape))} numbers)" for n, shape in each))
+        return words(
+            ", ".join(n if not shape else f"{n} ({'*'.join(map(str, shape))} numbers)" for n, shape in each)
+        )
 
     def _about_prediction(self) -> str:
         name = self.who.prediction

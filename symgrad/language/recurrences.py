@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from symgrad.language.ints import Int
 from symgrad.language.program import Scan, Statement, Tensor, in_step_order
 from symgrad.language.ranges import Place, letter, plain
 from symgrad.language.syntax import words
-from symgrad.language.values import Pending, shown
+from symgrad.language.values import Array, Pending, shown
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -328,7 +329,7 @@ def _step(f: Formulas, line: _Line, covered: tuple[int, int], *, started: bool) 
     _no_strays(f, line)
 
 
-def _entry(f: Formulas, line: _Line) -> equations.Array:
+def _entry(f: Formulas, line: _Line) -> Array:
     v = f.array(line.value)
     if v.rank:
         raise f.placed(
@@ -338,15 +339,14 @@ def _entry(f: Formulas, line: _Line) -> equations.Array:
     return v
 
 
-@equations.contextmanager
+@contextmanager
 def _writing(f: Formulas, line: _Line) -> Iterator[None]:
-    before, inside = f.equation, f.inside
+    """Go on with the equation of a line."""
+    before, inside, b = f.equation, f.inside, f.builder
     f.equation, f.inside = line.equation, False
+    own = (line.name, line.node.lineno) if f.frame.definition is None else (b.target, b.line)
     try:
-        with f.builder.writing(
-            f.builder.target if f.frame.definition else line.name,
-            f.builder.line if f.frame.definition else line.node.lineno,
-        ):
+        with b.writing(*own):
             yield
     finally:
         f.equation, f.inside = before, inside
@@ -389,49 +389,69 @@ def _loop(
         count = len(written)
         written |= {s.out for s in statements if any(r in written for r in s.reads)}
     inside = [s for s in statements if s.out in written]
+    places = {id(s): [(t, index) for t, index in _places(s) if t in written] for s in inside}
     axis: dict[int, str] = {}
-
-    def settle(s: Statement, a: str, tensor: str, place: int) -> bool:
-        new = axis.get(id(s)) is None or tensor not in along
-        if axis.setdefault(id(s), a) != a or along.setdefault(tensor, place) != place:
-            raise Refusal(
-                f"an earlier position along two axes is read of {listing(names.values())}; a recurrence runs along one"
+    while len(axis) < len(inside):
+        if not _spread(places, along, axis):
+            # without a start that tells, it is the axis along which something earlier is read
+            earlier = (
+                (t, k)
+                for met in places.values()
+                for t, index in met
+                for k, i in enumerate(index)
+                if _gap(i) < 0
             )
-        return new
-
-    more = True
-    while more:
-        more = False
-        for s in inside:
-            reads = [(x.tensor, x.index) for e in (s.body, s.guard) if e is not None for x in ex.accesses(e)]
-            for tensor, index in [(s.out, s.left), *reads]:
-                if tensor not in written:
-                    continue
-                for k, i in enumerate(index):
-                    known = along.get(tensor) == k or axis.get(id(s)) == i.axis != None  # noqa: E711
-                    if (_gap(i) or 0) < 0 or known:
-                        gap = _gap(i)
-                        if gap is None or gap > 0:
-                            raise Refusal(_no_step(tensor, i, names))
-                        more |= settle(s, i.axes[0], tensor, k)
+            tensor, place = next(((t, k) for t, k in earlier if t not in along), ("", 0))
+            if not tensor:
+                said = f"{listing(names.values())} read one another at the same step only"
+                raise Refusal(f"{said}; one of them must be read at a step before, `t - 1`")
+            along[tensor] = place
+    while _spread(places, along, axis):
+        pass
     for s in inside:
-        if id(s) not in axis:
-            said = f"{listing(names.values())} read one another at the same step only"
-            raise Refusal(f"{said}; one of them must be read at a step before, `t - 1`")
+        for tensor, index in places[id(s)]:
+            i = index[along[tensor]]
+            if i.axes != (axis[id(s)],) or _gap(i) > 0:
+                name = names.get(tensor, "the recurrence")
+                said = f"{name} is read at {plain(i)} along its steps; a recurrence runs along one axis, and reads"
+                raise Refusal(f"{said} the same step or earlier ones, `t - 1`")
         _check_start(s, axis[id(s)], reach, names)
     return [(s, axis[id(s)]) for s in inside]
 
 
-def _gap(i: Int) -> int | None:
-    """How far a position is from the step that its letter counts: `t - 1` is at -1."""
+def _places(s: Statement) -> list[tuple[str, tuple[Int, ...]]]:
+    """Where a statement writes and what it reads."""
+    reads = [(x.tensor, x.index) for e in (s.body, s.guard) if e is not None for x in ex.accesses(e)]
+    return [(s.out, s.left), *reads]
+
+
+def _spread(
+    places: Mapping[int, list[tuple[str, tuple[Int, ...]]]], along: dict[str, int], axis: dict[int, str]
+) -> bool:
+    """Carry what is known from tensors to statements and on to tensors; whether anything was new."""
+    known = len(along) + len(axis)
+    for own, met in places.items():
+        for tensor, index in met:
+            if tensor in along:
+                axes = index[along[tensor]].axes
+                if len(axes) == 1:
+                    axis.setdefault(own, axes[0])
+        for tensor, index in met:
+            at = [k for k, i in enumerate(index) if i.axis == axis.get(own, "")]
+            if tensor not in along and len(at) == 1:
+                along[tensor] = at[0]
+    return len(along) + len(axis) > known
+
+
+_LATER = 10**9
+
+
+def _gap(i: Int) -> int:
+    """How far a position is from the step that its letter counts, `t - 1` is at -1; far behind it if it counts none."""
     if len(i.axes) != 1 or i.coefficient(i.axes[0]) != ints.ONE:
-        return None
-    return (i - ints.axis(i.axes[0])).number
-
-
-def _no_step(tensor: str, i: Int, names: Mapping[str, str]) -> str:
-    name = names.get(tensor, "the recurrence")
-    return f"{name} is read at {plain(i)} along its steps; a recurrence reads the same step or earlier ones, `t - 1`"
+        return _LATER
+    number = (i - ints.axis(i.axes[0])).number
+    return _LATER if number is None else number
 
 
 def _check_start(s: Statement, axis: str, reach: Mapping[str, int], names: Mapping[str, str]) -> None:
@@ -440,7 +460,7 @@ def _check_start(s: Statement, axis: str, reach: Mapping[str, int], names: Mappi
     if any(axis in ex.axes(b) for b in conditions):
         return
     for x in ex.accesses(s.body):
-        gap = min((_gap(i) or 0 for i in x.index if axis in i.axes), default=0)
+        gap = min((_gap(i) for i in x.index if axis in i.axes), default=0)
         if x.tensor in names and -gap > reach[x.tensor]:
             name, at = names[x.tensor], ", ".join(str(gap) if axis in i.axes else plain(i) for i in x.index)
             raise Refusal(
