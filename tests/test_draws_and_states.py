@@ -289,3 +289,15 @@ def test_a_draw_that_evaluation_needs_is_the_same_each_time(style: str) -> None:
     assert model.check_gradients() < 1e-9
     losses = model.fit(x, epochs=30, quiet=True)
     assert losses[-1] < losses[0]
+
+
+@STYLES
+def test_layers_as_objects_draw_too(style: str) -> None:
+    net = sg.Sequential(sg.Dense(8), sg.ReLU(), sg.Dropout(0.25), sg.Dense(3))
+    model = sg.Model(net, x=sg.data("n", 6), t=sg.label("n", below=3), loss=sg.softmax_cross_entropy)
+    assert [t.name for t in model.program.role("draw")] == ["keep1"]
+    assert model.evaluation is not None and not model.evaluation.role("draw")
+    made = emit.load(model.source("net", style=style), "net")["Model"]()
+    x, t = data()
+    assert made.loss_and_grad(x, t)[0] != made.loss_and_grad(x, t)[0]
+    assert made.loss(x, t) == made.loss(x, t) and made.check_gradients() < 1e-9

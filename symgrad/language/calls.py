@@ -337,7 +337,7 @@ def open_weight(f: Formulas, name: str) -> Array:
     declared = declarations.split(line.annotation, line.value)
     with equations.entered(f, {}):  # its letters are sizes, whatever index is called so around here
         tensor, letters = declarations.tensor(own, declared, f.whole, f.array, frame.lead[0])
-    if declared.role != "weight":
+    if declared.role != "weight" and f.trains:
         _refuse_entries(f, name, declared.role)
     if frame.use is not None and frame.use.again:
         if declared.role != "draw":

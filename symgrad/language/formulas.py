@@ -57,7 +57,7 @@ class Formulas:
         training: bool = True,
     ):
         self.builder = builder
-        self._training = training
+        self.trains = training
         self.switched = False  # whether anything asked for the option `training`
         self.definitions = definitions
         self.names = names  # tensors of the text, those of later lines too, each with the node that writes it
@@ -71,8 +71,9 @@ class Formulas:
 
     @property
     def training(self) -> Option:
+        """The option of this name; to ask for it is to depend on it."""
         self.switched = True
-        return Option(self._training)
+        return Option(self.trains)
 
     # places in the text
 
