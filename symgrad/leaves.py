@@ -262,6 +262,14 @@ LEAVES: dict[str, Leaf] = {
             domain=(0.2, 3.0),
             note="0 at x = 0, whatever y is",
         ),
+        _row(
+            "xlogx",
+            "xlogy(x, x)",
+            "log(x) + 1",
+            latex=r"{x} \log({x})",
+            domain=(0.2, 3.0),
+            note="x*log(x), and 0 at x = 0",
+        ),
         # of two arguments, scaled
         _row(
             "hypot",

@@ -174,6 +174,8 @@ CROSS = {
     "student, distribution": (SHARES, "loss = -mean(sum(t*log(softmax(z)), axis=1))"),
     "naive, label": (LABEL, NAIVE + "loss = mean(n, -log(q[n, t[n]]))"),
     "naive, distribution": (SHARES, NAIVE + "loss = mean(n, -sum(j, t[n, j]*log(q[n, j])))"),
+    "own shift": (LABEL, "e = np.exp(z - np.max(z, axis=1, keepdims=True)); q = e/e.sum(axis=1, keepdims=True); "
+                         "loss = mean(n, -log(q[n, t[n]]))"),
     "log-sum-exp": (LABEL, "loss = mean(n, log(sum(j, exp(z[n, j]))) - z[n, t[n]])"),
 }
 
@@ -201,6 +203,47 @@ def test_cross_entropy_is_p_minus_t(declared: str, loss: str) -> None:
     ) / 2
     np.testing.assert_allclose(arrays[s.out], expected, atol=1e-15)
     assert check(d).ok
+
+
+EXTREMES: list[tuple[str, dict[str, object], float, dict[str, object]]] = [
+    ("x: weight; f = x*log(x)", {"x": 0.0}, 0.0, {"x": -np.inf}),
+    ("x: weight; f = exp(x) - 1", {"x": 1e-12}, 1.0000000000005e-12, {"x": 1.000000000001}),
+    ("x: weight; f = 2*(1 - exp(x))", {"x": 1e-12}, -2.000000000001e-12, {"x": -2.000000000002}),
+    ("x: weight; f = log(1 - exp(-x))", {"x": 1e-12}, np.log(1e-12), {"x": 1e12}),
+    ("x: weight; y: weight; f = sqrt(x**2 + y**2)", {"x": 3e200, "y": -4e200}, 5e200, {"x": 0.6, "y": -0.8}),
+    ("x: weight; y: weight; f = sqrt(x*x + y*y)", {"x": 0.0, "y": 0.0}, 0.0, {"x": 0.0, "y": 0.0}),
+    ("q: data[k] >= 0; x: weight[k]; f = sum(q*(log(q) - x))", {"q": [0.0, 1.0], "x": [3.0, 4.0]}, -4.0, {"x": [0, -1]}),
+    ("q: data[k] >= 0; x: weight[k]; f = sum(q*log(q/x))", {"q": [0.0, 1.0], "x": [3.0, 4.0]}, -np.log(4),
+     {"x": [0, -0.25]}),
+    ("q: weight[k] > 0; f = -sum(q*log(q))", {"q": [1e-300, 1.0]}, 690.7755278982137e-300,
+     {"q": [689.7755278982137, -1]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "given", "value", "slopes"), EXTREMES, ids=[e[0] for e in EXTREMES])
+def test_extremes(
+    text: str, given: dict[str, object], value: float, slopes: dict[str, object]
+) -> None:
+    d = derived(text)
+    arrays = {name: np.asarray(x, float) for name, x in given.items()}
+    with np.errstate(divide="ignore"):  # an infinite slope is a value
+        out = run(d.program, {"k": 2}, arrays)
+    np.testing.assert_allclose(out["f"], value, rtol=1e-12)
+    for name, slope in slopes.items():
+        np.testing.assert_allclose(out[d.gradients[name]], slope, rtol=1e-11)
+    assert check(d).ok
+
+
+def test_a_positive_factor_keeps_its_logarithm() -> None:
+    assert "xlog" not in str(derived("q: weight[k] > 0; f = -sum(q*log(q))").program)
+    assert "xlog" in str(derived("q: weight[k]; f = -sum(q*log(q))").program)
+
+
+def test_a_maximum_that_matters_is_not_held() -> None:
+    for text in ("x: weight[n]; f = sum(exp(x - max(x)))", "x: weight[n]; m = max(x); y = x - m; f = sum(y)*m"):
+        d = derived(text)
+        assert "held" not in str(d.program)
+        assert check(d).ok
 
 
 def test_without_the_fact_it_is_not_p_minus_t() -> None:

@@ -12,6 +12,7 @@ from symgrad.emit.names import Names, words
 from symgrad.emit.readable import Readable
 from symgrad.language.program import Tensor, declaration, needed
 from symgrad.language.trace import Derived
+from symgrad.passes.precise import precise
 
 
 def function_source(
@@ -30,7 +31,7 @@ def function_source(
     Raises:
         Refusal: a size that no input has; a name that Python does not allow.
     """
-    program = derived.program
+    program = precise(derived.program)
     names = Names(["loss_and_grad", "_plan", "_PLANS"])
     inputs = list(derived.source.inputs)
     for t in inputs:
@@ -46,7 +47,8 @@ def function_source(
     found = fixed + [
         (names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved
     ]
-    numbers = head.numbers(derived)
+    known = head.numbers(derived)
+    numbers = {new: known[old] for old, new in zip(derived.program.statements, program.statements, strict=True)}
     wanted = (program.target, *derived.gradients.values())
     statements = needed(program.statements, wanted)  # no next value of a state
     used = {t for s in statements for t in s.reads}

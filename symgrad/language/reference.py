@@ -214,7 +214,7 @@ def _product(args: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int]
         inside, kept_grid = None, grid
     else:
         inside, kept_grid = kept, {a: g[kept] for a, g in grid.items()}
-        if not grid and not kept[0]:
+        if not kept.any():
             return 0.0
     total: Any = 1.0
     for a in args:

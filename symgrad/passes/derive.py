@@ -12,7 +12,7 @@ from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, blocks, in_step_order, needed
 from symgrad.language.trace import Derived, Step
 from symgrad.passes.forms import size
-from symgrad.passes.held import prove
+from symgrad.passes.held import cancelled, prove
 from symgrad.passes.stable import pure, shifted, stable, stored
 from symgrad.passes.tidy import PASSES, Group, Sheet, placeable, put_in, triable
 
@@ -21,7 +21,7 @@ _TIES = {
     for op in ("max=", "min=")
     for ties, told in (("shared", "a tie is shared equally"), ("first", "of a tie the first"))
 }
-FORWARD = (stable, shifted, stored)
+FORWARD = (cancelled, stable, shifted, stored)
 
 
 def derive(

@@ -7,17 +7,19 @@ is made of, agreement at random points is as good as a proof: a true difference 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
-from symgrad.language.expr import Access, Expr, Stop
+from symgrad.language.expr import Access, Add, Expr, Stop
 from symgrad.language.ints import ONE, ZERO, Axis, axis
 from symgrad.language.program import Facts, Program, Statement, Tensor, blocks, rows
 from symgrad.language.reference import execute
 from symgrad.language.samples import draw, numbers, small_sizes
+from symgrad.language.trace import Step
 
 # beside small numbers: a kink, a bracket or a saturated function can hide what matters on one side only
 SPREADS = (4.0, 20.0, 21.0, 22.0, 100.0)
@@ -36,6 +38,50 @@ def prove(program: Program) -> None:
                 f"held(...) in `{shown}` claims that {program.target} does not depend on what is held, but it does, "
                 f"through {culprit}; write stop(...) for a deliberate constant, or leave the name out"
             )
+
+
+def cancelled(program: Program, wanted: Collection[str] = ()) -> tuple[Program, list[Step]]:
+    """Maxima and minima that are only subtracted, and proved not to matter, are held.
+
+    This is the user's own `z - max(z)` before an exponential: nothing flows back through it.
+    """
+    steps: list[Step] = []
+    for s in program.statements:
+        if s.op not in ("max=", "min=") or s.out in (program.target, *wanted):
+            continue
+        readers = [t for t in program.statements if s.out in t.reads]
+        tried = {t: replace(t, body=ex.rewrite(t.body, lambda e, m=s.out: _hold(e, m))) for t in readers}
+        tried = {old: new for old, new in tried.items() if new.body != old.body}
+        if not tried or not all(_only_held(tried.get(t, t), s.out) for t in readers):
+            continue
+        trial = replace(program, statements=tuple(tried.get(t, t) for t in program.statements))
+        try:
+            prove(trial)
+        except Refusal:
+            continue
+        program = trial
+        reason = f"{s.out} cancels: the result does not depend on what is subtracted."
+        steps.append(Step(0, "stable", tuple(tried.values()), before=tuple(tried), reason=reason))
+    return program, steps
+
+
+def _hold(e: object, name: str) -> Expr | None:
+    """A sum with a term that is an entry of `name`, that entry held."""
+    if not isinstance(e, Add):
+        return None
+    terms = [ex.split(t) for t in e.args]
+    if not any(isinstance(rest, Access) and rest.tensor == name for _, rest in terms):
+        return None
+    held = (
+        ex.mul(c, Stop(rest, "held") if isinstance(rest, Access) and rest.tensor == name else rest) for c, rest in terms
+    )
+    return ex.add(*held)
+
+
+def _only_held(s: Statement, name: str) -> bool:
+    """Whether the statement reads `name` as something held and not otherwise."""
+    guarded = s.guard is not None and name in ex.tensors(s.guard)
+    return not guarded and all(a.tensor != name for a in ex.accesses(s.body, stopped=False))
 
 
 def _at_zero(s: Statement) -> Statement:

@@ -34,6 +34,7 @@ def stable(program: Program, wanted: Collection[str] = ()) -> Change:
     statements, steps = [], []
     for s in program.statements:
         body = ex.rewrite(s.body, lambda e: _stable(e, inside), bottom_up=True)
+        body = ex.rewrite(body, lambda e: _weighted(e, program), bottom_up=True)
         new = replace(s, body=body) if body != s.body else s
         if new is not s:
             reason = "The same value in a form that does not overflow, and whose logarithms never meet zero."
@@ -77,7 +78,50 @@ def _stable(e: object, inside: Look) -> Expr | None:
                         return ex.mul(*rest, ex.call("sigmoid", f.args[0]))
         case Call("sqrt", (Pow(u, Num(two)),)) if two == 2:
             return ex.call("abs", u)
+        case Call("sqrt", (Add((Pow(u, Num(two)), Pow(v, Num(also)))),)) if two == also == 2:
+            return ex.call("hypot", u, v)
+        case Add((a, b)):
+            for x, y in ((a, b), (b, a)):
+                for sign in (1, -1):
+                    exponential = ex.mul(sign, x)
+                    if isinstance(exponential, Call) and exponential.name == "exp" and y == ex.lift(-sign):
+                        return ex.mul(sign, ex.call("expm1", *exponential.args))
     return None
+
+
+def _weighted(e: object, program: Program) -> Expr | None:
+    """`x*log(x)`, `x*log(x/y)` and `x*(log(x) - y)` with the value 0 where x is 0; where x is declared positive, as it is."""
+    if not isinstance(e, Mul):
+        return None
+    for x in e.args:
+        if not isinstance(x, Access) or _positive(program[x.tensor]):
+            continue
+        others = list(e.args)
+        others.remove(x)
+        for k, f in enumerate(others):
+            terms = f.args if isinstance(f, Add) else (f,)
+            parts = [ex.split(t) for t in terms]
+            if any(_log_of(t, x) for _, t in parts):
+                inside = ex.add(*(ex.mul(c, _times_log(x, t)) for c, t in parts))
+                return ex.mul(*others[:k], inside, *others[k + 1 :])
+    return None
+
+
+def _times_log(x: Access, t: Expr) -> Expr:
+    if not _log_of(t, x):
+        return ex.mul(x, t)
+    assert isinstance(t, Call)
+    return ex.call("xlogx", x) if t.args[0] == x else ex.call("xlogy", x, t.args[0])
+
+
+def _log_of(t: Expr, x: Access) -> bool:
+    """Whether it is the logarithm of a product in which x stands, so that it is infinite where x is 0."""
+    return isinstance(t, Call) and t.name == "log" and x in (t.args[0].args if isinstance(t.args[0], Mul) else t.args)
+
+
+def _positive(t: Tensor) -> bool:
+    low = t.facts.low
+    return low is not None and (low > 0 or (low == 0 and t.facts.strict_low))
 
 
 def _log(u: Expr, inside: Look) -> Expr | None:
@@ -89,6 +133,8 @@ def _log(u: Expr, inside: Look) -> Expr | None:
         return ex.call("logcosh", *u.args)
     if isinstance(u, Call) and u.name == "sigmoid":
         return ex.call("logsigmoid", *u.args)
+    if isinstance(ex.mul(-1, u), Call) and ex.mul(-1, u).name == "expm1":
+        return ex.call("log1mexp", -ex.mul(-1, u).args[0])
     if isinstance(u, Mul):
         # log(exp(a)/s) is a - log(s); only where an exponential goes away
         exponents = [f for f in u.args if isinstance(f, Call) and f.name == "exp"]
@@ -151,16 +197,18 @@ def shifted(program: Program, wanted: Collection[str] = ()) -> Change:
     for s in program.statements:
         if s.out not in kept and s.op == "+=" and s.plain and s.reduced and len(program.writers(s.out)) == 1:
             body = _open(s.body, inside)
-            if (
-                isinstance(body, Call)
-                and body.name == "exp"
-                and not any(isinstance(x, Stop) for x in ex.walk(body))
-            ):
+            if isinstance(body, Call) and body.name == "exp" and not _shifts(body, inside):
                 changed = _shift(program, s, body.args[0], inside, kept)
                 if changed is not None:
                     program, step = changed
                     steps.append(step)
     return program, steps
+
+
+def _shifts(e: Expr, inside: Look) -> bool:
+    """Whether something held is subtracted already, here or in what is read."""
+    known = [inside(a) for a in ex.accesses(e)]
+    return any(isinstance(x, Stop) for part in (e, *filter(None, known)) for x in ex.walk(part))
 
 
 def _inside(bodies: Mapping[str, Statement]) -> Look:
