@@ -167,6 +167,7 @@ def last(text: str) -> str:
 LABEL = "z: weight[n, k]; t: label[n] < k; "
 SHARES = "z: weight[n, k]; t: data[n, k] & distribution; "
 NAIVE = "e = exp(z); s[n] = sum(j, e[n, j]); q[n, j] = e[n, j]/s[n]; "
+PICKED = "loss = mean(n, -log(q[n, t[n]]))"
 CROSS = {
     "stable, label": (LABEL, "loss = softmax_cross_entropy(z, t)"),
     "stable, distribution": (SHARES, "loss = softmax_cross_entropy(z, t)"),
@@ -174,8 +175,7 @@ CROSS = {
     "student, distribution": (SHARES, "loss = -mean(sum(t*log(softmax(z)), axis=1))"),
     "naive, label": (LABEL, NAIVE + "loss = mean(n, -log(q[n, t[n]]))"),
     "naive, distribution": (SHARES, NAIVE + "loss = mean(n, -sum(j, t[n, j]*log(q[n, j])))"),
-    "own shift": (LABEL, "e = np.exp(z - np.max(z, axis=1, keepdims=True)); q = e/e.sum(axis=1, keepdims=True); "
-                         "loss = mean(n, -log(q[n, t[n]]))"),
+    "own shift": (LABEL, "e = np.exp(z - np.max(z, axis=1, keepdims=True)); q = e/e.sum(1, keepdims=True); " + PICKED),
     "log-sum-exp": (LABEL, "loss = mean(n, log(sum(j, exp(z[n, j]))) - z[n, t[n]])"),
 }
 
@@ -212,8 +212,10 @@ EXTREMES: list[tuple[str, dict[str, object], float, dict[str, object]]] = [
     ("x: weight; f = log(1 - exp(-x))", {"x": 1e-12}, np.log(1e-12), {"x": 1e12}),
     ("x: weight; y: weight; f = sqrt(x**2 + y**2)", {"x": 3e200, "y": -4e200}, 5e200, {"x": 0.6, "y": -0.8}),
     ("x: weight; y: weight; f = sqrt(x*x + y*y)", {"x": 0.0, "y": 0.0}, 0.0, {"x": 0.0, "y": 0.0}),
-    ("q: data[k] >= 0; x: weight[k]; f = sum(q*(log(q) - x))", {"q": [0.0, 1.0], "x": [3.0, 4.0]}, -4.0, {"x": [0, -1]}),
-    ("q: data[k] >= 0; x: weight[k]; f = sum(q*log(q/x))", {"q": [0.0, 1.0], "x": [3.0, 4.0]}, -np.log(4),
+    ("q: data[k] >= 0; x: weight[k]; f = sum(q*(log(q) - x))", {"q": [0.0, 1.0], "x": [3.0, 4.0]}, -4.0,
+     {"x": [0, -1]}),
+    ("q: data[k] >= 0; x: weight[k] > 0; f = sum(q*log(q/x))",
+     {"q": [0.0, 1.0], "x": [3.0, 4.0]}, -np.log(4),
      {"x": [0, -0.25]}),
     ("q: weight[k] > 0; f = -sum(q*log(q))", {"q": [1e-300, 1.0]}, 690.7755278982137e-300,
      {"q": [689.7755278982137, -1]}),

@@ -107,12 +107,14 @@ def _execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: A
     if s.guard is not None:
         kept = _holds(s.guard, grid, points, sizes, arrays)
         grid, points = {a: g[kept] for a, g in grid.items()}, int(kept.sum())
-    body = np.broadcast_to(_value(s.body, grid, sizes, arrays), (points,))
     _room(s, program, sizes, arrays, dtype)
+    if not points:
+        return  # what is excluded everywhere is not computed: it may divide by zero
+    body = np.broadcast_to(_value(s.body, grid, sizes, arrays), (points,))
     out = arrays[s.out]
     where = tuple(np.broadcast_to(_int(i, grid, sizes, arrays), (points,)) for i in s.left)
     if s.op == "=":
-        out[where] = body if where or not points else body[0]
+        out[where] = body if where else body[0]
     elif where:
         _AT[s.op].at(out, where, body)
     else:

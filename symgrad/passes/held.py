@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -50,8 +51,8 @@ def cancelled(program: Program, wanted: Collection[str] = ()) -> tuple[Program, 
         if s.op not in ("max=", "min=") or s.out in (program.target, *wanted):
             continue
         readers = [t for t in program.statements if s.out in t.reads]
-        tried = {t: replace(t, body=ex.rewrite(t.body, lambda e, m=s.out: _hold(e, m))) for t in readers}
-        tried = {old: new for old, new in tried.items() if new.body != old.body}
+        bodies = {t: ex.rewrite(t.body, partial(_hold, s.out)) for t in readers}
+        tried = {t: replace(t, body=body) for t, body in bodies.items() if body != t.body}
         if not tried or not all(_only_held(tried.get(t, t), s.out) for t in readers):
             continue
         trial = replace(program, statements=tuple(tried.get(t, t) for t in program.statements))
@@ -65,7 +66,7 @@ def cancelled(program: Program, wanted: Collection[str] = ()) -> tuple[Program, 
     return program, steps
 
 
-def _hold(e: object, name: str) -> Expr | None:
+def _hold(name: str, e: object) -> Expr | None:
     """A sum with a term that is an entry of `name`, that entry held."""
     if not isinstance(e, Add):
         return None

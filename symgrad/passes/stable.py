@@ -90,7 +90,7 @@ def _stable(e: object, inside: Look) -> Expr | None:
 
 
 def _weighted(e: object, program: Program) -> Expr | None:
-    """`x*log(x)`, `x*log(x/y)` and `x*(log(x) - y)` with the value 0 where x is 0; where x is declared positive, as it is."""
+    """`x*log(x)`, `x*log(x/y)` and `x*(log(x) - y)` that are 0 where x is 0; None where x is declared positive."""
     if not isinstance(e, Mul):
         return None
     for x in e.args:
@@ -133,8 +133,9 @@ def _log(u: Expr, inside: Look) -> Expr | None:
         return ex.call("logcosh", *u.args)
     if isinstance(u, Call) and u.name == "sigmoid":
         return ex.call("logsigmoid", *u.args)
-    if isinstance(ex.mul(-1, u), Call) and ex.mul(-1, u).name == "expm1":
-        return ex.call("log1mexp", -ex.mul(-1, u).args[0])
+    opposite = ex.mul(-1, u)
+    if isinstance(opposite, Call) and opposite.name == "expm1":
+        return ex.call("log1mexp", -opposite.args[0])
     if isinstance(u, Mul):
         # log(exp(a)/s) is a - log(s); only where an exponential goes away
         exponents = [f for f in u.args if isinstance(f, Call) and f.name == "exp"]
@@ -207,8 +208,8 @@ def shifted(program: Program, wanted: Collection[str] = ()) -> Change:
 
 def _shifts(e: Expr, inside: Look) -> bool:
     """Whether something held is subtracted already, here or in what is read."""
-    known = [inside(a) for a in ex.accesses(e)]
-    return any(isinstance(x, Stop) for part in (e, *filter(None, known)) for x in ex.walk(part))
+    parts = (e, *(inside(a) for a in ex.accesses(e)))
+    return any(isinstance(x, Stop) for part in parts if part is not None for x in ex.walk(part))
 
 
 def _inside(bodies: Mapping[str, Statement]) -> Look:
