@@ -192,11 +192,12 @@ TRUE: dict[str, Callable[..., object]] = {
     "logsigmoid": lambda x: -mpmath.log(1 + mpmath.exp(-x)),
     "logaddexp": lambda x, y: mpmath.log(mpmath.exp(x) + mpmath.exp(y)),
     "log1mexp": lambda x: mpmath.log(1 - mpmath.exp(-x)), "logcosh": lambda x: mpmath.log(mpmath.cosh(x)),
-    "round": mpmath.nint, "xlogy": lambda x, y: x * mpmath.log(y), "sinc": mpmath.sincpi,
+    "round": mpmath.nint, "xlogy": lambda x, y: x * mpmath.log(y),
+    "xlogx": lambda x: x * mpmath.log(x), "sinc": mpmath.sincpi,
     "dsinc": lambda x: mpmath.diff(mpmath.sincpi, x),
 }  # fmt: skip
 OVERFLOWS = ("exp", "expm1", "sinh", "cosh")  # leaves that no form can keep finite at a thousand
-POSITIVE = ("log", "sqrt", "log1p", "log1mexp", "xlogy")
+POSITIVE = ("log", "sqrt", "log1p", "log1mexp", "xlogy", "xlogx")
 BOUNDED = ("asin", "acos", "atanh")
 
 
