@@ -57,10 +57,6 @@ def solve(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
         for k, (n, number) in enumerate(zip(t.shape, shape, strict=True)):
             atom = n.atom
             if isinstance(atom, Size):
-                if number < 1:
-                    raise Refusal(
-                        f"axis {k} of {name} ({_shown(t)}) has no entries; {atom.name} must be at least 1"
-                    )
                 if sizes.setdefault(atom.name, number) != number:
                     raise Refusal(
                         f"axis {k} of {name} ({_shown(t)}) has {number} entries, but {atom.name} is "
@@ -88,7 +84,7 @@ def solve(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
 
 
 def _solve_one(n: Int, letter: str, sizes: Mapping[str, int], number: int, name: str, k: int) -> int:
-    for candidate in range(1, 4 * number + 64):
+    for candidate in (*range(1, 4 * number + 64), 0):
         tried = {**sizes, letter: candidate}
         if n.evaluate(lambda a, tried=tried: tried[a.name]) == number:  # type: ignore[misc]
             return candidate

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from symgrad.errors import Refusal
+from symgrad.language import emptiness
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Bracket, Condition, E, Expr, Logic
 from symgrad.language.ints import Int, Look, Size, axis, of
@@ -276,8 +277,9 @@ class Builder:
     def program(self, target: str, sizes: Sequence[str], text: str) -> Program:
         """What was read, with its axes called by letters."""
         statements = tuple(self._lettered(s, sizes) for s in self.statements)
-        needs = tuple((self.ranges.settled(n), said) for n, said in self.needs)
-        return Program(self.tensors, statements, target, tuple(sizes), needs, text)
+        needs = dict.fromkeys((self.ranges.settled(n), said) for n, said in self.needs)
+        needs.update(dict.fromkeys(emptiness.needs(self.tensors, statements)))
+        return Program(self.tensors, statements, target, tuple(sizes), tuple(needs), text)
 
     def _lettered(self, s: Statement, sizes: Sequence[str]) -> Statement:
         """The statement with each axis called by its own letter, or by a free one."""
