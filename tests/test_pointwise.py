@@ -206,3 +206,35 @@ def test_penalties() -> None:
     value, g = sg.derive("w: weight[k]; loss = elastic_net(w, 0.5, l2=0.25) + l1(w, 2) + l2(w, 1)").function()(w=w)
     assert value == pytest.approx(2.5 * 5 + 1.25 * 13)
     np.testing.assert_allclose(g["w"], 2.5 * np.sign(w) + 2.5 * w)
+
+
+# ---------------------------------------------------------------------- nothing to sum over
+
+X0, W3 = np.zeros((0, 3)), np.ones(3)
+EMPTY = {
+    "loss = sum((X @ w)**2)": "",
+    'loss = mse_loss(X @ w, 0*(X @ w), reduction="sum")': "",
+    "loss = sum(softmax(X*w)**2)": "",
+    "loss = mean((X @ w)**2)": "loss takes a mean over n, which has no entries",
+    "loss = mse_loss(X @ w, 1)": "loss takes a mean over n, which has no entries",
+    "m = max(X @ w); loss = m**2": "m takes a maximum over n, which has no entries",
+    "loss = sum(softmax(X*w, axis=0)**2)": "softmax takes a maximum over n, which has no entries",
+    "loss = dice_loss(sigmoid(X @ w), X @ w)": "loss divides by a sum over n, which has no entries",
+    "loss = sum(w) + X[0, 0]": "loss reads X at 0 of n, which has no entries",
+}
+
+
+@pytest.mark.parametrize("text", EMPTY)
+def test_sums_over_nothing_are_zero_and_means_and_maxima_are_refused_by_name(text: str) -> None:
+    d = sg.derive(f"X: data[n, 3]; w: weight[3]; {text}")
+    scope: dict[str, Any] = {}
+    exec(d.numpy(), scope)  # standalone, as a user has it
+    if EMPTY[text]:
+        for run, error in ((d.function(), sg.SymgradError), (scope["loss_and_grad"], ValueError)):
+            with pytest.raises(error, match=EMPTY[text]):
+                run(X=X0, w=W3)
+        return
+    for run in (d.function(), scope["loss_and_grad"]):
+        loss, g = run(X=X0, w=W3)
+        assert loss == 0
+        np.testing.assert_array_equal(g["w"], 0)

@@ -19,7 +19,7 @@ def needs(tensors: Mapping[str, Tensor], statements: Sequence[Statement]) -> Ite
     Example:
         >>> from symgrad.language.reader import read
         >>> list(needs(*(lambda p: (p.tensors, p.statements))(read("x: data[n, k]; loss = sum(mean(x, axis=1))"))))
-        [(k - 1, 'loss takes a mean over k, which has no entries')]
+        [(k - 1, 'the formula takes a mean over k, which has no entries')]
     """
     sums: dict[str, list[Int]] = {}
     for s in statements:
