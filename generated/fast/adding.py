@@ -58,6 +58,7 @@ BELOW = {}
 FACTS = (
 )
 NEEDS = (
+    (lambda s: s["n"] - 1, "loss takes a mean over n, which has no entries"),
 )
 STARTS = {
     "w": ("normal", 0.3,),

@@ -50,6 +50,7 @@ BELOW = {"t": lambda s: 3}
 FACTS = (
 )
 NEEDS = (
+    (lambda s: s["n"] - 1, "cross_entropy takes a mean over n, which has no entries"),
 )
 STARTS = {
     "W": ("zeros",),

@@ -53,6 +53,7 @@ BELOW = {"t": lambda s: 10}
 FACTS = (
 )
 NEEDS = (
+    (lambda s: s["n"] - 1, "loss takes a mean over n, which has no entries"),
 )
 STARTS = {
     "W1": ("glorot",),

@@ -65,6 +65,7 @@ BELOW = {"user": lambda s: 60, "item": lambda s: 40}
 FACTS = (
 )
 NEEDS = (
+    (lambda s: s["n"] - 1, "mse_loss takes a mean over n, which has no entries"),
 )
 STARTS = {
     "P": ("normal", 0.3,),
