@@ -9,7 +9,7 @@ side. The result is statements of the same form, so it can be tidied, printed, r
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -19,7 +19,9 @@ import sympy as sp
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language import expr as ex
 from symgrad.language import ints
+from symgrad.language.differentials import Differential, computed
 from symgrad.language.expr import Access, Bracket, Call, Cmp, Condition, Const, Expr, Num, Pow, Stop
+from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import Int
 from symgrad.language.program import Block, Program, Scan, Statement, Tensor, blocks, inside
 from symgrad.language.scalar import leaf_derivative
@@ -264,10 +266,13 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
         return name
 
     def slopes(s: Statement) -> list[tuple[Access, Expr]]:
+        if s.op in IMPLICIT:
+            return []
         found = [(e, partial(s.body, e)) for e in ex.accesses(s.body, stopped=False) if e.tensor in active]
         return [(e, slope) for e, slope in found if slope != ex.ZERO]
 
     chained: dict[str, list[Chained]] = {}
+    there = _computed(program)
     for block in reversed(runs):
         # what only readers with slope zero read has no adjoint
         known = {s: slopes(s) for s in block if s.out in active}
@@ -275,6 +280,9 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
         met = _reached(met, {s: [e.tensor for e, _ in found] for s, found in known.items()})
         written = {s.out for s in block}
         for s in reversed(block):
+            if s.op in IMPLICIT and s.out in met:
+                for name, found in _implicit(s, bar(s), lead, active, adjoint, support, there):
+                    chained.setdefault(name, []).append(found)
             if s.out not in met or not known.get(s):
                 continue
             factor, prepared = _selection(s, program, support)
@@ -313,6 +321,39 @@ def _reached(met: set[str], reads: Mapping[Statement, list[str]]) -> set[str]:
         count = len(met)
         met = met | {r for s, found in reads.items() if s.out in met for r in found}
     return met
+
+
+def _computed(program: Program) -> dict[Statement, str]:
+    """The tensors of a program by what is computed in them."""
+    alone = (s for s in program.statements if s.scan is None and len(program.writers(s.out)) == 1)
+    found = {computed(s): s.out for s in alone}
+    for s in program.statements:
+        if s.op == "inv" and operands(s)[0].index == s.left:  # of which the inverse is what it was made of
+            again = replace(s, body=Call("inv", (Access(s.out, s.left),)))
+            found.setdefault(computed(again), operands(s)[0].tensor)
+    return found
+
+
+def _implicit(
+    s: Statement,
+    bar: Expr,
+    lead: tuple[tuple[str, Int], ...],
+    active: Collection[str],
+    adjoint: Callable[[str], str],
+    support: Callable[[str, tuple[Int, ...]], str],
+    known: dict[Statement, str],
+) -> Iterator[tuple[str, Chained]]:
+    """What a statement that an equation defines adds to its operands: the rule, applied to its stated differential."""
+    differential = Differential(s, bar, lead, support, known)
+    for term in differential.terms:
+        for entry in operands(s):
+            slope = partial(term.body, entry) if entry.tensor in active else ex.ZERO
+            if slope != ex.ZERO:
+                left = (*(ints.axis(a) for a, _ in lead), *entry.index)
+                added = Statement(
+                    adjoint(entry.tensor), left, "+=", slope, term.axes, line=s.line, label=s.label
+                )
+                yield entry.tensor, Chained(added, s, entry, slope, tuple(differential.needs))
 
 
 def _guarded(

@@ -127,8 +127,11 @@ class Derivation:
                 _, arrays = bind(program, {**given, **named})
             except Refusal as problem:
                 raise SymgradError(problem.reason) from None
-            with np.errstate(divide="ignore", over="ignore"):
-                loss, gradients = raw(*arrays.values())  # in declared order
+            try:
+                with np.errstate(divide="ignore", over="ignore"):
+                    loss, gradients = raw(*arrays.values())  # in declared order
+            except np.linalg.LinAlgError as problem:
+                raise SymgradError(f"these numbers have no result: {str(problem).lower()}") from None
             return loss, gradients
 
         return loss_and_grad

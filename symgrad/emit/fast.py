@@ -450,6 +450,8 @@ class Fast:
             self._gather(v, args, out)
         elif v.op == "fill":
             add(f"{out}.fill({text_number(v)})")
+        elif v.op == "implicit":
+            add(f"{self._function('copyto')}({out}, {text.implicit(v.info, args)})")
         elif v.op == "stop":
             add(f"{self._function('copyto')}({out}, np.real({args[0]}))")
         else:  # real, copy, clone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +12,7 @@ from symgrad.emit.names import Names, words
 from symgrad.emit.text import Text, number
 from symgrad.errors import Refusal, listing
 from symgrad.language import ints
+from symgrad.language.implicit import FUNCTIONS
 from symgrad.language.ints import Int, Size
 from symgrad.language.program import Nested, Program, Statement, Tensor
 from symgrad.language.scalar import leaf_lines
@@ -141,10 +144,25 @@ HELPERS: Mapping[str, str] = {
 }
 
 
+def _source(name: str, names: Names) -> str:
+    """A function of `symgrad.language.implicit` as it stands there, without annotations, under free names."""
+    tree = ast.parse(inspect.getsource(FUNCTIONS[name]))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.name, node.returns = names.of(node.name), None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.Name) and node.id in FUNCTIONS:
+            node.id = names.of(node.id)
+    return ast.unparse(tree)
+
+
 def helper(name: str, names: Names) -> str:
     """The source of a small function that lines call: a fixed one, or a leaf that NumPy does not have."""
     if name in HELPERS:
         return HELPERS[name]
+    if name in FUNCTIONS:
+        return _source(name, names)
     leaf = LEAVES[name]
     lowering = Lowering(Program({}, (), ""), calls=False, products=False)
     own = Names()

@@ -108,7 +108,7 @@ class Lowering:
         node = recognise(s, self.program)
         whole = self._whole(s)
         earlier = self.env.get(s.out)
-        name = "set" if s.op == "=" and s.guard is None else _WRITERS[s.op]
+        name = "set" if s.op not in _WRITERS or s.op == "=" and s.guard is None else _WRITERS[s.op]
         if whole:
             value = self.values.real(self.array(node))
             if earlier is not None:
@@ -401,9 +401,27 @@ class Lowering:
                 )
             case ar.Contract(args, axes):
                 return self.contract(args, axes)
+            case ar.Implicit():
+                return self.implicit(node)
             case ar.Elementwise():
                 return self.elementwise(node)
         raise TypeError(f"not an array: {type(node).__name__}")
+
+    def implicit(self, node: ar.Implicit) -> Value:
+        """An operation on stacks of matrices."""
+        columns = not node.vectors and len(node.axes) > 1
+        ends = [2, 2 if columns else 1][: len(node.args)]  # how many axes of each argument are no stack
+        over = max((a.axes[:-end] for a, end in zip(node.args, ends, strict=True)), key=len)
+        aligned = [
+            self.aligned(self.values.real(self.array(a)), a.axes, (*over, *a.axes[-end:]))
+            for a, end in zip(node.args, ends, strict=True)
+        ]
+        shape = self.shape(node.axes)
+        if not node.vectors:
+            return self.values.make("implicit", tuple(aligned), node.op, shape)
+        column = self.values.expand(aligned[1], (True,) * len(aligned[1].shape) + (False,))
+        found = self.values.make("implicit", (aligned[0], column), node.op, (*shape, ints.ONE))
+        return self.view_index(found, (("all",),) * len(shape) + (("at", ints.ZERO),))
 
     def shape(self, axes: Iterable[str]) -> tuple[Int, ...]:
         return tuple(self.ranges[a] for a in axes)

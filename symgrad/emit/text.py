@@ -9,6 +9,7 @@ from typing import Any
 from symgrad.emit.names import Names
 from symgrad.emit.values import Value, python
 from symgrad.language import ints
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Int
 
 COMPARE, SUM, MATRIX, PRODUCT, UNARY, POWER, ATOM = range(7)
@@ -96,6 +97,15 @@ class Text:
     def _leaf(self, v: Value) -> tuple[str, int]:
         self.helpers[v.info] = None
         return f"{self.names.of(v.info)}({', '.join(map(self, v.args))})", ATOM
+
+    def _implicit(self, v: Value) -> tuple[str, int]:
+        return self.implicit(v.info, map(self, v.args)), ATOM
+
+    def implicit(self, name: str, args: Iterable[str]) -> str:
+        """The call of an operation that an equation defines: NumPy's own, or a helper's."""
+        helpers = IMPLICIT[name].helpers
+        self.helpers.update(dict.fromkeys(h.__name__ for h in helpers))
+        return f"{self.names.of(name) if helpers else f'np.linalg.{name}'}({', '.join(args)})"
 
     def _where(self, v: Value) -> tuple[str, int]:
         text = f"np.where({', '.join(map(self, v.args))})"

@@ -12,6 +12,7 @@ once. The printers decide about names, nesting and buffers; nothing here is text
 | `ufunc` | arrays | NumPy's name | elementwise, broadcast from the right |
 | `leaf` | arrays | a leaf's name | a leaf that is no ufunc, as a call |
 | `where` | condition, a, b | | |
+| `implicit` | stacks of matrices | the operation's name | see `symgrad.language.implicit` |
 | `hide` | condition, a | | a where the condition holds, else 0, whatever a is there |
 | `matmul` | a, b | | NumPy's `@` |
 | `einsum` | arrays | subscripts | |

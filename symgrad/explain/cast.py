@@ -11,6 +11,7 @@ from symgrad.explain.names import Names
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.trace import Derived, Step
 from symgrad.passes.forms import match_index, size
@@ -127,7 +128,7 @@ class Cast:
                 continue
             readers = self._readers.get(name, [])
             once = len(readers) == 1 and readers[0][1] is not None and bare(readers[0][1])
-            simple = s.op in ("=", "+=") and s.plain and s.guard is None
+            simple = s.op in ("=", "+=", *IMPLICIT) and s.plain and s.guard is None
             if once and simple and (name not in again or size(s.body) <= _SMALL):
                 found[name] = s
         return found

@@ -126,7 +126,10 @@ class Connected:
 
 @dataclass(frozen=True)
 class Transpose:
+    """Of a stack of matrices (`stacked`), each one's."""
+
     a: Formula
+    stacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ Formula = Union[
 
 ONE = Number(Fraction(1))
 ONES = Symbol("1", "1", r"\mathbf{1}")
+IDENTITY = Symbol("I", "I", r"\mathbf{I}")
 
 
 def entry(base: Formula, index: tuple[Formula, ...]) -> Formula:

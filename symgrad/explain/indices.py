@@ -3,7 +3,7 @@ place."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -23,6 +23,7 @@ from symgrad.explain.formula import (
     Relation,
     Sum,
     Symbol,
+    Transpose,
     entry,
     minus,
     plus,
@@ -48,6 +49,7 @@ from symgrad.language.expr import (
     Stop,
     Val,
 )
+from symgrad.language.implicit import IMPLICIT, layout, operands
 from symgrad.language.ints import Axis, Int, Look, Size
 from symgrad.language.program import Statement
 from symgrad.passes.forms import match_index, placed
@@ -61,6 +63,7 @@ class Indices:
 
     def __init__(self, names: Names, inline: Inline):
         self.names, self.inline = names, inline
+        self.whole: Callable[[str], Formula] = names.tensor  # a tensor without its index
 
     # statements
 
@@ -134,6 +137,8 @@ class Indices:
         """The right side: a body, or a reduction over the axes that are not kept, where conditions and
         `places` hold."""
         used = [*outer, *kept, *(a for a, _ in s.axes)]
+        if s.op in IMPLICIT:
+            return self.implicit(s)
         conditions = [*places, *self.conditions(s.guard, used)]
         over = [(a, n) for a, n in s.axes if a not in kept] if s.op != "=" else []
         if s.op in ("=", "+=") and not over:
@@ -144,6 +149,15 @@ class Indices:
         letters = tuple(self.names.letter(a) for a, _ in over)
         front, body = _scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
         return times(front, Big(_REDUCERS[s.op], letters, tuple(conditions), body, ranges))
+
+    def implicit(self, s: Statement) -> Formula:
+        """An entry of what is found from whole arrays: `inv(A)[i, j]`."""
+        args = []
+        for e, axes in zip(operands(s), layout(s).args, strict=True):
+            own, wanted = tuple(i.axis for i in e.index), tuple(a for a in axes if a is not None)
+            whole = self.whole(e.tensor)
+            args.append(whole if own == wanted else Transpose(whole, stacked=len(own) > 2))
+        return entry(Apply(s.op, tuple(args)), tuple(map(self.integer, s.left)))
 
     def conditions(self, guard: Condition | None, used: list[str]) -> list[Formula]:
         """A guard as conditions that all hold, bounds of one thing in a row."""
@@ -243,6 +257,9 @@ class Indices:
         bound = None if s is None else match_index(s.left, index, {})
         if s is None or bound is None:
             return entry(self.names.tensor(name), tuple(map(self.integer, index)))
+        if s.op in IMPLICIT:
+            found = self.implicit(s)
+            return entry(found.base if isinstance(found, Entry) else found, tuple(map(self.integer, index)))
         copies: dict[str, str] = {}
         for a in s.reduced:
             copies[a] = self.fresh(a, used)

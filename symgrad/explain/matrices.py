@@ -12,6 +12,7 @@ from contextlib import suppress
 from fractions import Fraction
 
 from symgrad.explain.formula import (
+    IDENTITY,
     ONE,
     ONES,
     Apply,
@@ -43,6 +44,7 @@ from symgrad.passes.arrays import (
     Elementwise,
     Expand,
     Gather,
+    Implicit,
     Index,
     MatMul,
     Reduce,
@@ -117,6 +119,8 @@ class Arrays(ABC):
                 return self.matmul(a)
             case Turned():
                 return self.transpose(a)
+            case Implicit():
+                return self.implicit(a)
             case Reduce():
                 return self.reduce(a)
             case Expand():
@@ -129,6 +133,12 @@ class Arrays(ABC):
         s = self.indices.inline.get(name)
         return self.indices.names.tensor(name) if s is None else self.show(recognise(s, self.program))
 
+    def implicit(self, a: Implicit) -> Formula:
+        """An operation on whole arrays; as linear algebra writes it there are no stacks of matrices."""
+        if a.vectors or any(len(b.axes) > 2 for b in a.args):
+            raise NoForm
+        return Apply(a.op, tuple(map(self.show, a.args)))
+
     def elementwise(self, a: Elementwise) -> Formula:
         match a.op:
             case "add":
@@ -138,7 +148,8 @@ class Arrays(ABC):
             case "power":
                 return self.power(a)
             case "bracket":
-                return Iverson(self.aligned(a.args[0], a.axes))
+                size = _diagonal(a)
+                return self.identity(size) if size is not None else Iverson(self.aligned(a.args[0], a.axes))
             case "and" | "or" | "not":
                 return Connected(a.op, tuple(self.aligned(b, a.axes) for b in a.args))
             case op if op in _COMPARE:
@@ -191,13 +202,31 @@ class Arrays(ABC):
         return Power(base, exponent, elementwise=bool(a.axes))
 
     def factors(self, parts: list[Array], axes: tuple[str, ...]) -> list[Formula]:
-        """The factors of a product entry by entry."""
-        return [self.aligned(b, axes) for b in parts]
+        """The factors of a product entry by entry; of those on one axis each, an outer product or a diagonal matrix."""
+        whole = [b for b in parts if b.axes == axes]
+        rows = [b for b in parts if b.axes == axes[:1]]
+        columns = [b for b in parts if b.axes == axes[1:]]
+        if len(axes) != 2 or len(whole) + len(rows) + len(columns) < len(parts) or not rows and not columns:
+            return [self.aligned(b, axes) for b in parts]
+        first, second = (self.hadamard([self.show(b) for b in group], []) for group in (rows, columns))
+        if rows and columns:
+            return [*(self.show(b) for b in whole), self.outer(first, second)]
+        return self.spread(whole, first if rows else second, axes, bool(rows))
 
     # what differs
 
     @abstractmethod
     def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula: ...
+
+    @abstractmethod
+    def identity(self, a: Index) -> Formula: ...
+
+    @abstractmethod
+    def outer(self, first: Formula, second: Formula) -> Formula: ...
+
+    @abstractmethod
+    def spread(self, whole: list[Array], vector: Formula, axes: tuple[str, ...], rows: bool) -> list[Formula]:
+        """The factors of matrices and a vector along their rows, an entry for each, or along their columns."""
 
     @abstractmethod
     def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula: ...
@@ -224,6 +253,19 @@ class Numpy(Arrays):
         if a.axes and a.axes != axes[len(axes) - len(a.axes) :]:
             raise NoForm  # it would need x[:, None]: the index form is clearer
         return self.show(a)
+
+    def identity(self, a: Index) -> Formula:
+        return Apply("eye", (self.indices.integer(a.ranges[0][1]),))
+
+    def outer(self, first: Formula, second: Formula) -> Formula:
+        return Apply("outer", (first, second))
+
+    def spread(self, whole: list[Array], vector: Formula, axes: tuple[str, ...], rows: bool) -> list[Formula]:
+        if len(whole) == 1 and _is_diagonal(whole[0]):
+            return [Apply("diag", (vector,))]
+        if rows:
+            raise NoForm  # it would need x[:, None]: the index form is clearer
+        return [vector, *(self.show(b) for b in whole)]
 
     def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
         top = times(*above)
@@ -274,15 +316,18 @@ class Mathematics(Arrays):
         column = a.axes[0] == axes[0]
         return matmul(shown, Transpose(ONES)) if column else matmul(ONES, transposed(shown))
 
-    def factors(self, parts: list[Array], axes: tuple[str, ...]) -> list[Formula]:
-        """Vectors along the two axes make one outer product."""
-        rows = [b for b in parts if b.axes == axes[:1]]
-        columns = [b for b in parts if b.axes == axes[1:]]
-        if len(axes) != 2 or not rows or not columns:
-            return super().factors(parts, axes)
-        first, second = (self.hadamard([self.show(b) for b in group], []) for group in (rows, columns))
-        others = [b for b in parts if b not in rows and b not in columns]
-        return [*super().factors(others, axes), matmul(first, transposed(second))]
+    def identity(self, a: Index) -> Formula:
+        return IDENTITY
+
+    def outer(self, first: Formula, second: Formula) -> Formula:
+        return matmul(first, transposed(second))
+
+    def spread(self, whole: list[Array], vector: Formula, axes: tuple[str, ...], rows: bool) -> list[Formula]:
+        diagonal = Apply("diag", (vector,))
+        if not whole or _is_diagonal(whole[0]) and len(whole) == 1:
+            return [diagonal]
+        matrix = self.hadamard([self.show(b) for b in whole], [])
+        return [matmul(diagonal, matrix) if rows else matmul(matrix, diagonal)]
 
     def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
         top = ONE if not above else above[0] if len(above) == 1 else Product(tuple(above), "hadamard")
@@ -390,6 +435,20 @@ def reasons(a: Array) -> list[str]:
         case Turned(x) | Reduce(_, x) | Expand(x):
             parts = (x,)
     return own + [r for p in parts for r in reasons(p)]
+
+
+def _diagonal(a: Elementwise) -> Index | None:
+    """One side of a bracket that is 1 where two whole axes of one length meet: the identity matrix."""
+    condition = a.args[0]
+    if isinstance(condition, Elementwise) and condition.op == "==" and len(a.axes) == 2:
+        x, y = condition.args
+        if isinstance(x, Index) and isinstance(y, Index) and None not in (x.int.axis, y.int.axis):
+            return x if x.ranges[0][1] == y.ranges[0][1] else None
+    return None
+
+
+def _is_diagonal(a: Array) -> bool:
+    return isinstance(a, Elementwise) and a.op == "bracket" and _diagonal(a) is not None
 
 
 def _flat(a: Elementwise) -> list[Array]:

@@ -39,6 +39,7 @@ from symgrad.explain.formula import (
 )  # fmt: skip
 from symgrad.explain.formula import Sum as SumNode
 from symgrad.language.expr import decimal
+from symgrad.language.implicit import IMPLICIT
 from symgrad.leaves import LEAVES
 
 Pieces = list[Piece]
@@ -197,7 +198,7 @@ class Code(Script):
                 along = [] if axis is None else [[self.piece(f"axis={axis}")]]
                 return self.call(op, [self.write(a, SUM, depth + 1), *along], depth)
             case Transpose(a):
-                return [*self.write(a, ATOM, depth), self.piece(".T")]
+                return [*self.write(a, ATOM, depth), self.piece(".mT" if f.stacked else ".T")]
             case Norm(a):
                 return self.call("norm", [self.write(a, SUM, depth + 1)], depth)
             case Derivative(_, bottom):
@@ -245,6 +246,10 @@ class Text(Code):
                 return [*self.write(base, ATOM, depth), self.piece(raised)]
             case Power(base, SumNode(((True, Number(v)),))) if v.denominator == 1:
                 return [*self.write(base, ATOM, depth), self.piece("⁻" + str(v).translate(_RAISED))]
+            case Apply("inv", (Transpose(a),)) | Transpose(Apply("inv", (a,))):
+                return [*self.write(a, ATOM, depth), self.piece("⁻ᵀ")]
+            case Apply("inv", (a,)):
+                return [*self.write(a, ATOM, depth), self.piece("⁻¹")]
             case Transpose(a):
                 return [*self.write(a, ATOM, depth), self.piece("ᵀ")]
             case Norm(a):
@@ -378,6 +383,8 @@ class Latex(Script):
                 return self.level(base)
             case Apply("index", (position,)):
                 return self.level(position)
+            case Apply("inv" | "solve" as name, _):
+                return POWER if name == "inv" else PRODUCT
             case Apply(name, _):
                 return _leaf_level(_template(name))
             case Number(v):
@@ -409,7 +416,10 @@ class Latex(Script):
             case Number():
                 return [self.piece(_number(f))]
             case Entry(base, index):
-                return [self.piece(f"{self.line(base)}_{{{self.subscript(index)}}}")]
+                whole = self.line(base)
+                if isinstance(base, Apply):  # an entry of what is computed: of all of it
+                    whole = "".join(p.text for p in self.write(base, ATOM))
+                return [self.piece(f"{whole}_{{{self.subscript(index)}}}")]
             case Product(factors, "times"):
                 return self.juxtaposed(factors, depth)
             case Quotient(top, bottom, "floor"):
@@ -433,6 +443,12 @@ class Latex(Script):
                 return [*self.write(base, ATOM, depth), self.piece(f"^{{{mark}{self.group(exponent)}}}")]
             case Apply("index", (position,)):
                 return self.node(position, depth)
+            case Apply("inv", (Transpose(a),)) | Transpose(Apply("inv", (a,))):
+                return [*self.write(a, ATOM, depth), self.piece(r"^{-\top}")]
+            case Apply("inv", (a,)):
+                return [*self.write(a, ATOM, depth), self.piece("^{-1}")]
+            case Apply("solve", (a, b)):
+                return self.node(Product((Apply("inv", (a,)), b), "matmul"), depth)
             case Apply(name, args):
                 return self.apply(name, args, depth)
             case Big(op, letters, conditions, body):
@@ -496,8 +512,8 @@ class Latex(Script):
 
     def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
         """A leaf by its template in the table: brackets grow with the arguments, a minus brackets a sum."""
-        params = LEAVES[name].params if name in LEAVES else ("x",)
-        given = dict(zip(params, args, strict=True))
+        params: Sequence[str] = LEAVES[name].params if name in LEAVES else "AB" if name in IMPLICIT else ("x",)
+        given = dict(zip(params, args, strict=False))
         left, right = self.brackets(max(map(height, args), default=0))
         out: list[tuple[str, int | None]] = []
         nesting = 0
@@ -544,6 +560,8 @@ def _signed(f: Formula) -> bool:
 def _template(name: str) -> str:
     if name in LEAVES:
         return LEAVES[name].latex
+    if name in IMPLICIT:
+        return IMPLICIT[name].latex
     return rf"\operatorname{{{{{name}}}}}({{x}})"
 
 

@@ -10,6 +10,7 @@ from typing import Union
 
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import (
+    IDENTITY,
     ONES,
     Derivative,
     Formula,
@@ -25,6 +26,7 @@ from symgrad.explain.formula import (
 from symgrad.explain.matrices import NoForm
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Statement
 from symgrad.language.trace import Step
 from symgrad.leaves import LEAVES
@@ -36,7 +38,7 @@ RULES = {
     "substitute": "substitution", "merge": "sum of contributions", "look-up": "look-up",
     "gather": "change of letters", "output": "forward value", "share": "softmax", "cancel": "common factors",
     "hoist": "constant factor", "equal": "same value", "seed": "start", "drop": "not needed",
-    "rename": "renaming", "factor": "factoring",
+    "rename": "renaming", "factor": "factoring", "inverse": "inverse",
 }  # fmt: skip
 
 BRACKETS: Sentence = ("A condition in brackets is 1 where it holds, and 0 elsewhere.",)
@@ -88,7 +90,7 @@ class Sentences:
     def _slope(self, step: Step, source: Statement, access: ex.Access) -> Sentence:
         """The derivative of a leaf, where nothing but the leaf was applied."""
         body = source.body
-        if not isinstance(body, ex.Call) or body.args != (access,) or step.partial is None:
+        if source.op in IMPLICIT or not isinstance(body, ex.Call) or body.args != (access,) or step.partial is None:
             return ()
         leaf = LEAVES[body.name]
         how = f" ({leaf.note})" if leaf.kinks and leaf.note else ""
@@ -182,6 +184,7 @@ class Sentences:
             ]
             lines += [(*_joined(shown), ".")] if shown else []
             lines += [("Vectors are columns, and ", ONES, " is one of ones.")] if ONES in met else []
+            lines += [(IDENTITY, " is the identity matrix.")] if IDENTITY in met else []
             lines += [ENTRYWISE] if any(map(_entrywise, met)) else []
         if any(isinstance(x, Iverson) for x in met):
             lines.append(BRACKETS)

@@ -4,12 +4,14 @@ formula."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from symgrad.explain.cast import Cast, bare
 from symgrad.explain.formula import Derivative, Entry, Formula, Symbol, walk
 from symgrad.explain.indices import Indices
-from symgrad.explain.matrices import Arrays, Mathematics, Numpy
+from symgrad.explain.matrices import Arrays, Mathematics, NoForm, Numpy
 from symgrad.language import expr as ex
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Statement
 from symgrad.passes.forms import size
 
@@ -33,7 +35,16 @@ class Sides:
 
     def indices(self, parts: Parts | None = None) -> Indices:
         """The index form, with further parts put in place."""
-        return Indices(self.cast.names, {**self.cast.hidden, **self.cast.sums, **(parts or {})})
+        indices = Indices(self.cast.names, {**self.cast.hidden, **self.cast.sums, **(parts or {})})
+        arrays = (Numpy if self.numpy else Mathematics)(indices, self.cast.program)
+
+        def whole(name: str) -> Formula:
+            with suppress(NoForm):
+                return arrays.reference(name)
+            return self.cast.names.tensor(name)
+
+        indices.whole = whole
+        return indices
 
     def arrays(self, parts: Parts | None = None) -> Arrays:
         return (Numpy if self.numpy else Mathematics)(self.indices(parts), self.cast.program)
@@ -108,7 +119,7 @@ class Sides:
         if (
             self.cast.tensors[s.out].named
             or not alone
-            or s.op not in ("=", "+=")
+            or s.op not in ("=", "+=", *IMPLICIT)
             or not s.plain
             or s.guard is not None
         ):

@@ -11,6 +11,7 @@ from symgrad.errors import Refusal
 from symgrad.language import emptiness
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Bracket, Condition, E, Expr, Logic
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Int, Look, Size, axis, of
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.ranges import Ranges, letter
@@ -178,23 +179,35 @@ class Builder:
         body, guard = p.body(tuple(map(axis, own)))
         outer = self.outer(body, guard, [*own, *p.reduced])
         kept = [*outer, *own]
-        reach = tuple(self.ranges.known[a] for a in kept)
         guard = ex.both(*(g for g in p.guards if self._speaks_of(g, [*kept, *p.reduced])), guard)
         statement = self.statement("", tuple(map(axis, kept)), p.op, body, guard, kept, p.reduced, p.ties)
-        key = statement.canonical()
-        name = self._lifted.get(key, "")
-        if not name:
-            name = self._lifted[key] = self.part_name()
-            tensor = Tensor(name, reach, named=False, label=p.label)
-            self.declare(tensor, [letter(a) for a in kept])
-            self.statements.append(replace(statement, out=name, label=p.label))
-            if len(self.statements) > STATEMENTS:
-                raise Refusal(f"the text grows to more than {STATEMENTS} statements")
+        name = self.named(statement, p.label)
         p.written = True
         before = tuple(map(axis, outer))
         if not outer:
             p.tensor = name
         return lambda position: Access(name, before + position)
+
+    def named(self, statement: Statement, label: str) -> str:
+        """The tensor that a statement writes under a name made up for it; an equal one is written once."""
+        key = statement.canonical()
+        name = self._lifted.get(key, "")
+        if not name:
+            name = self._lifted[key] = self.part_name()
+            shape = tuple(statement.ranges[a] for i in statement.left for a in i.axes)
+            tensor = Tensor(name, shape, named=False, label=label)
+            self.declare(tensor, [letter(a) for i in statement.left for a in i.axes])
+            self.write(replace(statement, out=name, label=label))
+        return name
+
+    @contextmanager
+    def unguarded(self) -> Iterator[None]:
+        """What is read inside is computed whole, whatever conditions hold around it."""
+        before, self.guards = self.guards, []
+        try:
+            yield
+        finally:
+            self.guards = before
 
     def outer(self, body: Expr, guard: Condition | None, own: Iterable[str]) -> list[str]:
         """The axes of the surrounding equation that a body depends on, in their order."""
@@ -297,7 +310,9 @@ class Builder:
             # `n < n` cannot be said after the equation
             foreign = foreign or (n == of(Size(wanted)) and a not in bare)
             if not wanted or wanted in used or wanted in self.tensors or wanted in spoken or foreign:
-                taken = {*used, *spoken, *sizes, *self._taken, *self.tensors}
+                # the letters of an implicit statement are not written, so those of the text do not matter
+                shown = () if s.op in IMPLICIT else self._taken
+                taken = {*used, *spoken, *sizes, *shown, *self.tensors}
                 wanted = next(x for x in _pool(wanted) if x not in taken)
             names[a] = wanted
             used.add(wanted)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -126,9 +126,12 @@ def expand(
     raise Refusal("; or ".join(dict.fromkeys(problems)))
 
 
-def takes(d: Definition, count: int) -> bool:
-    """Whether a definition, or another of its name, takes so many arguments."""
-    return any(_counts(one, count) for one in (d, *d.others))
+def takes(d: Definition, count: int, keywords: Collection[str] = ()) -> bool:
+    """Whether a definition, or another of its name, takes so many arguments, `keywords` among them."""
+    return any(
+        _counts(one, count) and all(any(p.name == k for p in one.params) for k in keywords)
+        for one in (d, *d.others)
+    )
 
 
 def _counts(d: Definition, count: int) -> bool:

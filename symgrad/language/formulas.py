@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 from symgrad.errors import Refusal, did_you_mean
-from symgrad.language import calls, functions, ints, subscripts
+from symgrad.language import calls, functions, ints, matrices, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.build import Builder
 from symgrad.language.definitions import Definition
@@ -34,6 +34,7 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 _DECIDE: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
+FUNCTIONS = {**functions.FUNCTIONS, **matrices.FUNCTIONS}
 _MODULES = ("np", "numpy", "torch", "jnp", "jax", "math", "F", "tf", "scipy", "sg")
 _INNER_MODULES = ("linalg", "nn", "functional", "special", "numpy")
 
@@ -153,6 +154,8 @@ class Formulas:
                 return self._binary(node)
             case ast.Subscript(value=ast.Call() as call) if self.callee(call.func)[0] in functions.SPLITS:
                 return self._part(call, node.slice)
+            case ast.Subscript(value=ast.Call(func=func) as made) if self.callee(func)[0] in matrices.PAIRS:
+                return matrices.pair(self, self.callee(func)[0], made, node.slice)
             case ast.Subscript():
                 return subscripts.subscript(self, node)
             case ast.Attribute():
@@ -194,7 +197,7 @@ class Formulas:
     def unknown(self, name: str) -> Refusal:
         """The message for a name that nothing gives a meaning."""
         known = [*self.frame.values, *self.frame.weights, *self.frame.sizes]
-        if name in self.definitions or name in functions.FUNCTIONS or name in LEAVES:
+        if name in self.definitions or name in FUNCTIONS or name in LEAVES:
             return Refusal(f"{name} is a function: write {name}(x)")
         if self.frame.definition is None and name in self.names:
             line = getattr(self.names[name], "lineno", 0)
@@ -330,6 +333,8 @@ class Formulas:
             return scalar(Const(known))
         if node.attr == "T":
             return functions.transpose(self, node.value)
+        if node.attr == "mT":
+            return functions.matrix_transpose(self, node.value)
         if node.attr == "shape":
             raise Refusal(f"take one size of it: {words(node)}[0]")
         if node.attr == "size":
@@ -525,20 +530,25 @@ class Formulas:
             raise Refusal(
                 f"{name} gives several arrays: `a, b = {words(node)}`, or one of them, {words(node)}[0]"
             )
-        if name not in self.definitions and name not in functions.FUNCTIONS:
+        if name not in self.definitions and name not in FUNCTIONS:
             name = functions.ALIASES.get(name, name)
-        if name in self.definitions and not self._only_leaf(name, len(args) + len(keywords)):
+        if name in self.definitions and self._takes(name, len(args), keywords):
             return calls.call(self, self.definitions[name], args, keywords)
-        if name in functions.FUNCTIONS:
-            return functions.FUNCTIONS[name](self, args, keywords)
+        if name in FUNCTIONS:
+            return FUNCTIONS[name](self, args, keywords)
         if name in LEAVES:
             return self.leaf(name, args, keywords)
         raise self._no_function(name)
 
-    def _only_leaf(self, name: str, count: int) -> bool:
-        """Whether so many arguments fit the scalar function of a name and no definition of it: `softplus(x)`."""
-        fits = name in LEAVES and len(LEAVES[name].params) == count
-        return fits and not calls.takes(self.definitions[name], count)
+    def _takes(self, name: str, count: int, keywords: Mapping[str, ast.expr]) -> bool:
+        """Whether a call is of a definition: not if its arguments fit none, and a function of the same name is left.
+
+        `softplus(x)` is the scalar function, `norm(x, 1)` NumPy's.
+        """
+        total = count + len(keywords)
+        leaf = name in LEAVES and len(LEAVES[name].params) == total
+        others = calls.takes(self.definitions[name], total, keywords) if name in FUNCTIONS else True
+        return others and not (leaf and not calls.takes(self.definitions[name], total))
 
     def callee(self, node: ast.expr) -> tuple[str, ast.expr | None]:
         """The function's name, and the array before the dot if it is a method."""
@@ -574,9 +584,9 @@ class Formulas:
             )
         if name in functions.HINTS:
             return Refusal(functions.HINTS[name])
-        if name in functions.MATRIX_FUNCTIONS:
-            return Refusal(f"{name} is not in the library yet: matrix functions come later")
-        known = [*self.definitions, *functions.FUNCTIONS, *functions.ALIASES, *LEAVES]
+        if name in matrices.NOT_HERE:
+            return Refusal(f"{name} is not known here: {matrices.NOT_HERE[name]}")
+        known = [*self.definitions, *FUNCTIONS, *functions.ALIASES, *LEAVES]
         return Refusal(
             f"{name} is not a known function{did_you_mean(name, known)}"
             + ("" if did_you_mean(name, known) else f"; define it: `def {name}(x): return ...`")

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Args = list[ast.expr]
 Keywords = dict[str, ast.expr]
+T = TypeVar("T")
 
 SPLITS = ("split", "chunk")
 ALIASES = {
@@ -43,10 +44,6 @@ ALIASES = {
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "ln": "log", "expit": "sigmoid",
     "log_sigmoid": "logsigmoid", "arctan2": "atan2", "rint": "round",
 }  # fmt: skip
-MATRIX_FUNCTIONS = (
-    "inv", "pinv", "solve", "det", "logdet", "slogdet", "cholesky", "eig", "eigh", "eigvals", "eigvalsh",
-    "svd", "qr", "expm", "lstsq",
-)  # fmt: skip
 _RESHAPE = (
     "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`"
 )
@@ -94,14 +91,18 @@ def matmul(f: Formulas, args: Args) -> Array:
     """`a @ b`, as NumPy reads it: the last axis of `a` meets the last but one of `b`."""
     takes("matmul", args, 2)
     left, right = (f.array(a) for a in args)
-    first, second = map(words, args)
+    _no_entrywise_square(left, args[0])
+    _no_entrywise_square(right, args[1])
+    return product_of(f, left, right, *map(words, args))
+
+
+def product_of(f: Formulas, left: Array, right: Array, first: str, second: str) -> Array:
+    """The product of two arrays; `first` and `second` are what the user wrote for them."""
     if not left.rank or not right.rank:
         raise Refusal(
             f"`@` is a product of vectors and matrices; {first if not left.rank else second} is a scalar, "
             "use `*`"
         )
-    _no_entrywise_square(left, args[0])
-    _no_entrywise_square(right, args[1])
     meets = right.rank - 2 if right.rank > 1 else 0
     if left.shape[-1] != right.shape[meets] and not f.builder.ranges.pin(left.shape[-1], right.shape[meets]):
         raise Refusal(_no_product(left, right, first, second))
@@ -110,8 +111,8 @@ def matmul(f: Formulas, args: Args) -> Array:
     columns = right.shape[-1:] if right.rank > 1 else ()
     a_batch, b_batch = _batch(left), _batch(right)
     batch = elementwise(ex.mul, a_batch, b_batch, texts=[f"the leading part of {first}", f"that of {second}"])
-    ll, rl = _letters(left), _letters(right)
-    kept = (*_letters(batch), *(ll[-2:-1]), *(rl[-1:] if right.rank > 1 else ()))
+    ll, rl = letters_of(left), letters_of(right)
+    kept = (*letters_of(batch), *(ll[-2:-1]), *(rl[-1:] if right.rank > 1 else ()))
     name = ll[-1] if ll[-1] and ll[-1] not in kept else rl[meets] if rl[meets] not in kept else ""
     over = f.builder.ranges.new(name, size)
     shape = (*batch.shape, *rows, *columns)
@@ -127,13 +128,13 @@ def matmul(f: Formulas, args: Args) -> Array:
     return f.builder.pending("+=", shape, body, [over], kept)
 
 
-def _letters(a: Array) -> tuple[str, ...]:
+def letters_of(a: Array) -> tuple[str, ...]:
     return a.letters or ("",) * a.rank
 
 
 def _batch(a: Array) -> Array:
     """A stand-in with the axes before a matrix."""
-    return Array(a.shape[:-2], lambda _: ex.ONE, _letters(a)[:-2])
+    return Array(a.shape[:-2], lambda _: ex.ONE, letters_of(a)[:-2])
 
 
 def _no_entrywise_square(a: Array, node: ast.expr) -> None:
@@ -167,6 +168,18 @@ def _no_product(a: Array, b: Array, first: str, second: str) -> str:
     return f"{said}; {', or '.join(outs)}" if outs else said
 
 
+def matrix_transpose(f: Formulas, node: ast.expr) -> Array:
+    """`x.mT`: the last two axes exchanged."""
+    a = f.array(node)
+    if a.rank < 2:
+        raise Refusal(f"`.mT` exchanges the last two axes, and {words(node)} is {shown(a.shape)}")
+
+    def exchanged(p: tuple[T, ...]) -> tuple[T, ...]:
+        return (*p[:-2], p[-1], p[-2])
+
+    return Array(exchanged(a.shape), lambda p: a.at(exchanged(p)), exchanged(letters_of(a)))
+
+
 def transpose(f: Formulas, node: ast.expr) -> Array:
     """`x.T`: all axes in reverse."""
     a = f.array(node)
@@ -176,7 +189,7 @@ def transpose(f: Formulas, node: ast.expr) -> Array:
             f"{words(node)} is a vector, and a vector has no transpose: {name} @ y is the product of two vectors, "
             f"{name}[:, None] a column"
         )
-    out = Array(a.shape[::-1], lambda p: a.at(p[::-1]), _letters(a)[::-1])
+    out = Array(a.shape[::-1], lambda p: a.at(p[::-1]), letters_of(a)[::-1])
     if a.integer is not None:
         whole = a.integer
         out.integer = lambda p: whole(p[::-1])
@@ -210,7 +223,7 @@ def _outer(f: Formulas, args: Args, keywords: Keywords) -> Array:
     if a.rank != 1 or b.rank != 1:
         raise Refusal(f"outer takes two vectors, not {shown(a.shape)} and {shown(b.shape)}")
     return Array(
-        (*a.shape, *b.shape), lambda p: ex.mul(a.at(p[:1]), b.at(p[1:])), (*_letters(a), *_letters(b))
+        (*a.shape, *b.shape), lambda p: ex.mul(a.at(p[:1]), b.at(p[1:])), (*letters_of(a), *letters_of(b))
     )
 
 
@@ -275,7 +288,7 @@ def _trace(f: Formulas, args: Args, keywords: Keywords) -> Array:
     a = f.array(args[0])
     _square("trace", a)
     _no_entrywise_square(a, args[0])
-    over = f.builder.ranges.new(_letters(a)[0], a.shape[0])
+    over = f.builder.ranges.new(letters_of(a)[0], a.shape[0])
     k = ints.axis(over)
     return f.builder.pending("+=", (), lambda _: (a.at((k, k)), None), [over])
 
@@ -294,10 +307,10 @@ def _diag(f: Formulas, args: Args, keywords: Keywords) -> Array:
         return Array(
             (*a.shape, *a.shape),
             lambda p: ex.mul(_compare("==", p[0], p[1]), a.at(p[:1])),
-            (*_letters(a), ""),
+            (*letters_of(a), ""),
         )
     _square("diag", a)
-    return Array(a.shape[:1], lambda p: a.at((p[0], p[0])), _letters(a)[:1])
+    return Array(a.shape[:1], lambda p: a.at((p[0], p[0])), letters_of(a)[:1])
 
 
 def _compare(op: str, a: Int, b: Int) -> Expr:
@@ -313,7 +326,7 @@ def _triangle(op: str) -> Callable[[Formulas, Args, Keywords], Array]:
         k = f.whole(offset, "a diagonal") if offset is not None else ints.ZERO
         if a.rank < 2:
             raise Refusal(f"a triangle is taken of a matrix, not of {shown(a.shape)}")
-        return Array(a.shape, lambda p: ex.mul(_compare(op, p[-1], p[-2] + k), a.at(p)), _letters(a))
+        return Array(a.shape, lambda p: ex.mul(_compare(op, p[-1], p[-2] + k), a.at(p)), letters_of(a))
 
     return triangle
 
@@ -343,7 +356,7 @@ def _like(value: Expr) -> Callable[[Formulas, Args, Keywords], Array]:
         takes("ones_like", args, 1)
         no_more("ones_like", keywords)
         a = f.array(args[0])
-        return Array(a.shape, lambda _: value, _letters(a))
+        return Array(a.shape, lambda _: value, letters_of(a))
 
     return like
 
@@ -393,14 +406,14 @@ def _joined(f: Formulas, arrays: Sequence[Array], axis: int) -> Array:
     shape = tuple(ends[-1] if d == axis else n for d, n in enumerate(arrays[0].shape))
     found = []
     for a, start in zip(arrays, ends, strict=False):
-        own = [b.ranges.new(x, n) for x, n in zip(_letters(a), a.shape, strict=True)]
+        own = [b.ranges.new(x, n) for x, n in zip(letters_of(a), a.shape, strict=True)]
         at = tuple(map(ints.axis, own))
         left = tuple(i + start if d == axis else i for d, i in enumerate(at))
         found.append((own, left, a.at(at)))
         if b.outer(found[-1][2], None, own):
             raise Refusal("concatenate stands in a line of its own, outside an equation with indices")
     name = b.part_name()
-    letters = tuple("" if d == axis else x for d, x in enumerate(_letters(arrays[0])))
+    letters = tuple("" if d == axis else x for d, x in enumerate(letters_of(arrays[0])))
     b.declare(Tensor(name, shape, named=False, label=b.label), letters)
     for own, left, body in found:
         b.write(b.statement(name, left, "=", body, None, own, []))
@@ -466,7 +479,7 @@ def _squeeze(f: Formulas, args: Args, keywords: Keywords) -> Array:
         return tuple(ints.ZERO if d in gone else next(left) for d in range(a.rank))
 
     return Array(
-        tuple(a.shape[d] for d in kept), lambda p: a.at(entry(p)), tuple(_letters(a)[d] for d in kept)
+        tuple(a.shape[d] for d in kept), lambda p: a.at(entry(p)), tuple(letters_of(a)[d] for d in kept)
     )
 
 
@@ -499,7 +512,7 @@ def split(f: Formulas, args: Args, keywords: Keywords) -> tuple[Array, ...]:
 def _part(a: Array, axis: int, start: Int, size: Int) -> Array:
     """`size` entries along an axis, from `start`."""
     shape = tuple(size if d == axis else n for d, n in enumerate(a.shape))
-    letters = tuple("" if d == axis else x for d, x in enumerate(_letters(a)))
+    letters = tuple("" if d == axis else x for d, x in enumerate(letters_of(a)))
     return Array(
         shape, lambda p: a.at(tuple(i + start if d == axis else i for d, i in enumerate(p))), letters
     )
@@ -514,7 +527,7 @@ def _flip(f: Formulas, args: Args, keywords: Keywords) -> Array:
     return Array(
         a.shape,
         lambda p: a.at(tuple(a.shape[d] - 1 - i if d in turned else i for d, i in enumerate(p))),
-        _letters(a),
+        letters_of(a),
     )
 
 
@@ -590,25 +603,7 @@ def _one_hot(f: Formulas, args: Args, keywords: Keywords) -> Array:
     if classes is not None and f.whole(classes) != size:
         raise Refusal(f"{words(args[0])} is a label of {size} classes, and {words(classes)} are asked for")
     whole = t.integer
-    return Array((*t.shape, size), lambda p: _compare("==", whole(p[:-1]), p[-1]), (*_letters(t), ""))
-
-
-def _matrix_power(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    """`matrix_power(A, 3)`: the product of so many of a square matrix."""
-    no_more("matrix_power", keywords)
-    takes("matrix_power", args, 2)
-    power = f.whole(args[1], "the power of a matrix").number
-    a = f.array(args[0])
-    _square("matrix_power", a)
-    if power is None or not 0 <= power <= 64:
-        raise Refusal("the power of a matrix is a whole number from 0 to 64")
-    if power == 0:
-        return Array(a.shape, lambda p: _compare("==", p[0], p[1]), _letters(a))
-    with f.as_name(args[0]) as x:
-        product_of: ast.expr = x
-        for _ in range(power - 1):
-            product_of = ast.BinOp(product_of, ast.MatMult(), x)
-        return f.array(ast.fix_missing_locations(product_of))
+    return Array((*t.shape, size), lambda p: _compare("==", whole(p[:-1]), p[-1]), (*letters_of(t), ""))
 
 
 # ---------------------------------------------------------------------- entry by entry
@@ -737,7 +732,7 @@ FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
     "concatenate": _concatenate, "cat": _concatenate, "concat": _concatenate,
     "hstack": _stacked(1, 1), "vstack": _stacked(0, 2), "stack": _stack,
     "squeeze": _squeeze, "expand_dims": _expand_dims, "unsqueeze": _expand_dims, "flip": _flip, "diff": _diff,
-    "var": _variance(root=False), "std": _variance(root=True), "one_hot": _one_hot, "matrix_power": _matrix_power,
+    "var": _variance(root=False), "std": _variance(root=True), "one_hot": _one_hot,
     "stop": _stopped("stop"), "held": _stopped("held"), "index": _index,
     "where": _where, "clip": _clip, "clamp": _clip,
     "square": _powers(Fraction(2)), "reciprocal": _powers(Fraction(-1)), "negative": _negative,

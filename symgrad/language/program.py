@@ -17,8 +17,9 @@ from typing import Union
 
 from symgrad.errors import Refusal, listing
 from symgrad.language import expr as ex
-from symgrad.language import ints
+from symgrad.language import implicit, ints
 from symgrad.language.expr import Condition, Expr
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Size
 
 COMPUTED = ("value", "next", "adjoint")  # the roles of tensors that statements write
@@ -103,6 +104,9 @@ class Scan:
 @dataclass(frozen=True)
 class Statement:
     """`out[left] op body` for all values of `axes` (name and size, each from 0) where `guard` holds.
+
+    `op` is "=", "+=", "max=", "min=", "prod=", or the name of an operation that an equation defines, such as "inv": see
+    `symgrad.language.implicit`.
 
     With "=" every axis is in `left`; with "+=", "max=", "min=", "prod=" the axes that `left` does not determine are
     reduced, and several "+=" statements may write one tensor, which starts at zero. `ties` says who gets the adjoint of
@@ -396,6 +400,8 @@ _REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
 
 def show(s: Statement, program: Program | None = None) -> str:
     """The statement as text of the language."""
+    if s.op in IMPLICIT:
+        return implicit.show(s)
     clash = {a: _spare(a, s, program) for a, n in _unseen(s, program) if n.atom == Size(a)}
     s = s.rename(clash) if clash else s
     written = program.tensors.get(s.out) if program is not None else None

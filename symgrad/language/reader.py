@@ -18,8 +18,7 @@ from symgrad.language.build import Builder
 from symgrad.language.declarations import Declaration
 from symgrad.language.definitions import Definition
 from symgrad.language.expr import Expr
-from symgrad.language.formulas import Formulas, Undeclared
-from symgrad.language.functions import FUNCTIONS
+from symgrad.language.formulas import FUNCTIONS, Formulas, Undeclared
 from symgrad.language.ints import ZERO, Int, Look, Size, of, product
 from symgrad.language.program import Program, Statement
 from symgrad.language.reductions import OPS

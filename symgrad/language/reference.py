@@ -27,6 +27,7 @@ from symgrad.language.expr import (
     Val,
     accesses,
 )
+from symgrad.language.implicit import IMPLICIT, layout, operands
 from symgrad.language.ints import Axis, Int, Look, Size, axis
 from symgrad.language.program import Block, Program, Statement, Tensor, blocks, rows
 from symgrad.language.scalar import leaf_lines
@@ -101,6 +102,9 @@ def execute(block: Block, program: Program, sizes: Mapping[str, int], arrays: Ar
 
 
 def _execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
+    if s.op in IMPLICIT:
+        arrays[s.out] = _implicit(s, sizes, arrays).astype(dtype)
+        return
     extents = [int(n.evaluate(lambda a: sizes[a.name])) for _, n in s.axes]  # type: ignore[union-attr]
     points = int(np.prod(extents, dtype=int))
     grid = dict(zip((a for a, _ in s.axes), np.indices(extents).reshape(len(extents), points), strict=True))
@@ -125,6 +129,21 @@ def _room(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arra
     """Make the array that a statement writes into, unless an earlier one did."""
     if s.out not in arrays:
         arrays[s.out] = np.full(shape(program, s.out, sizes), _START[s.op], dtype)
+
+
+def _implicit(s: Statement, sizes: Mapping[str, int], arrays: Arrays) -> np.ndarray:
+    """The result of an implicit statement, from whole stacks of matrices."""
+    how = layout(s)
+    args = []
+    for e, axes in zip(operands(s), how.args, strict=True):
+        own = [a for a in axes if a is not None]
+        extents = [int(s.ranges[a].evaluate(lambda x: sizes[x.name])) for a in own]  # type: ignore[union-attr]
+        entries = _value(e, dict(zip(own, np.indices(extents), strict=True)), sizes, arrays)
+        args.append(np.expand_dims(entries, tuple(k for k, a in enumerate(axes) if a is None)))
+    result = np.asarray(IMPLICIT[s.op].run(*args))
+    result = result[..., 0] if how.result and how.result[-1] is None else result
+    order = [a for a in how.result if a is not None]
+    return result.transpose([order.index(i.axis) for i in s.left])  # type: ignore[arg-type]
 
 
 def _int(i: Int, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arrays: Arrays) -> Any:

@@ -125,4 +125,18 @@ class Expand:
     reason: str = ""
 
 
-Array = Union[Ref, Gather, Scalar, Index, Elementwise, MatMul, Contract, Transpose, Reduce, Expand]
+@dataclass(frozen=True)
+class Implicit:
+    """An operation that an equation defines (see `symgrad.language.implicit`), on whole stacks of matrices.
+
+    The axes of its arguments lie as NumPy takes them, those before the matrices aligned from the right; `vectors`: the
+    right-hand side is a stack of vectors, each to be made a column.
+    """
+
+    op: str
+    args: tuple[Array, ...]
+    axes: tuple[str, ...]
+    vectors: bool = False
+
+
+Array = Union[Ref, Gather, Scalar, Index, Elementwise, MatMul, Contract, Transpose, Reduce, Expand, Implicit]

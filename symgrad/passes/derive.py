@@ -8,12 +8,14 @@ from dataclasses import replace
 from symgrad.chain import Chained, Sweep, check_wanted, sweep
 from symgrad.language import expr as ex
 from symgrad.language import ints
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, blocks, in_step_order, needed
 from symgrad.language.trace import Derived, Step
 from symgrad.passes.forms import size
 from symgrad.passes.held import cancelled, prove
-from symgrad.passes.stable import pure, shifted, stable, stored
+from symgrad.passes.stable import logdets, pure, shifted, stable, stored
+from symgrad.passes.symmetry import prove_symmetric
 from symgrad.passes.tidy import PASSES, Group, Sheet, placeable, put_in, triable
 
 _TIES = {
@@ -21,7 +23,7 @@ _TIES = {
     for op in ("max=", "min=")
     for ties, told in (("shared", "a tie is shared equally"), ("first", "of a tie the first"))
 }
-FORWARD = (cancelled, stable, shifted, stored)
+FORWARD = (cancelled, stable, logdets, shifted, stored)
 
 
 def derive(
@@ -50,6 +52,7 @@ def derive(
         program, more = change(program, names)
         steps += more
     prove(program)
+    prove_symmetric(program)
     swept = sweep(program, names)
     adjoint, tidied = _tidy(swept, names, tuple(passes))
     steps += tidied.steps
@@ -69,6 +72,7 @@ def forward(program: Program) -> Program:
     for change in FORWARD:
         program, _ = change(program)
     prove(program)
+    prove_symmetric(program)
     return program
 
 
@@ -102,13 +106,13 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
     for s in program.statements:
         if pure(s, program) or _gives_steps(s, program):
             sheet.learn(s)
+    supports = (t for group in swept.chained.values() for c in group for t in c.support)
+    sheet.implicit = {s.out: s for s in (*program.statements, *supports) if s.op in IMPLICIT}
     tidied = _Tidied(program)
     adjoints = dict(swept.adjoints)
     wanted = {adjoints[n] for n in names if n in adjoints}
     same: dict[object, Statement] = {}
-    prepared: dict[
-        Statement, None
-    ] = {}  # sources whose counts of ties or products of the others stand already
+    prepared: dict[Statement, None] = {}  # counts of ties, products of the others, inverses: what stands already
     order = _Order(swept)
     for name in order.names:
         if order.loop(name) != order.running:
@@ -119,9 +123,14 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             continue
         group: Group = tuple(c.statement for c in chained)
         for c in chained:
-            support = () if c.source in prepared else c.support
-            prepared[c.source] = None
-            tidied.add(support)
+            support = tuple(t for t in c.support if t not in prepared)
+            prepared.update(dict.fromkeys(support))
+            if c.source.op in IMPLICIT:
+                told = len(tidied.steps)
+                support = tuple(u for t in support for u in _settled_need(t, sheet, tidied, passes))
+                del tidied.steps[told:]  # they are told as they end
+            else:
+                tidied.add(support)
             reason = f"{name} is read by the equation of {c.source.out}.{_TIES.get((c.source.op, c.source.ties), '')}"
             tidied.steps.append(
                 Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, support, reason)
@@ -239,13 +248,26 @@ def _everywhere(program: Program, adjoint: str, twin: str) -> Statement:
     return replace(s, body=ex.Access(twin, s.left))
 
 
+def _settled_need(s: Statement, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]) -> Group:
+    """What an implicit statement's adjoint is made of, tidied, and put in place if that is better than a name."""
+    group = _settle((s,), sheet, tidied, passes)
+    placed = placeable(group, sheet) if s.op not in IMPLICIT and "substitute" in passes else None
+    if placed is not None:
+        sheet.known[s.out] = placed
+    else:
+        tidied.add(group)
+    return group
+
+
 def _readers(swept: Sweep) -> dict[str, list[Statement]]:
     """For each adjoint the statements that read it, as the rule gave them."""
     found: dict[str, list[Statement]] = {}
     for group in swept.chained.values():
         for c in group:
-            for name in c.statement.reads:
-                found.setdefault(name, []).append(c.statement)
+            for s in (*c.support, c.statement):
+                for name in s.reads:
+                    if s not in found.setdefault(name, []):
+                        found[name].append(s)
     return found
 
 

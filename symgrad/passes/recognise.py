@@ -15,6 +15,7 @@ from itertools import combinations
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Bracket, Condition, Expr, Logic
+from symgrad.language.implicit import IMPLICIT, layout, operands
 from symgrad.language.ints import Int, Look
 from symgrad.language.program import Program, Statement, within
 from symgrad.leaves import LEAVES
@@ -24,6 +25,7 @@ from symgrad.passes.arrays import (
     Elementwise,
     Expand,
     Gather,
+    Implicit,
     Index,
     MatMul,
     Reduce,
@@ -69,6 +71,8 @@ def without_units(statement: Statement, program: Program) -> Statement:
 
     The language writes position 0 for a literal 1 that broadcasts: `z[n, 0] + b[0]` for all m < 1 is `z[n, m] + b[m]`.
     """
+    if statement.op in IMPLICIT:
+        return statement
     shape = program[statement.out].shape
     ones = [a for a, size in statement.axes if size == ints.ONE]
     zero: dict[ints.Atom, ints.IntLike] = {ints.Axis(a): 0 for a in ones}
@@ -115,11 +119,23 @@ class _Reader:
     def read(self) -> Array:
         s, kept = self.s, self.s.kept
         guards = conjuncts(s.guard)
+        if s.op in IMPLICIT:
+            return self.exactly(self.implicit(), kept)
         if s.op in ("=", "+="):
             array = self.total(s.body, kept, s.reduced, guards)
         else:
             array = self.extreme(s.body, kept, s.reduced, guards)
         return self.exactly(array, kept)
+
+    def implicit(self) -> Array:
+        """An operation on whole arrays, each turned as it takes them."""
+        how = layout(self.s)
+        args = []
+        for e, axes in zip(operands(self.s), how.args, strict=True):
+            own = tuple(a for a in axes if a is not None)
+            args.append(turned(self.access(e.tensor, e.index), own))
+        result = tuple(a for a in how.result if a is not None)
+        return Implicit(self.s.op, tuple(args), result, vectors=len(result) < len(how.result))
 
     # ---- sums
 

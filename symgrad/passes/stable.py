@@ -14,7 +14,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 from symgrad.language import expr as ex
+from symgrad.language.differentials import computed
 from symgrad.language.expr import Access, Add, Call, Expr, Mul, Num, Pow, Stop
+from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import axis
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.trace import Step
@@ -284,6 +286,39 @@ def _together(e: object) -> Expr | None:
             rest = [ex.power(f, x) for f, x in parts.items() if f not in exps]
             return ex.mul(*rest, ex.call("exp", ex.add(*(ex.mul(parts[f], f.args[0]) for f in exps))))
     return None
+
+
+def logdets(program: Program, wanted: Collection[str] = ()) -> Change:
+    """`log(abs(det(A)))` as `logdet(A)`: a determinant may be larger or smaller than any float, its logarithm not."""
+    statements: list[Statement] = []
+    tensors, steps = dict(program.tensors), []
+    known = {computed(s): s.out for s in program.statements if s.op == "logdet"}
+    made: list[Statement] = []
+
+    def one(e: object) -> Expr | None:
+        match e:
+            case Call("log", (Call("abs", (Access(name, index),)),)) if name not in wanted:
+                writers = program.writers(name)
+                if len(writers) != 1 or writers[0].op != "det":
+                    return None
+                s = replace(writers[0], op="logdet", body=Call("logdet", operands(writers[0])))
+                key = computed(s)
+                if key not in known:
+                    known[key] = program.fresh(f"{name}_log", tensors)
+                    tensors[known[key]] = replace(program[name], name=known[key], named=False)
+                    made.append(replace(s, out=known[key]))
+                return Access(known[key], index)
+        return None
+
+    for s in program.statements:
+        body = s.body if s.op in IMPLICIT else ex.rewrite(s.body, one)
+        new = s if body == s.body else replace(s, body=body)
+        if new is not s:
+            reason = "The logarithm is found without the determinant, which may be too large or too small for a float."
+            steps.append(Step(0, "stable", (*made, new), before=(s,), reason=reason))
+        statements += [*made, new]
+        made.clear()
+    return replace(program, tensors=tensors, statements=tuple(statements)), steps
 
 
 def stored(program: Program, wanted: Collection[str] = ()) -> Change:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Expr, Mul, Num, Stop, Val
+from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import Axis, Int, Look
 from symgrad.language.program import Program, Statement, Tensor, within
 from symgrad.passes.forms import (
@@ -50,6 +51,9 @@ class Sheet:
         default_factory=dict
     )  # forward products, by a tensor that they read
     bodies: dict[Expr, Statement] = field(default_factory=dict)  # forward statements by canonical body
+    implicit: dict[str, Statement] = field(
+        default_factory=dict
+    )  # statements that an equation defines, forward and for adjoints
     extra: list[Statement] = field(
         default_factory=list
     )  # to stand before the current group, itself to be tidied
@@ -131,6 +135,12 @@ def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | Non
                 return replace(
                     s, body=body, axes=axes
                 ), f"Of the sum over {a} only the term {a} = {where} is left."
+    identity = _product_with_inverse(on, parts, a, s, sheet)
+    if identity is not None:
+        rest = quotient(s.body, ex.mul(*on))
+        assert rest is not None
+        reason = f"The sum over {a} is the product of a matrix and its inverse."
+        return replace(s, body=ex.mul(rest, identity), axes=axes), reason
     if len(on) == 1 and isinstance(on[0], Access) and parts[on[0]] == ex.ONE:
         f = on[0]
         t = sheet.tensors[f.tensor]
@@ -145,6 +155,28 @@ def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | Non
             return replace(
                 s, body=rest, axes=axes
             ), f"{t.name} is a distribution: its entries sum to one over {a}."
+    return None
+
+
+def _product_with_inverse(
+    on: list[Expr], parts: Mapping[Expr, Expr], a: str, s: Statement, sheet: Sheet
+) -> Expr | None:
+    """The bracket that `sum(a, A[i, a]*inv(A)[a, j])` is, if two factors and nothing else are that."""
+    if len(on) != 2 or any(parts[f] != ex.ONE for f in on):
+        return None
+    for x, y in (on, on[::-1]):
+        if not isinstance(x, Access) or not isinstance(y, Access) or y.tensor not in sheet.implicit:
+            continue
+        t = sheet.implicit[y.tensor]
+        if t.op != "inv" or operands(t)[0].tensor != x.tensor or operands(t)[0].index != t.left:
+            continue
+        whole = s.ranges[a] == sheet.tensors[x.tensor].shape[-1]
+        if not whole or x.index[:-2] != y.index[:-2] or any(a in i.axes for i in x.index[:-2]):
+            continue
+        (i, j), (k, m) = x.index[-2:], y.index[-2:]
+        for inner, other, (p, q) in ((j, k, (i, m)), (i, m, (k, j))):
+            if inner.axis == other.axis == a and a not in (*p.axes, *q.axes):
+                return Bracket(Cmp("==", Val(p), Val(q)))
     return None
 
 
@@ -386,6 +418,39 @@ def _product(e: Expr, base: Access, s: Statement, here: Mapping[str, Int], sheet
     return None if rest is None else ex.mul(rest, Access(s.out, tuple(bound[i.axis or ""] for i in s.left)))
 
 
+def inverses(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """Cofactors divided by the determinant are the inverse, transposed."""
+    for k, s in enumerate(group):
+        for e in ex.walk(s.body):
+            if isinstance(e, Mul) and (found := _inverse(e, sheet)) is not None:
+                new = replace(s, body=swapped(s.body, e, found))
+                reason = "The matrix of cofactors over the determinant is the inverse, transposed."
+                return (*group[:k], new, *group[k + 1 :]), reason
+    return None
+
+
+def _inverse(e: Mul, sheet: Sheet) -> Expr | None:
+    parts = factors(e)
+    known = {f: sheet.implicit[f.tensor] for f in parts if isinstance(f, Access) and f.tensor in sheet.implicit}
+    for c, s in known.items():
+        for d, t in known.items():
+            over = s.op == "cofactor" and t.op == "det" and d.index == c.index[:-2]
+            if not over or operands(s)[0].tensor != operands(t)[0].tensor:
+                continue
+            rest = quotient(e, ex.mul(c, ex.power(d, -1)))
+            if rest is None:
+                continue
+            made = replace(s, op="inv", body=Call("inv", operands(s)))
+            name = next((n for n, u in sheet.implicit.items() if replace(u, out=s.out) == made), "")
+            if not name:
+                name = sheet.fresh(f"{operands(s)[0].tensor}_inv")
+                sheet.add(replace(sheet.tensors[s.out], name=name))
+                sheet.implicit[name] = replace(made, out=name)
+                sheet.ready.append(sheet.implicit[name])
+            return ex.mul(rest, Access(name, (*c.index[:-2], c.index[-1], c.index[-2])))
+    return None
+
+
 def shares(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     """A positive quantity divided by its own sum is a distribution, and gets a name: softmax's p."""
     for k, s in enumerate(group):
@@ -472,6 +537,7 @@ PASSES: dict[str, Pass] = {
     "assign": assign,
     "output": outputs,
     "share": shares,
+    "inverse": inverses,
     "cancel": cancel,
     "hoist": hoist,
 }
@@ -483,6 +549,8 @@ def placeable(group: Group, sheet: Sheet) -> Statement | None:
     if s is None:
         return None
     readers = sheet.reads.get(s.out, [])
+    if any(r.op in IMPLICIT for r in readers) and not isinstance(s.body, Access):
+        return None  # an operand is a tensor as it stands
     if isinstance(s.body, Access):
         bare = [i.axis for i in s.body.index]
         return s if None not in bare and len(set(bare)) == len(bare) == len(s.left) else None

@@ -1,0 +1,245 @@
+"""The implicit operations: results that an equation defines and no scalar body gives, such as `A @ X = I`.
+
+A statement `X[i, j] inv= A[i, j]` has the name of its operation for an operator, and for a body a call whose arguments
+are entries of whole tensors. All that is known of an operation is a row of `IMPLICIT`: its letters, how NumPy computes
+it, and its differential, in the language's own index equations. The chain rule applies to the latter like to every
+body: the `terms` are scalar bodies whose derivatives by an entry of an operand, times what they are summed with, are
+what that entry's adjoint receives. For `inv` and `solve` they are the defining equation times the multiplier `L`, which
+solves the transposed system.
+
+The functions here are also the source of the helpers that generated code carries. Each takes stacks of matrices, as
+NumPy does, and complex arguments with a small imaginary part, so that complex steps pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from symgrad.language.expr import Access, Call
+
+if TYPE_CHECKING:
+    from symgrad.language.program import Statement
+
+# ---------------------------------------------------------------------- computed by NumPy
+
+
+def logdet(a: np.ndarray) -> Any:
+    """log|det a|; of a complex matrix the analytic function that it is on the reals."""
+    sign, value = np.linalg.slogdet(a)
+    return value + np.log(sign * np.where(np.real(sign) < 0, -1, 1)) if np.iscomplexobj(a) else value
+
+
+def cofactor(a: np.ndarray) -> Any:
+    """The matrix of cofactors, the gradient of det: of a singular matrix too."""
+    if np.iscomplexobj(a):
+        return np.linalg.det(a)[..., None, None] * np.swapaxes(np.linalg.inv(a), -1, -2)
+    u, s, vt = np.linalg.svd(a)
+    others = np.where(np.eye(s.shape[-1], dtype=bool), 1, s[..., None, :])
+    turn = np.linalg.det(u) * np.linalg.det(vt)
+    return turn[..., None, None] * ((u * np.prod(others, axis=-1)[..., None, :]) @ vt)
+
+
+def eigenpairs(a: np.ndarray) -> Any:
+    """Eigenvalues of the symmetric part, rising, and unit eigenvectors as columns.
+
+    The pairs of a complex matrix are those of its real part after one Newton step on a v = w v, v.v = 1.
+    """
+    a = (a + np.swapaxes(a, -1, -2)) / 2
+    w, v = np.linalg.eigh(np.real(a))
+    if not np.iscomplexobj(a):
+        return w, v
+    n = a.shape[-1]
+    rows = np.swapaxes(v, -1, -2)
+    system = np.zeros((*w.shape, n + 1, n + 1), a.dtype)
+    system[..., :n, :n] = a[..., None, :, :] - w[..., None, None] * np.eye(n)
+    system[..., :n, n] = -rows
+    system[..., n, :n] = rows
+    short = np.zeros((*w.shape, n + 1), a.dtype)
+    short[..., :n] = -np.einsum("...kij,...kj->...ki", system[..., :n, :n], rows)
+    step = np.linalg.solve(system, short[..., None])[..., 0]
+    return w + step[..., n], v + np.swapaxes(step[..., :n], -1, -2)
+
+
+def eigvals(a: np.ndarray) -> Any:
+    """The eigenvalues of a symmetric matrix, rising."""
+    return eigenpairs(a)[0]
+
+
+def eigvecs(a: np.ndarray) -> Any:
+    """Unit eigenvectors of a symmetric matrix as columns, in the order of its eigenvalues, which must all differ."""
+    w, v = eigenpairs(a)
+    gaps = np.diff(np.real(w), axis=-1)
+    smallest = 8 * w.shape[-1] * np.finfo(w.dtype).eps * np.abs(w).max(axis=-1, keepdims=True, initial=0)
+    if (gaps <= smallest).any():
+        raise np.linalg.LinAlgError(
+            "two eigenvalues are equal, and where they meet eigvals has no derivative"
+        )
+    return v
+
+
+# ---------------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """One operation.
+
+    Attributes:
+        letters: of its statement's last axes, in this order; the axes before them run over stacks.
+        operands: for each operand, the letters of its matrix or vector.
+        result: the letters of the result.
+        run: how it is computed, of whole stacks.
+        latex: with fields for the operands.
+        equation: what defines it, in NumPy's operators, for people.
+        needs: index equations for what the differential is made of. `A`, `B` are the operands, `X` the result, `dX`
+            its adjoint; each equation writes one new tensor.
+        terms: the differential: scalar bodies over the letters of the operands and further ones of their own.
+        symmetric: whether it is defined for symmetric matrices only.
+        helpers: the functions that generated code carries for it; none for one of `np.linalg`.
+    """
+
+    letters: str
+    operands: tuple[str, ...]
+    result: str
+    run: Callable[..., Any]
+    latex: str
+    equation: str
+    needs: tuple[str, ...]
+    terms: tuple[str, ...]
+    symmetric: bool = False
+    helpers: tuple[Callable[..., Any], ...] = ()
+
+
+IMPLICIT: Mapping[str, Implicit] = {
+    "inv": Implicit(
+        "ij", ("ij",), "ij", np.linalg.inv, "{A}^{{-1}}", "A @ X = I",
+        needs=("L[i, k] = sum(j, X[j, i]*dX[j, k])",),
+        terms=("-L[i, k]*A[i, j]*X[j, k]",),
+    ),
+    "solve": Implicit(
+        "ij", ("ij", "i"), "j", np.linalg.solve, "{A}^{{-1}} {B}", "A @ X = B",
+        needs=("L = solve(A.T, dX)",),
+        terms=("-L[i]*A[i, j]*X[j]", "L[i]*B[i]"),
+    ),
+    "det": Implicit(
+        "ij", ("ij",), "", np.linalg.det, r"\det({A})", "det(A)",
+        needs=("C = cofactor(A)",),
+        terms=("dX*C[i, j]*A[i, j]",),
+    ),
+    "logdet": Implicit(
+        "ij", ("ij",), "", logdet, r"\log \lvert \det({A}) \rvert", "log|det(A)|",
+        needs=("Y = inv(A)",),
+        terms=("dX*Y[j, i]*A[i, j]",),
+        helpers=(logdet,),
+    ),
+    "cofactor": Implicit(
+        "ij", ("ij",), "ij", cofactor, r"\operatorname{{cof}}({A})", "X @ A.T = det(A)*I",
+        needs=("Y = inv(A)", "s = sum(i, j, X[i, j]*dX[i, j])", "M[q, r] = sum(p, dX[p, q]*X[p, r])"),
+        terms=("s*Y[j, i]*A[i, j]", "-M[q, j]*Y[q, i]*A[i, j]"),
+        helpers=(cofactor,),
+    ),
+    "eigvals": Implicit(
+        "kij", ("ij",), "k", eigvals, r"\lambda({A})", "A @ V = V * X",
+        needs=("V = eigvecs(A)",),
+        terms=("dX[k]*V[i, k]*A[i, j]*V[j, k]",),
+        symmetric=True, helpers=(eigenpairs, eigvals),
+    ),
+    "eigvecs": Implicit(
+        "ikj", ("ij",), "ik", eigvecs, r"V({A})", "A @ X = X * eigvals(A), X.T @ X = I",
+        needs=(
+            "w = eigvals(A)",
+            "G[p, k] = sum(i, X[i, p]*dX[i, k])",
+            "H[p, k] = [p != k]*(G[p, k] - G[k, p])/(2*(w[k] - w[p]))",
+        ),
+        terms=("X[i, p]*H[p, k]*A[i, j]*X[j, k]",),
+        symmetric=True, helpers=(eigenpairs, eigvecs),
+    ),
+}  # fmt: skip
+
+
+# what generated code may carry, by name
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    f.__name__: f for row in IMPLICIT.values() for f in row.helpers
+}
+
+# ---------------------------------------------------------------------- statements
+
+
+def call(s: Statement) -> Call:
+    """The body of an implicit statement."""
+    assert isinstance(s.body, Call)
+    return s.body
+
+
+def operands(s: Statement) -> tuple[Access, ...]:
+    """What an implicit statement is applied to: entries of whole tensors."""
+    return call(s).args  # type: ignore[return-value]
+
+
+def places(s: Statement) -> dict[str, str]:
+    """The axis of the statement for each letter of its operation."""
+    letters = IMPLICIT[s.op].letters
+    return dict(zip(letters, (a for a, _ in s.axes[len(s.axes) - len(letters) :]), strict=True))
+
+
+def stacked(s: Statement) -> tuple[str, ...]:
+    """The axes that run over stacks of matrices, and over the columns of a right-hand side."""
+    return tuple(a for a, _ in s.axes[: len(s.axes) - len(IMPLICIT[s.op].letters)])
+
+
+class Layout(NamedTuple):
+    """An implicit statement as NumPy computes it: the axes of each argument and of the result, None for length one.
+
+    The axes before a matrix are aligned from the right, as broadcasting has them.
+    """
+
+    args: tuple[tuple[str | None, ...], ...]
+    result: tuple[str | None, ...]
+
+
+def layout(s: Statement) -> Layout:
+    """How the arrays of a statement lie for NumPy.
+
+    Of what only a right-hand side has, the last axis is its columns; a stack of vectors becomes one of columns.
+    """
+    row, at, entries = IMPLICIT[s.op], places(s), operands(s)
+    over = stacked(s)
+    tail: tuple[str | None, ...] = ()
+    if len(row.operands) > 1:
+        extra = [a for a in over if all(a not in i.axes for i in entries[0].index)]
+        tail = (extra[-1],) if extra else (None,) if over else ()
+        over = tuple(a for a in over if a not in tail)
+
+    def axes(entry: Access, letters: str, more: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        own = {a for i in entry.index for a in i.axes}
+        before = [a if a in own else None for a in over]
+        while before and before[0] is None:
+            del before[0]
+        return (*before, *(at[x] for x in letters), *more)
+
+    args = tuple(
+        axes(e, letters, () if len(letters) == 2 else tail)
+        for e, letters in zip(entries, row.operands, strict=True)
+    )
+    return Layout(args, (*over, *(at[x] for x in row.result), *tail))
+
+
+def show(s: Statement) -> str:
+    """`X = inv(A)`: the statement as text of the language, without letters where each array stands in its order."""
+    how = layout(s)
+    parts = []
+    for e, axes in zip(operands(s), how.args, strict=True):
+        index, wanted = tuple(i.axis for i in e.index), tuple(a for a in axes if a is not None)
+        if index == wanted:
+            parts.append(e.tensor)
+        else:
+            assert (*index[:-2], index[-1], index[-2]) == wanted
+            parts.append(f"{e.tensor}.{'T' if len(index) == 2 else 'mT'}")
+        if None in axes and len(index) > 1:  # a stack of vectors, as NumPy takes it: each a column
+            parts[-1] += "[..., None]"
+    last = "[..., 0]" if parts[-1].endswith("None]") else ""
+    return f"{s.out} = {s.op}({', '.join(parts)}){last}"

@@ -1,0 +1,250 @@
+"""Matrix functions by name: what an equation defines (`inv`, `solve`, `det`, ...), powers of matrices, norms."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from symgrad.errors import Refusal
+from symgrad.language import calls, ints
+from symgrad.language import expr as ex
+from symgrad.language.expr import Access, Call
+from symgrad.language.functions import Args, Keywords, letters_of, no_more, product_of, takes
+from symgrad.language.implicit import IMPLICIT
+from symgrad.language.program import Statement
+from symgrad.language.syntax import words
+from symgrad.language.values import Array, elementwise, shown
+
+if TYPE_CHECKING:
+    from symgrad.language.formulas import Formulas
+
+Function = Callable[["Formulas", Args, Keywords], Array]
+
+POWERS = 64  # the largest exponent of matrix_power
+NOT_HERE = {
+    "pinv": "the pseudo-inverse of a matrix with independent columns is inv(A.T @ A) @ A.T",
+    "lstsq": "the least squares solution is solve(A.T @ A, A.T @ b)",
+    "eig": "eigenvalues are taken of symmetric matrices: eigvals(A)",
+    "svd": "the squared singular values are eigvals(A.T @ A)",
+    **dict.fromkeys(("cholesky", "qr", "expm", "sqrtm", "logm"), "it is not part of the language"),
+}
+
+
+def _square(f: Formulas, name: str, node: ast.expr) -> Array:
+    """A matrix with as many rows as columns, or a stack of them."""
+    a = f.array(node)
+    if a.rank < 2 or a.shape[-1] != a.shape[-2] and not f.builder.ranges.pin(a.shape[-1], a.shape[-2]):
+        raise Refusal(f"{name} takes a square matrix, and {words(node)} is {shown(a.shape)}")
+    return a
+
+
+def _operand(f: Formulas, name: str, a: Array, own: list[str]) -> Access:
+    """An array as entries of a whole tensor: as it stands, transposed, or stored under a name made up for it."""
+    b = f.builder
+    at = tuple(map(ints.axis, own))
+    with b.unguarded():
+        entry = b.stored(a).at(at)
+        turned = (*at[:-2], at[-1], at[-2]) if len(at) > 1 else at
+        if not isinstance(entry, Access) or entry.index not in (at, turned):
+            entry = b.pending("=", a.shape, lambda p: (a.at(p), None), letters=letters_of(a)).at(at)
+    if b.outer(entry, None, own):
+        raise Refusal(
+            f"{name} is applied to whole arrays: write it in a line of its own, without indices, where a stack of "
+            "matrices gives a stack of results"
+        )
+    assert isinstance(entry, Access)
+    return entry
+
+
+def _over(f: Formulas, a: Array, count: int) -> list[str]:
+    """Fresh axes for the first axes of an array."""
+    return [
+        f.builder.ranges.new(x or "j", n) for x, n in zip(letters_of(a)[:count], a.shape[:count], strict=True)
+    ]
+
+
+def _write(f: Formulas, op: str, body: tuple[Access, ...], left: list[str], axes: list[str]) -> Array:
+    """The statement of an operation, and its result."""
+    b = f.builder
+    domain = tuple((a, b.ranges.known[a]) for a in axes)
+    s = Statement(
+        "", tuple(map(ints.axis, left)), op, Call(op, body), domain, line=b.line, label=b.label
+    )
+    return b.array(b.named(s, b.label))
+
+
+def _single(op: str) -> Function:
+    """An operation on one square matrix, or on each of a stack."""
+    row = IMPLICIT[op]
+
+    def function(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        keywords.pop("UPLO", None)  # a symmetric matrix has both triangles
+        no_more(op, keywords)
+        takes(op, args, 1)
+        with f.builder.unguarded():
+            a = _square(f, op, args[0])
+        before = _over(f, a, a.rank - 2)
+        x, n = letters_of(a)[-2] or letters_of(a)[-1] or "i", a.shape[-2]
+        at = {letter: f.builder.ranges.new(x if letter == "i" else "k", n) for letter in row.letters}
+        entry = _operand(f, op, a, [*before, at["i"], at["j"]])
+        return _write(
+            f, op, (entry,), [*before, *(at[x] for x in row.result)], [*before, *(at[x] for x in row.letters)]
+        )
+
+    return function
+
+
+def _solve(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`solve(A, B)`: the X with A @ X = B; one right-hand side, or a matrix of them, one in each column."""
+    no_more("solve", keywords)
+    takes("solve", args, 2)
+    with f.builder.unguarded():
+        a, b = _square(f, "solve", args[0]), f.array(args[1])
+    place = 0 if b.rank == 1 else b.rank - 2
+    if not b.rank or b.shape[place] != a.shape[-1] and not f.builder.ranges.pin(b.shape[place], a.shape[-1]):
+        raise Refusal(
+            f"solve(A, B) finds the X with A @ X = B: {words(args[0])} is {shown(a.shape)}, so {words(args[1])} has "
+            f"{a.shape[-1]} rows, and it is {shown(b.shape)}"
+        )
+    stacks = [a.shape[:-2], b.shape[:-2] if b.rank > 1 else ()]
+    shorter, longer = sorted(stacks, key=len)
+    if shorter and shorter != longer[len(longer) - len(shorter) :]:
+        raise Refusal(
+            f"solve: the leading axes of {words(args[0])} are {shown(stacks[0])}, those of {words(args[1])} are "
+            f"{shown(stacks[1])}; they must agree"
+        )
+    ranges = f.builder.ranges
+    before = _over(f, a if len(stacks[0]) >= len(stacks[1]) else b, len(longer))
+    i, j = (ranges.new(x or "i", a.shape[-1]) for x in letters_of(a)[-2:])
+    columns = [ranges.new(letters_of(b)[-1] or "k", b.shape[-1])] if b.rank > 1 else []
+    own = [before[len(before) - len(stack) :] for stack in stacks]
+    entries = (_operand(f, "solve", a, [*own[0], i, j]), _operand(f, "solve", b, [*own[1], i, *columns]))
+    return _write(f, "solve", entries, [*before, j, *columns], [*before, *columns, i, j])
+
+
+def _matrix_power(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`matrix_power(A, 3)`: A @ A @ A; a negative power is one of the inverse."""
+    no_more("matrix_power", keywords)
+    takes("matrix_power", args, 2)
+    a = _square(f, "matrix_power", args[0])
+    exponent = f.array(args[1]).number
+    if exponent is None or exponent.denominator != 1 or abs(exponent) > POWERS:
+        raise Refusal(
+            f"matrix_power(A, k) takes a whole number k from -{POWERS} to {POWERS}, not {words(args[1])}"
+        )
+    k = int(exponent)
+    if k == 0:
+        return Array(a.shape, lambda p: ex.Bracket(ex.Cmp("==", ex.val(p[-2]), ex.val(p[-1]))), letters_of(a))
+    base = _single("inv")(f, [args[0]], {}) if k < 0 else f.builder.stored(a)
+    texts = (words(args[0]), words(args[0]))
+    result: Array | None = None
+    for bit in f"{abs(k):b}":
+        result = None if result is None else f.builder.stored(product_of(f, result, result, *texts))
+        if bit == "1":
+            result = base if result is None else f.builder.stored(product_of(f, result, base, *texts))
+    assert result is not None
+    return result
+
+
+# ---------------------------------------------------------------------- pairs
+
+
+def pair(f: Formulas, name: str, call: ast.Call, which: ast.expr) -> Array:
+    """`slogdet(A)[1]`, `eigh(A)[0]`: one of the two results of a function of NumPy."""
+    number = f.whole(which, "which of the two results").number
+    if number not in (0, 1):
+        raise Refusal(f"{name} has the two results [0] and [1], not [{words(which)}]")
+    keywords = {k.arg: k.value for k in call.keywords if k.arg is not None}
+    found = _single(PAIRS[name][number])(f, list(call.args), keywords)
+    return elementwise(lambda e: ex.call("sign", e), found) if PAIRS[name][number] == "det" else found
+
+
+PAIRS = {"slogdet": ("det", "logdet"), "eigh": ("eigvals", "eigvecs")}
+
+
+def _whole_pair(name: str) -> Function:
+    def function(f: Formulas, args: Args, keywords: Keywords) -> Array:
+        one, two = PAIRS[name]
+        raise Refusal(
+            f"{name} has two results; take one: {name}(A)[0] is the {one} part, {name}(A)[1] is {two}(A)"
+        )
+
+    return function
+
+
+# ---------------------------------------------------------------------- norms
+
+
+def _norm(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`norm(x, 1)`, `norm(x, ord=3)`, `norm(A, "fro")`, `norm(x, axis=1)`: as NumPy reads them."""
+    named = [keywords.pop("ord", keywords.pop("p", None)), keywords.pop("axis", keywords.pop("dim", None))]
+    keep = keywords.pop("keepdims", keywords.pop("keepdim", None))
+    no_more("norm", keywords)
+    takes("norm", args, 1, 2, 3)
+    for k, extra in enumerate(args[1:]):
+        if named[k] is not None:
+            raise Refusal(f"norm gets {('ord', 'axis')[k]} twice")
+        named[k] = extra
+    x, (order, axis) = args[0], named
+    options = {name: node for name, node in (("axis", axis), ("keepdims", keep)) if node is not None}
+    kind = _order(f, order)
+    if f.array(x).rank == 2 and axis is None:
+        if kind in (1, "inf"):  # the largest sum over a column, over a row
+            return f.array(_formula(f"max(sum(abs(x), axis={0 if kind == 1 else 1}))", x))
+        if order is not None and kind != "fro":
+            raise Refusal(
+                f"norm(A, {words(order)}) of a matrix is not part of the language; there are norm(A), which is "
+                'norm(A, "fro"), norm(A, 1) and norm(A, inf)'
+            )
+    if kind in (None, 2, "fro"):
+        name, more = ("norms" if "axis" in options else "norm"), []
+    elif kind in (1, "inf"):
+        return f.array(_formula("sum(abs(x))" if kind == 1 else "max(abs(x))", x, options))
+    else:
+        assert order is not None
+        name, more = "norms", [order]
+    if name not in f.definitions:
+        raise Refusal(f"{name} is not a known function")
+    return calls.call(f, f.definitions[name], [x, *more], options)  # type: ignore[return-value]
+
+
+def _order(f: Formulas, node: ast.expr | None) -> int | str | None:
+    """Which norm: None, 1, 2, "inf", "fro", or "p" for another number."""
+    match node:
+        case None | ast.Constant(value=None):
+            return None
+        case ast.Constant(value="fro"):
+            return "fro"
+        case ast.Attribute(attr="inf") | ast.Name(id="inf"):
+            return "inf"
+        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf")]):
+            return "inf"
+        case ast.Constant(value=str()):
+            raise Refusal(f'the order of a norm is a number, inf or "fro", not {words(node)}')
+    a = f.array(node)
+    if a.fixed is None or a.number is not None and a.number <= 0:
+        raise Refusal(f'the order of a norm is a positive number, inf or "fro", not {words(node)}')
+    return int(a.number) if a.number in (1, 2) else "p"
+
+
+def _formula(text: str, x: ast.expr, options: Keywords | None = None) -> ast.expr:
+    """A formula in one array, with the array's own text put in, and options for its outer call."""
+
+    class Put(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return x if node.id == "x" else node
+
+    node = Put().visit(ast.parse(text, mode="eval").body)
+    node.keywords += [ast.keyword(name, value) for name, value in (options or {}).items()]
+    return ast.copy_location(node, x)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "inv": _single("inv"), "inverse": _single("inv"), "det": _single("det"), "logdet": _single("logdet"),
+    "cofactor": _single("cofactor"), "eigvals": _single("eigvals"), "eigvalsh": _single("eigvals"),
+    "eigvecs": _single("eigvecs"), "solve": _solve, "matrix_power": _matrix_power, "norm": _norm,
+    "norm1": lambda f, args, keywords: _norm(f, [*args, ast.Constant(1)], keywords),
+    "norm2": lambda f, args, keywords: _norm(f, [*args, ast.Constant(2)], keywords),
+    **{name: _whole_pair(name) for name in PAIRS},
+}  # fmt: skip
