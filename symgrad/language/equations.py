@@ -323,7 +323,10 @@ def advanced(f: Formulas, state: Tensor, target: ast.expr, value: ast.expr) -> N
     if not f.training.value:
         return
     if any(t.role == "next" and t.of == state.name for t in b.tensors.values()):
-        raise Refusal(f"the state {words(target)} has one next value; put its equations together")
+        raise Refusal(
+            f"the state {words(target)} has one next value: put its equations together (and a layer with a state is "
+            "used once)"
+        )
     since, name = len(b.statements), b.next_name(state.name)
     value, given = suffixed(f, value)
     dotted = subscripts.dots_are_indices(f, target, value)
