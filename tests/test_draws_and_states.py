@@ -301,3 +301,32 @@ def test_layers_as_objects_draw_too(style: str) -> None:
     x, t = data()
     assert made.loss_and_grad(x, t)[0] != made.loss_and_grad(x, t)[0]
     assert made.loss(x, t) == made.loss(x, t) and made.check_gradients() < 1e-9
+
+
+W = "x: data[n, 3]; w: weight[3] = 0.5; "
+
+
+@STYLES
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (W + "u = x.mean(axis=0); s: state[3]; s = u; loss = mean((x - u) @ w)", {"s": [2.0, 3.0, 4.0]}),
+        (W + "s: state[3] = ones(); s = s; loss = mean((x*s) @ w)", {"s": [1.0, 1.0, 1.0]}),
+        (W + "a: state = ones(); b: state; b = a; a = b + 1; loss = a*b*mean(x @ w)", {"a": 2.0, "b": 2.0}),
+        (W + "s: state[3]; s = 2*w; loss = 0*mean(x @ w) + 0*sum(s)", {"s": [1.0, 1.0, 1.0]}),
+        (W + "s: state[3] = ones(); s = 0; loss = mean((x + s) @ w)", {"s": [0.0, 0.0, 0.0]}),
+        (W + "c: state; c = c + 1; loss = mean(x @ w)/(1 + c)", {"c": 3.0}),
+        (W + "s: state[2] = 1; s[j] = s[1 - j] + index(j); loss = s[0]*mean(x @ w)", {"s": [2.0, 3.0]}),
+        ("x: data[n, k]; w: weight[k]; s: state[k]; s = s + sum(x, axis=0); loss = mean((x - s) @ w)",
+         {"s": [12.0, 18.0, 24.0]}),
+        (W + "rng: draw[n] = normal(1); following: state = 1; following = 2*following; sizes: weight[3]\n"
+         "loss = following*mean(rng*(x @ (w + sizes)))", {"following": 8.0}),
+    ],
+)  # fmt: skip
+def test_next_values_of_every_kind(style: str, text: str, expected: dict) -> None:
+    model = module(text, style).Model(dtype=np.float64)
+    for _ in range(3):
+        model.step([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]])
+    for name, value in expected.items():
+        assert model.get_weights()[name].tolist() == pytest.approx(value)
+    assert model.check_gradients() < 1e-9

@@ -1018,7 +1018,12 @@ def main(arguments=None):
     check.add_argument("--seed", type=_natural, default=0)
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Problem as problem:
         print(f"digits: {problem}", file=sys.stderr)
         return 2
