@@ -10,7 +10,8 @@
     ''')
     print(d.text())
 
-See `derive` for a derivation, `Model` for a training module, `define` for an operation of your own.
+See `derive` for a derivation, `Model` for a training module, `define` and `op` for operations of your own, `describe`
+for those that there are. Each of them is an object too: `sg.Dense(32)`, `sg.relu(x)`.
 """
 
 from typing import Any
@@ -30,12 +31,14 @@ from symgrad.expressions import Expression as Expression
 from symgrad.layers import Sequential as Sequential
 from symgrad.library import define as define
 from symgrad.model import Model as Model
+from symgrad.ops import check_op as check_op
+from symgrad.ops import describe as describe
 from symgrad.tracing import op as op
 
 __version__ = "0.1.0"
 __all__ = [
-    "Derivation", "Expression", "Gradient", "Model", "Sequential", "SymgradError", "Verdict", "constant", "data",
-    "define", "derive", "label", "op", "size", "weight",
+    "Derivation", "Expression", "Gradient", "Model", "Sequential", "SymgradError", "Verdict", "check_op", "constant",
+    "data", "define", "derive", "describe", "label", "op", "size", "weight",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -729,3 +730,46 @@ def test_what_a_function_raises_itself_is_not_changed() -> None:
     assert sg.relu(x) is not None and parse_definitions("def g(x): return x")  # nothing is left open
     assert sg.data("n", name="free") is not None
     assert text(sg.sum(sg.data("n", name="free"))) == "free: data[n]\nloss = sum(free)"
+
+
+# ---------------------------------------------------------------------- the test of an operation
+
+
+def test_the_test_of_an_operation() -> None:
+    @sg.op
+    def cooled(x, temperature=2.0):
+        return x * sg.tanh(x / temperature)
+
+    verdict = sg.check_op("cooled")
+    assert verdict.ok and bool(verdict)
+    assert [t.what for t in verdict.trials] == ["gradient", "axes of one entry", "entries of 1000", "derived again"]
+    assert str(verdict).splitlines()[0] == "def cooled(x, temperature=2.0):"
+    assert str(verdict).splitlines()[-1] == "cooled agrees"
+    sg.define("def overflows(x): return exp(x)/(exp(x) + exp(2*x))")
+    found = sg.check_op("overflows")
+    assert not found and [t.what for t in found.trials if not t.ok] == ["entries of 1000"]
+    assert "DOES NOT AGREE" in str(found)
+    several = sg.check_op("softmax")
+    assert several.ok and len({t.of for t in several.trials}) == 1 + len(DEFINITIONS["softmax"].others)
+    with pytest.raises(sg.SymgradError, match="there is no operation 'cooledd'; did you mean 'cooled'"):
+        sg.check_op("cooledd")
+    assert sg.describe("cooled").startswith("def cooled(x, temperature=2.0):") and "cooled(x" in sg.describe()
+
+
+def test_the_test_of_an_operation_notices_a_wrong_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    sg.define("def twice_tanh(x): return 2*tanh(x)")
+    assert sg.check_op("twice_tanh")
+    from symgrad import derivation
+
+    right = derivation.run_passes
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        derived = right(*args, **options)
+        (name,) = derived.gradients.values()
+        changed = tuple(
+            replace(s, body=s.body * Fraction(1001, 1000)) if s.out == name else s for s in derived.program.statements
+        )
+        return replace(derived, program=replace(derived.program, statements=changed))
+
+    monkeypatch.setattr(derivation, "run_passes", wrong)
+    assert not sg.check_op("twice_tanh")
