@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from strategies import Sample, samples
 
+import symgrad as sg
 from symgrad.check.numeric import check
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
@@ -444,3 +445,18 @@ def test_a_loss_that_does_not_depend() -> None:
     d = derived("x: weight[n]; y: weight[m]; loss = sum(x) + sum(sign(y))", wrt=["y", "x"])
     assert not run(d.program, {"n": 2, "m": 3}, {"x": np.ones(2), "y": np.ones(3)})[d.gradients["y"]].any()
     assert check(d).ok
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("X: weight[n, n]; loss = trace(X @ X @ X)", "3 * X.T @ X.T"),
+        ("x: weight[n]; loss = (x @ x)**2", "4*sum(n, x[n]**2)*x"),
+        ("A: constant[n, n]; X: weight[n, i]; loss = trace(X.T @ A @ X)", "A.T @ X + A @ X"),
+    ],
+)
+def test_equal_contributions_are_counted(text: str, result: str) -> None:
+    """Sums that differ in the names of their letters and the order of their factors are one."""
+    d = sg.derive(text)
+    assert str(next(iter(d.gradients.values()))) == result
+    assert d.check().ok

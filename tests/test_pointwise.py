@@ -11,7 +11,26 @@ import pytest
 
 import symgrad as sg
 
-FAR = [-1000.0, -100.0, -7.5, -3.0, -1.0, -0.5, -1e-12, 0.0, 1e-12, 0.1, 0.5, 0.75, 1.0, 3.0, 6.0, 20.5, 100.0, 1000.0]
+FAR = [
+    -1000.0,
+    -100.0,
+    -7.5,
+    -3.0,
+    -1.0,
+    -0.5,
+    -1e-12,
+    0.0,
+    1e-12,
+    0.1,
+    0.5,
+    0.75,
+    1.0,
+    3.0,
+    6.0,
+    20.5,
+    100.0,
+    1000.0,
+]
 
 # ours, and PyTorch's as an expression of x with `F`
 ACTIVATIONS = {
@@ -153,7 +172,8 @@ NO_SLOPE = "csbqhvt"  # PyTorch's targets and weights
 
 @pytest.mark.filterwarnings("ignore:reduction:UserWarning")  # PyTorch's advice to take batchmean
 @pytest.mark.parametrize(
-    "ours, reduction", [(x, r) for x in LOSSES for r in ("mean", "sum", "none") if r == "mean" or "batchmean" not in x]
+    "ours, reduction",
+    [(x, r) for x in LOSSES for r in ("mean", "sum", "none") if r == "mean" or "batchmean" not in x],
 )
 def test_loss_is_pytorchs(ours: str, reduction: str) -> None:
     """Value and gradients with each reduction; what PyTorch has no gradient of is left out."""
@@ -192,7 +212,9 @@ def test_focal_loss_of_a_gamma_of_zero_is_cross_entropy() -> None:
     same(both[0][1]["z"], both[1][1]["z"])
 
 
-@pytest.mark.parametrize("loss", ["binary_cross_entropy(sigmoid(z), t)", "mean(-t*log(p) - (1 - t)*log(1 - p))"])
+@pytest.mark.parametrize(
+    "loss", ["binary_cross_entropy(sigmoid(z), t)", "mean(-t*log(p) - (1 - t)*log(1 - p))"]
+)
 def test_probabilities_that_saturate_keep_their_loss(loss: str) -> None:
     f = sg.derive(f"z: weight[n]; t: data[n]; p = sigmoid(z); loss = {loss}").function()
     with np.errstate(all="raise", under="ignore"):
@@ -203,7 +225,9 @@ def test_probabilities_that_saturate_keep_their_loss(loss: str) -> None:
 
 def test_penalties() -> None:
     w = np.array([-2.0, 0.0, 3.0])
-    value, g = sg.derive("w: weight[k]; loss = elastic_net(w, 0.5, l2=0.25) + l1(w, 2) + l2(w, 1)").function()(w=w)
+    value, g = sg.derive(
+        "w: weight[k]; loss = elastic_net(w, 0.5, l2=0.25) + l1(w, 2) + l2(w, 1)"
+    ).function()(w=w)
     assert value == pytest.approx(2.5 * 5 + 1.25 * 13)
     np.testing.assert_allclose(g["w"], 2.5 * np.sign(w) + 2.5 * w)
 

@@ -129,6 +129,12 @@ class Indices:
             for i, x in zip(s.left, letters, strict=True)
             if i.axis != x
         ]
+        shape, ranges = self.names.tensors[s.out].shape, s.ranges
+        places += [
+            Relation((self.names.letter(x), self.integer(ranges[x])), ("<",))
+            for i, x, n in zip(s.left, letters, shape, strict=True)
+            if i.axis == x and ranges[x] != n
+        ]
         return self.side(s, letters, places, [])
 
     def side(

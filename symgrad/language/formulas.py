@@ -461,7 +461,9 @@ class Formulas:
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             return Fraction(repr(node.value))
         v = self.frame.values.get(node.id) if isinstance(node, ast.Name) else None
-        return v.number if isinstance(v, Array) and self.equation.find(getattr(node, "id", "")) is None else None
+        return (
+            v.number if isinstance(v, Array) and self.equation.find(getattr(node, "id", "")) is None else None
+        )
 
     def _literal_option(self, node: ast.expr) -> Option | None:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bool, type(None))):

@@ -344,7 +344,9 @@ class _Reader:
                 read.update(s.reads)
         b.statements = kept[::-1]
         made = {s.out for s in kept}
-        unread = [t.name for t in b.tensors.values() if t.role == "value" and not t.named and t.name not in made]
+        unread = [
+            t.name for t in b.tensors.values() if t.role == "value" and not t.named and t.name not in made
+        ]
         for name in unread:
             del b.tensors[name]
 

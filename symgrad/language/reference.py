@@ -98,16 +98,22 @@ def execute(block: Block, program: Program, sizes: Mapping[str, int], arrays: Ar
     steps = range(int(block[0].ranges[scan.axis].evaluate(lambda a: sizes[a.name])))  # type: ignore[union-attr]
     for step in reversed(steps) if scan.backward else steps:
         for s in block:
-            _execute(s.at_step(step), program, sizes, arrays, dtype)
+            _execute(s, program, sizes, arrays, dtype, step)
 
 
-def _execute(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
+def _execute(
+    s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any, step: int = 0
+) -> None:
+    """Run one statement; of a loop, the part of one step."""
     if s.op in IMPLICIT:
         arrays[s.out] = _implicit(s, sizes, arrays).astype(dtype)
         return
-    extents = [int(n.evaluate(lambda a: sizes[a.name])) for _, n in s.axes]  # type: ignore[union-attr]
+    loop = s.scan.axis if s.scan is not None else None
+    extents = [1 if a == loop else int(n.evaluate(lambda a: sizes[a.name])) for a, n in s.axes]  # type: ignore[union-attr]
     points = int(np.prod(extents, dtype=int))
     grid = dict(zip((a for a, _ in s.axes), np.indices(extents).reshape(len(extents), points), strict=True))
+    if loop is not None:
+        grid[loop] = grid[loop] + step
     if s.guard is not None:
         kept = _holds(s.guard, grid, points, sizes, arrays)
         grid, points = {a: g[kept] for a, g in grid.items()}, int(kept.sum())

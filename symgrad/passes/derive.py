@@ -16,7 +16,7 @@ from symgrad.passes.forms import size
 from symgrad.passes.held import cancelled, prove
 from symgrad.passes.stable import logdets, pure, shifted, stable, stored
 from symgrad.passes.symmetry import prove_symmetric
-from symgrad.passes.tidy import PASSES, Group, Sheet, placeable, put_in, triable
+from symgrad.passes.tidy import PASSES, Group, Sheet, is_sum, placeable, put_in, triable
 
 _TIES = {
     (op, ties): f" Only the entry that wins passes it on; {told}."
@@ -106,6 +106,8 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
     for s in program.statements:
         if pure(s, program) or _gives_steps(s, program):
             sheet.learn(s)
+        elif is_sum(s) and s.plain and len(program.writers(s.out)) == 1:
+            sheet.learn_total(s)
     supports = (t for group in swept.chained.values() for c in group for t in c.support)
     sheet.implicit = {s.out: s for s in (*program.statements, *supports) if s.op in IMPLICIT}
     tidied = _Tidied(program)

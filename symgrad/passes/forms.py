@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Condition, Expr, Logic, Mul, Num, Pow
 from symgrad.language.ints import Axis, Int
+from symgrad.language.program import Statement
 
 Bound = dict[str, Int]
+FACTORS = 4  # of a product that is compared with others in any order
 
 
 def size(e: object) -> int:
@@ -54,6 +56,36 @@ def match_index(pattern: tuple[Int, ...], index: tuple[Int, ...], bound: Bound) 
         elif put(p, bound) != i:
             return None
     return bound
+
+
+def alike(a: Statement, b: Statement) -> tuple[dict[str, str], Fraction] | None:
+    """Letters of `b` for those of `a` under which b's sum is a number times a's, and the number, if there are such.
+
+    Factors may stand in any order; what is summed must be what is summed in the other.
+    """
+    (m, one), (n, other) = ex.split(a.body), ex.split(b.body)
+    left, right = list(factors(one).items()), list(factors(other).items())
+    if len(left) != len(right) or len(left) > FACTORS or len(a.axes) != len(b.axes):
+        return None
+    for bound in _bindings(left, right, {}):
+        onto = {x: i.axis for x, i in bound.items() if i.axis is not None}
+        whole = set(onto) == set(a.ranges) and set(onto.values()) == set(b.ranges)
+        same = whole and all(a.ranges[x] == b.ranges[y] for x, y in onto.items())
+        if same and {onto[x] for x in a.reduced} == set(b.reduced):
+            return onto, n / m
+    return None
+
+
+def _bindings(left: list[tuple[Expr, Expr]], right: list[tuple[Expr, Expr]], bound: Bound) -> Iterator[Bound]:
+    """The ways to bind the letters of factors so that they are the other factors."""
+    if not left:
+        yield bound
+        return
+    (base, exponent), *rest = left
+    for k, (other, power) in enumerate(right):
+        found = match(base, other, bound) if exponent == power else None
+        if found is not None:
+            yield from _bindings(rest, right[:k] + right[k + 1 :], found)
 
 
 def put(i: Int, bound: Bound) -> Int:

@@ -17,6 +17,7 @@ from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import Axis, Int, Look
 from symgrad.language.program import Program, Statement, Tensor, within
 from symgrad.passes.forms import (
+    alike,
     cheap,
     collect,
     depends,
@@ -51,9 +52,11 @@ class Sheet:
         default_factory=dict
     )  # forward products, by a tensor that they read
     bodies: dict[Expr, Statement] = field(default_factory=dict)  # forward statements by canonical body
-    implicit: dict[str, Statement] = field(
+    # statements that an equation defines, forward and for adjoints
+    implicit: dict[str, Statement] = field(default_factory=dict)
+    totals: dict[tuple[str, ...], list[Statement]] = field(
         default_factory=dict
-    )  # statements that an equation defines, forward and for adjoints
+    )  # forward sums, by what they read
     extra: list[Statement] = field(
         default_factory=list
     )  # to stand before the current group, itself to be tidied
@@ -64,6 +67,10 @@ class Sheet:
 
     def add(self, t: Tensor) -> None:
         self.tensors[t.name] = t
+
+    def learn_total(self, s: Statement) -> None:
+        """Make a forward sum available where the same one is met again."""
+        self.totals.setdefault(_read(s), []).append(s)
 
     def learn(self, s: Statement) -> None:
         """Make a forward statement's value available to later bodies."""
@@ -294,7 +301,38 @@ def merge(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
                 *group[k + 1 :],
             ), f"The contributions to {s.out} are added."
         first[key] = (k, s)
+    return _repeated(group)
+
+
+def _repeated(group: Group) -> tuple[Group, str] | None:
+    """Sums that are the same up to the names of their letters, as one."""
+    sums = [(k, s) for k, s in enumerate(group) if is_sum(s)]
+    for m, (k, s) in enumerate(sums):
+        for j, t in sums[:m]:
+            found = alike(t, s) if _read(s) == _read(t) else None
+            if found is not None and tuple(i.substitute(_letters(found[0])) for i in t.left) == s.left:
+                one = replace(t, body=t.body * (1 + found[1]))
+                return (
+                    *group[:j],
+                    one,
+                    *group[j + 1 : k],
+                    *group[k + 1 :],
+                ), f"Equal contributions to {s.out} are counted."
     return None
+
+
+def is_sum(s: Statement) -> bool:
+    """Whether a statement adds up something over letters, everywhere."""
+    return s.op == "+=" and bool(s.reduced) and s.guard is None and s.scan is None
+
+
+def _read(s: Statement) -> tuple[str, ...]:
+    """What a body reads, each as often as it stands there."""
+    return tuple(sorted(a.tensor for a in ex.walk(s.body) if isinstance(a, Access)))
+
+
+def _letters(onto: Mapping[str, str]) -> dict[ints.Atom, ints.IntLike]:
+    return {Axis(a): Axis(b) for a, b in onto.items()}
 
 
 def assign(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
@@ -391,11 +429,28 @@ def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     new: Group = ()
     for s in group:
         here = s.ranges
-        new = (*new, replace(s, body=ex.rewrite(s.body, one, bottom_up=True)))
+        again = _met_again(s, sheet)
+        if again is not None:
+            names[again.reads[-1]] = None
+            new = (*new, again)
+        else:
+            new = (*new, replace(s, body=ex.rewrite(s.body, one, bottom_up=True)))
     if not names or new == group:
         return None
     was, used = ("was", "is") if len(names) == 1 else ("were", "are")
     return new, f"{', '.join(names)} {was} computed on the way forward and {used} used again."
+
+
+def _met_again(s: Statement, sheet: Sheet) -> Statement | None:
+    """A sum that the forward run has, by its name."""
+    for t in sheet.totals.get(_read(s), ()) if is_sum(s) else ():
+        found = alike(t, s)
+        if found is not None:
+            onto, times = found
+            value = Access(t.out, tuple(i.substitute(_letters(onto)) for i in t.left))
+            kept = s.kept
+            return replace(s, body=ex.mul(Num(times), value), axes=tuple(x for x in s.axes if x[0] in kept))
+    return None
 
 
 def _product(e: Expr, base: Access, s: Statement, here: Mapping[str, Int], sheet: Sheet) -> Expr | None:
