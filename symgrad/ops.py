@@ -107,7 +107,9 @@ def example(d: Definition) -> str:
     accepted = ""
     for choice in itertools.product(*map(_choices, needed)):
         numbers = [c[0].isdigit() and "[" not in c for c in choice]
-        declared = [f"{p.name}: {c}" for p, c, number in zip(needed, choice, numbers, strict=True) if not number]
+        declared = [
+            f"{p.name}: {c}" for p, c, number in zip(needed, choice, numbers, strict=True) if not number
+        ]
         arguments = [c if number else p.name for p, c, number in zip(needed, choice, numbers, strict=True)]
         call = f"{d.name}({', '.join(arguments)})"
         try:
@@ -144,7 +146,15 @@ def _gives_numbers(program: Program) -> bool:
 def _choices(p: Parameter) -> list[str]:
     """Declarations or numbers to try for a parameter, the likeliest first."""
     if p.axes is None:
-        return ["weight[n, k]", "0 < weight[n, k] < 1", "weight[n]", "3", "0.5", "weight", "0 < weight[n] < 1"]
+        return [
+            "weight[n, k]",
+            "0 < weight[n, k] < 1",
+            "weight[n]",
+            "3",
+            "0.5",
+            "weight",
+            "0 < weight[n] < 1",
+        ]
     axes = [ast.unparse(a) for a in p.axes]
     axes = ["n" if a in ("...", "Ellipsis") else a for a in axes]
     shape = f"[{', '.join(axes)}]"
@@ -234,7 +244,10 @@ def check_op(name: str, *, seed: int = 0) -> OpVerdict:
 
 def _tried(d: Derivation, declaration: str, seed: int) -> Iterator[tuple[str, bool, str]]:
     """The trials of one definition."""
-    for what, sizes in (("gradient", samples.small_sizes(d.program)), ("axes of one entry", _ones(d.program))):
+    for what, sizes in (
+        ("gradient", samples.small_sizes(d.program)),
+        ("axes of one entry", _ones(d.program)),
+    ):
         verdict = d.check(_inputs(d, sizes, seed), seed=seed)
         yield what, verdict.ok, _error(verdict)
     found = [_far(d, seed, sign) for sign in (FAR, -FAR)]
@@ -279,7 +292,8 @@ def _far(d: Derivation, seed: int, value: float) -> str:
     f = d.function()
     with np.errstate(all="ignore"):
         results = [
-            f(**{k: np.full_like(a, v) if k in free else a for k, a in given.items()}) for v in (value / 100, value)
+            f(**{k: np.full_like(a, v) if k in free else a for k, a in given.items()})
+            for v in (value / 100, value)
         ]
     near, far = ([np.asarray(x, float) for x in (loss, *gradients.values())] for loss, gradients in results)
     if any(np.isnan(x).any() for x in far) and not any(np.isnan(x).any() for x in near):

@@ -176,7 +176,10 @@ CROSS = {
     "student, distribution": (SHARES, "loss = -mean(sum(t*log(softmax(z)), axis=1))"),
     "naive, label": (LABEL, NAIVE + "loss = mean(n, -log(q[n, t[n]]))"),
     "naive, distribution": (SHARES, NAIVE + "loss = mean(n, -sum(j, t[n, j]*log(q[n, j])))"),
-    "own shift": (LABEL, "e = np.exp(z - np.max(z, axis=1, keepdims=True)); q = e/e.sum(1, keepdims=True); " + PICKED),
+    "own shift": (
+        LABEL,
+        "e = np.exp(z - np.max(z, axis=1, keepdims=True)); q = e/e.sum(1, keepdims=True); " + PICKED,
+    ),
     "log-sum-exp": (LABEL, "loss = mean(n, log(sum(j, exp(z[n, j]))) - z[n, t[n]])"),
 }
 
@@ -224,9 +227,7 @@ EXTREMES: list[tuple[str, dict[str, object], float, dict[str, object]]] = [
 
 
 @pytest.mark.parametrize(("text", "given", "value", "slopes"), EXTREMES, ids=[e[0] for e in EXTREMES])
-def test_extremes(
-    text: str, given: dict[str, object], value: float, slopes: dict[str, object]
-) -> None:
+def test_extremes(text: str, given: dict[str, object], value: float, slopes: dict[str, object]) -> None:
     d = derived(text)
     arrays = {name: np.asarray(x, float) for name, x in given.items()}
     with np.errstate(divide="ignore"):  # an infinite slope is a value
@@ -243,7 +244,10 @@ def test_a_positive_factor_keeps_its_logarithm() -> None:
 
 
 def test_a_maximum_that_matters_is_not_held() -> None:
-    for text in ("x: weight[n]; f = sum(exp(x - max(x)))", "x: weight[n]; m = max(x); y = x - m; f = sum(y)*m"):
+    for text in (
+        "x: weight[n]; f = sum(exp(x - max(x)))",
+        "x: weight[n]; m = max(x); y = x - m; f = sum(y)*m",
+    ):
         d = derived(text)
         assert "held" not in str(d.program)
         assert check(d).ok

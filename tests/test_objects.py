@@ -742,7 +742,12 @@ def test_the_test_of_an_operation() -> None:
 
     verdict = sg.check_op("cooled")
     assert verdict.ok and bool(verdict)
-    assert [t.what for t in verdict.trials] == ["gradient", "axes of one entry", "entries of 1000", "derived again"]
+    assert [t.what for t in verdict.trials] == [
+        "gradient",
+        "axes of one entry",
+        "entries of 1000",
+        "derived again",
+    ]
     assert str(verdict).splitlines()[0] == "def cooled(x, temperature=2.0):"
     assert str(verdict).splitlines()[-1] == "cooled agrees"
     sg.define("def overflows(x): return exp(x)/(exp(x) + exp(2*x))")
@@ -767,7 +772,8 @@ def test_the_test_of_an_operation_notices_a_wrong_rule(monkeypatch: pytest.Monke
         derived = right(*args, **options)
         (name,) = derived.gradients.values()
         changed = tuple(
-            replace(s, body=s.body * Fraction(1001, 1000)) if s.out == name else s for s in derived.program.statements
+            replace(s, body=s.body * Fraction(1001, 1000)) if s.out == name else s
+            for s in derived.program.statements
         )
         return replace(derived, program=replace(derived.program, statements=changed))
 

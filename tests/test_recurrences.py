@@ -118,6 +118,19 @@ h[n, t, j] = keep[n, t]*a[n, t, j] + (1 - keep[n, t])*h[n, t - 1, j]
 h[n, -1, j] = 0
 loss = sum(n, j, h[n, lens[n], j]**2)
 """,
+    "kalman": """
+y: data[T]
+a: weight
+q: weight
+v[t] = a**2*w[t - 1] + q**2
+w[t] = v[t]*(1 - g[t])
+m[t] = a*e[t - 1]
+e[t] = m[t] + g[t]*(y[t] - m[t])
+e[-1] = 0
+g[t] = v[t]/(v[t] + 1)
+w[-1] = 1
+loss = sum(t, log(v[t] + 1) + (y[t] - m[t])**2/(v[t] + 1))
+""",
     "bracket": """
 x: data[T]
 a: weight

@@ -48,7 +48,9 @@ def function_source(
         (names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved
     ]
     known = head.numbers(derived)
-    numbers = {new: known[old] for old, new in zip(derived.program.statements, program.statements, strict=True)}
+    numbers = {
+        new: known[old] for old, new in zip(derived.program.statements, program.statements, strict=True)
+    }
     wanted = (program.target, *derived.gradients.values())
     statements = needed(program.statements, wanted)  # no next value of a state
     used = {t for s in statements for t in s.reads}

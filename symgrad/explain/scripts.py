@@ -512,7 +512,9 @@ class Latex(Script):
 
     def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
         """A leaf by its template in the table: brackets grow with the arguments, a minus brackets a sum."""
-        params: Sequence[str] = LEAVES[name].params if name in LEAVES else "AB" if name in IMPLICIT else ("x",)
+        params: Sequence[str] = (
+            LEAVES[name].params if name in LEAVES else "AB" if name in IMPLICIT else ("x",)
+        )
         given = dict(zip(params, args, strict=False))
         left, right = self.brackets(max(map(height, args), default=0))
         out: list[tuple[str, int | None]] = []

@@ -90,7 +90,12 @@ class Sentences:
     def _slope(self, step: Step, source: Statement, access: ex.Access) -> Sentence:
         """The derivative of a leaf, where nothing but the leaf was applied."""
         body = source.body
-        if source.op in IMPLICIT or not isinstance(body, ex.Call) or body.args != (access,) or step.partial is None:
+        if (
+            source.op in IMPLICIT
+            or not isinstance(body, ex.Call)
+            or body.args != (access,)
+            or step.partial is None
+        ):
             return ()
         leaf = LEAVES[body.name]
         how = f" ({leaf.note})" if leaf.kinks and leaf.note else ""

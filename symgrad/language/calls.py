@@ -287,9 +287,8 @@ def _run(f: Formulas, d: Definition, frame: Frame, suffix: str) -> Value:
             waiting = recurrences.Waiting(d.body, known)
             for line in d.body:
                 if (circle := waiting.circle(line)) is not None:
-                    lines = waiting.met(circle, line)
-                    if lines is not None:
-                        recurrences.read(f, circle, lines, local=True)
+                    for ready, lines in waiting.met(circle, line):
+                        recurrences.read(f, ready, lines, local=True)
                 elif isinstance(line, ast.Assign):
                     state = _state(f, d, declarations.base(line.targets[0]))
                     if state is None:

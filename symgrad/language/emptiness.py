@@ -27,7 +27,9 @@ def needs(tensors: Mapping[str, Tensor], statements: Sequence[Statement]) -> Ite
         who = s.out if own.named else s.label or own.label or "the formula"
         reduced = [s.ranges[a] for a in s.reduced]
         for size, what in _needed(s, reduced, sums, tensors):
-            if size.number is None and ints.nonnegative(size - 1):  # else its range has been looked at already
+            if size.number is None and ints.nonnegative(
+                size - 1
+            ):  # else its range has been looked at already
                 yield size - 1, f"{who} {what}, which has no entries"
         if s.op == "+=" and reduced:
             sums[s.out] = reduced

@@ -68,9 +68,7 @@ def _write(f: Formulas, op: str, body: tuple[Access, ...], left: list[str], axes
     """The statement of an operation, and its result."""
     b = f.builder
     domain = tuple((a, b.ranges.known[a]) for a in axes)
-    s = Statement(
-        "", tuple(map(ints.axis, left)), op, Call(op, body), domain, line=b.line, label=b.label
-    )
+    s = Statement("", tuple(map(ints.axis, left)), op, Call(op, body), domain, line=b.line, label=b.label)
     return b.array(b.named(s, b.label))
 
 

@@ -227,9 +227,8 @@ class _Reader:
         name = declarations.base(node.targets[0])
         if name in self.sizes or (name in self.builder.tensors and name not in self.parts):
             self._may_write(name, node.targets[0], "=", node)
-        lines = self.waiting.met(circle, node)
-        if lines is not None:
-            recurrences.read(self.f, circle, lines)
+        for ready, lines in self.waiting.met(circle, node):
+            recurrences.read(self.f, ready, lines)
         self.last = name
 
     def _keep_number(self, name: str, parts: list[Statement]) -> None:

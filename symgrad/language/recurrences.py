@@ -80,34 +80,46 @@ def _reached(start: str, reads: Mapping[str, Mapping[str, None]]) -> dict[str, N
     return found
 
 
+Circle = tuple[str, ...]
+
+
 class Waiting:
-    """Lines of circles, kept until the last line of a circle is met: its equations may stand in any order.
+    """Lines of circles, kept until all lines of a circle are met: its equations may stand in any order.
 
     What is `apart` gets a next value from itself and is no recurrence: a state.
     """
 
     def __init__(self, lines: Sequence[ast.stmt], apart: Iterable[str] = ()):
         self.circles = circles(lines, frozenset(apart))
-        self._left: dict[tuple[str, ...], int] = {}
-        self._lines: dict[tuple[str, ...], list[ast.Assign]] = {}
+        self._left: dict[Circle, int] = {}
+        self._lines: dict[Circle, list[ast.Assign]] = {}
+        self._reads: dict[Circle, set[Circle]] = {}
         for node in lines:
             circle = self.circle(node)
             if circle is not None:
                 self._left[circle] = self._left.get(circle, 0) + 1
+                names = (self.circles.get(n.id) for n in ast.walk(node) if isinstance(n, ast.Name))
+                self._reads.setdefault(circle, set()).update(
+                    c for c in names if c is not None and c != circle
+                )
 
-    def circle(self, node: ast.stmt) -> tuple[str, ...] | None:
+    def circle(self, node: ast.stmt) -> Circle | None:
         """The circle that a line belongs to."""
         match node:
             case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=name))]):
                 return self.circles.get(name)
         return None
 
-    def met(self, circle: tuple[str, ...], node: ast.stmt) -> list[ast.Assign] | None:
-        """Take a line of a circle; all of them if it was the last."""
+    def met(self, circle: Circle, node: ast.stmt) -> Iterator[tuple[Circle, list[ast.Assign]]]:
+        """Take a line of a circle; the circles that are complete now, and so is all that they read."""
         assert isinstance(node, ast.Assign)
         self._lines.setdefault(circle, []).append(node)
         self._left[circle] -= 1
-        return None if self._left[circle] else self._lines[circle]
+        while ready := next(
+            (c for c, n in self._left.items() if not n and not self._reads[c] & self._left.keys()), None
+        ):
+            del self._left[ready]
+            yield ready, self._lines[ready]
 
 
 @dataclass

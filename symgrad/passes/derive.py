@@ -114,7 +114,9 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
     adjoints = dict(swept.adjoints)
     wanted = {adjoints[n] for n in names if n in adjoints}
     same: dict[object, Statement] = {}
-    prepared: dict[Statement, None] = {}  # counts of ties, products of the others, inverses: what stands already
+    prepared: dict[
+        Statement, None
+    ] = {}  # counts of ties, products of the others, inverses: what stands already
     order = _Order(swept)
     for name in order.names:
         if order.loop(name) != order.running:

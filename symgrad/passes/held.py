@@ -74,7 +74,8 @@ def _hold(name: str, e: object) -> Expr | None:
     if not any(isinstance(rest, Access) and rest.tensor == name for _, rest in terms):
         return None
     held = (
-        ex.mul(c, Stop(rest, "held") if isinstance(rest, Access) and rest.tensor == name else rest) for c, rest in terms
+        ex.mul(c, Stop(rest, "held") if isinstance(rest, Access) and rest.tensor == name else rest)
+        for c, rest in terms
     )
     return ex.add(*held)
 

@@ -118,7 +118,11 @@ def _times_log(x: Access, t: Expr) -> Expr:
 
 def _log_of(t: Expr, x: Access) -> bool:
     """Whether it is the logarithm of a product in which x stands, so that it is infinite where x is 0."""
-    return isinstance(t, Call) and t.name == "log" and x in (t.args[0].args if isinstance(t.args[0], Mul) else t.args)
+    return (
+        isinstance(t, Call)
+        and t.name == "log"
+        and x in (t.args[0].args if isinstance(t.args[0], Mul) else t.args)
+    )
 
 
 def _positive(t: Tensor) -> bool:

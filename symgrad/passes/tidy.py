@@ -486,7 +486,9 @@ def inverses(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
 
 def _inverse(e: Mul, sheet: Sheet) -> Expr | None:
     parts = factors(e)
-    known = {f: sheet.implicit[f.tensor] for f in parts if isinstance(f, Access) and f.tensor in sheet.implicit}
+    known = {
+        f: sheet.implicit[f.tensor] for f in parts if isinstance(f, Access) and f.tensor in sheet.implicit
+    }
     for c, s in known.items():
         for d, t in known.items():
             over = s.op == "cofactor" and t.op == "det" and d.index == c.index[:-2]
