@@ -122,7 +122,7 @@ loss = sum(n, j, h[n, lens[n], j]**2)
 y: data[T]
 a: weight
 q: weight
-v[t] = a**2*w[t - 1] + q**2
+v[t] = a**2*w[t - 1] + q**2, t < T
 w[t] = v[t]*(1 - g[t])
 m[t] = a*e[t - 1]
 e[t] = m[t] + g[t]*(y[t] - m[t])
