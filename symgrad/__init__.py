@@ -20,6 +20,7 @@ from symgrad import layers as _layers
 from symgrad.check import Verdict as Verdict
 from symgrad.declared import constant as constant
 from symgrad.declared import data as data
+from symgrad.declared import draw as draw
 from symgrad.declared import label as label
 from symgrad.declared import size as size
 from symgrad.declared import weight as weight
@@ -38,7 +39,7 @@ from symgrad.tracing import op as op
 __version__ = "0.1.0"
 __all__ = [
     "Derivation", "Expression", "Gradient", "Model", "Sequential", "SymgradError", "Verdict", "check_op", "constant",
-    "data", "define", "derive", "describe", "label", "op", "size", "weight",
+    "data", "define", "derive", "describe", "draw", "label", "op", "size", "weight",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import ast
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import EllipsisType
 
 from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
 from symgrad.expressions import COMPARE, Expression, tree
@@ -50,7 +51,7 @@ def _declared(
     for wrong in shape:
         if isinstance(wrong, (tuple, list)):
             raise SymgradError(f"sizes are given one by one: sg.{role}({', '.join(map(repr, wrong))})")
-    dims = list(map(size_tree, shape))
+    dims = [ast.Constant(...) if n is ... and role == "draw" else size_tree(n) for n in shape]
     node: ast.expr = ast.Name(role, ast.Load())
     if dims:
         node = ast.Subscript(node, dims[0] if len(dims) == 1 else ast.Tuple(dims, ast.Load()), ast.Load())
@@ -69,7 +70,8 @@ def _declared(
     for fact in facts:
         node = ast.BinOp(node, ast.BitAnd(), ast.Name(fact, ast.Load()))
     own = "" if name is None else checked(name)
-    return Expression(Declared(role, node, None if start is None else _start(start), stem, own))
+    begins = start if start is None or isinstance(start, ast.expr) else _start(start)
+    return Expression(Declared(role, node, begins, stem, own))
 
 
 def _start(start: object) -> ast.expr:
@@ -212,6 +214,44 @@ def weight(
     bounds = {">": above, "<": below, ">=": at_least, "<=": at_most}
     stem = "W" if len(shape) > 1 else "w"
     return _declared("weight", shape, bounds, ["symmetric"] * symmetric, start, stem, name)
+
+
+def draw(
+    *shape: int | str | Expression | EllipsisType,
+    name: str | None = None,
+    bernoulli: float | Expression | None = None,
+    normal: float | Expression | None = None,
+    uniform: tuple[float | Expression, float | Expression] | None = None,
+) -> Expression:
+    """Random numbers, drawn anew at each step of training: `eps: draw[n, k] = normal(1)`.
+
+    Args:
+        shape: the sizes; in a function under `@sg.op`, `...` for the leading axes of its parameters.
+        name: what they are called; "eps" if they have no name.
+        bernoulli: 1 with this probability, else 0; or
+        normal: normal numbers of this deviation around 0; or
+        uniform: numbers between two.
+
+    Raises:
+        SymgradError: not one of the three is given; a size or a name that the language does not take.
+
+    Example:
+        >>> import symgrad as sg
+        >>> w = sg.weight("n", 3, name="w")
+        >>> print(sg.sum((w + sg.draw("n", 3, normal=0.1))**2))
+        w: weight[n, 3]
+        eps: draw[n, 3] = normal(0.1)
+        loss = sum((w + eps) ** 2)
+    """
+    given = {"bernoulli": (bernoulli,), "normal": (normal,), "uniform": uniform or (None,)}
+    told = [(how, numbers) for how, numbers in given.items() if all(n is not None for n in numbers)]
+    if len(told) != 1 or (uniform is not None and len(uniform) != 2):
+        raise SymgradError(
+            "a draw has one distribution: bernoulli=0.8, normal=0.1 or uniform=(-1, 1), the last with both ends"
+        )
+    ((how, numbers),) = told
+    start = ast.Call(ast.Name(how, ast.Load()), list(map(tree, numbers)), [])
+    return _declared("draw", shape, {}, (), start, "eps", name)
 
 
 def size(letter: str) -> Expression:

@@ -73,9 +73,9 @@ class Declared(Node):
     """A tensor with a declaration.
 
     Attributes:
-        role: data, label, constant or weight.
+        role: data, label, constant, weight or draw.
         annotation: role, shape and facts, with holes for sizes that are calculated.
-        start: of a weight.
+        start: of a weight; the distribution of a draw.
         stem: what it is called if it was given no name.
         trace: the function that was being read when it was made.
     """
@@ -88,11 +88,12 @@ class Declared(Node):
         self.trace = TRACES[-1] if TRACES else None
 
     def parts(self) -> tuple[Node, ...]:
-        return tuple(holes(self.annotation))
+        return (*holes(self.annotation), *(holes(self.start) if self.start is not None else ()))
 
     def over(self, of: Callable[[Node], Node]) -> Node:
         out = copy.copy(self)
         out.annotation = filled(self.annotation, lambda part: Hole(of(part)))
+        out.start = None if self.start is None else filled(self.start, lambda part: Hole(of(part)))
         return out
 
     def key(self) -> tuple[object, ...]:

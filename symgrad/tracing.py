@@ -201,7 +201,7 @@ def _called(function: Callable[..., Any], params: Sequence[_Parameter], trace: T
 
 
 def _may_declare(e: Declared, name: str, known: Mapping[str, None]) -> None:
-    if e.role != "weight":
+    if e.role not in ("weight", "draw"):
         raise SymgradError(f"{name} is declared as {e.role}; what an operation is given is a parameter")
     dims = e.annotation
     for n in ast.walk(dims):

@@ -309,7 +309,8 @@ class _Writer:
         for e in self.order:
             if isinstance(e, Declared):
                 target = ast.Name(self.names[id(e)], ast.Store())
-                declared.append(ast.AnnAssign(target, filled(e.annotation, self._size), e.start, simple=1))
+                start = None if e.start is None else filled(e.start, self._size)
+                declared.append(ast.AnnAssign(target, filled(e.annotation, self._size), start, simple=1))
             elif id(e) in self.lined and e is not self.root:
                 right, condition = self._right(e), self.when(self.ways.get(id(e)))
                 if condition is not None:

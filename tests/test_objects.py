@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import symgrad as sg
 from symgrad import layers
+from symgrad.language import reference
 from symgrad.language.definitions import Parameter, parse_definitions
 from symgrad.language.functions import ALIASES, FUNCTIONS
 from symgrad.leaves import LEAVES
@@ -78,8 +81,8 @@ def test_every_operation_is_written_as_the_call_that_it_is(name: str) -> None:
     settings = [p for k, p in enumerate(needed) if k and p.axes is None]
     arrays = {p.name: sg.data("n", name=f"{p.name}_") for p in needed if p not in settings}
     arguments = [arrays.get(p.name, k + 2) for k, p in enumerate(needed)]
-    given = [f"{p.name}_" if p.name in arrays else str(k + 2) for k, p in enumerate(needed)]
-    call = f"{name}({', '.join(given)})"
+    written = [f"{p.name}_" if p.name in arrays else str(k + 2) for k, p in enumerate(needed)]
+    call = f"{name}({', '.join(written)})"
     by_function = getattr(sg, name)(*arguments)
     assert text(by_function).splitlines()[-1] == f"loss = {call}"
     layer = getattr(sg, layers.class_name(name))(*(k + 2 for k, p in enumerate(needed) if p in settings))
@@ -225,6 +228,47 @@ def test_long_formulas_are_cut_into_lines() -> None:
         sg.Model(sg.sum(deep))
 
 
+Pair = tuple[Any, np.ndarray]
+
+
+@st.composite
+def grown(draw: st.DrawFn) -> tuple[sg.Expression, float, dict[str, np.ndarray]]:
+    """An expression of many shared parts, and the same computed by NumPy."""
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    a, b, m = sg.data("n", 3, name="a"), sg.data(3, name="b"), sg.data(3, 3, name="m")
+    pool: list[Pair] = [(e, rng.normal(size=s)) for e, s in ((a, (4, 3)), (b, (3,)), (m, (3, 3)))]
+    steps: list[Callable[[Pair, Pair], Pair]] = [
+        lambda p, q: (p[0] + q[0], p[1] + q[1]), lambda p, q: (p[0] - q[0], p[1] - q[1]),
+        lambda p, q: (p[0] * q[0], p[1] * q[1]), lambda p, q: (p[0] / (2 + q[0] ** 2), p[1] / (2 + q[1] ** 2)),
+        lambda p, q: (-p[0], -p[1]), lambda p, q: (1 - p[0] / 2, 1 - p[1] / 2),
+        lambda p, q: (p[0] @ m, p[1] @ pool[2][1]),
+        lambda p, q: (np.tanh(p[0]), np.tanh(p[1])), lambda p, q: (abs(p[0]) ** 0.5, abs(p[1]) ** 0.5),
+        lambda p, q: ((p[0] > q[0]) * q[0], (p[1] > q[1]) * q[1]),
+        lambda p, q: (sg.where((p[0] > 0) | ~(q[0] < 1), p[0], 3), np.where((p[1] > 0) | ~(q[1] < 1), p[1], 3)),
+        lambda p, q: (p[0] - p[0].max(axis=-1, keepdims=True), p[1] - p[1].max(axis=-1, keepdims=True)),
+        lambda p, q: (p[0][..., ::-1], p[1][..., ::-1]), lambda p, q: (p[0] * [1, 0.5, -2], p[1] * [1, 0.5, -2]),
+        lambda p, q: (2 ** sg.sigmoid(p[0]), 2 ** (1 / (1 + np.exp(-p[1])))),
+    ]  # fmt: skip
+    for _ in range(draw(st.integers(1, 25))):
+        p, q = (pool[draw(st.integers(max(0, len(pool) - 6), len(pool) - 1))] for _ in range(2))
+        if {p[1].ndim, q[1].ndim} == {2} and p[1].shape != q[1].shape:
+            q = p
+        made = draw(st.sampled_from(steps))(p, q)
+        pool.append((made[0].named(f"v{len(pool)}") if draw(st.integers(0, 9)) == 9 else made[0], made[1]))
+    total = sum((sg.sum(e) for e, _ in pool[3:]), sg.sum(a) + sg.sum(b) + sg.sum(m))
+    value = sum(v.sum() for _, v in pool)
+    return total, value, {"a": pool[0][1], "b": pool[1][1], "m": pool[2][1]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(grown())
+def test_what_is_built_is_what_numpy_computes(built: Any) -> None:
+    total, value, arrays = built
+    program = sg.Model(total).program
+    found = reference.run(program, {"n": 4}, arrays)[program.target]
+    np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-9)
+
+
 # ---------------------------------------------------------------------- networks
 
 
@@ -242,8 +286,8 @@ def test_a_perceptron_is_the_text_and_has_its_gradients() -> None:
     loss = sg.softmax_cross_entropy(net(data), label)
     assert text(loss) == dedent(by_hand)
     same(loss, by_hand)
-    for given in (sg.softmax_cross_entropy, sg.SoftmaxCrossEntropy()):
-        m = sg.Model(net, x=data, t=label, loss=given)
+    for applied in (sg.softmax_cross_entropy, sg.SoftmaxCrossEntropy()):
+        m = sg.Model(net, x=data, t=label, loss=applied)
         assert m.program.text == dedent(by_hand)
     functional = sg.dense(sg.relu(sg.dense(data, 7)), 4, bias=False)
     assert text(sg.softmax_cross_entropy(functional, label)) == dedent(by_hand)
@@ -316,10 +360,10 @@ def test_a_layer_used_twice_has_the_same_weights() -> None:
     untied = "V: weight[3, 3]; c: weight[3]; h = tanh(x @ V + c); "
     other = sg.derive(f"x: data[n, 3]; y: data[n, 3]; {untied} sum((h @ V + c)*(y @ V + c)) + 0.5*sum(V**2)")
     rng = np.random.default_rng(0)
-    given = {"x": rng.normal(size=(4, 3)), "y": rng.normal(size=(4, 3))}
+    arrays = {"x": rng.normal(size=(4, 3)), "y": rng.normal(size=(4, 3))}
     v, c = rng.normal(size=(3, 3)), rng.normal(size=3)
-    value, gradient = m.derive().function()(**given, dense1_W=v, dense1_b=c)
-    value_, gradient_ = other.function()(**given, V=v, c=c)
+    value, gradient = m.derive().function()(**arrays, dense1_W=v, dense1_b=c)
+    value_, gradient_ = other.function()(**arrays, V=v, c=c)
     np.testing.assert_allclose(value, value_, rtol=1e-12)
     np.testing.assert_allclose(gradient["dense1_W"], gradient_["V"], rtol=1e-12)
     np.testing.assert_allclose(gradient["dense1_b"], gradient_["c"], rtol=1e-12)
@@ -635,6 +679,24 @@ def test_a_function_may_be_defined_again_and_use_another() -> None:
 
 def _triple(x):
     return 3 * x
+
+
+def test_draws() -> None:
+    @sg.op
+    def noisy(x: "[..., i]", rate=0.5, sign=1):  # noqa: F821
+        return sign * x * sg.draw(..., "i", bernoulli=1 - rate, name="keep") + sg.draw("i", normal=0.1)
+
+    lines = ["keep: draw[..., i] = bernoulli(1 - rate)", "eps: draw[i] = normal(0.1)"]
+    assert [line.strip() for line in source("noisy").splitlines()[1:3]] == lines
+    loss = sg.sum(sg.noisy(sg.dense(x, 3), rate=0.25) * sg.draw("n", 3, uniform=(-1, 1)))
+    program = sg.Model(loss).program
+    assert [(d.name, d.start) for d in program.role("draw")] == [
+        ("eps", ("uniform", -1, 1)), ("keep1", ("bernoulli", 0.75)), ("eps1", ("normal", 0.1)),
+    ]  # fmt: skip
+    assert sg.derive(loss).check().ok
+    for wrong in ({}, {"normal": 1, "bernoulli": 0.5}, {"uniform": (1,)}):
+        with pytest.raises(sg.SymgradError, match="a draw has one distribution"):
+            sg.draw("n", **wrong)
 
 
 def fails(function: Callable[..., Any]) -> str:
