@@ -17,7 +17,7 @@ from symgrad.expressions import Expression, applied
 from symgrad.language.definitions import Definition, Parameter, declares_weights, stems
 from symgrad.language.functions import ALIASES, FUNCTIONS, HINTS
 from symgrad.leaves import LEAVES
-from symgrad.library import DEFINITIONS
+from symgrad.library import DEFINITIONS, public
 from symgrad.nodes import LayerWeight, Owner, checked
 from symgrad.writing import function_names
 
@@ -344,7 +344,7 @@ class Sequential:
 def classes() -> dict[str, str]:
     """The classes by name, each with the operation that it is of."""
     found: dict[str, str] = {}
-    for name in (*DEFINITIONS, *LEAVES):
+    for name in (*public(), *LEAVES):
         found.setdefault(class_name(name), name)
     return found
 

@@ -20,19 +20,19 @@ from symgrad.language.definitions import Definition, Parameter
 from symgrad.language.expr import decimal
 from symgrad.language.program import Facts, Program
 from symgrad.leaves import LEAVES, Leaf
-from symgrad.library import DEFINITIONS
+from symgrad.library import DEFINITIONS, public
 
 
 def listing() -> str:
-    """Every operation with its equations, grouped as they are defined."""
+    """Every operation with its equations, grouped as they are defined; parts of others, `_name`, are left out."""
     groups: dict[str, list[tuple[str, str, str]]] = {}
     for leaf in LEAVES.values():
         told = "by sympy" if leaf.derivative is None else "; ".join(leaf.derivative)
         how = "NumPy's own" if leaf.ufunc else leaf.run
         row = (f"{leaf.name}({', '.join(leaf.params)})", f"{how}; derivative {told}", leaf.note)
         groups.setdefault("scalar functions, applied entry by entry", []).append(row)
-    for first in DEFINITIONS.values():
-        for d in (first, *first.others):
+    for name in public():
+        for d in (DEFINITIONS[name], *DEFINITIONS[name].others):
             lines = "; ".join(ast.unparse(line) for line in d.body)
             groups.setdefault(d.where.removesuffix(".sg"), []).append((d.signature, lines, d.doc))
     text = []
@@ -145,6 +145,8 @@ def _gives_numbers(program: Program) -> bool:
 
 def _choices(p: Parameter) -> list[str]:
     """Declarations or numbers to try for a parameter, the likeliest first."""
+    if p.parts:
+        return ["2"]
     if p.axes is None:
         return [
             "weight[n, k]",

@@ -16,7 +16,7 @@ from symgrad.language.functions import ALIASES, FUNCTIONS
 from symgrad.language.reader import CORE
 from symgrad.language.syntax import same_chain
 from symgrad.leaves import LEAVES
-from symgrad.library import DEFINITIONS
+from symgrad.library import public
 from symgrad.nodes import (
     Call,
     Chosen,
@@ -37,7 +37,7 @@ DEPTH, SIZE = 8, 40  # of the operations in one line: levels, and all of them
 
 def function_names() -> tuple[str, ...]:
     """Everything that a text can call by name."""
-    return tuple(dict.fromkeys([*DEFINITIONS, *LEAVES, *FUNCTIONS, *ALIASES]))
+    return tuple(dict.fromkeys([*public(), *LEAVES, *FUNCTIONS, *ALIASES]))
 
 
 @dataclass

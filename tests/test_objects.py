@@ -24,9 +24,9 @@ from symgrad.language import reference
 from symgrad.language.definitions import Parameter, parse_definitions
 from symgrad.language.functions import ALIASES, FUNCTIONS
 from symgrad.leaves import LEAVES
-from symgrad.library import DEFINITIONS
+from symgrad.library import DEFINITIONS, public
 
-OPERATIONS = sorted({*DEFINITIONS, *LEAVES})
+OPERATIONS = sorted({*public(), *LEAVES})
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Bracket, Condition, E, Expr, Logic
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Int, Look, Size, axis, of
-from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.program import Program, Statement, Tensor, open_parts
 from symgrad.language.ranges import Ranges, letter
 from symgrad.language.values import Array, Pending, Positions, real, widened
 
@@ -247,12 +247,13 @@ class Builder:
         settled = self.ranges.settled
         for k in range(first_statement, len(self.statements)):
             s = self.statements[k]
+            axes = tuple((a, settled(n)) for a, n in s.axes)
             self.statements[k] = replace(
                 s,
                 left=tuple(map(settled, s.left)),
                 body=self.settled(s.body),
-                guard=None if s.guard is None else self.settled(s.guard),
-                axes=tuple((a, settled(n)) for a, n in s.axes),
+                guard=None if s.guard is None else open_parts(self.settled(s.guard), dict(axes)),
+                axes=axes,
             )
         for name in list(self._unsettled):
             t = self.tensors[name]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,13 +16,13 @@ from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language import declarations, equations, ints, recurrences, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.definitions import Definition, Parameter, declares_weights
-from symgrad.language.expr import Expr
+from symgrad.language.expr import Expr, conjuncts, margins_of
 from symgrad.language.frames import Frame, Layer, Option, Use, Value
 from symgrad.language.ints import Int, Size, of
 from symgrad.language.program import Tensor
 from symgrad.language.ranges import letter as letter_of
 from symgrad.language.syntax import is_condition, is_name, words
-from symgrad.language.values import Array, Pending, shown, widened
+from symgrad.language.values import Array, Pending, aligned, integer, shown, widened
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -36,8 +37,6 @@ def call(f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, a
     Raises:
         Refusal: where no definition of the name takes them.
     """
-    if d.name in f.stack:
-        raise Refusal(f"{d.name} calls itself; a definition cannot be recursive")
     f.calls += 1
     if len(f.stack) >= DEPTH or f.calls > CALLS:
         raise Refusal("the definitions grow without bound here")
@@ -50,9 +49,17 @@ def call(f: Formulas, d: Definition, args: list[ast.expr], keywords: dict[str, a
         keep = keywords.pop("keepdims", keywords.pop("keepdim", None))
         if axis is not None:
             return _along_axis(f, d, args, keywords, named, axis, keep)
-    values = [f.value(a) for a in args]
-    options = {k: f.value(v) for k, v in keywords.items()}
-    return expand(f, d, values, options, [words(a) for a in args], _use(f, d, named))
+    values = [_argument(f, a) for a in args]
+    options = {k: _argument(f, v) for k, v in keywords.items()}
+    said = [words(a) for a in (*args, *keywords.values())]
+    return expand(f, d, values, options, said, _use(f, d, named))
+
+
+def _argument(f: Formulas, node: ast.expr) -> Value:
+    """What a call gives to a parameter; `(2, 1)` are several whole numbers."""
+    if isinstance(node, ast.Tuple) and node.elts:
+        return Option(tuple(f.whole(n, "each of several numbers") for n in node.elts))
+    return f.value(node)
 
 
 def _is_name_of_layer(f: Formulas, d: Definition, option: str, keywords: dict[str, ast.expr]) -> bool:
@@ -113,17 +120,22 @@ def expand(
     use: Use | None = None,
 ) -> Value:
     """The result of the first definition of the name whose parameters fit."""
-    problems = []
+    problems: list[tuple[int, str, str]] = []
     candidates = [one for one in (d, *d.others) if _counts(one, len(values) + len(options))]
     for one in candidates or (d, *d.others):
         frame = Frame(definition=one, foreign=bool(one.where) or f.frame.foreign, use=use or f.frame.use)
         try:
             _bind(f, one, frame, values, options, texts)
         except Refusal as problem:
-            problems.append(problem.reason)
+            problems.append((len(frame.values), problem.reason.removeprefix(one.signature), problem.reason))
             continue
+        if one in f.stack:
+            raise Refusal(f"{d.name} calls itself; a definition cannot be recursive")
         return _run(f, one, frame, "" if use is not None else _number(f, one, frame))
-    raise Refusal("; or ".join(dict.fromkeys(problems)))
+    # what the definitions say that came furthest, once where they say the same
+    furthest = max(bound for bound, *_ in problems)
+    said = {what: reason for bound, what, reason in reversed(problems) if bound == furthest}
+    raise Refusal("; or ".join(reversed(said.values())))
 
 
 def takes(d: Definition, count: int, keywords: Collection[str] = ()) -> bool:
@@ -153,22 +165,24 @@ def _bind(
     given: dict[str, tuple[Value, str]] = {
         p.name: (v, t) for p, v, t in zip(d.params, values, texts, strict=False)
     }
-    for name, v in options.items():
+    said = texts[len(values) :] or list(options)
+    for (name, v), text in zip(options.items(), said, strict=False):
         if name not in [p.name for p in d.params]:
             raise Refusal(f"{d.signature} has no option {name}")
         if name in given:
             raise Refusal(f"{d.signature} gets {name} twice")
-        given[name] = (v, name)
+        given[name] = (v, text)
     missing = [p.name for p in d.params if p.name not in given and p.default is None]
     if missing:
         raise Refusal(f"{d.signature} needs {listing(missing)} too")
     lead: list[tuple[tuple[Int, ...], str]] = []
     for p in d.params:
-        v, text = (
-            given.get(p.name) or (f.value(p.default), p.name) if p.default is not None else given[p.name]
-        )
-        if p.axes is not None:
+        v, text = given.get(p.name) or (_default(f, p, frame), p.name)
+        if p.axes is not None and not (p.default is not None and v == Option(None)):
+            v = _repeated(p, v, frame) if isinstance(v, Array) and p.default is not None else v
             _fit(f, d, p, v, text, frame, lead)
+        if p.parts:
+            _fit_parts(d, p, v, text, frame)
         if isinstance(v, Array):
             v = f.builder.stored(v)
             if v.whole is not None and v.fixed is not None:
@@ -178,6 +192,53 @@ def _bind(
         for n in ast.walk(line.annotation):
             if isinstance(n, ast.Name) and n.id in frame.sizes:
                 frame.letters[n.id] = None
+
+
+def _default(f: Formulas, p: Parameter, frame: Frame) -> Value:
+    """The value of an option that is not given; it sees the parameters before it."""
+    assert p.default is not None
+    before, f.frame = f.frame, frame
+    try:
+        return _argument(f, p.default)
+    finally:
+        f.frame = before
+
+
+def _repeated(p: Parameter, v: Array, frame: Frame) -> Array:
+    """An optional array over all axes that its parameter speaks of, if it broadcasts to them."""
+    assert p.axes is not None
+    named = [frame.sizes.get(n.id) if isinstance(n, ast.Name) else None for n in p.axes]
+    if p.axes and subscripts.is_dots(p.axes[0]):
+        named[:1] = frame.lead[0]
+    shape = tuple(n for n in named if n is not None)
+    skip = len(shape) - v.rank
+    if len(shape) < len(named) or skip < 0 or shape == v.shape:
+        return v
+    if any(n not in (ints.ONE, m) for n, m in zip(v.shape, shape[skip:], strict=True)):
+        return v
+    letters = ("",) * skip + tuple(
+        x if n != ints.ONE else "" for x, n in zip(v.letters, v.shape, strict=True)
+    )
+    whole = v.integer
+    return Array(
+        shape,
+        lambda at: v.at(aligned(v, shape, at)),
+        letters,
+        None if whole is None else lambda at: whole(aligned(v, shape, at)),
+    )
+
+
+def _fit_parts(d: Definition, p: Parameter, v: Value, text: str, frame: Frame) -> None:
+    """Several whole numbers, or one for all of them."""
+    whole = v.whole if isinstance(v, Array) else None
+    numbers = (whole,) * len(p.parts) if whole is not None else v.value if isinstance(v, Option) else None
+    if not isinstance(numbers, tuple) or len(numbers) != len(p.parts):
+        form = f"({', '.join(p.parts)})"
+        raise Refusal(
+            f"{d.signature}: {p.name} is one whole number, or {len(p.parts)} of them, {form}, and not {text}"
+        )
+    for letter, number in zip(p.parts, numbers, strict=True):
+        frame.sizes[letter], frame.values[letter] = number, integer(number)
 
 
 def _fit(
@@ -204,6 +265,7 @@ def _fit(
     count = v.rank - len(named)
     if dotted:
         frame.dotted = True
+        frame.lead = v.shape[:count], (v.letters or ("",) * v.rank)[:count]
         if lead and lead[0][0] != v.shape[:count]:
             raise Refusal(
                 f"{d.signature}: the leading axes of {lead[0][1]} are {shown(lead[0][0])}, those of {text} "
@@ -211,9 +273,20 @@ def _fit(
                 f"{shown(v.shape[:count])}; they must agree"
             )
         lead.append((v.shape[:count], text))
-        frame.lead = v.shape[:count], (v.letters or ("",) * v.rank)[:count]
+    if p.below:
+        frame.sizes[p.below] = _number_of_values(f, v, text)
+        frame.letters[p.below] = None
     for axis, size in zip(named, v.shape[count:], strict=True):
         _fit_axis(f, d, axis, size, text, frame)
+
+
+def _number_of_values(f: Formulas, v: Array, text: str) -> Int:
+    """How many values the entries of an integer array may have."""
+    assert v.integer is not None
+    entry = v.integer(tuple(ints.axis(f.builder.ranges.new("", n)) for n in v.shape))
+    if not isinstance(entry.atom, ints.Look):
+        raise Refusal(f"nothing tells how many values {text} may have: give a label as it is declared")
+    return f.builder.ranges.settled(f.builder.below[entry.atom.tensor])
 
 
 def _fit_axis(f: Formulas, d: Definition, axis: ast.expr, size: Int, text: str, frame: Frame) -> None:
@@ -266,7 +339,7 @@ def _linear(x: Int, letter: Size) -> tuple[int | None, Int]:
 def _entered(f: Formulas, d: Definition, frame: Frame) -> Iterator[None]:
     before, inside = f.frame, f.inside
     f.frame, f.inside = frame, False
-    f.stack.append(d.name)
+    f.stack.append(d)
     try:
         with f.builder.called(d.name):
             yield
@@ -286,7 +359,9 @@ def _run(f: Formulas, d: Definition, frame: Frame, suffix: str) -> Value:
             known = {declarations.base(w.target) for w in d.weights}
             waiting = recurrences.Waiting(d.body, known)
             for line in d.body:
-                if (circle := waiting.circle(line)) is not None:
+                if isinstance(line, ast.Assert):
+                    _require(f, line)
+                elif (circle := waiting.circle(line)) is not None:
                     for ready, lines in waiting.met(circle, line):
                         recurrences.read(f, ready, lines, local=True)
                 elif isinstance(line, ast.Assign):
@@ -295,15 +370,48 @@ def _run(f: Formulas, d: Definition, frame: Frame, suffix: str) -> Value:
                         equations.local(f, line)
                     else:
                         equations.advanced(f, state, line.targets[0], line.value)
+                elif isinstance(line, ast.AugAssign):
+                    equations.local_sum(f, line)
+                elif isinstance(line, ast.AnnAssign) and line not in d.weights:
+                    _zeros(f, line)
                 elif isinstance(line, ast.Return):
                     assert line.value is not None
                     result = equations.returned(f, line.value, d)
             return result
     except Refusal as problem:
-        if frame.foreign and not problem.reason.startswith(f"in {d.name}"):
+        if frame.foreign and not problem.reason.startswith("in "):
             problem.reason = f"in {d.signature}: {problem.reason}"
             problem.args = (problem.reason,)
         raise
+
+
+def _zeros(f: Formulas, line: ast.AnnAssign) -> None:
+    """`y: zeros[..., m]`: the sizes of what equations of a definition add to."""
+    assert isinstance(line.target, ast.Name)
+    dims = declarations.split(line.annotation, line.value).dims
+    sizes = [f.frame.lead[0] if subscripts.is_dots(n) else (f.whole(n),) for n in dims]
+    f.frame.zeros[line.target.id] = tuple(n for part in sizes for n in part)
+
+
+def _require(f: Formulas, line: ast.Assert) -> None:
+    """What a definition requires of its sizes: refused where it cannot hold, else a need of the program."""
+    assert isinstance(line.msg, ast.Constant)
+    sizes = f.frame.sizes
+
+    def size(found: re.Match[str]) -> str:
+        return str(f.builder.ranges.settled(sizes[found[1]])) if found[1] in sizes else found[0]
+
+    said = f"in {f.builder.label}, " + re.sub(r"{(\w+)}", size, str(line.msg.value))
+    for c in conjuncts(f.condition(line.test).at(())):
+        margins = margins_of(c)
+        if margins is None:
+            raise Refusal(f"a definition requires comparisons of sizes only, not {words(line.test)}")
+        for margin in map(f.builder.ranges.settled, margins):
+            holds = ints.nonnegative(margin)
+            if holds is False:
+                raise Refusal(said)
+            if holds is None:
+                f.builder.needs[margin, said] = None
 
 
 def _number(f: Formulas, d: Definition, frame: Frame) -> str:

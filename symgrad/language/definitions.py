@@ -22,13 +22,17 @@ class Parameter:
     Attributes:
         axes: None for any argument; else the axes in order, `...` standing for any number of leading ones.
         label: whether it must be an integer tensor.
-        default: the option's value where none is given.
+        default: the option's value where none is given; it may speak of the parameters before it.
+        below: for an integer tensor, the letter of the size that its values index: `t: label[...] < k`.
+        parts: letters of several whole numbers, `stride: (sh, sw)`; one number given stands for all of them.
     """
 
     name: str
     axes: tuple[ast.expr, ...] | None = None
     label: bool = False
     default: ast.expr | None = None
+    below: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +67,7 @@ class Definition:
     @property
     def weights(self) -> tuple[ast.AnnAssign, ...]:
         """The weights, draws and states that it declares."""
-        return tuple(s for s in self.body if isinstance(s, ast.AnnAssign))
+        return tuple(s for s in self.body if isinstance(s, ast.AnnAssign) and _declares(s) != "zeros")
 
 
 def declares_weights(d: Definition, known: Mapping[str, Definition]) -> bool:
@@ -162,26 +166,36 @@ def define(node: ast.FunctionDef, text: str, where: str = "") -> Definition:
     if not body or not isinstance(body[-1], ast.Return):
         raise Refusal(f"the definition of {node.name} must end with `return ...`").at(node)
     source = ast.get_source_segment(text, node) or ast.unparse(node)
-    layer = any(isinstance(s, ast.AnnAssign) for s in body)
+    layer = any(isinstance(s, ast.AnnAssign) and _declares(s) == "weight" for s in body)
     return Definition(node.name, params, tuple(body), source, doc, "layer" if layer else "function", where)
+
+
+def _declares(line: ast.AnnAssign) -> str:
+    """The role of what a line declares."""
+    return declarations.split(line.annotation, line.value).role
 
 
 def _check_line(line: ast.stmt, last: bool) -> None:
     match line:
+        case ast.Assert(msg=sentence):
+            if not isinstance(sentence, ast.Constant) or not isinstance(sentence.value, str):
+                raise Refusal('what a definition requires is said: `assert k <= h, "why not"`').at(line)
         case ast.Return(value=value):
             if value is None or not last:
                 raise Refusal("`return` stands last, with a value; `a if c else b` chooses by an option").at(
                     line
                 )
         case ast.AnnAssign(target=ast.Name()):
-            d = declarations.split(line.annotation, line.value)
-            if d.role not in ("weight", "draw", "state"):
-                said = f"inside a definition only weights, draws and states are declared, not {d.role}"
+            role = _declares(line)
+            if role not in ("weight", "draw", "state", "zeros"):
+                said = f"inside a definition only weights, draws, states and zeros are declared, not {role}"
                 raise Refusal(said).at(line)
+        case ast.AugAssign(target=ast.Subscript(value=ast.Name()), op=ast.Add()):
+            pass
         case ast.Assign(targets=[ast.Name() | ast.Subscript(value=ast.Name())]):
             pass
         case _:
-            raise Refusal("a definition holds equations, weights and one `return`").at(line)
+            raise Refusal("a definition holds equations, weights, requirements and one `return`").at(line)
 
 
 def _check_states(body: list[ast.stmt]) -> None:
@@ -197,7 +211,14 @@ def _check_states(body: list[ast.stmt]) -> None:
 def _parameter(p: ast.arg, default: ast.expr | None) -> Parameter:
     if p.annotation is None:
         return Parameter(p.arg, default=default)
-    match p.annotation:
+    annotation, below = p.annotation, ""
+    match annotation:
+        case ast.Compare(left=left, ops=[ast.Lt()], comparators=[ast.Name(id=below)]):
+            annotation = left
+        case ast.Tuple(elts=parts) if parts and all(isinstance(x, ast.Name) for x in parts):
+            letters = tuple(x.id for x in parts if isinstance(x, ast.Name))
+            return Parameter(p.arg, default=default, parts=letters)
+    match annotation:
         case ast.List(elts=axes):
             label = False
         case ast.Subscript(
@@ -206,13 +227,16 @@ def _parameter(p: ast.arg, default: ast.expr | None) -> Parameter:
             axes = inside.elts if isinstance(inside, ast.Tuple) else [inside]
             label = role == "label"
         case _:
-            raise Refusal(f"a parameter's axes are written `{p.arg}: [..., i]` or `{p.arg}: label[...]`").at(
-                p
-            )
+            raise Refusal(
+                f"a parameter's axes are written `{p.arg}: [..., i]` or `{p.arg}: label[...]`, several whole "
+                f"numbers `{p.arg}: (a, b)`"
+            ).at(p)
+    if below and not label:
+        raise Refusal(f"only a label has a number of values, `{p.arg}: label[...] < k`").at(p)
     dots = [k for k, x in enumerate(axes) if isinstance(x, ast.Constant) and x.value is ...]
     if dots not in ([], [0]):
         raise Refusal("`...` stands first, once: it is any number of leading axes").at(p)
-    return Parameter(p.arg, tuple(axes), label, default)
+    return Parameter(p.arg, tuple(axes), label, default, below)
 
 
 def _written(params: tuple[Parameter, ...]) -> str:
@@ -220,8 +244,11 @@ def _written(params: tuple[Parameter, ...]) -> str:
         text = p.name
         if p.axes is not None:
             text += f": {'label' if p.label else ''}[{', '.join(map(ast.unparse, p.axes))}]"
+            text += f" < {p.below}" if p.below else ""
+        elif p.parts:
+            text += f": ({', '.join(p.parts)})"
         if p.default is not None:
-            text += f"{' = ' if p.axes is not None else '='}{ast.unparse(p.default)}"
+            text += f"{' = ' if ':' in text else '='}{ast.unparse(p.default)}"
         return text
 
     return ", ".join(map(one, params))

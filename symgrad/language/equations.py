@@ -24,6 +24,8 @@ from symgrad.language.values import Array, Pending, Positions, aligned, broadcas
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
 
+ANY = ("=", "+=", "max=", "min=", "prod=")
+
 
 def moved(e: E, to: Mapping[str, Int]) -> E:
     """An expression with axes replaced by positions."""
@@ -135,21 +137,75 @@ def local(f: Formulas, line: ast.Assign) -> None:
                 value,
             )
         _close(v)
-        order = _left_axes(f, equation, left, target)
+        places = [p for i in left for p in (map(ints.axis, equation.dots or ()) if i is None else (i,))]
+        bare = [i.axis for i in places if i.axis is not None]
+        if len(set(bare)) != len(bare):
+            raise f.placed(
+                Refusal("each index stands once on the left of an equation in a definition"), target
+            )
         solved(f, equation, since)
-        f.frame.values[base.id] = _over(f, v, order)
+        units = _units(f, bare)
+        places = [i.substitute(units) for i in places]
+        order = [i.axis for i in places if i.axis is not None]
+        whole = len(order) == len(places)
+        made = _over(f, v, order, units) if whole else _placed(f, v, tuple(places), target, units)
+        f.frame.values[base.id] = made
+
+
+def _units(f: Formulas, bare: Sequence[str]) -> dict[ints.Atom, ints.IntLike]:
+    """Axes of one entry that are no axes of what is written: their position is 0."""
+    ranges = f.builder.ranges
+    return {
+        Axis(a): 0 for a in f.equation.axes if a not in bare and ranges.settled(ranges.known[a]) == ints.ONE
+    }
+
+
+def _inside(
+    f: Formulas, v: Array, ops: Sequence[str], units: Mapping[ints.Atom, ints.IntLike]
+) -> tuple[Expr, Condition | None, str, list[str]]:
+    """What an equation of a definition says of one entry, with all ranges put in."""
+    body, guard, op, reduced = opened(f, v, (), ops)
+    body, guard = f.builder.settled(body), None if guard is None else f.builder.settled(guard)
+    if units and op in ("=", "+="):
+        body, guard = ex.substitute(body, units), None if guard is None else ex.substitute(guard, units)
+        reduced = [a for a in reduced if Axis(a) not in units]
+        op = op if reduced else "="
+    return body, guard, op, reduced
+
+
+def _placed(
+    f: Formulas,
+    v: Array,
+    places: Positions,
+    target: ast.expr,
+    units: Mapping[ints.Atom, ints.IntLike],
+) -> Array:
+    """What an equation with compound positions on its left writes: `y[..., 3*g + r] = ...`, each entry once."""
+    b = f.builder
+    statement, outer = _entries(f, v, places, ANY, units)
+    left = statement.left
+    at = writers.box(statement)
+    shape = None if at is None else writers.extent([at])
+    if shape is None:
+        raise f.placed(Refusal(f"nothing shows that {words(target)} writes each entry once"), target)
+    before = tuple(map(ints.axis, outer))
+    domain = tuple((a, b.ranges.known[a]) for a in outer)
+    name = b.part_name()
+    letters = [letter(i.axis) if i.axis is not None else "" for i in (*before, *left)]
+    b.declare(Tensor(name, (*(n for _, n in domain), *shape), named=False, label=b.label), letters)
+    b.write(replace(statement, out=name, left=(*before, *left), axes=(*domain, *statement.axes)))
+    own_letters = tuple(letters[len(before) :])
+    return Array(shape, lambda p: ex.Access(name, before + p), own_letters, tensor="" if before else name)
 
 
 def _left_axes(f: Formulas, equation: Equation, left: Sequence[Int | None], target: ast.expr) -> list[str]:
-    """The axes of a left side inside a definition: bare letters, `...` first."""
+    """The axes of a left side with bare letters only, those of `...` put in."""
     order: list[str] = []
     for i in left:
         if i is None:
             order.extend(equation.dots or ())
         elif i.axis is None:
-            raise f.placed(
-                Refusal("inside a definition the left side has bare indices only, `y[..., k]`"), target
-            )
+            raise f.placed(Refusal("here the left side has bare indices only, `y[..., k]`"), target)
         else:
             order.append(i.axis)
     if len(set(order)) != len(order):
@@ -157,14 +213,14 @@ def _left_axes(f: Formulas, equation: Equation, left: Sequence[Int | None], targ
     return order
 
 
-def _over(f: Formulas, v: Array, order: Sequence[str]) -> Array:
+def _over(
+    f: Formulas, v: Array, order: Sequence[str], units: Mapping[ints.Atom, ints.IntLike] | None = None
+) -> Array:
     """An entry with free axes as the array over them: one statement, written when it is needed."""
     ranges = f.builder.ranges
     shape = tuple(ranges.settled(ranges.known[a]) for a in order)
     letters = tuple(letter(a) for a in order)
-    body, guard, op, reduced = opened(f, v, (), ("=", "+=", "max=", "min=", "prod="))
-    body = f.builder.settled(body)
-    guard = None if guard is None else f.builder.settled(guard)
+    body, guard, op, reduced = _inside(f, v, ANY, units or {})
     extra = [a for a in f.equation.axes if a in ex.axes(body) and a not in order and a not in reduced]
     if extra:
         name = letter(extra[0])
@@ -226,9 +282,70 @@ def _signature_order(d: Definition, free: Mapping[str, str], equation: Equation)
     return [*order, *(a for a in free.values() if a not in order)]
 
 
-# ---------------------------------------------------------------------- the text's own equations
+def local_sum(f: Formulas, line: ast.AugAssign) -> None:
+    """`y[..., 2*i + p] += ...` inside a definition, into what was declared as zeros there."""
+    target, b = line.target, f.builder
+    assert isinstance(target, ast.Subscript)
+    assert isinstance(target.value, ast.Name)
+    name = target.value.id
+    if name not in f.frame.zeros:
+        raise Refusal(f"declare the sizes of {name} before it is added to: `{name}: zeros[...]`").at(line)
+    shape = f.frame.zeros[name]
+    since = len(b.statements)
+    value, given = suffixed(f, line.value)
+    with entered(f, given, dotted=f.frame.dotted) as equation:
+        left = subscripts.left_positions(f, target)
+        v = f.array(value)
+        if v.rank:
+            raise f.placed(
+                Refusal(f"the right side is {shown(v.shape)}; with indices on the left it is one entry"),
+                value,
+            )
+        body, guard = v.body(()) if isinstance(v, Pending) and not v.written else (v.at(()), None)
+        excluded, _ = split_brackets(body, False)
+        places = tuple(p for i in left for p in (map(ints.axis, equation.dots or ()) if i is None else (i,)))
+        _note_writes(f, shape, places, target, ex.both(guard, *excluded))
+        solved(f, equation, since)
+        units = _units(f, [i.axis for i in places if i.axis is not None])
+        places = tuple(i.substitute(units) for i in places)
+        statement, outer = _entries(f, v, places, ("=", "+="), units)
+        if outer:
+            raise Refusal("this stands in a line of its own, outside an equation with indices")
+        array = f.frame.values.get(name)
+        if not isinstance(array, Array):
+            array = f.frame.values[name] = b.declare(
+                Tensor(b.part_name(), shape, named=False, label=b.label),
+                [letter(i.axis) if i.axis is not None else "" for i in statement.left],
+            )
+        b.write(replace(statement, out=array.tensor, op="+=", label=b.label))
 
-ANY = ("=", "+=", "max=", "min=", "prod=")
+
+def _entries(
+    f: Formulas,
+    v: Array,
+    places: Positions,
+    ops: Sequence[str],
+    units: Mapping[ints.Atom, ints.IntLike],
+) -> tuple[Statement, list[str]]:
+    """The statement, its tensor still without a name, that writes entries at places; and the axes of around it
+    that it depends on.
+    """
+    b = f.builder
+    body, guard, op, reduced = _inside(f, v, ops, units)
+    left = tuple(map(b.ranges.settled, places))
+    own = list(dict.fromkeys(a for i in left for a in i.axes))
+    outer = b.outer(body, guard, [*own, *reduced])
+    stray = [a for a in outer if a in f.equation.axes]
+    if stray:
+        name = letter(stray[0])
+        raise Refusal(
+            f"the index {name} is on the right and not on the left; sum over it, `sum({name}, ...)`"
+        )
+    ties = v.ties if isinstance(v, Pending) else "shared"
+    return b.statement("", left, op, body, guard, own, reduced, ties), outer
+
+
+# ---------------------------------------------------------------------- the text's own equations
 
 
 def written(

@@ -288,6 +288,30 @@ def both(*conditions: Condition | None) -> Condition | None:
     return None if not flat else flat[0] if len(flat) == 1 else Logic("and", flat)
 
 
+def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
+    """The conditions that must all hold."""
+    if condition is None:
+        return ()
+    return condition.args if isinstance(condition, Logic) and condition.op == "and" else (condition,)
+
+
+def margins_of(c: Condition) -> tuple[Int, ...] | None:
+    """Integer expressions that are nonnegative exactly where a comparison of integers holds; else None."""
+    if not isinstance(c, Cmp) or c.op == "!=":
+        return None
+    a, b = _whole(c.a), _whole(c.b)
+    if a is None or b is None:
+        return None
+    over, under = b - a, a - b
+    return {"<": (over - 1,), "<=": (over,), ">": (under - 1,), ">=": (under,), "==": (over, under)}[c.op]
+
+
+def _whole(e: Expr) -> Int | None:
+    if isinstance(e, Num) and e.value.denominator == 1:
+        return of(int(e.value))
+    return e.int if isinstance(e, Val) else None
+
+
 # walking
 
 Any = Union[Expr, Condition]

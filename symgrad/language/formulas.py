@@ -66,7 +66,7 @@ class Formulas:
         self.equation = Equation(builder.ranges, {})
         self.inside = False
         self.wide: dict[str, Sequence[int]] = {}  # where tensors have axes of one entry that are not stored
-        self.stack: list[str] = []  # definitions being expanded
+        self.stack: list[Definition] = []  # being expanded
         self.layers: dict[str, Layer] = {}  # those with a name, by their full names
         self.calls = 0
 
@@ -442,7 +442,7 @@ class Formulas:
                 if any(s is None for s in sides) or not isinstance(
                     op, (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
                 ):
-                    return None
+                    return self._settled_test(test)
                 same = sides[0] == sides[1]
                 return same if isinstance(op, (ast.Eq, ast.Is)) else not same
         return None
@@ -452,6 +452,21 @@ class Formulas:
         v = self.frame.values.get(node.id)
         known = v is not None or node.id in self.frame.weights or node.id in self.frame.sizes
         return v if known or node.id != "training" else self.training
+    def _settled_test(self, test: ast.Compare) -> bool | None:
+        """The truth of a comparison of numbers and sizes, where it is the same for all sizes."""
+        known = self.frame.values
+        for n in ast.walk(test):
+            if isinstance(n, ast.Name):
+                v = known.get(n.id)
+                settled = v.fixed is not None if isinstance(v, Array) else n.id in self.frame.sizes
+                if not settled or self.equation.find(n.id) is not None:
+                    return None
+            elif not isinstance(n, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.Constant, ast.operator, ast.unaryop,
+                                    ast.cmpop, ast.Load)):  # fmt: skip
+                return None
+        margins = ex.margins_of(self.condition(test).at(()))
+        holds = [ints.nonnegative(m) for m in margins or (None,) if m is not None]
+        return False if False in holds else True if holds and all(holds) else None
 
     def _known_number(self, node: ast.expr) -> Fraction | None:
         """A number that is known while the text is read: written out, or given for a parameter."""

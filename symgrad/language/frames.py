@@ -18,9 +18,9 @@ from symgrad.language.values import Array
 
 @dataclass(frozen=True)
 class Option:
-    """A literal that chooses a form: `True`, `None`, `"enc"`."""
+    """A literal that chooses a form: `True`, `None`, `"enc"`, or several whole numbers, `(2, 1)`."""
 
-    value: str | bool | None
+    value: str | bool | tuple[Int, ...] | None
 
 
 Value = Union[Array, Option]
@@ -61,6 +61,7 @@ class Frame:
         sizes: the size letters.
         letters: letters that may be an index although something else has the name: those of declared shapes.
         weights: declared in the definition and not used yet; draws and states too.
+        zeros: sizes declared for what equations of the definition add to.
         suffix: the number of this call's weights.
         use: the call of a layer with a name that this is, or that it is a part of.
         layers: those that were given a name in these lines.
@@ -73,6 +74,7 @@ class Frame:
     sizes: dict[str, Int] = field(default_factory=dict)
     letters: dict[str, None] = field(default_factory=dict)
     weights: dict[str, ast.AnnAssign] = field(default_factory=dict)
+    zeros: dict[str, tuple[Int, ...]] = field(default_factory=dict)
     suffix: str = ""
     use: Use | None = None
     layers: dict[str, Layer] = field(default_factory=dict)
@@ -125,6 +127,7 @@ class Equation:
         if self.dots is None and count:
             self.dots = tuple(self.ranges.new(x, n) for x, n in zip(letters, sizes, strict=True))
             self.axes.extend(self.dots)
+            self.ranges.leading.update(dict.fromkeys(self.dots))
         dots = self.dots or ()
         if len(dots) < count:
             raise Refusal(

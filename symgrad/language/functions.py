@@ -48,7 +48,7 @@ _RESHAPE = (
     "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`"
 )
 HINTS = {
-    **dict.fromkeys(("reshape", "view", "flatten", "ravel"), _RESHAPE),
+    **dict.fromkeys(("reshape", "view", "ravel"), _RESHAPE),
     **dict.fromkeys(("permute", "swapaxes"), "write the axes in their new order: `y[n, c, i] = x[n, i, c]`"),
     "print": "nothing is printed here: leave the line out",
     "int": "numbers are real here; a position is an integer tensor, `t: label[n] < 10`, or a size",
@@ -420,6 +420,32 @@ def _joined(f: Formulas, arrays: Sequence[Array], axis: int) -> Array:
     return b.array(name)
 
 
+def _flatten(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """The axes from `start` on (1: all but the examples) as one, the last of them running fastest."""
+    takes("flatten", args, 1)
+    start = keywords.pop("start", keywords.pop("start_dim", None))
+    no_more("flatten", keywords)
+    a, b = f.array(args[0]), f.builder
+    first = f.whole(start, "an axis").number if start is not None else 1
+    if first is None or not 0 <= first < max(a.rank, 1):
+        raise Refusal(f"{words(args[0])} is {shown(a.shape)} and has no axis {first} to flatten from")
+    if a.rank - first < 2:
+        return a
+    own = [b.ranges.new(x, n) for x, n in zip(letters_of(a), a.shape, strict=True)]
+    at = tuple(map(ints.axis, own))
+    merged = at[first]
+    for i, n in zip(at[first + 1 :], a.shape[first + 1 :], strict=True):
+        merged = merged * n + i
+    body = a.at(at)
+    if b.outer(body, None, own):
+        raise Refusal("flatten stands in a line of its own, outside an equation with indices")
+    name = b.part_name()
+    shape = (*a.shape[:first], product(a.shape[first:]))
+    b.declare(Tensor(name, shape, named=False, label=b.label or "flatten"), (*letters_of(a)[:first], ""))
+    b.write(b.statement(name, (*at[:first], merged), "=", body, None, own, []))
+    return b.array(name)
+
+
 def _stacked(axis: int, least: int) -> Callable[[Formulas, Args, Keywords], Array]:
     """`hstack`, `vstack`: arrays after one another; vectors are first made rows where `least` is 2."""
 
@@ -729,7 +755,7 @@ FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
     "transpose": _transpose, "t": _transpose,
     "eye": _eye, "identity": _eye, "ones": _filled(ex.ONE), "zeros": _filled(ex.ZERO),
     "ones_like": _like(ex.ONE), "zeros_like": _like(ex.ZERO),
-    "concatenate": _concatenate, "cat": _concatenate, "concat": _concatenate,
+    "flatten": _flatten, "concatenate": _concatenate, "cat": _concatenate, "concat": _concatenate,
     "hstack": _stacked(1, 1), "vstack": _stacked(0, 2), "stack": _stack,
     "squeeze": _squeeze, "expand_dims": _expand_dims, "unsqueeze": _expand_dims, "flip": _flip, "diff": _diff,
     "var": _variance(root=False), "std": _variance(root=True), "one_hot": _one_hot,

@@ -340,7 +340,21 @@ def bounds(x: Int, ranges: Mapping[str, Int]) -> tuple[Int, Int] | None:
 def within(x: Int, size: Int, ranges: Mapping[str, Int]) -> bool:
     """Whether a position is certainly from 0 to `size - 1`, for axes that run from 0 to `ranges[name] - 1`."""
     span = bounds(x, ranges)
-    return span is not None and nonnegative(span[0]) is True and nonnegative(size - 1 - span[1]) is True
+    return span is not None and surely_nonnegative(span[0]) and surely_nonnegative(size - 1 - span[1])
+
+
+def surely_nonnegative(x: Int) -> bool:
+    """Whether it is certain for all sizes of at least 1, quotients bounded by what they are quotients of."""
+    if nonnegative(x) is True:
+        return True
+    out = x
+    for monomial, c in x.terms:
+        (a, *more) = monomial or (None,)
+        if isinstance(a, Quotient) and not more and c < 0:
+            b = a.bottom.number
+            if b and -c % b == 0:  # b*(top//b) is at most top
+                out = out - c * of(a) + (c // b) * a.top
+    return out is not x and nonnegative(out) is True
 
 
 def nonnegative(x: Int) -> bool | None:

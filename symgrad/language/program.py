@@ -462,6 +462,19 @@ def inside(index: Iterable[Int], t: Tensor, ranges: Mapping[str, Int], tensors: 
     return all(within(i + k, n + k, ranges, tensors) for i, n, k in zip(index, t.shape, early, strict=True))
 
 
+def open_parts(condition: Condition | None, ranges: Mapping[str, Int]) -> Condition | None:
+    """A condition without those parts that hold for every value of the axes."""
+    return ex.both(*(c for c in ex.conjuncts(condition) if not _certain(c, ranges)))
+
+
+def _certain(c: Condition, ranges: Mapping[str, Int]) -> bool:
+    margins = ex.margins_of(c)
+    if margins is None:
+        return False
+    spans = [ints.bounds(m, ranges) for m in margins]
+    return all(span is not None and ints.surely_nonnegative(span[0]) for span in spans)
+
+
 def within(position: Int, size: Int, ranges: Mapping[str, Int], tensors: Mapping[str, Tensor]) -> bool:
     """Whether a position is certainly from 0 to `size - 1`: by the ranges of its axes, or as a label declared so."""
     atom = position.atom

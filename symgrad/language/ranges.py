@@ -15,7 +15,7 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Condition
-from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Quotient, Size, of
+from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Size, of
 
 
 def letter(axis: str) -> str:
@@ -50,6 +50,7 @@ class Ranges:
 
     def __init__(self) -> None:
         self.known: dict[str, Int] = {}
+        self.leading: dict[str, None] = {}  # axes that `...` stands for
         self.given: dict[str, None] = {}  # axes whose range was said (`p < 3`), not found
         self.weak: dict[str, Int] = {}  # what a comparison with a label says of an axis that no place tells
         self._count = 0
@@ -66,8 +67,8 @@ class Ranges:
         return axis
 
     def order(self, axes: Iterable[str]) -> list[str]:
-        """Axes in the order in which they were made."""
-        return sorted(set(axes), key=lambda a: int(a.split("'")[1]))
+        """Axes in the order in which they were made, those that `...` stands for before all others."""
+        return sorted(set(axes), key=lambda a: (a not in self.leading, int(a.split("'")[1])))
 
     def is_open(self, axis: str) -> bool:
         return axis in self._open
@@ -181,7 +182,7 @@ class Ranges:
             ).at(place.node)
         need: tuple[Int, str] | None = None
         for margin, worst in ((ends[0], ends[0]), (size - 1 - ends[1], ends[1])):
-            inside = True if ints.nonnegative(_without_quotients(margin)) else ints.nonnegative(margin)
+            inside = True if ints.surely_nonnegative(margin) else ints.nonnegative(margin)
             said = (
                 f"{place.text} {place.verb} position {worst} of an axis that has {size} "
                 f"{'entry' if size == ints.ONE else 'entries'} (0 to {size - 1})"
@@ -219,18 +220,6 @@ class Ranges:
 
         x = position.replace(change)
         return ints.bounds(x, {**self._all([a for a in x.axes if a not in stand_ins]), **stand_ins})
-
-
-def _without_quotients(margin: Int) -> Int:
-    """A lower bound: `b*(top//b)` is at most `top`."""
-    out = margin
-    for monomial, c in margin.terms:
-        (a, *more) = monomial or (None,)
-        if isinstance(a, Quotient) and not more and c < 0:
-            b = a.bottom.number
-            if b and -c % b == 0:
-                out = out - c * of(a) + (c // b) * a.top
-    return out
 
 
 def _open_size(x: Int) -> bool:

@@ -22,6 +22,7 @@ from symgrad.language.values import (
     broadcast,
     elementwise,
     real,
+    scalar,
     shown,
     widened,
 )
@@ -259,6 +260,10 @@ def _ties(f: Formulas, node: ast.expr | None) -> str:
 def _elementwise(f: Formulas, leaf: str, args: Sequence[ast.expr]) -> Array:
     """`max(x, y)`, entry by entry."""
     values = [f.array(a) for a in args]
+    numbers = [v.number for v in values]
+    known = [n for n in numbers if n is not None]
+    if len(known) == len(values):
+        return scalar(ex.Num(max(known) if leaf == "maximum" else min(known)))
 
     def fold(first: Expr, *more: Expr) -> Expr:
         for e in more:

@@ -86,7 +86,8 @@ def _assemble(f: Formulas, node: ast.Subscript, base: Array, members: list[ast.e
         members = [*members, ast.copy_location(ast.Constant(...), node)]
         indexed = False
     else:
-        indexed = f.equation.dotted
+        # beside slices and new axes `...` is NumPy's, whole axes
+        indexed = f.equation.dotted and not any(isinstance(m, ast.Slice) or _is_none(m) for m in members)
     for m in members:
         if _is_none(m):
             steps.append(None)

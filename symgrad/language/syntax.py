@@ -28,7 +28,7 @@ _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ"
 _SUPERSCRIPT = str.maketrans(_RAISED, "0123456789-n")
 _ALLOWED = (
     ast.Module, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign,
-    ast.FunctionDef, ast.arguments, ast.arg, ast.Return,
+    ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assert,
     ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call, ast.keyword, ast.Constant, ast.Name,
     ast.Attribute, ast.Subscript, ast.Slice, ast.List, ast.Tuple, ast.Load, ast.Store,
     ast.operator, ast.unaryop, ast.boolop, ast.cmpop,

@@ -15,8 +15,8 @@ from typing import Any
 
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
-from symgrad.language.expr import Condition, Expr, Num, Val
-from symgrad.language.ints import ONE, ZERO, Int, of
+from symgrad.language.expr import Condition, Expr, Num
+from symgrad.language.ints import ONE, ZERO, Int, Look, of
 from symgrad.language.syntax import grouped
 
 Positions = tuple[Int, ...]
@@ -111,7 +111,7 @@ def scalar(e: Expr) -> Array:
 def integer(x: Int) -> Array:
     """An integer scalar: a number, a size, or a running index (which is no fixed value)."""
     value = real(x)
-    closed = not x.axes and all(isinstance(e.int.atom, ex.Size) for e in ex.walk(value) if isinstance(e, Val))
+    closed = not x.axes and not any(isinstance(a, Look) for a in x.atoms())
     return Array((), lambda _: value, integer=lambda _: x, fixed=value if closed else None)
 
 

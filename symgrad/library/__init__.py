@@ -4,6 +4,7 @@ beside this.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 
 from symgrad.language.definitions import Definition, parse_definitions
@@ -21,6 +22,16 @@ def _shipped() -> dict[str, Definition]:
 
 
 DEFINITIONS: dict[str, Definition] = _shipped()
+
+
+def public(known: Mapping[str, Definition] = DEFINITIONS) -> tuple[str, ...]:
+    """The names of the operations, without the parts that they are made of, `_name`.
+
+    Example:
+        >>> "conv2d" in public(), "_windows" in public()
+        (True, False)
+    """
+    return tuple(name for name in known if not name.startswith("_"))
 
 
 def define(text: str) -> tuple[str, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from symgrad.language import expr as ex
-from symgrad.language import ints
-from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Condition, Expr, Logic, Mul, Num, Pow
+from symgrad.language.expr import Access, Add, Bracket, Call, Expr, Mul, Num, Pow
 from symgrad.language.ints import Axis, Int
 from symgrad.language.program import Statement
 
@@ -217,32 +216,3 @@ def depends(e: object, names: Iterable[str]) -> bool:
     """Whether a body depends on one of the axes."""
     own = ex.axes(e)  # type: ignore[arg-type]
     return any(a in own for a in names)
-
-
-def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
-    """The conditions that must all hold."""
-    if condition is None:
-        return ()
-    return condition.args if isinstance(condition, Logic) and condition.op == "and" else (condition,)
-
-
-def open_parts(condition: Condition | None, ranges: Mapping[str, Int]) -> Condition | None:
-    """A condition without those parts that hold for every value of the axes."""
-    return ex.both(*(c for c in conjuncts(condition) if not _certain(c, ranges)))
-
-
-def _certain(c: Condition, ranges: Mapping[str, Int]) -> bool:
-    if not isinstance(c, Cmp) or c.op not in ("<", "<=", ">", ">="):
-        return False
-    a, b = (c.a, c.b) if c.op[0] == "<" else (c.b, c.a)
-    low, high = (_whole(e) for e in (a, b))
-    if low is None or high is None:
-        return False
-    span = ints.bounds(high - low, ranges)
-    return span is not None and ints.nonnegative(span[0] - (len(c.op) == 1)) is True
-
-
-def _whole(e: Expr) -> Int | None:
-    if isinstance(e, Num) and e.value.denominator == 1:
-        return ints.of(int(e.value))
-    return e.int if isinstance(e, ex.Val) else None

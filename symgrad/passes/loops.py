@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from symgrad.language import expr as ex
 from symgrad.language import ints
-from symgrad.language.expr import Access, Cmp, Condition, Expr
+from symgrad.language.expr import Access, Cmp, Condition, Expr, conjuncts
 from symgrad.language.ints import Int, Size
 from symgrad.language.program import Block, Program, Statement, blocks, in_rows, stored
-from symgrad.passes.forms import conjuncts
 
 
 @dataclass(frozen=True)

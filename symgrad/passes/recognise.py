@@ -14,7 +14,7 @@ from itertools import combinations
 
 from symgrad.language import expr as ex
 from symgrad.language import ints
-from symgrad.language.expr import Access, Bracket, Condition, Expr, Logic
+from symgrad.language.expr import Access, Bracket, Condition, Expr, Logic, conjuncts
 from symgrad.language.implicit import IMPLICIT, layout, operands
 from symgrad.language.ints import Int, Look
 from symgrad.language.program import Program, Statement, within
@@ -33,7 +33,6 @@ from symgrad.passes.arrays import (
     Scalar,
     Transpose,
 )  # fmt: skip
-from symgrad.passes.forms import conjuncts
 
 Axes = tuple[str, ...]
 

@@ -15,7 +15,7 @@ from symgrad.language import ints
 from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Expr, Mul, Num, Stop, Val
 from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import Axis, Int, Look
-from symgrad.language.program import Program, Statement, Tensor, within
+from symgrad.language.program import Program, Statement, Tensor, open_parts, within
 from symgrad.passes.forms import (
     alike,
     cheap,
@@ -25,7 +25,6 @@ from symgrad.passes.forms import (
     factors,
     match,
     match_index,
-    open_parts,
     placed,
     quotient,
     shortest,
