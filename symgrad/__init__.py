@@ -10,8 +10,9 @@
     ''')
     print(d.text())
 
-See `derive` for a derivation, `Model` for a training module, `define` and `op` for operations of your own, `describe`
-for those that there are. Each of them is an object too: `sg.Dense(32)`, `sg.relu(x)`.
+See `derive` for a derivation, `jacobian`, `hessian`, `hvp` and `per_example` for more than gradients, `Model` for a
+training module, `define` and `op` for operations of your own, `describe` for those that there are. Each of them is an
+object too: `sg.Dense(32)`, `sg.relu(x)`.
 """
 
 from typing import Any
@@ -34,12 +35,17 @@ from symgrad.library import define as define
 from symgrad.model import Model as Model
 from symgrad.ops import check_op as check_op
 from symgrad.ops import describe as describe
+from symgrad.second import hessian as hessian
+from symgrad.second import hvp as hvp
+from symgrad.second import jacobian as jacobian
+from symgrad.second import per_example as per_example
 from symgrad.tracing import op as op
 
 __version__ = "0.1.0"
 __all__ = [
     "Derivation", "Expression", "Gradient", "Model", "Sequential", "SymgradError", "Verdict", "check_op", "constant",
-    "data", "define", "derive", "describe", "draw", "label", "op", "size", "weight",
+    "data", "define", "derive", "describe", "draw", "hessian", "hvp", "jacobian", "label", "op", "per_example", "size",
+    "weight",
 ]  # fmt: skip
 
 

@@ -212,7 +212,26 @@ def check_wanted(program: Program, wrt: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") -> Sweep:
+@dataclass(frozen=True)
+class Examples:
+    """What is known of the examples of a program whose target is a sum over them, for gradients of each one's share.
+
+    `count` is their number; `separate` are the tensors that have an axis of them, and those summed over it: an example
+    meets no other on the way from its own entries to the target. The adjoints of all other tensors, which are shared
+    by the examples, get an axis of them in front.
+    """
+
+    count: Int
+    separate: Collection[str]
+
+    def axis(self, s: Statement) -> str | None:
+        """The axis of a statement that runs over the examples."""
+        return next((a for a, n in s.axes if n == self.count), None)
+
+
+def sweep(
+    program: Program, wrt: Iterable[str], of: str = "", stem: str = "", examples: Examples | None = None
+) -> Sweep:
     """The adjoint statements of all tensors between the wanted ones and the target, from the target back.
 
     Args:
@@ -220,6 +239,7 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
         wrt: names of weights, data or computed tensors.
         of: the tensor to differentiate, of any shape; its axes lead those of every adjoint.
         stem: how the names of adjoints begin: d, in a second sweep d2, unless given.
+        examples: keeps the examples apart; the target is then a scalar.
 
     Raises:
         Refusal: the target is no scalar, or a wanted name is unknown or has no gradient.
@@ -234,9 +254,11 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
     names = check_wanted(program, wrt)
     runs = tuple(blocks(program.statements))
     active = _active(program, runs, names, target.name)
-    lead = tuple(zip(_letters(program, len(target.shape)), target.shape, strict=True))
+    ahead = (examples.count,) if examples else target.shape
+    lead = tuple(zip(_letters(program, active, len(ahead)), ahead, strict=True))
     seed = tuple(ints.axis(a) for a, _ in lead)
-    number = 1 + max((t.sweep for t in program.tensors.values()), default=0)
+    together = examples.separate if examples else ()  # what has no axes in front
+    number = 1 + max(program[name].sweep for name in (target.name, *active))
     taken: dict[str, None] = {}
     adjoints: dict[str, str] = {}
     tensors: dict[str, Tensor] = {}
@@ -247,17 +269,34 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
             adjoints[name] = program.fresh(start + name, taken)
             taken[adjoints[name]] = None
             t = program[name]
+            front = () if name in together else ahead
             tensors[adjoints[name]] = Tensor(
-                adjoints[name], (*target.shape, *t.shape), "adjoint", of=name, seed=target.name, sweep=number,
-                named=t.named, label=t.label, early=(*(0 for _ in lead), *t.early) if t.early else (),
+                adjoints[name], (*front, *t.shape), "adjoint", of=name, seed=target.name, sweep=number,
+                named=t.named, label=t.label, early=(*(0 for _ in front), *t.early) if t.early else (),
             )  # fmt: skip
         return adjoints[name]
 
     def bar(s: Statement) -> Expr:
         """The adjoint of what a statement writes, there; of the target it is one at its own place."""
         if s.out != target.name:
-            return Access(adjoint(s.out), (*seed, *s.left))
-        return ex.mul(*(Bracket(Cmp("==", ex.val(i), ex.val(j))) for i, j in zip(seed, s.left, strict=True)))
+            return Access(adjoint(s.out), s.left if s.out in together else (*seed, *s.left))
+        return ex.mul(*(Bracket(Cmp("==", ex.val(i), ex.val(j))) for i, j in zip(seed, s.left, strict=False)))
+
+    def front(s: Statement, name: str) -> tuple[Int, ...]:
+        """The places in front of an entry's own in what a statement adds to its adjoint."""
+        own = examples.axis(s) if examples else None
+        return () if name in together else (ints.axis(own),) if own else seed
+
+    def added(s: Statement, entry: Access, slope: Expr, guard: Condition | None) -> Statement:
+        """What a statement adds to the adjoint of an entry that it reads."""
+        before, share = front(s, entry.tensor), ex.lift(1)
+        axes = (*lead, *s.axes) if before and before == seed else s.axes
+        if examples and s.out in together and axes != s.axes:
+            # what no example has a hand in, they have equal shares of
+            share = ex.power(ex.val(examples.count), -1)
+        body = ex.mul(bar(s), share, slope)
+        left = (*before, *entry.index)
+        return Statement(adjoint(entry.tensor), left, "+=", body, axes, guard, line=s.line, label=s.label)
 
     def support(stem: str, shape: tuple[Int, ...]) -> str:
         name = program.fresh(stem, taken)
@@ -281,20 +320,21 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
         written = {s.out for s in block}
         for s in reversed(block):
             if s.op in IMPLICIT and s.out in met:
-                for name, found in _implicit(s, bar(s), lead, active, adjoint, support, there):
-                    chained.setdefault(name, []).append(found)
+                ahead_of = () if s.out in together else lead
+                for entry, slope, axes, needs in _implicit(s, bar(s), ahead_of, active, support, there):
+                    left = (*front(s, entry.tensor), *entry.index)
+                    new = Statement(adjoint(entry.tensor), left, "+=", slope, axes, line=s.line, label=s.label)
+                    chained.setdefault(entry.tensor, []).append(Chained(new, s, entry, slope, needs))
             if s.out not in met or not known.get(s):
                 continue
             factor, prepared = _selection(s, program, support)
             for entry, slope in known[s]:
                 # what goes back to an earlier step of the same loop belongs to the loop that runs the other way
-                back = _reversed(s.scan, number) if s.scan is not None and entry.tensor in written else None
+                loops = s.scan is not None and entry.tensor in written
+                back = _reversed(s.scan, stem or str(number)) if loops else None
                 for term, guard in _guarded(slope, entry, s, program):
-                    added = Statement(
-                        adjoint(entry.tensor), (*seed, *entry.index), "+=", ex.mul(bar(s), factor, term),
-                        (*lead, *s.axes), guard, scan=back, line=s.line, label=s.label,
-                    )  # fmt: skip
-                    chained.setdefault(entry.tensor, []).append(Chained(added, s, entry, slope, prepared))
+                    new = replace(added(s, entry, ex.mul(factor, term), guard), scan=back)
+                    chained.setdefault(entry.tensor, []).append(Chained(new, s, entry, slope, prepared))
     for name in names:
         if name not in chained:
             chained[name] = []
@@ -303,15 +343,16 @@ def sweep(program: Program, wrt: Iterable[str], of: str = "", stem: str = "") ->
     return Sweep(whole, {name: tuple(c) for name, c in chained.items()}, adjoints, target.name, lead)
 
 
-def _letters(program: Program, count: int) -> list[str]:
-    """Letters for the axes of a target that mean nothing yet."""
-    taken = {*program.tensors, *program.sizes, *(a for s in program.statements for a, _ in s.axes)}
+def _letters(program: Program, active: Collection[str], count: int) -> list[str]:
+    """Letters for the axes of a target that mean nothing yet where it is differentiated."""
+    met = {a for s in program.statements if s.out in active for a, _ in s.axes}
+    taken = {*program.tensors, *program.sizes, *met}
     free = (f"{a}{k}" for k in ("", *range(2, 2 + count)) for a in "ijklpqrmabcuv")
     return list(itertools.islice((a for a in free if a not in taken), count))
 
 
-def _reversed(scan: Scan, sweep: int) -> Scan:
-    return Scan(scan.axis, f"{scan.name}'{sweep}", not scan.backward)
+def _reversed(scan: Scan | None, sweep: str) -> Scan | None:
+    return None if scan is None else Scan(scan.axis, f"{scan.name}'{sweep}", not scan.backward)
 
 
 def _reached(met: set[str], reads: Mapping[Statement, list[str]]) -> set[str]:
@@ -339,21 +380,19 @@ def _implicit(
     bar: Expr,
     lead: tuple[tuple[str, Int], ...],
     active: Collection[str],
-    adjoint: Callable[[str], str],
     support: Callable[[str, tuple[Int, ...]], str],
     known: dict[Statement, str],
-) -> Iterator[tuple[str, Chained]]:
-    """What a statement that an equation defines adds to its operands: the rule, applied to its stated differential."""
+) -> Iterator[tuple[Access, Expr, tuple[tuple[str, Int], ...], tuple[Statement, ...]]]:
+    """What a statement that an equation defines adds to its operands: the rule, applied to its stated differential.
+
+    For each entry of an operand what is added to its adjoint, over which axes, and what must run before.
+    """
     differential = Differential(s, bar, lead, support, known)
     for term in differential.terms:
         for entry in operands(s):
             slope = partial(term.body, entry) if entry.tensor in active else ex.ZERO
             if slope != ex.ZERO:
-                left = (*(ints.axis(a) for a, _ in lead), *entry.index)
-                added = Statement(
-                    adjoint(entry.tensor), left, "+=", slope, term.axes, line=s.line, label=s.label
-                )
-                yield entry.tensor, Chained(added, s, entry, slope, tuple(differential.needs))
+                yield entry, slope, term.axes, tuple(differential.needs)
 
 
 def _guarded(

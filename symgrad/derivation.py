@@ -18,15 +18,15 @@ from symgrad.expressions import Expression, spelled
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
 from symgrad.language.reader import read
-from symgrad.language.trace import Derived, Step
+from symgrad.language.trace import Derived, Key, Step
 from symgrad.library import DEFINITIONS
 from symgrad.passes.derive import derive as run_passes
 
-Function = Callable[..., tuple[float, dict[str, np.ndarray]]]
+Function = Callable[..., tuple[Any, dict[Any, np.ndarray]]]
 
 
 class Gradient:
-    """One result: the gradient of the loss by one tensor, printable in every form.
+    """One result: the gradient of the loss by one tensor, printable in every form; a Jacobian or a Hessian has more.
 
     Example:
         >>> import symgrad as sg
@@ -35,13 +35,13 @@ class Gradient:
         ('n',)
     """
 
-    def __init__(self, derived: Derived, name: str):
+    def __init__(self, derived: Derived, name: Key):
         self._derived, self.name = derived, name
 
     @property
     def shape(self) -> tuple[str, ...]:
-        """The shape, as the size expressions of the program; it is the shape of the variable."""
-        return tuple(map(str, self._derived.source[self.name].shape))
+        """The shape, as the size expressions of the program; of a gradient it is the shape of the variable."""
+        return tuple(map(str, self._derived.program[self._derived.gradients[self.name]].shape))
 
     def text(self, form: str = "matrix") -> str:
         """The result as text of the language, in matrix form where there is one, or `form="index"`."""
@@ -55,14 +55,17 @@ class Gradient:
         return self.text()
 
     def __repr__(self) -> str:
-        return f"<gradient by {self.name}: {self.text()}>"
+        by = self.name if isinstance(self.name, str) else " and ".join(self.name)
+        return f"<{self._derived.kind} by {by}: {self.text()}>"
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
 
 
 class Derivation:
-    """The gradient of a loss, how it was found, and what can be made of it. Made by `symgrad.derive`.
+    """The gradient of a loss, how it was found, and what can be made of it.
+
+    Made by `symgrad.derive`; and likewise a Jacobian, a Hessian, ... by `symgrad.jacobian`, `symgrad.hessian`, ....
 
     Example:
         >>> import symgrad as sg
@@ -72,8 +75,8 @@ class Derivation:
         (12.5, [3.0, 4.0])
     """
 
-    def __init__(self, derived: Derived):
-        self.derived = derived
+    def __init__(self, derived: Derived, whole: Program | None = None):
+        self.derived, self._whole = derived, whole or derived.source
 
     @property
     def program(self) -> Program:
@@ -81,8 +84,8 @@ class Derivation:
         return self.derived.source
 
     @cached_property
-    def gradients(self) -> dict[str, Gradient]:
-        """The results by name."""
+    def gradients(self) -> dict[Key, Gradient]:
+        """The results by name; those of a Hessian by pairs of names."""
         return {name: Gradient(self.derived, name) for name in self.derived.gradients}
 
     @property
@@ -99,7 +102,10 @@ class Derivation:
         return explain.latex(self.derived, form=form, fragment=fragment, detail=detail)
 
     def numpy(self) -> str:
-        """Standalone NumPy source of `loss_and_grad(...)`: the loss and a dictionary of gradients."""
+        """Standalone NumPy source of `loss_and_grad(...)`: the loss and a dictionary of gradients.
+
+        For other derivations it is `value_and_jacobian`, `loss_and_hessian`, `loss_and_hvp` or `loss_and_grads`.
+        """
         return emit.function_source(self.derived)
 
     def function(self) -> Function:
@@ -112,14 +118,18 @@ class Derivation:
         Raises:
             SymgradError: an argument is missing, its shape does not fit, or a declared fact does not hold.
         """
-        raw = emit.load(emit.function_source(self.derived), "symgrad_function")["loss_and_grad"]
+        raw = self._compiled("readable", "symgrad_function")
         program = self.derived.source
         order = [t.name for t in program.inputs]
+        spare = {t.name for t in self._whole.inputs} - set(
+            order
+        )  # inputs of the text that the result does not need
 
-        def loss_and_grad(*values: Any, **named: Any) -> tuple[float, dict[str, np.ndarray]]:
+        def loss_and_grad(*values: Any, **named: Any) -> tuple[float, dict[Any, np.ndarray]]:
             if len(values) > len(order):
                 raise SymgradError(f"{len(values)} arrays were given; the function takes {', '.join(order)}")
             given = dict(zip(order, values, strict=False))
+            named = {name: value for name, value in named.items() if name not in spare}
             twice = [name for name in given if name in named]
             if twice:
                 raise SymgradError(f"{twice[0]} was given twice, by position and by name")
@@ -136,6 +146,10 @@ class Derivation:
 
         return loss_and_grad
 
+    def _compiled(self, style: str, name: str) -> Function:
+        source = emit.function_source(self.derived, style=style)
+        return emit.load(source, name)[emit.function_name(self.derived)]
+
     def check(
         self, given: Mapping[str, Any] | None = None, *, seed: int = 0, tolerance: float = 1e-9
     ) -> Verdict:
@@ -149,12 +163,7 @@ class Derivation:
             a verdict with `.ok`, `.worst` and a table (`print` it).
         """
         try:
-            styles = {
-                style: emit.load(emit.function_source(self.derived, style=style), f"symgrad_{style}")[
-                    "loss_and_grad"
-                ]
-                for style in ("readable", "fast")
-            }
+            styles = {style: self._compiled(style, f"symgrad_{style}") for style in ("readable", "fast")}
             return judge(self.derived, given, realisations=styles, seed=seed, tolerance=tolerance)
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
@@ -188,6 +197,16 @@ def read_program(
         except (OSError, UnicodeDecodeError) as problem:
             raise SymgradError(f"{path} cannot be read as text: {problem}") from None
     return read(text, definitions=DEFINITIONS, sizes=sizes, training=training)
+
+
+def wanted(program: Program, wrt: Any) -> list[str] | None:
+    """The names to differentiate by, or None for every weight, of which there must be one."""
+    if wrt is None and not program.role("weight"):
+        raise SymgradError(
+            f"there is no weight to differentiate by; declare one (`w: weight[i]`), or name what you want: "
+            f'wrt=["{next((t.name for t in program.role("data")), "x")}"]'
+        )
+    return [wrt] if isinstance(wrt, str) else None if wrt is None else _names(wrt)
 
 
 def _names(wrt: object) -> list[str]:
@@ -226,12 +245,7 @@ def derive(
     """
     declaration, wrt = spelled(declaration, wrt)
     program = read_program(declaration, sizes, training)
-    names = [wrt] if isinstance(wrt, str) else None if wrt is None else _names(wrt)
-    if names is None and not program.role("weight"):
-        raise SymgradError(
-            f"there is no weight to differentiate by; declare one (`w: weight[i]`), or name what you want: "
-            f'wrt=["{next((t.name for t in program.role("data")), "x")}"]'
-        )
+    names = wanted(program, wrt)
     try:
         return Derivation(run_passes(program, names))
     except Refusal as problem:

@@ -19,13 +19,14 @@ import numpy as np
 from symgrad.language import ints
 from symgrad.language.bind import bind
 from symgrad.language.expr import Access
+from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, Tensor
-from symgrad.language.reference import run
+from symgrad.language.reference import Arrays, run
 from symgrad.language.samples import inputs, numbers, small_sizes
-from symgrad.language.trace import Derived
+from symgrad.language.trace import Derived, Key
 
 STEP = 1e-30
-Realisation = Callable[..., tuple[Any, Mapping[str, Any]]]
+Realisation = Callable[..., tuple[Any, Mapping[Any, Any]]]
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,95 @@ def check(
     sizes, arrays = bind(source, given)
     joint = run(derived.program, sizes, arrays)
     rows = []
-    for name, adjoint in derived.gradients.items():
-        gradient = joint[adjoint]
-        rows.append(_complex_step(source, sizes, arrays, name, gradient, rng, entries))
+    for key, result in derived.gradients.items():
+        rows.append(_row(_question(derived, sizes, arrays, key), joint[result], rng, entries))
         for what, realisation in (realisations or {}).items():
-            rows.append(_compare(name, what, np.asarray(realisation(*arrays.values())[1][name]), gradient))
+            rows.append(
+                _compare(_shown(key), what, np.asarray(realisation(*arrays.values())[1][key]), joint[result])
+            )
+    if derived.kind == "jacobian":
+        value = joint[source.target]
+        for what, realisation in (realisations or {}).items():
+            rows.append(_compare(source.target, what, np.asarray(realisation(*arrays.values())[0]), value))
     return Verdict(tuple(rows), tolerance, sizes)
+
+
+def _shown(key: Key) -> str:
+    return key if isinstance(key, str) else ", ".join(key)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a result is asked: for a direction `v` of the variable, in `shape`, the slope of each watched entry.
+
+    The result has the watched axes first, then `shape`. `symmetric`: the variable only moves along symmetric `v`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    slope: Callable[[np.ndarray, int], np.ndarray]
+    symmetric: bool = False
+
+
+def _question(derived: Derived, sizes: Mapping[str, int], arrays: Arrays, key: Key) -> _Question:
+    """The question for one result: of which program, which tensor moves, and which is watched."""
+    source, base = derived.source, derived.base
+    if derived.kind == "hvp" and base is not None:
+        assert isinstance(key, str)
+        vectors = dict(zip(base.gradients, [n for n in arrays if n not in base.source.tensors], strict=True))
+        moves = {str(w): _moved(source[str(w)], arrays[v]) for w, v in vectors.items()}
+        slope = _stepped(base.program, sizes, arrays, tuple(moves), base.gradients[key])
+        return _Question(key, (), lambda v, sign: slope({w: m * v for w, m in moves.items()}, sign))
+    program, name, watched = source, key, source.target
+    if base is not None and not isinstance(key, str):
+        first, name = key
+        program, watched = base.program, base.gradients[first]
+    assert isinstance(name, str)
+    t = source[name]
+    if derived.kind == "per example":
+        count = derived.program[derived.gradients[key]].shape[0]
+        slopes = [
+            _stepped(copies, sizes, values, (name,), watched)
+            for copies, values in _alone(source, sizes, arrays, tuple(map(str, derived.gradients)), count)
+        ]
+
+        def each(v: np.ndarray, sign: int) -> np.ndarray:
+            return np.array([slope({name: v}, sign) for slope in slopes]) / len(slopes)
+
+        return _Question(name, numbers(t, sizes), each, t.facts.symmetric)
+    slope = _stepped(program, sizes, arrays, (name,), watched)
+    return _Question(
+        _shown(key), numbers(t, sizes), lambda v, sign: slope({name: v}, sign), t.facts.symmetric
+    )
+
+
+def _moved(t: Tensor, v: np.ndarray) -> np.ndarray:
+    """A direction that a tensor can move along: one that is declared symmetric stays so."""
+    return (v + np.swapaxes(v, -1, -2)) / 2 if t.facts.symmetric else v
+
+
+def _alone(
+    program: Program, sizes: Mapping[str, int], arrays: Arrays, names: tuple[str, ...], count: Int
+) -> list[tuple[Program, Arrays]]:
+    """For each example what would be computed if all examples were like it: its share is that loss, shared equally.
+
+    What does not depend on the variables is kept, for it may be a statistic of all examples.
+    """
+    values = run(program, sizes, arrays)
+    moved = dict.fromkeys(names)
+    for s in program.statements:
+        if any(r in moved for r in s.reads):
+            moved[s.out] = None
+    again = replace(program, statements=tuple(s for s in program.statements if s.out in moved))
+    found = []
+    for one in range(int(count.evaluate(lambda a: sizes[a.name]))):  # type: ignore[union-attr]
+        given = {n: a for n, a in values.items() if n not in moved or n in names}
+        for n, a in given.items():
+            for k, size in enumerate(program[n].shape):
+                if size == count:
+                    given[n] = np.repeat(np.take(a, [one], k), a.shape[k], k)
+        found.append((again, given))
+    return found
 
 
 def exposed(program: Program, name: str) -> tuple[Program, str]:
@@ -151,47 +235,57 @@ def exposed(program: Program, name: str) -> tuple[Program, str]:
     return replace(program, tensors=tensors, statements=tuple(statements)), shift
 
 
-def _complex_step(
-    program: Program, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray], name: str,
-    gradient: np.ndarray, rng: np.random.Generator, entries: int,
-) -> Row:  # fmt: skip
-    stepped = name
-    if name not in arrays:
-        program, stepped = exposed(program, name)
-        arrays = {**arrays, stepped: np.zeros(numbers(program[name], sizes))}
-    x = arrays[stepped].astype(np.complex128)
+def _stepped(
+    program: Program, sizes: Mapping[str, int], arrays: Arrays, names: tuple[str, ...], watched: str
+) -> Callable[[Mapping[str, np.ndarray], int], np.ndarray]:
+    """The slope of a tensor along directions of some others, by a complex step to one side (`sign` is 1 or -1)."""
+    shifts: dict[str, str] = {}
+    for name in names:
+        shifts[name] = name
+        if program.writers(name):
+            program, shifts[name] = exposed(program, name)
+            arrays = {**arrays, shifts[name]: np.zeros(numbers(program[name], sizes))}
 
-    def slope(v: np.ndarray) -> tuple[float, float]:
-        return tuple(  # type: ignore[return-value]
-            sign
-            * float(run(program, sizes, {**arrays, stepped: x + sign * 1j * STEP * v})[program.target].imag)
-            / STEP
-            for sign in (1, -1)
-        )
+    def slope(directions: Mapping[str, np.ndarray], sign: int) -> np.ndarray:
+        moved = {shifts[n]: arrays[shifts[n]] + sign * 1j * STEP * v for n, v in directions.items()}
+        found: np.ndarray = run(program, sizes, {**arrays, **moved})[watched].imag * (sign / STEP)
+        return found
 
-    places = list(np.ndindex(*x.shape))
+    return slope
+
+
+def _row(question: _Question, result: np.ndarray, rng: np.random.Generator, entries: int) -> Row:
+    """Single entries of the variable, or some of them, and two random directions."""
+    shape = question.shape
+    places = list(np.ndindex(*shape))
     if len(places) > entries:
         places = [places[k] for k in sorted(rng.choice(len(places), entries, replace=False))]
     tests: list[tuple[tuple[int, ...] | str, np.ndarray]] = []
     for one in places:
-        v = np.zeros(x.shape)
+        v = np.zeros(shape)
         v[one] = 1.0
         tests.append((one, v))
-    tests += [(f"direction {k + 1}", rng.standard_normal(x.shape)) for k in range(2 if x.size > 1 else 0)]
-    scale = max(1e-3, float(np.abs(gradient).max(initial=0)))
-    worst = Row(name, "complex step", -1.0, "", 0.0, 0.0)
+    tests += [(f"direction {k + 1}", rng.standard_normal(shape)) for k in range(2 if len(places) > 1 else 0)]
+    scale = max(1e-3, float(np.abs(result).max(initial=0)))
+    worst = Row(question.name, "complex step", -1.0, "", 0.0, 0.0)
     kinks = 0
     for place, v in tests:
-        up, down = slope(v)
-        own = float((gradient * v).sum())
-        low, high = min(up, down), max(up, down)
-        kinks += high - low > 1e-12 * max(1.0, abs(high))
-        numeric = min(max(own, low), high) if not np.isnan(own) else low
+        along = (v + np.swapaxes(v, -1, -2)) / 2 if question.symmetric else v
+        up, down = question.slope(along, 1), question.slope(along, -1)
+        own = np.tensordot(result, v, len(shape))
+        low, high = np.minimum(up, down), np.maximum(up, down)
+        kinks += bool((high - low > 1e-12 * np.maximum(1.0, np.abs(high))).any())
+        numeric = np.where(np.isnan(own), low, np.minimum(np.maximum(own, low), high))
         span = scale * (float(np.abs(v).sum()) if isinstance(place, str) else 1.0)
-        error = abs(own - numeric) / span
+        errors = np.abs(own - numeric) / span
+        if not errors.size:
+            continue
+        at = np.unravel_index(int(np.argmax(np.nan_to_num(errors, nan=np.inf))), errors.shape)
+        error = float(errors[at])
         if not (error <= worst.error or np.isnan(worst.error)):
-            worst = Row(name, "complex step", error, place, own, numeric)
-    return Row(name, worst.against, max(worst.error, 0.0), worst.place, worst.derived, worst.numeric, kinks)
+            where = place if isinstance(place, str) else (*map(int, at), *place)
+            worst = Row(question.name, "complex step", error, where, float(own[at]), float(numeric[at]))
+    return replace(worst, error=max(worst.error, 0.0), kinks=kinks)
 
 
 def _compare(name: str, what: str, other: np.ndarray, gradient: np.ndarray) -> Row:

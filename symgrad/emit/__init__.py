@@ -1,8 +1,8 @@
 """Programs as NumPy source: a function, a training module, and the loading of both."""
 
-from symgrad.emit.function import function_source
+from symgrad.emit.function import function_name, function_source
 from symgrad.emit.load import Source, load
 from symgrad.emit.module import STYLES, module_source
 from symgrad.emit.optimizers import OPTIMIZERS
 
-__all__ = ["OPTIMIZERS", "STYLES", "Source", "function_source", "load", "module_source"]
+__all__ = ["OPTIMIZERS", "STYLES", "Source", "function_name", "function_source", "load", "module_source"]

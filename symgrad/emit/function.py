@@ -1,4 +1,4 @@
-"""A derivation as one function: `loss_and_grad(...)`, standalone, NumPy only."""
+"""A derivation as one function: `loss_and_grad(...)` or the like, standalone, NumPy only."""
 
 from __future__ import annotations
 
@@ -11,28 +11,64 @@ from symgrad.emit.load import Source
 from symgrad.emit.names import Names, words
 from symgrad.emit.readable import Readable
 from symgrad.language.program import Tensor, declaration, needed
-from symgrad.language.trace import Derived
+from symgrad.language.trace import Derived, Key
 from symgrad.passes.precise import precise
+
+# for each kind of derivation the function's name, what it gives, and what the file holds
+_KINDS = {
+    "gradient": (
+        "loss_and_grad",
+        "The loss, and its gradient by name, each in the shape of its variable.",
+        "A loss and its gradient",
+    ),
+    "jacobian": (
+        "value_and_jacobian",
+        "The value, and its derivative by name: the axes of the value, then those of the variable.",
+        "A value and its Jacobian",
+    ),
+    "hessian": (
+        "loss_and_hessian",
+        "The loss, and its second derivative by pairs of names: the axes of the one, then those of the other.",
+        "A loss and its Hessian",
+    ),
+    "hvp": (
+        "loss_and_hvp",
+        "The loss, and its Hessian times the given vectors, each in the shape of its variable.",
+        "A loss and its Hessian times vectors",
+    ),
+    "per example": (
+        "loss_and_grads",
+        "The loss, and each example's share of its gradient: the axis of the examples, then those of the variable.",
+        "A loss and its gradient example by example",
+    ),
+}
+
+
+def function_name(derived: Derived) -> str:
+    """What the function of a derivation is called."""
+    return _KINDS[derived.kind][0]
 
 
 def function_source(
     derived: Derived, *, style: str = "readable", sizes: Mapping[str, int] | None = None
 ) -> Source:
-    """Standalone source of `loss_and_grad(...)`, which takes the inputs in declared order or by name.
+    """Standalone source of a function (see `function_name`) that takes the inputs in declared order or by name.
 
     Args:
         style: "readable" or "fast".
         sizes: numbers for size letters that no input has.
 
     Returns:
-        source that imports NumPy only; the function returns the loss and `{name: gradient}`, float64 (complex if an
-        input is). In the fast style buffers are kept from call to call, and the arrays returned are copies.
+        source that imports NumPy only; the function returns the loss and `{name: gradient}` (for a Hessian the names
+        are pairs), float64 (complex if an input is). In the fast style buffers are kept from call to call, and the
+        arrays returned are copies.
 
     Raises:
         Refusal: a size that no input has; a name that Python does not allow.
     """
     program = precise(derived.program)
-    names = Names(["loss_and_grad", "_plan", "_PLANS"])
+    call, summary, title = _KINDS[derived.kind]
+    names = Names([call, "_plan", "_PLANS"])
     inputs = list(derived.source.inputs)
     for t in inputs:
         names.of(t.name)
@@ -55,8 +91,11 @@ def function_source(
     statements = needed(program.statements, wanted)  # no next value of a state
     used = {t for s in statements for t in s.reads}
     arrays = [_array(t, names) for t in inputs]
-    gradients = dict(derived.gradients.items())
+    gradients = derived.gradients
     common = {
+        "call": call,
+        "summary": summary,
+        "title": title,
         "about": [words(declaration(t)) for t in inputs],
         "inputs": arrays,
         "sizes": found,
@@ -66,7 +105,7 @@ def function_source(
     if style == "readable":
         writer = Readable(program, names, numbers)
         lines = writer.write(statements, gradients.values())
-        results = {name: names.of(adjoint) for name, adjoint in gradients.items()}
+        results = {_key(name): names.of(adjoint) for name, adjoint in gradients.items()}
         helpers = [head.helper(h, names) for h in writer.text.helpers]
         return fill(
             "function.py.jinja",
@@ -88,8 +127,14 @@ def function_source(
     return fill(
         "function_fast.py.jinja", **common, helpers=helpers, plan=plan, buffers=buffers,
         copied=[a for a in arrays if a["key"] in met], loss=plan.results[program.target],
-        gradients={name: into[adjoint] for name, adjoint in gradients.items()},
+        gradients={_key(name): into[adjoint] for name, adjoint in gradients.items()},
+        whole=bool(program[program.target].shape),
     )  # fmt: skip
+
+
+def _key(name: Key) -> str:
+    """A name, or a pair of names, as source."""
+    return f'"{name}"' if isinstance(name, str) else f"({', '.join(map(_key, name))})"
 
 
 def _array(t: Tensor, names: Names) -> dict[str, object]:

@@ -9,6 +9,7 @@ from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Expr
 from symgrad.language.ints import Look, Size
 from symgrad.language.program import Program, Statement, blocks, needed
+from symgrad.passes import examples
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def roles(program: Program, stable: Program, predict: str | None = None) -> Role
     Raises:
         Refusal: `predict` is no computed tensor, or depends on the target.
     """
-    batch = _batch(program)
+    batch = examples.batch(program)
     batched = tuple(
         t.name
         for t in program.role("data", "label")
@@ -88,20 +89,6 @@ def roles(program: Program, stable: Program, predict: str | None = None) -> Role
         program = stable if stable.writers(chosen) else program
         forward = needed(program.statements, [chosen])
     return Roles(batch, batched, target, chosen, classes, compared, program, forward)
-
-
-def _batch(program: Program) -> str | None:
-    data = [t for t in program.role("data", "label") if t.shape]
-    if not data:
-        return None
-    first = data[0].shape[0].atom
-    if not isinstance(first, Size):
-        return None
-    fixed = [n for t in program.role("weight", "constant", "state") for n in t.shape]
-    inside = [n for t in data for n in t.shape[1:]] + [t.shape[0] for t in data if t.shape[0].atom != first]
-    if any(first in n.atoms() for n in (*fixed, *inside)):
-        return None
-    return first.name
 
 
 def _downstream(program: Program, names: list[str]) -> set[str]:

@@ -13,7 +13,7 @@ from symgrad.explain.cast import Cast
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import FORMS, Sides
 from symgrad.explain.story import DETAILS, Equation, Teller
-from symgrad.language.trace import Derived
+from symgrad.language.trace import Derived, Key
 
 __all__ = ["latex", "markdown", "mimebundle", "result_equations", "result_latex", "result_text", "text"]
 
@@ -61,7 +61,7 @@ def latex(derived: Derived, form: str = "matrix", fragment: bool = True, detail:
     return tex.written(Teller(derived, form, detail).tell(), fragment)
 
 
-def result_text(derived: Derived, name: str, form: str = "matrix") -> str:
+def result_text(derived: Derived, name: Key, form: str = "matrix") -> str:
     """One gradient as text of the language, with the parts that it needs on lines before it.
 
     Example:
@@ -77,7 +77,7 @@ def result_text(derived: Derived, name: str, form: str = "matrix") -> str:
     return "\n".join([*parts, last.partition(" = ")[2]])
 
 
-def result_equations(derived: Derived, name: str, form: str = "matrix") -> list[str]:
+def result_equations(derived: Derived, name: Key, form: str = "matrix") -> list[str]:
     """One gradient as equations of the language: the parts that it needs, then the gradient under its
     adjoint's name.
 
@@ -91,7 +91,7 @@ def result_equations(derived: Derived, name: str, form: str = "matrix") -> list[
     return lines
 
 
-def result_latex(derived: Derived, name: str, form: str = "matrix") -> str:
+def result_latex(derived: Derived, name: Key, form: str = "matrix") -> str:
     """One gradient as LaTeX for math mode, after the parts that it needs."""
     rows: list[str] = []
     for left, right in _sides(derived, name, form, numpy=False).result([derived.gradients[name]]):
@@ -117,11 +117,11 @@ def markdown(derived: Derived, form: str = "matrix", detail: str = "steps") -> s
     return marked.written(Teller(derived, form, detail).tell())
 
 
-def _sides(derived: Derived, name: str, form: str, *, numpy: bool) -> Sides:
+def _sides(derived: Derived, name: Key, form: str, *, numpy: bool) -> Sides:
     _among("form", form, FORMS)
     if name not in derived.gradients:
         raise Refusal(
-            f"there is no gradient by '{name}' here; this derivation has {listing(derived.gradients)}"
+            f"there is no gradient by '{name}' here; this derivation has {listing(map(str, derived.gradients))}"
         )
     return Sides(Cast(derived), form, numpy=numpy)
 

@@ -3,17 +3,15 @@ named."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
 from symgrad.explain.names import Names
 from symgrad.language import expr as ex
-from symgrad.language import ints
 from symgrad.language.expr import Access
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Program, Statement, Tensor
-from symgrad.language.trace import Derived, Step
+from symgrad.language.trace import Derived
 from symgrad.passes.forms import match_index, size
 
 _SMALL = 8  # nodes of a body that may be written more than once
@@ -39,17 +37,8 @@ class Cast:
         for step in d.steps:
             for s in (*step.equation, *step.before):
                 if s.out not in known:
-                    known[s.out] = self._lost(step, s, known)
+                    known[s.out] = d.tensors[s.out]
         return known
-
-    def _lost(self, step: Step, s: Statement, known: Mapping[str, Tensor]) -> Tensor:
-        if step.rule == "chain" and step.access is not None and s in step.equation:
-            t = known[step.access.tensor]
-            return replace(t, name=s.out, role="adjoint", of=t.name, sweep=1, literal=None, below=None)
-        whole = next((n for n in known if s.out.startswith(f"{n}_") and known[n].role == "adjoint"), None)
-        if whole is not None:
-            return replace(known[whole], name=s.out, named=False)
-        return Tensor(s.out, tuple(s.ranges.get(i.axis or "", ints.ONE) for i in s.left), named=False)
 
     @cached_property
     def statements(self) -> tuple[Statement, ...]:
@@ -57,14 +46,23 @@ class Cast:
         return tuple(s for step in self.derived.steps for s in (*step.before, *step.equation))
 
     @cached_property
-    def whole(self) -> dict[str, str]:
-        """For each tensor the name of its adjoint; other adjoints of it are parts of that."""
-        found: dict[str, str] = {}
+    def whole(self) -> dict[tuple[str, str], str]:
+        """For each differentiated tensor, and each by which, the name of the adjoint; other adjoints of the two are
+        parts of that."""
+        found: dict[tuple[str, str], str] = {}
         for step in self.derived.steps:
-            if step.rule == "chain":
+            if step.rule in ("chain", "symmetry"):
                 t = self.tensors[step.equation[0].out]
-                found.setdefault(t.of, t.name)
-        return {**found, **self.derived.adjoints, **self.derived.gradients}
+                found.setdefault((t.seed, t.of), t.name)
+        return found
+
+    def adjoint(self, name: str, seed: str = "") -> str | None:
+        """The adjoint of a tensor in the derivative of `seed`, the target if not given."""
+        return self.whole.get((seed or self.derived.source.target, name))
+
+    def part(self, t: Tensor) -> bool:
+        """Whether an adjoint is only a part of one."""
+        return self.whole.get((t.seed, t.of), t.name) != t.name
 
     @cached_property
     def forward(self) -> dict[str, list[Statement]]:
@@ -117,7 +115,7 @@ class Cast:
         there."""
         if self.named:
             return {}
-        kept = {**self.derived.adjoints, **self.derived.gradients}
+        kept = {t.of for t in self.derived.program.role("adjoint") if not self.part(t)}
         stable = [step for step in self.derived.steps if step.rule == "stable"]
         changed = {s.out for step in stable for s in (*step.before, *step.equation)}
         backward = [s for s in self.derived.program.statements if self.tensors[s.out].role == "adjoint"]
@@ -155,9 +153,10 @@ class Cast:
     def sums(self) -> dict[str, Statement]:
         """Sums that factors came out of, as they ended; they are put in place too."""
         found: dict[str, Statement] = {}
-        for s in (*self.statements, *self.derived.program.statements):
+        program = self.derived.program
+        for s in (*self.statements, *program.statements):
             t = self.tensors[s.out]
-            if t.role == "adjoint" and self.whole.get(t.of) != s.out and s.plain:
+            if t.role == "adjoint" and self.part(t) and s.plain and len(program.writers(s.out)) < 2:
                 found[s.out] = s
         return found
 

@@ -142,11 +142,17 @@ class Norm:
 
 @dataclass(frozen=True)
 class Derivative:
-    """∂top/∂bottom; `code` is the name that the program has for it."""
+    """∂top/∂bottom; `code` is the name that the program has for it, the first `ahead` axes of which are the top's."""
 
     top: Formula
     bottom: Formula
     code: str = ""
+    ahead: int = 0
+
+    @property
+    def index(self) -> tuple[Formula, ...]:
+        """The positions in `code`."""
+        return tuple(x for f in (self.top, self.bottom) for x in _index(f))
 
 
 Formula = Union[
@@ -164,8 +170,13 @@ def entry(base: Formula, index: tuple[Formula, ...]) -> Formula:
     if not index:
         return base
     if isinstance(base, Derivative):
-        return Derivative(base.top, entry(base.bottom, index), base.code)
+        front, rest = index[: base.ahead], index[base.ahead :]
+        return Derivative(entry(base.top, front), entry(base.bottom, rest), base.code, base.ahead)
     return Entry(base, index)
+
+
+def _index(f: Formula) -> tuple[Formula, ...]:
+    return f.index if isinstance(f, (Entry, Derivative)) else ()
 
 
 def plus(*terms: Formula) -> Formula:

@@ -128,14 +128,14 @@ class Names:
         statements: all statements of the steps.
         given: names that the reader knows; others are nicknamed.
         target: the tensor that is differentiated.
-        whole: for each tensor the name of its whole adjoint; other adjoints of it are parts.
+        whole: for each differentiated tensor, and each by which, the name of the whole adjoint; others are parts.
         letters: the size letters.
     """
 
     tensors: Mapping[str, Tensor]
     statements: tuple[Statement, ...]
     target: str
-    whole: Mapping[str, str]
+    whole: Mapping[tuple[str, str], str]
     letters: tuple[str, ...]
     inlined: frozenset[str] = frozenset()
 
@@ -190,15 +190,26 @@ class Names:
         t = self.tensors[name]
         if t.role != "adjoint":
             return self.symbols[name]
-        of, number = self.symbols[t.of], f"({t.sweep})" if t.sweep > 1 else ""
-        if self.whole.get(t.of, name) != name:
+        whole, ahead = self.whole.get((t.seed, t.of), name) == name, len(t.shape) - len(self.tensors[t.of].shape)
+        if whole and self.tensors[t.of].role not in ("value", "adjoint"):
+            return Derivative(self.tensor(t.seed or self.target), self.symbols[t.of], name, ahead)
+        text, latex = self._signal(t)
+        if not whole:
             part = name.rsplit("_", 1)[-1]
-            return Symbol(
-                name, f"δ{of.text}_{part}", rf"\delta^{{{mathematical(of.text)},{_word(part)}{number}}}"
-            )
-        if self.tensors[t.of].role == "value":
-            return Symbol(name, f"δ{of.text}{number}", rf"\delta^{{{mathematical(of.text)}{number}}}")
-        return Derivative(self.symbols[self.target], of, name)
+            text, latex = f"{text}_{part}", f"{latex},{_word(part)}"
+        if t.seed and self.tensors[t.seed].role == "adjoint":  # of a gradient: by what that was taken
+            by = self.symbols[self.tensors[t.seed].of]
+            return Symbol(name, f"{text}({by.text})", rf"\delta^{{{latex}({by.latex})}}")
+        number = f"({t.sweep})" if t.sweep > 1 else ""
+        return Symbol(name, f"{text}{number}", rf"\delta^{{{latex}{number}}}")
+
+    def _signal(self, t: Tensor) -> tuple[str, str]:
+        """The letters of an error signal: δz, and δδz for that of an error signal, with what stands above the δ."""
+        of = self.tensors[t.of]
+        if of.role == "adjoint":
+            text, latex = self._signal(of)
+            return f"δ{text}", rf"\delta^{{{latex}}}"
+        return f"δ{self.symbols[t.of].text}", mathematical(self.symbols[t.of].text)
 
     @cached_property
     def sizes(self) -> dict[str, Symbol]:

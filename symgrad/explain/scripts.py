@@ -201,9 +201,8 @@ class Code(Script):
                 return [*self.write(a, ATOM, depth), self.piece(".mT" if f.stacked else ".T")]
             case Norm(a):
                 return self.call("norm", [self.write(a, SUM, depth + 1)], depth)
-            case Derivative(_, bottom):
-                index = bottom.index if isinstance(bottom, Entry) else ()
-                return self.node(entry(Symbol(f.code, f.code, f.code), index), depth)
+            case Derivative():
+                return self.node(entry(Symbol(f.code, f.code, f.code), f.index), depth)
         return super().node(f, depth)
 
     def call(self, name: str, args: Sequence[Pieces], depth: int) -> Pieces:
@@ -254,6 +253,15 @@ class Text(Code):
                 return [*self.write(a, ATOM, depth), self.piece("ᵀ")]
             case Norm(a):
                 return [self.piece("‖"), *self.write(a, SUM, depth + 1), self.piece("‖")]
+            case Derivative(Derivative(top, first), second):
+                return [
+                    self.piece("∂²"),
+                    *self.write(top, ATOM, depth),
+                    self.piece("/∂"),
+                    *self.write(first, ATOM, depth),
+                    self.piece("∂"),
+                    *self.write(second, ATOM, depth),
+                ]
             case Derivative(top, bottom):
                 return [
                     self.piece("∂"),
@@ -463,6 +471,9 @@ class Latex(Script):
                     *self.write(a, SUM, depth + 1),
                     self.piece(r" \rVert" + "_F" * matrix),
                 ]
+            case Derivative(Derivative(top, first), second):
+                below = rf"\partial {self.group(first)} \, \partial {self.group(second)}"
+                return [self.piece(rf"\frac{{\partial^2 {self.group(top)}}}{{{below}}}")]
             case Derivative(top, bottom):
                 return [self.piece(rf"\frac{{\partial {self.group(top)}}}{{\partial {self.group(bottom)}}}")]
         return super().node(f, depth)

@@ -38,7 +38,8 @@ RULES = {
     "substitute": "substitution", "merge": "sum of contributions", "look-up": "look-up",
     "gather": "change of letters", "output": "forward value", "share": "softmax", "cancel": "common factors",
     "hoist": "constant factor", "equal": "same value", "seed": "start", "drop": "not needed",
-    "rename": "renaming", "factor": "factoring", "inverse": "inverse",
+    "rename": "renaming", "factor": "factoring", "inverse": "inverse", "symmetry": "order of derivatives",
+    "direction": "direction",
 }  # fmt: skip
 
 BRACKETS: Sentence = ("A condition in brackets is 1 where it holds, and 0 elsewhere.",)
@@ -67,13 +68,21 @@ class Sentences:
         self.cast, self.names, self.indices = cast, cast.names, sides.indices()
         self.arrays = sides.arrays()
 
-    def heading(self, name: str) -> Sentence:
+    def heading(self, bar: str) -> Sentence:
         """Over the passage of an adjoint."""
-        symbol, adjoint = self.names.symbols[name], self.names.tensor(self.cast.whole[name])
+        t, adjoint = self.cast.tensors[bar], self.names.tensor(bar)
+        symbol = self.names.tensor(t.of)
         if isinstance(adjoint, Derivative):
-            return ("Gradient by ", symbol)
-        slope = Derivative(self.names.symbols[self.names.target], symbol)
-        return ("Error signal of ", symbol, ": ", adjoint, " = ", slope)
+            if isinstance(adjoint.top, Derivative):
+                return ("Second derivative by ", adjoint.top.bottom, " and ", symbol)
+            if self.cast.derived.kind == "per example":
+                return ("Gradient by ", symbol, ", example by example")
+            if t.seed == self.names.target and not adjoint.ahead:
+                return ("Gradient by ", symbol)
+            return ("Derivative of ", adjoint.top, " by ", symbol)
+        if self.cast.tensors[t.of].role == "adjoint":
+            return ("Error signal of ", symbol, ": ", adjoint)
+        return ("Error signal of ", symbol, ": ", adjoint, " = ", Derivative(self.names.tensor(t.seed), symbol))
 
     def chain(self, steps: Sequence[Step]) -> Sentence:
         """Where a tensor is read, for all steps of the chain rule that make up its adjoint."""
@@ -81,10 +90,10 @@ class Sentences:
         if not sources:
             return self.sentence(steps[0].reason) if steps else ("The result does not depend on it.",)
         readers = dict.fromkeys(self.cast.consumer(source).out for _, source, _ in sources)
-        said: list[Union[str, Formula]] = [self.names.symbols[sources[0][2].tensor], " is read by "]
+        said: list[Union[str, Formula]] = [self.names.tensor(sources[0][2].tensor), " is read by "]
         for k, name in enumerate(readers):
             where = f" in ({self.cast.places[name]})" if name in self.cast.places else ""
-            said += [" and by " if k else "", self.names.symbols[name], where]
+            said += [" and by " if k else "", self.names.tensor(name), where]
         return (*said, ".", *self._slope(*sources[0]))
 
     def _slope(self, step: Step, source: Statement, access: ex.Access) -> Sentence:
@@ -99,7 +108,7 @@ class Sentences:
             return ()
         leaf = LEAVES[body.name]
         how = f" ({leaf.note})" if leaf.kinks and leaf.note else ""
-        slope = Derivative(self.names.symbols[source.out], self.names.symbols[access.tensor])
+        slope = Derivative(self.names.tensor(source.out), self.names.tensor(access.tensor))
         return (" ", slope, " is ", self.indices.expr(step.partial, []), f"{how}.")
 
     def reason(self, step: Step) -> Sentence:
@@ -163,12 +172,11 @@ class Sentences:
         """What the signs mean, as far as they are used."""
         met = [x for f in formulas for x in walk(f)]
         symbols = {x.code: x for x in met if isinstance(x, Symbol)}
-        target = self.names.symbols[self.names.target]
         lines: list[Sentence] = []
         signal = next((n for n in symbols if self._signal(n)), None)
         if signal is not None:
             of = self.names.symbols[self.cast.tensors[signal].of]
-            slope = Derivative(target, of)
+            slope = Derivative(self.names.tensor(self.cast.tensors[signal].seed), of)
             lines.append(
                 (
                     symbols[signal],

@@ -146,10 +146,9 @@ class Sides:
 
     def unseen(self, left: Formula, right: Formula) -> list[tuple[Formula, Formula]]:
         """Letters of a left side that stand alone in no place of the right side, with their sizes."""
-        inner = left.bottom if isinstance(left, Derivative) else left
-        if not isinstance(inner, Entry):
+        if not isinstance(left, (Entry, Derivative)) or not left.index:
             return []
-        name = left.code if isinstance(left, Derivative) else getattr(inner.base, "code", "")
+        name = left.code if isinstance(left, Derivative) else getattr(left.base, "code", "")
         alone = [x for f in walk(right) if isinstance(f, Entry) for x in f.index]
         sizes = map(self.indices().integer, self.cast.tensors[name].shape)
-        return [(x, n) for x, n in zip(inner.index, sizes, strict=True) if x not in alone]
+        return [(x, n) for x, n in zip(left.index, sizes, strict=True) if x not in alone]

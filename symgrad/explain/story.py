@@ -63,7 +63,7 @@ class _State:
     rule: str
     group: Group
     sentence: Sentence
-    aside: Group = ()
+    aside: tuple[Group, ...] = ()
 
 
 class Teller:
@@ -132,25 +132,33 @@ class Teller:
 
     def _backward(self) -> Iterable[Passage]:
         """One passage for each adjoint, in the order of the trace."""
-        order: dict[str, list[Step]] = {}
+        order: dict[tuple[str, str], list[Step]] = {}
         for step in self.derived.steps:
             if step.rule not in ("definition", "stable"):
-                order.setdefault(self.cast.tensors[step.equation[-1].out].of, []).append(step)
-        for name, steps in order.items():
-            if name and name not in self.cast.hidden:
-                yield self._passage(name, steps)
+                t = self.cast.tensors[step.equation[-1].out]
+                order.setdefault((t.seed, t.of), []).append(step)
+        for (seed, name), steps in order.items():
+            if steps[0].rule == "direction":
+                yield self._direction(steps[0])
+            elif name and name not in self.cast.hidden:
+                yield self._passage(self.cast.whole[seed, name], name, steps)
 
-    def _passage(self, name: str, steps: Sequence[Step]) -> Passage:
-        states, sums = self._states(self.cast.whole[name], steps)
+    def _direction(self, step: Step) -> Passage:
+        """The slope along vectors, whose gradient is asked for."""
+        left, right, _ = self.sides.total(step.equation)
+        return Passage((step.reason,), (Equation(left, right, (step.number,)),))
+
+    def _passage(self, bar: str, name: str, steps: Sequence[Step]) -> Passage:
+        states, sums = self._states(bar, steps)
         equations: list[Equation] = []
         remarks: list[Remark] = []
         told: list[str] = []
-        symbolic = self._symbolic(name, steps)
+        symbolic = self._symbolic(bar, name, steps)
         if symbolic is not None:
             equations.append(Equation(self.indices.total(states[0].group)[0], symbolic))
         waiting: list[_State] = []
         for k, state in enumerate(states):
-            equations += [Equation(*self.sides.total((s,), sums)[:2], state.numbers) for s in state.aside]
+            equations += [Equation(*self.sides.total(part, sums)[:2], state.numbers) for part in state.aside]
             waiting.append(state)
             if self._skipped(states, k):
                 continue
@@ -168,25 +176,29 @@ class Teller:
             remarks += [Remark(state.numbers, "matrix form", why)] if why else []
             told += reasons
             waiting = []
-        return Passage(self.sentences.heading(name), _continued(equations), tuple(remarks))
+        return Passage(self.sentences.heading(bar), _continued(equations), tuple(remarks))
 
     def _states(self, bar: str, steps: Sequence[Step]) -> tuple[list[_State], dict[str, Statement]]:
         """The writers of an adjoint after the chain rule and after each tidy step, and the sums met on the
         way."""
-        chain = [s for s in steps if s.rule == "chain"]
-        support = tuple(t for s in chain for t in s.before)
+        chain = [s for s in steps if s.rule == steps[0].rule]
+        support = tuple((t,) for s in chain for t in s.before)
         group: Group = tuple(s.equation[0] for s in chain)
         states = [
-            _State(tuple(s.number for s in chain), "chain", group, self.sentences.chain(chain), support)
+            _State(tuple(s.number for s in chain), steps[0].rule, group, self.sentences.chain(chain), support)
         ]
         sums: dict[str, Statement] = {}
         for step in steps:
-            if step.rule == "chain":
+            if step.rule == steps[0].rule:
                 continue
             group = tuple(s for s in step.equation if s.out == bar) or group
-            others = [s for s in step.equation if s.out != bar]
-            sums.update({s.out: s for s in others if self.cast.tensors[s.out].role == "adjoint"})
-            aside = tuple(s for s in others if self.cast.tensors[s.out].role != "adjoint")
+            others: dict[str, Group] = {}
+            for s in step.equation:
+                if s.out != bar:
+                    others[s.out] = (*others.get(s.out, ()), s)
+            inside = [n for n, g in others.items() if self.cast.tensors[n].role == "adjoint" and _single(g)]
+            sums.update({n: others[n][0] for n in inside})
+            aside = tuple(g for n, g in others.items() if n not in inside)
             states.append(_State((step.number,), step.rule, group, self.sentences.reason(step), aside))
         return states, sums
 
@@ -209,10 +221,13 @@ class Teller:
                 found.append(Remark(s.numbers, RULES.get(s.rule, s.rule), s.sentence))
         return found
 
-    def _symbolic(self, name: str, steps: Sequence[Step]) -> Formula | None:
+    def _symbolic(self, bar: str, name: str, steps: Sequence[Step]) -> Formula | None:
         """The chain rule in symbols: Σ δ ∂out/∂in over the equations that read a tensor, and what the loss
         itself contributes. None where the loss is all that reads it; in linear algebra, which has no such
-        form."""
+        form; for what is more than a gradient of the loss."""
+        t = self.cast.tensors[bar]
+        if t.seed != self.derived.source.target or t.shape != self.cast.tensors[name].shape:
+            return None
         chain = [s for s in steps if s.source is not None and s.access is not None]
         if not chain or self.sides.form == "matrix" and not self.sides.numpy:
             return None
@@ -228,7 +243,7 @@ class Teller:
                 if any(self.cast.unseen(r) for r in step.equation[0].reads):
                     return None
                 direct.append(self.indices.contribution(step.equation[0], letters))
-            elif outer.out not in terms and outer.out in self.cast.whole:
+            elif outer.out not in terms and self.cast.adjoint(outer.out):
                 access = next((a for a in ex.accesses(outer.body) if a.tensor == name), step.access)
                 terms[outer.out] = self._flow(outer, access, letters, here)
         return plus(*terms.values(), *direct) if terms else None
@@ -241,7 +256,7 @@ class Teller:
         free = {a: self.indices.fresh(a, [*letters, *outer.ranges]) for a in clash}
         outer = outer.rename({**onto, **free})
         position = tuple(map(self.indices.integer, outer.left))
-        signal = entry(names.tensor(self.cast.whole[outer.out]), position)
+        signal = entry(names.tensor(self.cast.whole[self.derived.source.target, outer.out]), position)
         product = times(signal, Derivative(entry(names.symbols[outer.out], position), here))
         over = tuple(names.letter(a) for a in outer.kept if a not in letters)
         return Big("sum", over, (), product) if over else product
@@ -261,6 +276,11 @@ class Teller:
                 group = self.derived.program.writers(bar)
                 found += short if len(short) == 1 or not group else [self.sides.total(group)[:2]]
         return Passage(("Result",), tuple(Equation(left, right) for left, right in found))
+
+
+def _single(group: Group) -> bool:
+    """Whether one statement gives every entry, so that it can be put in place of its tensor."""
+    return len(group) == 1 and group[0].plain
 
 
 def spans(numbers: Iterable[int], dash: str) -> list[str]:

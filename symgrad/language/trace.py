@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Union
 
 from symgrad.language.expr import Access, Expr
-from symgrad.language.program import Program, Statement
+from symgrad.language.program import Program, Statement, Tensor
+
+Key = Union[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,20 @@ class Derived:
     Attributes:
         source: the program as it was read.
         program: forward statements (after the stable forms), then backward ones, tidied, in an order that runs.
-        gradients: for each wanted tensor the name of the tensor in `program` that holds its gradient.
+        gradients: for each wanted tensor the name of the tensor in `program` that holds its gradient; for a Hessian
+            for each pair of them the name of the second derivative.
         adjoints: for each forward tensor that has one in `program`, its adjoint's name.
         steps: the trace, in order: definitions, then backward from the loss.
+        kind: "gradient", "jacobian", "hessian", "hvp" or "per example".
+        base: for second derivatives the derivation of the gradient that was differentiated again.
+        tensors: all tensors that the steps speak of, also those that did not stay in the program.
     """
 
     source: Program
     program: Program
-    gradients: Mapping[str, str]
+    gradients: Mapping[Key, str]
     adjoints: Mapping[str, str]
     steps: tuple[Step, ...]
+    kind: str = "gradient"
+    base: Derived | None = None
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
-from symgrad.chain import Chained, Sweep, check_wanted, sweep
+from symgrad.chain import Chained, Examples, Sweep, check_wanted, sweep
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, blocks, in_step_order, needed
-from symgrad.language.trace import Derived, Step
-from symgrad.passes.forms import size
+from symgrad.language.trace import Derived, Key, Step
+from symgrad.passes.forms import cheap, expand, factors, size, terms
 from symgrad.passes.held import cancelled, prove
 from symgrad.passes.stable import logdets, pure, shifted, stable, stored
 from symgrad.passes.symmetry import prove_symmetric
@@ -24,6 +26,7 @@ _TIES = {
     for ties, told in (("shared", "a tie is shared equally"), ("first", "of a tie the first"))
 }
 FORWARD = (cancelled, stable, logdets, shifted, stored)
+_HALF = ex.Num(Fraction(1, 2))
 
 
 def derive(
@@ -45,26 +48,75 @@ def derive(
         >>> print(d.program.statements[-1])
         dx[n] = 1 - tanh(x[n])**2
     """
-    source = program
     names = check_wanted(program, [t.name for t in program.role("weight")] if wrt is None else wrt)
+    stable, steps = prepare(program, names)
+    done = backward(stable, names, passes=passes)
+    gradients: dict[Key, str] = {n: done.adjoints[n] for n in names}
+    return finish(program, done.program, gradients, [*steps, *done.steps], done.adjoints)
+
+
+def prepare(program: Program, names: Collection[str]) -> tuple[Program, list[Step]]:
+    """The program in its stable forms, ready to be differentiated, and the steps from its definitions to there.
+
+    Raises:
+        Refusal: a `held` that matters.
+    """
     steps = [Step(0, "definition", (s,), reason=_given(s)) for s in program.statements]
     for change in FORWARD:
         program, more = change(program, names)
         steps += more
     prove(program)
     prove_symmetric(program)
-    swept = sweep(program, names)
-    adjoint, tidied = _tidy(swept, names, tuple(passes))
-    steps += tidied.steps
-    statements = _alive(tidied, [adjoint[n] for n in names if n in adjoint])
-    joint = replace(tidied.program, statements=statements)
-    gradients = {n: adjoint[n] for n in names if n in adjoint}
+    return program, steps
+
+
+@dataclass(frozen=True)
+class Backward:
+    """One sweep, tidied.
+
+    Attributes:
+        program: the statements of the program, then those of the sweep.
+        adjoints: for each tensor that was reached, its adjoint's name.
+        steps: how it was found, not numbered.
+    """
+
+    program: Program
+    adjoints: Mapping[str, str]
+    steps: tuple[Step, ...]
+
+
+def backward(
+    program: Program, names: tuple[str, ...], of: str = "", stem: str = "", examples: Examples | None = None,
+    passes: Iterable[str] = tuple(PASSES), apart: Collection[str] = (),
+) -> Backward:  # fmt: skip
+    """The derivative of the program's target by each of `names`.
+
+    Args:
+        of, stem, examples: as for `sweep`.
+        apart: tensors whose values are not used in place of what they were computed from, since the result will be
+            differentiated by them.
+    """
+    swept = sweep(program, names, of, stem, examples)
+    adjoint, tidied = _tidy(swept, names, tuple(passes), apart)
+    statements = (*tidied.program.statements, *tidied.backward)
+    return Backward(replace(tidied.program, statements=statements), adjoint, tuple(tidied.steps))
+
+
+def finish(
+    source: Program, program: Program, gradients: Mapping[Key, str], steps: Iterable[Step],
+    adjoints: Mapping[str, str], kind: str = "gradient", base: Derived | None = None,
+) -> Derived:  # fmt: skip
+    """The derivation of `gradients`: what they and the named values of the source need, its steps numbered."""
+    values = [n for n, t in source.tensors.items() if t.named and t.role == "value" or t.role == "next"]
+    statements = needed(program.statements, [*gradients.values(), source.target, *values])
     made = {s.out for s in statements}
-    adjoints = {n: a for n, a in adjoint.items() if a in made}
     numbered = tuple(replace(s, number=k) for k, s in enumerate(steps, 1))
     used = {t for s in statements for t in (*s.reads, s.out)}
-    kept = {n: t for n, t in joint.tensors.items() if n in source.tensors or n in used}
-    return Derived(source, replace(joint, tensors=kept), gradients, adjoints, numbered)
+    kept = {n: t for n, t in program.tensors.items() if n in source.tensors or n in used}
+    joint = replace(program, tensors=kept, statements=statements, target=source.target)
+    reached = {n: a for n, a in adjoints.items() if a in made}
+    tensors = {**(base.tensors if base else {}), **program.tensors}
+    return Derived(source, joint, gradients, reached, numbered, kind, base, tensors)
 
 
 def forward(program: Program) -> Program:
@@ -100,11 +152,13 @@ class _Tidied:
         self.loop.clear()
 
 
-def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tuple[dict[str, str], _Tidied]:
+def _tidy(
+    swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...], apart: Collection[str]
+) -> tuple[dict[str, str], _Tidied]:
     program = swept.program
     sheet = Sheet(program, frozenset(names), dict(program.tensors), _readers(swept))
     for s in program.statements:
-        if pure(s, program) or _gives_steps(s, program):
+        if (pure(s, program) or _gives_steps(s, program)) and s.out not in apart:
             sheet.learn(s)
         elif is_sum(s) and s.plain and len(program.writers(s.out)) == 1:
             sheet.learn_total(s)
@@ -146,6 +200,8 @@ def _tidy(swept: Sweep, names: tuple[str, ...], passes: tuple[str, ...]) -> tupl
             group = (_constant(program, adjoints[name], ex.ZERO),)
             tidied.steps.append(Step(0, "chain", group, reason=f"{swept.target} does not depend on {name}."))
         group = _shorter(_settle(group, sheet, tidied, passes), sheet, tidied, passes)
+        if name in names and program[name].facts.symmetric:
+            group = _symmetric(group, name, sheet, tidied, passes)
         if "substitute" in passes and adjoints[name] not in wanted and not order.carried(name):
             placed = placeable(group, sheet)
             if placed is not None:
@@ -225,6 +281,48 @@ def _shorter(group: Group, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...
         if placed is not None:
             sheet.known[name] = placed
     return new
+
+
+def _symmetric(group: Group, name: str, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]) -> Group:
+    """The symmetric part of a gradient: of all matrices with the same slope along every symmetric direction the
+    symmetric one, so that a step along it keeps the tensor symmetric."""
+    s, reason = group[0], (
+        f"{name} is declared symmetric, so its gradient is the symmetric part of the one with all entries free: "
+        "the mean of that and its transpose."
+    )
+    if len(group) == 1 and s.plain and s.guard is None:
+        a, b = (ints.Axis(i.axis or "") for i in s.left[-2:])
+        turned = ex.substitute(s.body, {a: b, b: a})
+        if _products(turned, sheet) == _products(s.body, sheet):
+            return group
+        if s.op == "=" and cheap(s.body):
+            mean = replace(s, body=ex.mul(_HALF, s.body + turned))
+            tidied.steps.append(Step(0, "symmetric", (mean,), before=group, reason=reason))
+            return _settle((mean,), sheet, tidied, passes)
+    free = sheet.fresh(f"{s.out}_free")
+    sheet.add(replace(sheet.tensors[s.out], name=free, named=False))
+    parts = tuple(replace(t, out=free) for t in group)
+    letters = {f"i_{k}": i.axis or "" for k, i in enumerate(s.left)} if s.plain else {}
+    whole = _constant(tidied.program, s.out, ex.ZERO).rename(letters)
+    *ahead, i, j = whole.left
+    mean = replace(whole, body=ex.mul(_HALF, ex.Access(free, whole.left) + ex.Access(free, (*ahead, j, i))))
+    tidied.steps.append(Step(0, "symmetric", (*parts, mean), before=group, reason=reason))
+    tidied.add(parts)
+    return (mean,)
+
+
+def _products(e: ex.Expr, sheet: Sheet) -> Counter[frozenset[tuple[ex.Expr, ex.Expr]]]:
+    """A sum as its terms, a product as its factors, in no order, and entries of symmetric tensors in one of two."""
+
+    def ordered(x: object) -> ex.Expr | None:
+        if isinstance(x, ex.Access) and sheet.tensors[x.tensor].facts.symmetric:
+            *ahead, i, j = x.index
+            return ex.Access(x.tensor, (*ahead, *sorted((i, j), key=str)))
+        return None
+
+    e = ex.rewrite(e, ordered)
+    flat = expand(e)
+    return Counter(frozenset(factors(t).items()) for t in terms(e if flat is None else flat))
 
 
 def _length(group: Group) -> int:
@@ -325,14 +423,3 @@ def _steps(c: Chained) -> list[Int]:
     return [i for i in c.entry.index if c.statement.scan.axis in i.axes]
 
 
-def _alive(tidied: _Tidied, wanted: list[str]) -> tuple[Statement, ...]:
-    """Forward statements, and those backward ones that a wanted gradient needs."""
-    forward = tidied.program.statements
-    kept = needed(tidied.backward, wanted)
-    reads = {r for s in (*forward, *kept) for r in s.reads}
-    named = [
-        s
-        for s in forward
-        if s.out in reads or s.out == tidied.program.target or tidied.program[s.out].named or s.out in wanted
-    ]
-    return (*named, *kept)

@@ -612,6 +612,8 @@ def placeable(group: Group, sheet: Sheet) -> Statement | None:
         return s if None not in bare and len(set(bare)) == len(bare) == len(s.left) else None
     if not ex.accesses(s.body) and size(s.body) <= 16 and cheap(s.body):
         return s
+    if _selects(s) and size(s.body) <= 32 and cheap(s.body):
+        return s
     once = len(readers) == 1 and not sheet.tensors[s.out].named and cheap(s.body)
     whole = bool(readers) and not readers[0].reduced and len(readers[0].axes) >= len(s.axes)
     same = bool(readers) and len(readers[0].axes) == len(s.axes)
@@ -624,6 +626,14 @@ def triable(group: Group, sheet: Sheet) -> Statement | None:
     if s is None or not cheap(s.body) or not _monomial(s.body) or size(s.body) > 16:
         return None
     return s if all(sheet.tensors[r].role != "adjoint" for r in s.reads) else None
+
+
+def _selects(s: Statement) -> bool:
+    """Whether a body has entries on a diagonal alone, which the sum of a reader uses up."""
+    places = [i.axis for i in s.left]
+    conditions = [f.condition for f in factors(s.body) if isinstance(f, Bracket)]
+    pairs = [(c.a, c.b) for c in conditions if isinstance(c, Cmp) and c.op == "=="]
+    return any(all(isinstance(x, Val) and x.int.axis in places for x in pair) for pair in pairs)
 
 
 def _monomial(e: Expr) -> bool:
