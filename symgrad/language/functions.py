@@ -53,8 +53,6 @@ HINTS = {
     "print": "nothing is printed here: leave the line out",
     "int": "numbers are real here; a position is an integer tensor, `t: label[n] < 10`, or a size",
     "float": "numbers are real here: leave float() out",
-    "range": "there is no `for` here: write a sum with its index, `sum(i < 3, x[i])`",
-    "arange": "the running index is `index(i)`: `y[i] = index(i)`, with i < n",
     "argmax": "argmax has no derivative and is not part of the language; the largest value is max(x)",
     "argmin": "argmin has no derivative and is not part of the language; the smallest value is min(x)",
     "sort": "sorting is not part of the language",
@@ -349,6 +347,19 @@ def _filled(value: Expr) -> Callable[[Formulas, Args, Keywords], Array]:
         return Array(shape, lambda _: value, letters)
 
     return filled
+
+
+def _arange(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`arange(n)`, `arange(1, n)`: whole numbers, one after another."""
+    takes("arange", args, 1, 2)
+    no_more("arange", keywords)
+    start = f.whole(args[0], "the start of a range") if len(args) == 2 else ints.ZERO
+    end = args[-1]
+    size = f.range(end, "arange") - start
+    if ints.nonnegative(size - 1) is False:
+        raise Refusal(f"arange({', '.join(map(words, args))}) is empty")
+    letter = end.id if isinstance(end, ast.Name) and end.id in f.frame.sizes and start == ints.ZERO else ""
+    return Array((size,), lambda p: real(p[0] + start), (letter,), lambda p: p[0] + start)
 
 
 def _like(value: Expr) -> Callable[[Formulas, Args, Keywords], Array]:
@@ -753,7 +764,8 @@ FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
     "einsum": _einsum, "kron": _kron, "trace": _trace, "tr": _trace, "diag": _diag,
     "tril": _triangle("<="), "triu": _triangle(">="),
     "transpose": _transpose, "t": _transpose,
-    "eye": _eye, "identity": _eye, "ones": _filled(ex.ONE), "zeros": _filled(ex.ZERO),
+    "eye": _eye, "identity": _eye, "arange": _arange, "range": _arange,
+    "ones": _filled(ex.ONE), "zeros": _filled(ex.ZERO),
     "ones_like": _like(ex.ONE), "zeros_like": _like(ex.ZERO),
     "flatten": _flatten, "concatenate": _concatenate, "cat": _concatenate, "concat": _concatenate,
     "hstack": _stacked(1, 1), "vstack": _stacked(0, 2), "stack": _stack,

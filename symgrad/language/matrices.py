@@ -175,7 +175,9 @@ def _whole_pair(name: str) -> Function:
 
 
 def _norm(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    """`norm(x, 1)`, `norm(x, ord=3)`, `norm(A, "fro")`, `norm(x, axis=1)`: as NumPy reads them."""
+    """`norm(x, 1)`, `norm(x, ord=3)`, `norm(A, "fro")`, `norm(x, axis=1)` as NumPy reads them; `norm(i, A[i, j])`."""
+    if len(args) == 2 and isinstance(args[0], ast.Name) and f.frame.is_letter(args[0].id) and "norms" in f.definitions:
+        return calls.call(f, f.definitions["norms"], args, keywords)  # type: ignore[return-value]
     named = [keywords.pop("ord", keywords.pop("p", None)), keywords.pop("axis", keywords.pop("dim", None))]
     keep = keywords.pop("keepdims", keywords.pop("keepdim", None))
     no_more("norm", keywords)

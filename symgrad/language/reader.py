@@ -138,11 +138,14 @@ class _Reader:
     def program(self) -> Program:
         if not any(not isinstance(n, ast.FunctionDef) for n in self.tree.body):
             raise Refusal("the text is empty: it needs an equation, such as `loss = sum(x**2)`")
-        for node in self.tree.body:
+        for node in recurrences.in_order(self.tree.body, self.waiting.circles):
             try:
                 self.line(node)
             except Refusal as problem:
                 raise problem.at(node) from None
+        end = self.tree.body[-1]
+        if isinstance(end, ast.Assign):
+            self.last = declarations.base(end.targets[0])
         target = "loss" if "loss" in self.builder.tensors else self.last
         if not target:
             raise Refusal("nothing is computed: add an equation, such as `loss = sum(x**2)`")
@@ -179,10 +182,7 @@ class _Reader:
             case ast.Assign():
                 raise Refusal("one equation writes one tensor: `y = ...` or `y[i, j] = ...`")
             case ast.AugAssign(target=target):
-                raise Refusal(
-                    "a tensor has one value in the whole text: of these signs there is only `+=`, into "
-                    f"{words(target)}"
-                )
+                raise self._again(declarations.base(target) or words(target), node)
             case _:
                 raise Refusal(f"a line is a declaration, an equation or a definition, not {words(node)}")
 
@@ -323,8 +323,8 @@ class _Reader:
         new = self.builder.part_name_of(name)
         lines = ast.unparse(node)
         if isinstance(node, ast.AugAssign):
-            target, value = ast.unparse(node.target), ast.unparse(node.value)
-            lines = f"{target} = {target} + {value}"
+            changed = ast.BinOp(node.target, node.op, node.value)
+            lines = f"{ast.unparse(node.target)} = {ast.unparse(changed)}"
         renamed = re.sub(rf"^{re.escape(name)}\b", new, lines)
         return Refusal(
             f"{name} has one value in the whole text; give the new one a name of its own: `{renamed}`"

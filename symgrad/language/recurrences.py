@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal, listing
-from symgrad.language import equations, ints, subscripts
+from symgrad.language import declarations, equations, ints, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.expr import Cmp, Condition, Expr
 from symgrad.language.frames import Equation
@@ -41,6 +41,42 @@ def circles(lines: Iterable[ast.stmt], apart: Set[str] = frozenset()) -> Mapping
         for name in left
         if name in reach[name]
     }
+
+
+def in_order(lines: Sequence[ast.stmt], circles: Mapping[str, tuple[str, ...]]) -> list[ast.stmt]:
+    """The lines of a text, those of its recurrences in an order in which what an equation reads stands before it.
+
+    A circle of equations is one unit; several may be mixed in the text, with other lines between them.
+    """
+
+    def names_of(node: ast.stmt) -> tuple[str, ...]:
+        name = declarations.base(node.targets[0]) if isinstance(node, ast.Assign) else ""
+        return circles.get(name, (name,) if name else ())
+
+    inside = [k for k, node in enumerate(lines) if any(name in circles for name in names_of(node))]
+    if not inside:
+        return list(lines)
+    span = lines[inside[0] : inside[-1] + 1]
+    units: dict[object, list[ast.stmt]] = {}
+    for k, node in enumerate(span):
+        units.setdefault(names_of(node) or k, []).append(node)
+    writes = {name: unit for unit in units if isinstance(unit, tuple) for name in unit}
+    done: dict[object, None] = {}
+    out: list[ast.stmt] = []
+
+    def put(unit: object) -> None:
+        if unit in done:
+            return
+        done[unit] = None
+        for node in units[unit]:
+            for n in ast.walk(node):
+                if isinstance(n, ast.Name) and n.id in writes:
+                    put(writes[n.id])
+        out.extend(units[unit])
+
+    for unit in units:
+        put(unit)
+    return [*lines[: inside[0]], *out, *lines[inside[-1] + 1 :]]
 
 
 def _unfinished(reads: Mapping[str, Mapping[str, None]]) -> dict[str, Mapping[str, None]]:

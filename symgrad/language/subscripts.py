@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal
@@ -12,13 +14,27 @@ from symgrad.language.frames import Option
 from symgrad.language.ints import ONE, ZERO, Int
 from symgrad.language.ranges import Place
 from symgrad.language.syntax import words
-from symgrad.language.values import Array, Positions, integer, shown
+from symgrad.language.values import Array, Positions, aligned, broadcast, integer, shown
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
 
-# what an axis of the source is read at: a function of positions in the result, and their sizes and letters
-Step = tuple[Callable[[Positions], Int], tuple[Int, ...], tuple[str, ...]]
+
+@dataclass(frozen=True)
+class Step:
+    """What an axis of the source is read at: a function of positions in the result, and their sizes and letters.
+
+    Without sizes the positions are those of the look-up before.
+    """
+
+    find: Callable[[Positions], Int]
+    sizes: tuple[Int, ...] | None
+    letters: tuple[str, ...]
+
+
+class _Look(Step):
+    """A look-up by an integer array."""
+
 
 
 def items(node: ast.expr) -> list[ast.expr]:
@@ -106,7 +122,30 @@ def _assemble(f: Formulas, node: ast.Subscript, base: Array, members: list[ast.e
         else:
             steps.append(_step(f, m, base.shape[d], letters[d], node, _early(f, base, d)))
             d += 1
-    return _read(base, steps)
+    return _read(base, _paired(f, steps, node))
+
+
+def _paired(f: Formulas, steps: list[Step | None], node: ast.Subscript) -> list[Step | None]:
+    """Several integer arrays in one index go together, entry by entry, as in NumPy: `p[arange(n), t]` is [n]."""
+    looks = {k: s for k, s in enumerate(steps) if isinstance(s, _Look)}
+    if len(looks) < 2:
+        return steps
+    first, last = min(looks), max(looks)
+    if any(s is None or s.sizes for k, s in enumerate(steps) if first < k < last and k not in looks):
+        said = f"in {words(node)} integer arrays stand apart; write the entry with its indices"
+        raise f.placed(Refusal(f"{said}, `y[n] = x[t[n], 0, u[n]]`"), node)
+    arrays = [Array(s.sizes or (), s.find, s.letters) for s in looks.values()]
+    shape, letters = broadcast(arrays, [words(node)] * len(arrays))
+    found = {k: partial(_aligned_look, a, shape) for k, a in zip(looks, arrays, strict=True)}
+    return [
+        _Look(found[k], shape, letters) if k == first else Step(found[k], None, ()) if k in looks else s
+        for k, s in enumerate(steps)
+    ]
+
+
+def _aligned_look(a: Array, shape: tuple[Int, ...], position: Positions) -> Int:
+    found: Int = a.at(aligned(a, shape, position))
+    return found
 
 
 def _read(base: Array, steps: list[Step | None]) -> Array:
@@ -114,10 +153,17 @@ def _read(base: Array, steps: list[Step | None]) -> Array:
     shape: list[Int] = []
     names: list[str] = []
     sources: list[tuple[Callable[[Positions], Int], int, int]] = []
+    span = (0, 0)  # of the axes that look-ups share
     for s in steps:
-        sizes, letters = ((ONE,), ("",)) if s is None else s[1:]
+        if s is not None and s.sizes is None:
+            sources.append((s.find, *span))
+            continue
+        sizes, letters = ((ONE,), ("",)) if s is None or s.sizes is None else (s.sizes, s.letters)
+        own = (len(shape), len(shape) + len(sizes))
+        if isinstance(s, _Look):
+            span = own
         if s is not None:
-            sources.append((s[0], len(shape), len(shape) + len(sizes)))
+            sources.append((s.find, *own))
         shape.extend(sizes)
         names.extend(letters)
 
@@ -134,11 +180,11 @@ def _read(base: Array, steps: list[Step | None]) -> Array:
 
 
 def _all(size: Int, letter: str) -> Step:
-    return (lambda p: p[0]), (size,), (letter,)
+    return Step(lambda p: p[0], (size,), (letter,))
 
 
 def _fixed(position: Int) -> Step:
-    return (lambda _: position), (), ()
+    return Step(lambda _: position, (), ())
 
 
 def _early(f: Formulas, base: Array, axis: int) -> int:
@@ -180,7 +226,7 @@ def _step(f: Formulas, m: ast.expr, size: Int, letter: str, node: ast.Subscript,
     axes = [f.builder.ranges.new(x, n) for x, n in zip(letters, position.shape, strict=True)]
     probe = whole(tuple(map(ints.axis, axes)))
     _note(f, probe, size, node)
-    return whole, position.shape, letters
+    return _Look(whole, position.shape, letters)
 
 
 def index(f: Formulas, m: ast.expr) -> Array:
@@ -219,7 +265,7 @@ def _slice(f: Formulas, m: ast.Slice, size: Int, letter: str) -> Step:
     if step < 0:
         if m.lower is not None or m.upper is not None or step != -1:
             raise f.placed(Refusal("of the backward slices only `[::-1]` is read"), m)
-        return (lambda p: size - 1 - p[0]), (size,), (letter,)
+        return Step(lambda p: size - 1 - p[0], (size,), (letter,))
     start = _from_end(f.whole(m.lower, "the start of a slice"), size) if m.lower is not None else ZERO
     stop = _from_end(f.whole(m.upper, "the end of a slice"), size) if m.upper is not None else size
     for end, what in ((start, "starts"), (stop, "ends")):
@@ -238,7 +284,7 @@ def _slice(f: Formulas, m: ast.Slice, size: Int, letter: str) -> Step:
         f.builder.needs[length - 1, f"the slice {words(m)} from {start} to {stop} is empty"] = None
     count = (length - 1) // step + 1
     kept = letter if count == size else ""
-    return (lambda p: p[0] * step + start), (count,), (kept,)
+    return Step(lambda p: p[0] * step + start, (count,), (kept,))
 
 
 def _from_end(end: Int, size: Int) -> Int:
