@@ -20,13 +20,17 @@ def cases() -> dict[str, Any]:
     return {c.id: c for group in GROUPS for c in importlib.import_module(f"cases.{group}").CASES}
 
 
-def declarations() -> dict[str, str]:
-    """Every declaration by its heading."""
+def sections(name: str) -> dict[str, str]:
+    """The declarations of a file, by their headings."""
     found: dict[str, str] = {}
-    for group in GROUPS:
-        text = Path(__file__).with_name(f"{group}.sg").read_text(encoding="utf-8")
-        for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
-            heading, _, body = part.partition("\n")
-            assert heading not in found, f"two declarations are called {heading}"
-            found[heading] = body.strip()
+    text = Path(__file__).with_name(f"{name}.sg").read_text(encoding="utf-8")
+    for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = part.partition("\n")
+        assert heading not in found, f"two declarations are called {heading}"
+        found[heading] = body.strip()
     return found
+
+
+def declarations() -> dict[str, str]:
+    """Every declaration of the cases, by its heading."""
+    return {heading: text for group in GROUPS for heading, text in sections(group).items()}
