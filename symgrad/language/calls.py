@@ -358,12 +358,13 @@ def _run(f: Formulas, d: Definition, frame: Frame, suffix: str) -> Value:
         with _entered(f, d, frame):
             known = {declarations.base(w.target) for w in d.weights}
             waiting = recurrences.Waiting(d.body, known)
-            for line in d.body:
+            for line in waiting.lines:
                 if isinstance(line, ast.Assert):
                     _require(f, line)
                 elif (circle := waiting.circle(line)) is not None:
-                    for ready, lines in waiting.met(circle, line):
-                        recurrences.read(f, ready, lines, local=True)
+                    lines = waiting.met(circle, line)
+                    if lines is not None:
+                        recurrences.read(f, circle, lines, local=True)
                 elif isinstance(line, ast.Assign):
                     state = _state(f, d, declarations.base(line.targets[0]))
                     if state is None:

@@ -138,7 +138,7 @@ class _Reader:
     def program(self) -> Program:
         if not any(not isinstance(n, ast.FunctionDef) for n in self.tree.body):
             raise Refusal("the text is empty: it needs an equation, such as `loss = sum(x**2)`")
-        for node in recurrences.in_order(self.tree.body, self.waiting.circles):
+        for node in self.waiting.lines:
             try:
                 self.line(node)
             except Refusal as problem:
@@ -227,8 +227,9 @@ class _Reader:
         name = declarations.base(node.targets[0])
         if name in self.sizes or (name in self.builder.tensors and name not in self.parts):
             self._may_write(name, node.targets[0], "=", node)
-        for ready, lines in self.waiting.met(circle, node):
-            recurrences.read(self.f, ready, lines)
+        lines = self.waiting.met(circle, node)
+        if lines is not None:
+            recurrences.read(self.f, circle, lines)
         self.last = name
 
     def _keep_number(self, name: str, parts: list[Statement]) -> None:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
 
 
-def circles(lines: Iterable[ast.stmt], apart: Set[str] = frozenset()) -> Mapping[str, tuple[str, ...]]:
+Circle = tuple[str, ...]
+
+
+def circles(lines: Iterable[ast.stmt], apart: Set[str] = frozenset()) -> Mapping[str, Circle]:
     """For each name that depends on itself, the names of its circle, in the order of the text."""
     reads: dict[str, dict[str, None]] = {}
     for name, value in _equations(lines):
@@ -43,7 +46,7 @@ def circles(lines: Iterable[ast.stmt], apart: Set[str] = frozenset()) -> Mapping
     }
 
 
-def in_order(lines: Sequence[ast.stmt], circles: Mapping[str, tuple[str, ...]]) -> list[ast.stmt]:
+def in_order(lines: Sequence[ast.stmt], circles: Mapping[str, Circle]) -> list[ast.stmt]:
     """The lines of a text, those of its recurrences in an order in which what an equation reads stands before it.
 
     A circle of equations is one unit; several may be mixed in the text, with other lines between them.
@@ -116,28 +119,21 @@ def _reached(start: str, reads: Mapping[str, Mapping[str, None]]) -> dict[str, N
     return found
 
 
-Circle = tuple[str, ...]
-
-
 class Waiting:
-    """Lines of circles, kept until all lines of a circle are met: its equations may stand in any order.
+    """The lines of a text in the order in which they are read, those of a circle kept until its last line is met.
 
     What is `apart` gets a next value from itself and is no recurrence: a state.
     """
 
     def __init__(self, lines: Sequence[ast.stmt], apart: Iterable[str] = ()):
         self.circles = circles(lines, frozenset(apart))
+        self.lines = in_order(lines, self.circles)
         self._left: dict[Circle, int] = {}
-        self._lines: dict[Circle, list[ast.Assign]] = {}
-        self._reads: dict[Circle, set[Circle]] = {}
+        self._met: dict[Circle, list[ast.Assign]] = {}
         for node in lines:
             circle = self.circle(node)
             if circle is not None:
                 self._left[circle] = self._left.get(circle, 0) + 1
-                names = (self.circles.get(n.id) for n in ast.walk(node) if isinstance(n, ast.Name))
-                self._reads.setdefault(circle, set()).update(
-                    c for c in names if c is not None and c != circle
-                )
 
     def circle(self, node: ast.stmt) -> Circle | None:
         """The circle that a line belongs to."""
@@ -146,16 +142,12 @@ class Waiting:
                 return self.circles.get(name)
         return None
 
-    def met(self, circle: Circle, node: ast.stmt) -> Iterator[tuple[Circle, list[ast.Assign]]]:
-        """Take a line of a circle; the circles that are complete now, and so is all that they read."""
+    def met(self, circle: Circle, node: ast.stmt) -> list[ast.Assign] | None:
+        """Take a line of a circle; all of them if it was the last."""
         assert isinstance(node, ast.Assign)
-        self._lines.setdefault(circle, []).append(node)
+        self._met.setdefault(circle, []).append(node)
         self._left[circle] -= 1
-        while ready := next(
-            (c for c, n in self._left.items() if not n and not self._reads[c] & self._left.keys()), None
-        ):
-            del self._left[ready]
-            yield ready, self._lines[ready]
+        return None if self._left[circle] else self._met[circle]
 
 
 @dataclass
