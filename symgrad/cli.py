@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--form", choices=("matrix", "index"), default="matrix")
     sub.add_argument("--detail", choices=("result", "steps", "everything"), default="steps")
+    sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
     sub.add_argument("-o", "--output", type=Path, help="a file to write instead of the terminal")
 
     sub = command("generate", _generate, "Write a standalone training module that needs NumPy only.")
@@ -146,7 +147,8 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
 
 def _derive(options: argparse.Namespace) -> int:
     declaration, sizes = _declared(options)
-    d = derive(declaration, options.wrt.split(",") if options.wrt else None, sizes=sizes)
+    wrt = options.wrt.split(",") if options.wrt else None
+    d = derive(declaration, wrt, sizes=sizes, training=not options.evaluation)
     width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80
     text = {
         "text": lambda: d.text(width=width, detail=options.detail),

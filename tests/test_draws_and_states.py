@@ -8,6 +8,7 @@ import pytest
 
 import symgrad as sg
 from symgrad import emit
+from symgrad.cli import main as sg_main
 from symgrad.language.reader import read
 from symgrad.library import DEFINITIONS
 
@@ -330,3 +331,10 @@ def test_next_values_of_every_kind(style: str, text: str, expected: dict) -> Non
     for name, value in expected.items():
         assert model.get_weights()[name].tolist() == pytest.approx(value)
     assert model.check_gradients() < 1e-9
+
+
+def test_the_command_derives_the_evaluation_too(capsys) -> None:
+    declared = "x: data[n, 4]; w: weight[4]; loss = mean((dropout(x, 0.2) @ w)**2)"
+    for options, drawn in (([], True), (["--evaluation"], False)):
+        assert sg_main(["derive", declared, *options]) == 0
+        assert ("keep1" in capsys.readouterr().out) == drawn
