@@ -338,3 +338,61 @@ def test_the_command_derives_the_evaluation_too(capsys) -> None:
     for options, drawn in (([], True), (["--evaluation"], False)):
         assert sg_main(["derive", declared, *options]) == 0
         assert ("keep1" in capsys.readouterr().out) == drawn
+
+
+@STYLES
+@pytest.mark.parametrize("shape", [(), (4,), (3, 4)], ids=["features", "signals", "images"])
+def test_batch_norm_is_torchs_in_training_and_evaluation(style: str, shape: tuple[int, ...]) -> None:
+    """Losses, weights and running statistics over steps with batches of different sizes, then the evaluation."""
+    torch = pytest.importorskip("torch")
+    axes = ", ".join(map(str, ("n", 5, *shape)))
+    text = f"x: data[{axes}]; y: data[{axes}]; z = batch_norm(x, momentum=0.3, eps=0.01); loss = mean((tanh(z) - y)**2)"
+    model = module(text, style, optimizer="sgd", lr=0.05).Model(dtype=np.float64)
+    kind = {0: torch.nn.BatchNorm1d, 1: torch.nn.BatchNorm1d, 2: torch.nn.BatchNorm2d}[len(shape)]
+    other = kind(5, eps=0.01, momentum=0.3, dtype=torch.float64)
+    steps = torch.optim.SGD(other.parameters(), lr=0.05)
+    rng = np.random.default_rng(0)
+
+    def batch(n: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.standard_normal((n, 5, *shape)) * 2 + 1, rng.standard_normal((n, 5, *shape))
+
+    def loss_of(x: np.ndarray, y: np.ndarray):
+        return ((torch.tanh(other(torch.tensor(x))) - torch.tensor(y)) ** 2).mean()
+
+    for n in (7, 6, 9, 2, 7):
+        x, y = batch(n)
+        steps.zero_grad()
+        loss = loss_of(x, y)
+        loss.backward()
+        steps.step()
+        assert model.step(x, y) == pytest.approx(loss.item(), rel=1e-10)
+        names = {"gamma1": "weight", "beta1": "bias", "running_mean1": "running_mean", "running_var1": "running_var"}
+        for own, theirs in names.items():
+            expected = getattr(other, theirs).detach().numpy()
+            np.testing.assert_allclose(model.weights[own], expected, rtol=1e-10, atol=1e-12)
+    other.eval()
+    x, y = batch(3)
+    assert model.loss(x, y) == pytest.approx(loss_of(x, y).item(), rel=1e-10)
+    np.testing.assert_allclose(model.forward(x), (other(torch.tensor(x))).detach().numpy(), rtol=1e-10)
+    assert model.check_gradients() < 1e-9
+
+
+@STYLES
+def test_a_batch_of_one_moves_the_variance_on_with_a_number(style: str) -> None:
+    model = module("x: data[n, 3]; loss = sum(batch_norm(x)**3)", style).Model(dtype=np.float64)
+    model.step(np.array([[1.0, 2.0, 3.0]]))
+    np.testing.assert_allclose(model.weights["running_var1"], 0.9)
+
+
+def test_a_layer_with_a_state_is_used_once() -> None:
+    with pytest.raises(sg.SymgradError, match="a layer with a state is used once"):
+        sg.derive('x: data[n, 3]; a = batch_norm(x, name="b"); loss = sum(batch_norm(a, weights="b"))')
+
+
+def test_a_state_that_is_not_given_is_as_it_starts() -> None:
+    f = sg.derive("x: weight[n, k]; s: state[k] = ones(); s = s/2; loss = sum(x*s)").function()
+    x = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    assert f(x=x)[0] == 21.0 and f(x=x, s=[1.0, 0.0])[0] == 9.0
+    f = sg.derive("x: weight[n]; s: state[n] = normal(1); s = s/2; loss = sum(x*s)").function()
+    with pytest.raises(sg.SymgradError, match="no array was given for s"):
+        f(x=[1.0])

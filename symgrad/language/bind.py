@@ -10,14 +10,15 @@ import numpy as np
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language.ints import Int, Size
 from symgrad.language.program import Program, Tensor
-from symgrad.language.samples import unmet
+from symgrad.language.samples import numbers, unmet
 
 
 def bind(program: Program, given: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, np.ndarray]]:
     """The number of each size letter, and every input as an array of its type.
 
     Args:
-        given: an array (or nested lists, or a number) for each input of the program, by name.
+        given: an array (or nested lists, or a number) for each input of the program, by name; a state may be left
+            out, and is then as it starts.
 
     Returns:
         sizes by letter, and arrays by name: float64 (complex128 where complex came in), labels int64.
@@ -31,16 +32,27 @@ def bind(program: Program, given: Mapping[str, Any]) -> tuple[dict[str, int], di
             raise Refusal(
                 f"'{name}' is no input of the program{did_you_mean(name, inputs)} (it takes {listing(inputs)})"
             )
-    missing = [name for name in inputs if name not in given]
+    missing = [name for name, t in inputs.items() if name not in given and _first(t) is None]
     if missing:
         raise Refusal(f"no array was given for {listing(missing)}; the program takes {listing(inputs)}")
-    arrays = {name: _cast(t, given[name]) for name, t in inputs.items()}
-    sizes = solve(program, {name: a.shape for name, a in arrays.items()})
+    told = {name: _cast(t, given[name]) for name, t in inputs.items() if name in given}
+    sizes = solve(program, {name: a.shape for name, a in told.items()})
+    arrays = {
+        name: told[name] if name in told else np.full(numbers(t, sizes), _first(t)) for name, t in inputs.items()
+    }
     for name, t in inputs.items():
         _facts(t, arrays[name], sizes)
     for sentence in unmet(program, sizes):
         raise Refusal(sentence)
     return sizes, arrays
+
+
+def _first(t: Tensor) -> float | None:
+    """The number that all entries of a state start as, if there is one."""
+    if t.role != "state":
+        return None
+    how, *_ = t.start or ("zeros",)
+    return {"zeros": 0.0, "ones": 1.0}.get(how) if isinstance(how, str) else float(how)  # type: ignore[arg-type]
 
 
 def solve(program: Program, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
