@@ -156,11 +156,10 @@ def _moved(
         for name in (*reads, "\0"):
             if name not in plain and name not in written:
                 plain[name] = moved[name] = _numbers(program[name], sizes, rng, spread)
+        before = {s.out for s in program.statements[: last + 1 - len(block)]}
         for name in written if start else ():
-            if name not in plain and any(s.scan is None for s in program.writers(name)):
-                plain[name] = np.array(
-                    _numbers(program[name], sizes, rng, spread)
-                )  # the start of a recurrence was left out
+            if name not in plain and name in before:  # its first writers were left out: the start of a recurrence
+                plain[name] = np.array(_numbers(program[name], sizes, rng, spread))
                 moved[name] = plain[name].copy()
         for arrays, run in ((plain, block), (moved, shifted)):
             execute(run, program, sizes, arrays, np.float64)
