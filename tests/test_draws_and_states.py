@@ -396,3 +396,20 @@ def test_a_state_that_is_not_given_is_as_it_starts() -> None:
     f = sg.derive("x: weight[n]; s: state[n] = normal(1); s = s/2; loss = sum(x*s)").function()
     with pytest.raises(sg.SymgradError, match="no array was given for s"):
         f(x=[1.0])
+
+
+@pytest.mark.parametrize(
+    "shape, call, name, drawn, expected",
+    [
+        ((4, 3, 5), "dropout1d(x, 0.2)", "keep1", (4, 3), lambda x, k: x * k[:, :, None] / 0.8),
+        ((4, 3, 5, 2), "dropout2d(x, 0.2)", "keep1", (4, 3), lambda x, k: x * k[:, :, None, None] / 0.8),
+        ((4, 3), "gaussian_noise(x, 0.3)", "noise1", (4, 3), lambda x, k: x + 0.3 * k),
+    ],
+)
+def test_layers_that_draw(shape, call, name, drawn, expected) -> None:
+    declared = f"x: data[n, {', '.join(map(str, shape[1:]))}]; w: weight; loss = w*sum({call}**2)"
+    rng = np.random.default_rng(0)
+    x, k = rng.standard_normal(shape), (rng.random(drawn) < 0.7) * 1.0
+    assert sg.derive(declared).function()(x=x, w=2.0, **{name: k})[0] == pytest.approx(2 * (expected(x, k) ** 2).sum())
+    assert sg.derive(declared, training=False).function()(x=x, w=2.0)[0] == pytest.approx(2 * (x**2).sum())
+    assert sg.check_op(call.split("(")[0])
