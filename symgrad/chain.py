@@ -185,6 +185,7 @@ class Sweep:
 
     `target` is what was differentiated. Where it has axes, every adjoint carries them in front, under the letters
     `lead`: the entry `[l, i]` of an adjoint is the derivative of the target's entry `l` by the tensor's entry `i`.
+    `carried`: the target is written and read by a loop, and its adjoint is more than one at its own place.
     """
 
     program: Program
@@ -192,6 +193,7 @@ class Sweep:
     adjoints: Mapping[str, str]
     target: str
     lead: tuple[tuple[str, Int], ...] = ()
+    carried: bool = False
 
 
 def check_wanted(program: Program, wrt: Iterable[str]) -> tuple[str, ...]:
@@ -259,6 +261,7 @@ def sweep(
     seed = tuple(ints.axis(a) for a, _ in lead)
     together = examples.separate if examples else ()  # what has no axes in front
     number = 1 + max(program[name].sweep for name in (target.name, *active))
+    loops = {s.scan.loop for s in program.writers(target.name) if s.scan}
     taken: dict[str, None] = {}
     adjoints: dict[str, str] = {}
     tensors: dict[str, Tensor] = {}
@@ -276,9 +279,12 @@ def sweep(
             )  # fmt: skip
         return adjoints[name]
 
+    # a target that a loop writes and reads has an adjoint that steps add to, beside the one at its own place
+    carried = any(target.name in s.reads for s in program.statements if s.scan and s.scan.loop in loops)
+
     def bar(s: Statement) -> Expr:
         """The adjoint of what a statement writes, there; of the target it is one at its own place."""
-        if s.out != target.name:
+        if s.out != target.name or carried:
             return Access(adjoint(s.out), s.left if s.out in together else (*seed, *s.left))
         return ex.mul(*(Bracket(Cmp("==", ex.val(i), ex.val(j))) for i, j in zip(seed, s.left, strict=False)))
 
@@ -330,8 +336,8 @@ def sweep(
             factor, prepared = _selection(s, program, support)
             for entry, slope in known[s]:
                 # what goes back to an earlier step of the same loop belongs to the loop that runs the other way
-                loops = s.scan is not None and entry.tensor in written
-                back = _reversed(s.scan, stem or str(number)) if loops else None
+                inner = s.scan is not None and entry.tensor in written
+                back = _reversed(s.scan, stem or str(number)) if inner else None
                 for term, guard in _guarded(slope, entry, s, program):
                     new = replace(added(s, entry, ex.mul(factor, term), guard), scan=back)
                     chained.setdefault(entry.tensor, []).append(Chained(new, s, entry, slope, prepared))
@@ -340,7 +346,7 @@ def sweep(
             chained[name] = []
             adjoint(name)
     whole = replace(program, tensors={**program.tensors, **tensors})
-    return Sweep(whole, {name: tuple(c) for name, c in chained.items()}, adjoints, target.name, lead)
+    return Sweep(whole, {name: tuple(c) for name, c in chained.items()}, adjoints, target.name, lead, carried)
 
 
 def _letters(program: Program, active: Collection[str], count: int) -> list[str]:

@@ -226,12 +226,18 @@ def exposed(program: Program, name: str) -> tuple[Program, str]:
     axes = tuple((f"i_{k}", n) for k, n in enumerate(t.shape))
     index = tuple(ints.axis(a) for a, _ in axes)
     whole = Statement(name, index, "=", Access(bare, index) + Access(shift, index), axes)
+    # a row before the first is no entry of the tensor, and is what it is
+    moved = [s for s in program.writers(name) if all((i.number or 0) >= 0 for i in s.left)]
+    looped = next((s for s in moved if s.scan is not None), None)
+    if looped is not None and looped.scan is not None:
+        step = next(a for a, i in zip(axes, looped.left, strict=True) if looped.scan.axis in i.axes)
+        whole = replace(whole, scan=replace(looped.scan, axis=step[0]))
     statements: list[Statement] = []
-    for k, s in enumerate(program.statements):
-        statements.append(replace(s, out=bare) if s.out == name else s)
-        if s.out == name and all(later.out != name for later in program.statements[k + 1 :]):
+    for s in program.statements:
+        statements.append(replace(s, out=bare) if s in moved else s)
+        if s == moved[-1]:
             statements.append(whole)
-    tensors = {**program.tensors, bare: replace(t, name=bare), shift: Tensor(shift, t.shape, "data")}
+    tensors = {**program.tensors, bare: replace(t, name=bare, early=()), shift: Tensor(shift, t.shape, "data")}
     return replace(program, tensors=tensors, statements=tuple(statements)), shift
 
 

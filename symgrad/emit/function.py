@@ -104,7 +104,7 @@ def function_source(
     }
     if style == "readable":
         writer = Readable(program, names, numbers)
-        lines = writer.write(statements, gradients.values())
+        lines = writer.write(statements, [program.target, *gradients.values()])
         results = {_key(name): names.of(adjoint) for name, adjoint in gradients.items()}
         helpers = [head.helper(h, names) for h in writer.text.helpers]
         return fill(

@@ -195,6 +195,7 @@ class _Module:
             starts=[(w.name, _start(w)) for w in (*kept, *self.draws)],
             draws=[(t.name, _draw(t)) for t in self.data]
             + [(w.name, _draw(w)) for w in kept if w.facts != _PLAIN],
+            symmetric=[w.name for w in self.weights if w.facts.symmetric],
             check_sizes=small_sizes(self.declared),
             about_prediction=self._about_prediction(),
             columns=self._columns([*features, *(t.name for t in self.data if t.name not in features)]),

@@ -177,7 +177,7 @@ def _tidy(
             tidied.close()
             order.running = order.loop(name)
         chained = swept.chained[name]
-        if name == swept.target and name not in names:
+        if name == swept.target and name not in names and not swept.carried:
             continue
         group: Group = tuple(c.statement for c in chained)
         for c in chained:
@@ -194,8 +194,9 @@ def _tidy(
                 Step(0, "chain", (c.statement,), c.source, c.entry, c.partial, support, reason)
             )
         if name == swept.target:
-            group = (_itself(program, adjoints[name]),)
-            tidied.steps.append(Step(0, "chain", group, reason=f"The derivative of {name} by itself is one."))
+            itself = _itself(program, adjoints[name])
+            tidied.steps.append(Step(0, "chain", (itself,), reason=f"The derivative of {name} by itself is one."))
+            group = (replace(itself, op="+="), *group) if swept.carried else (itself,)
         elif not group:
             group = (_constant(program, adjoints[name], ex.ZERO),)
             tidied.steps.append(Step(0, "chain", group, reason=f"{swept.target} does not depend on {name}."))
