@@ -11,6 +11,7 @@ from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, python
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Expr
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Axis, Int, Look, Quotient, Size
 from symgrad.language.program import Program, Statement, within
 from symgrad.language.scalar import leaf_lines
@@ -410,7 +411,8 @@ class Lowering:
     def implicit(self, node: ar.Implicit) -> Value:
         """An operation on stacks of matrices."""
         columns = not node.vectors and len(node.axes) > 1
-        ends = [2, 2 if columns else 1][: len(node.args)]  # how many axes of each argument are no stack
+        ends = [len(letters) for letters in IMPLICIT[node.op].operands]  # how many axes of each are no stack
+        ends[1:] = [2 if columns else 1 for _ in ends[1:]]
         over = max((a.axes[:-end] for a, end in zip(node.args, ends, strict=True)), key=len)
         aligned = [
             self.aligned(self.values.real(self.array(a)), a.axes, (*over, *a.axes[-end:]))

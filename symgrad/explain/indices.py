@@ -16,6 +16,7 @@ from symgrad.explain.formula import (
     Formula,
     Iverson,
     Modulo,
+    Norm,
     Number,
     Power,
     Product,
@@ -56,6 +57,7 @@ from symgrad.passes.forms import match_index, placed
 
 _REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
 Inline = Mapping[str, Statement]
+ALL = Symbol(":", ":", ":")  # every position
 
 
 class Indices:
@@ -144,7 +146,7 @@ class Indices:
         `places` hold."""
         used = [*outer, *kept, *(a for a, _ in s.axes)]
         if s.op in IMPLICIT:
-            return self.implicit(s)
+            return self.implicit(s, s.left)
         conditions = [*places, *self.conditions(s.guard, used)]
         over = [(a, n) for a, n in s.axes if a not in kept] if s.op != "=" else []
         if s.op in ("=", "+=") and not over:
@@ -156,14 +158,18 @@ class Indices:
         front, body = _scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
         return times(front, Big(_REDUCERS[s.op], letters, tuple(conditions), body, ranges))
 
-    def implicit(self, s: Statement) -> Formula:
-        """An entry of what is found from whole arrays: `inv(A)[i, j]`."""
-        args = []
+    def implicit(self, s: Statement, index: tuple[Int, ...]) -> Formula:
+        """An entry of what is found from whole arrays: `inv(A)[i, j]`, `norm(X[b, :])`."""
+        at = {i.axis: x for i, x in zip(s.left, index, strict=True)}
+        args: list[Formula] = []
         for e, axes in zip(operands(s), layout(s).args, strict=True):
-            own, wanted = tuple(i.axis for i in e.index), tuple(a for a in axes if a is not None)
             whole = self.whole(e.tensor)
+            own, wanted = tuple(i.axis for i in e.index), tuple(a for a in axes if a is not None)
+            if not IMPLICIT[s.op].square:
+                inner = whole if not at else entry(whole, tuple(self.integer(at[a]) if a in at else ALL for a in own))
+                return Norm(inner, matrix=len(own) - len(at) > 1)
             args.append(whole if own == wanted else Transpose(whole, stacked=len(own) > 2))
-        return entry(Apply(s.op, tuple(args)), tuple(map(self.integer, s.left)))
+        return entry(Apply(s.op, tuple(args)), tuple(map(self.integer, index)))
 
     def conditions(self, guard: Condition | None, used: list[str]) -> list[Formula]:
         """A guard as conditions that all hold, bounds of one thing in a row."""
@@ -264,8 +270,7 @@ class Indices:
         if s is None or bound is None:
             return entry(self.names.tensor(name), tuple(map(self.integer, index)))
         if s.op in IMPLICIT:
-            found = self.implicit(s)
-            return entry(found.base if isinstance(found, Entry) else found, tuple(map(self.integer, index)))
+            return self.implicit(s, index)
         copies: dict[str, str] = {}
         for a in s.reduced:
             copies[a] = self.fresh(a, used)

@@ -35,7 +35,8 @@ from symgrad.explain.formula import (
 )  # fmt: skip
 from symgrad.explain.indices import Indices
 from symgrad.language import expr as ex
-from symgrad.language.ints import Int
+from symgrad.language.implicit import IMPLICIT
+from symgrad.language.ints import Int, axis
 from symgrad.language.program import Program, Statement
 from symgrad.leaves import LEAVES
 from symgrad.passes.arrays import (
@@ -78,6 +79,7 @@ class _Scalars(Indices):
 
 
 class Arrays(ABC):
+    apart = False  # whether a condition or quotient of numbers stands before an array, not among its factors
     """What the two ways of writing arrays share: entry by entry functions, parts put in place."""
 
     def __init__(self, indices: Indices, program: Program):
@@ -92,9 +94,9 @@ class Arrays(ABC):
         try:
             arrays = [recognise(s, self.program) for s in group]
             shapes = [tuple(i.axis for i in s.left) for s in group]
-            if any(None in axes or len(set(axes)) < len(axes) for axes in shapes):
+            if any(None in axes for axes in shapes):
                 return None
-            right = plus(*(self.show(a) for a in arrays))
+            right = _gathered([self.placed(a, axes) for a, axes in zip(arrays, shapes, strict=True)])
         except NoForm:
             return None
         if _ones(right) > 2:
@@ -105,6 +107,19 @@ class Arrays(ABC):
             tuple(dict.fromkeys(r for a in arrays for r in reasons(a))),
         )
 
+    def placed(self, a: Array, left: Sequence[str | None]) -> Formula:
+        """An array at its place on the left: everywhere, or on the diagonal."""
+        if len(set(left)) == len(left):
+            return self.show(a)
+        if len(left) != 2:
+            raise NoForm
+        if isinstance(a, Expand) and not a.a.axes:
+            number = self.show(a.a)
+            negative = number != minus(number) and minus(minus(number)) == number and isinstance(number, Sum)
+            shown = scaled(minus(number) if negative else number, self.identity(a.ranges[0][1]))
+            return minus(shown) if negative else shown
+        return Apply("diag", (self.show(a),))
+
     def show(self, a: Array) -> Formula:
         match a:
             case Ref(name, _):
@@ -113,6 +128,8 @@ class Arrays(ABC):
                 return self.scalars.expr(e, [])
             case Gather(_, index, ()) if not a.guarded:
                 return self.indices.access(a.tensor, index, [])
+            case Gather(name, (i, j), axes) if i == j and axes == i.axes and i.axis and not a.guarded:
+                return Apply("diag", (self.reference(name),))
             case Elementwise():
                 return self.elementwise(a)
             case MatMul():
@@ -121,6 +138,8 @@ class Arrays(ABC):
                 return self.transpose(a)
             case Implicit():
                 return self.implicit(a)
+            case Reduce("sum", Gather(name, (i, j), axes), over, ()) if i == j and axes == over == i.axes:
+                return Apply("trace", (self.reference(name),))
             case Reduce():
                 return self.reduce(a)
             case Expand():
@@ -137,6 +156,8 @@ class Arrays(ABC):
         """An operation on whole arrays; as linear algebra writes it there are no stacks of matrices."""
         if a.vectors or any(len(b.axes) > 2 for b in a.args):
             raise NoForm
+        if not IMPLICIT[a.op].square:
+            return self.length(self.show(a.args[0]), a)
         return Apply(a.op, tuple(map(self.show, a.args)))
 
     def elementwise(self, a: Elementwise) -> Formula:
@@ -147,9 +168,13 @@ class Arrays(ABC):
                 return self.multiply(a)
             case "power":
                 return self.power(a)
+            case "where":  # only keeps an argument harmless where a bracket hides it
+                return self.aligned(a.args[1], a.axes)
             case "bracket":
-                size = _diagonal(a)
-                return self.identity(size) if size is not None else Iverson(self.aligned(a.args[0], a.axes))
+                same = _diagonal(a)
+                if same is not None:
+                    return self.identity(same.ranges[0][1])
+                return Iverson(self.aligned(a.args[0], a.axes))
             case "and" | "or" | "not":
                 return Connected(a.op, tuple(self.aligned(b, a.axes) for b in a.args))
             case op if op in _COMPARE:
@@ -163,10 +188,18 @@ class Arrays(ABC):
         scalars: list[ex.Expr] = []
         above: list[Array] = []
         below: list[Formula] = []
+        over: list[Formula] = []
+        under: list[Formula] = []  # numbers that are no plain expressions: conditions, what they guard
         for b in _flat(a):
             e = b.expr if isinstance(b, Scalar) else None
             if e is not None:
                 scalars.append(e)
+            elif self.apart and a.axes and not b.axes:
+                if isinstance(b, Elementwise) and b.op == "power" and _exponent(b) < 0:
+                    base = self.show(b.args[0])
+                    under.append(base if _exponent(b) == -1 else Power(base, Number(-_exponent(b))))
+                else:
+                    over.append(self.show(b))
             elif isinstance(b, Elementwise) and b.op == "power" and _exponent(b) < 0:
                 n = -_exponent(b)
                 base = self.aligned(b.args[0], a.axes)
@@ -176,7 +209,10 @@ class Arrays(ABC):
         c, rest = ex.split(ex.mul(*scalars))
         product = self.hadamard(self.factors(above, a.axes), below)
         front = self.indices.expr(ex.mul(abs(c), rest), [])
-        if front != ONE:
+        if over or under:
+            top, bottom = times(front, *over), times(*under)
+            product = scaled(top if bottom == ONE else Quotient(top, bottom), product)
+        elif front != ONE:
             if (
                 isinstance(front, Quotient)
                 and front.top == ONE
@@ -203,6 +239,9 @@ class Arrays(ABC):
 
     def factors(self, parts: list[Array], axes: tuple[str, ...]) -> list[Formula]:
         """The factors of a product entry by entry; of those on one axis each, an outer product or a diagonal matrix."""
+        triangle = _triangle(parts[0]) if len(axes) == 2 and len(parts) > 1 else None
+        if triangle is not None:
+            return [self.triangle(*triangle, self.hadamard(self.factors(parts[1:], axes), []))]
         whole = [b for b in parts if b.axes == axes]
         rows = [b for b in parts if b.axes == axes[:1]]
         columns = [b for b in parts if b.axes == axes[1:]]
@@ -218,8 +257,19 @@ class Arrays(ABC):
     @abstractmethod
     def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula: ...
 
+    def length(self, shown: Formula, a: Implicit) -> Formula:
+        """The length of a vector, or of all entries of a matrix."""
+        if a.axes:
+            raise NoForm
+        return Norm(shown, matrix=len(a.args[0].axes) > 1)
+
     @abstractmethod
-    def identity(self, a: Index) -> Formula: ...
+    def identity(self, size: Int) -> Formula: ...
+
+    def triangle(self, name: str, k: int, shown: Formula) -> Formula:
+        """The entries of a matrix on one side of a diagonal, it included."""
+        offset = Number(Fraction(abs(k)))
+        return Apply(name, (shown, minus(offset) if k < 0 else offset) if k else (shown,))
 
     @abstractmethod
     def outer(self, first: Formula, second: Formula) -> Formula: ...
@@ -254,8 +304,14 @@ class Numpy(Arrays):
             raise NoForm  # it would need x[:, None]: the index form is clearer
         return self.show(a)
 
-    def identity(self, a: Index) -> Formula:
-        return Apply("eye", (self.indices.integer(a.ranges[0][1]),))
+    def length(self, shown: Formula, a: Implicit) -> Formula:
+        (b,) = a.args
+        if isinstance(b, Turned) and len(a.axes) == 1:
+            return Fold("norm", self.show(b.a), 0)
+        return Fold("norm", shown, len(a.axes)) if a.axes else super().length(shown, a)
+
+    def identity(self, size: Int) -> Formula:
+        return Apply("eye", (self.indices.integer(size),))
 
     def outer(self, first: Formula, second: Formula) -> Formula:
         return Apply("outer", (first, second))
@@ -307,6 +363,8 @@ class Mathematics(Arrays):
     """Arrays as linear algebra writes them: vectors are columns, 1 is the vector of ones, nothing is
     broadcast but numbers."""
 
+    apart = True
+
     def aligned(self, a: Array, axes: tuple[str, ...]) -> Formula:
         if len(axes) > 2:
             raise NoForm
@@ -316,7 +374,7 @@ class Mathematics(Arrays):
         column = a.axes[0] == axes[0]
         return matmul(shown, Transpose(ONES)) if column else matmul(ONES, transposed(shown))
 
-    def identity(self, a: Index) -> Formula:
+    def identity(self, size: Int) -> Formula:
         return IDENTITY
 
     def outer(self, first: Formula, second: Formula) -> Formula:
@@ -370,6 +428,14 @@ class Mathematics(Arrays):
             return self.aligned(a.a, a.axes)
         ones = ONES if len(a.axes) == 1 else matmul(ONES, Transpose(ONES))
         return scaled(self.show(a.a), ones)
+
+
+def _gathered(terms: Sequence[Formula]) -> Formula:
+    """The sum of formulas, equal ones once with their number."""
+    counts: dict[Formula, int] = {}
+    for t in terms:
+        counts[t] = counts.get(t, 0) + 1
+    return plus(*(t if n == 1 else scaled(Number(Fraction(n)), t) for t, n in counts.items()))
 
 
 def scaled(number: Formula, array: Formula) -> Formula:
@@ -444,6 +510,25 @@ def _diagonal(a: Elementwise) -> Index | None:
         x, y = condition.args
         if isinstance(x, Index) and isinstance(y, Index) and None not in (x.int.axis, y.int.axis):
             return x if x.ranges[0][1] == y.ranges[0][1] else None
+    return None
+
+
+def _triangle(a: Array) -> tuple[str, int] | None:
+    """The triangle that a bracket leaves of a matrix: `tril` or `triu`, and of which diagonal it begins at."""
+    condition = a.args[0] if isinstance(a, Elementwise) and a.op == "bracket" else None
+    if not isinstance(condition, Elementwise) or condition.op not in ("<=", ">=", "<", ">") or len(a.axes) != 2:
+        return None
+    x, y = condition.args
+    if not isinstance(x, Index) or not isinstance(y, Index):
+        return None
+    # row - column + shift, at least 0 in the lower triangle
+    gap = (y.int - x.int) if condition.op[0] == "<" else (x.int - y.int)
+    gap = gap - 1 if len(condition.op) == 1 else gap
+    row, column = map(axis, a.axes)
+    for name, sides in (("tril", row - column), ("triu", column - row)):
+        shift = (gap - sides).number
+        if shift is not None:
+            return name, shift if name == "tril" else -shift
     return None
 
 

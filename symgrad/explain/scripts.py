@@ -523,14 +523,13 @@ class Latex(Script):
 
     def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
         """A leaf by its template in the table: brackets grow with the arguments, a minus brackets a sum."""
-        params: Sequence[str] = (
-            LEAVES[name].params if name in LEAVES else "AB" if name in IMPLICIT else ("x",)
-        )
+        known = LEAVES[name].params if name in LEAVES else "AB" if name in IMPLICIT else ()
+        params: Sequence[str] = known or [f"x{k}" for k, _ in enumerate(args)]
         given = dict(zip(params, args, strict=False))
         left, right = self.brackets(max(map(height, args), default=0))
         out: list[tuple[str, int | None]] = []
         nesting = 0
-        for literal, field, _, _ in Formatter().parse(_template(name)):
+        for literal, field, _, _ in Formatter().parse(_template(name, len(args))):
             inner = nesting  # what stands in braces is set small, and its brackets stay
             nesting += literal.count("{") - literal.count("}")
             if literal:
@@ -570,12 +569,13 @@ def _signed(f: Formula) -> bool:
     return isinstance(f, SumNode) and f.terms[0][0]
 
 
-def _template(name: str) -> str:
+def _template(name: str, count: int = 1) -> str:
     if name in LEAVES:
         return LEAVES[name].latex
     if name in IMPLICIT:
         return IMPLICIT[name].latex
-    return rf"\operatorname{{{{{name}}}}}({{x}})"
+    shown = {"trace": "tr"}.get(name, name)
+    return rf"\operatorname{{{{{shown}}}}}({', '.join(f'{{x{k}}}' for k in range(count))})"
 
 
 @cache

@@ -39,7 +39,7 @@ RULES = {
     "gather": "change of letters", "output": "forward value", "share": "softmax", "cancel": "common factors",
     "hoist": "constant factor", "equal": "same value", "seed": "start", "drop": "not needed",
     "rename": "renaming", "factor": "factoring", "inverse": "inverse", "symmetry": "order of derivatives",
-    "direction": "direction",
+    "direction": "direction", "length": "length", "split": "change of letters",
 }  # fmt: skip
 
 BRACKETS: Sentence = ("A condition in brackets is 1 where it holds, and 0 elsewhere.",)

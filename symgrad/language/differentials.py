@@ -27,13 +27,19 @@ class Term:
     axes: Axes
 
 
+def _size(op: str, letter: str) -> str:
+    """The size of a letter's axis in the stated equations."""
+    return "n" if IMPLICIT[op].square else f"n{letter}"
+
+
 @cache
 def _stated(op: str) -> tuple[Program, tuple[str, ...]]:
     """The equations of a row as a program, and the tensors that hold its terms."""
     row = IMPLICIT[op]
     shapes = [*zip("AB", row.operands, strict=False), ("X", row.result), ("dX", row.result)]
     lines = [
-        f"{name}: data" + f"[{', '.join('n' for _ in letters)}]" * bool(letters) for name, letters in shapes
+        f"{name}: data" + f"[{', '.join(_size(op, x) for x in letters)}]" * bool(letters)
+        for name, letters in shapes
     ]
     names = tuple(f"T{k}" for k, _ in enumerate(row.terms))
     for name, term in zip(names, row.terms, strict=True):
@@ -141,8 +147,8 @@ class Differential:
             names[a] = self.at.get(a) or next(x for x in _spares(a) if x not in taken)
             taken[names[a]] = None
         t = t.rename(names)
-        size = self.ranges[self.at["i"]]
-        return replace(t, axes=tuple((a, n.substitute({Size("n"): size})) for a, n in t.axes))
+        sizes = {Size(_size(self.s.op, x)): self.ranges[a] for x, a in self.at.items()}
+        return replace(t, axes=tuple((a, n.substitute(sizes)) for a, n in t.axes))
 
     def _placed(self, e: E) -> E:
         """An expression in the stated names as one of the program."""

@@ -81,6 +81,18 @@ def eigvecs(a: np.ndarray) -> Any:
     return v
 
 
+def norm(a: np.ndarray) -> Any:
+    """The Euclidean length along the last axis, scaled so that no square leaves the range of floats."""
+    m = np.abs(np.real(a)).max(axis=-1, keepdims=True, initial=0)
+    parts = a / np.where((m > 0) & (m < np.inf), m, 1)
+    return (m * np.sqrt(np.sum(parts * parts, axis=-1, keepdims=True)))[..., 0]
+
+
+def frobenius(a: np.ndarray) -> Any:
+    """The Euclidean length of all entries of a matrix."""
+    return norm(a.reshape(*a.shape[:-2], -1))
+
+
 # ---------------------------------------------------------------------- the table
 
 
@@ -99,6 +111,7 @@ class Implicit:
             its adjoint; each equation writes one new tensor.
         terms: the differential: scalar bodies over the letters of the operands and further ones of their own.
         symmetric: whether it is defined for symmetric matrices only.
+        square: whether all its letters run over one range.
         helpers: the functions that generated code carries for it; none for one of `np.linalg`.
     """
 
@@ -111,6 +124,7 @@ class Implicit:
     needs: tuple[str, ...]
     terms: tuple[str, ...]
     symmetric: bool = False
+    square: bool = True
     helpers: tuple[Callable[..., Any], ...] = ()
 
 
@@ -157,6 +171,18 @@ IMPLICIT: Mapping[str, Implicit] = {
         ),
         terms=("X[i, p]*H[p, k]*A[i, j]*X[j, k]",),
         symmetric=True, helpers=(eigenpairs, eigvecs),
+    ),
+    "norm": Implicit(
+        "i", ("i",), "", norm, r"\lVert {A} \rVert", "X >= 0, X**2 = sum(A**2)",
+        needs=("L = [X > 0]*dX/(2*X)",),
+        terms=("L*A[i]*A[i]",),
+        square=False, helpers=(norm,),
+    ),
+    "frobenius": Implicit(
+        "ij", ("ij",), "", frobenius, r"\lVert {A} \rVert_F", "X >= 0, X**2 = sum(A**2)",
+        needs=("L = [X > 0]*dX/(2*X)",),
+        terms=("L*A[i, j]*A[i, j]",),
+        square=False, helpers=(norm, frobenius),
     ),
 }  # fmt: skip
 
@@ -222,14 +248,18 @@ def layout(s: Statement) -> Layout:
         return (*before, *(at[x] for x in letters), *more)
 
     args = tuple(
-        axes(e, letters, () if len(letters) == 2 else tail)
-        for e, letters in zip(entries, row.operands, strict=True)
+        axes(e, letters, tail if k else ()) for k, (e, letters) in enumerate(zip(entries, row.operands, strict=True))
     )
     return Layout(args, (*over, *(at[x] for x in row.result), *tail))
 
 
 def show(s: Statement) -> str:
     """`X = inv(A)`: the statement as text of the language, without letters where each array stands in its order."""
+    if not IMPLICIT[s.op].square:
+        (e,) = operands(s)
+        along = [k for k, i in enumerate(e.index) if i.axis in places(s).values()]
+        axis = f", axis={along[0]}" if len(along) < len(e.index) else ""
+        return f"{s.out} = norm({e.tensor}{axis})"
     how = layout(s)
     parts = []
     for e, axes in zip(operands(s), how.args, strict=True):

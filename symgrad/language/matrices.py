@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal
-from symgrad.language import calls, ints
+from symgrad.language import calls, ints, reductions
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Call
 from symgrad.language.functions import Args, Keywords, letters_of, no_more, product_of, takes
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Statement
+from symgrad.language.ranges import letter
 from symgrad.language.syntax import words
-from symgrad.language.values import Array, elementwise, shown
+from symgrad.language.values import Array, Positions, elementwise, shown
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -39,22 +40,23 @@ def _square(f: Formulas, name: str, node: ast.expr) -> Array:
     return a
 
 
-def _operand(f: Formulas, name: str, a: Array, own: list[str]) -> Access:
-    """An array as entries of a whole tensor: as it stands, transposed, or stored under a name made up for it."""
+def _operand(f: Formulas, a: Array, own: list[str], *, mixed: bool = False) -> tuple[Access, list[str]]:
+    """An array as entries of a whole tensor, and the axes of the equation around that go before its own.
+
+    A tensor is taken as it stands, or transposed (`mixed`: with its axes in any order); else its entries are stored
+    under a name made up for them.
+    """
     b = f.builder
     at = tuple(map(ints.axis, own))
-    with b.unguarded():
-        entry = b.stored(a).at(at)
-        turned = (*at[:-2], at[-1], at[-2]) if len(at) > 1 else at
-        if not isinstance(entry, Access) or entry.index not in (at, turned):
-            entry = b.pending("=", a.shape, lambda p: (a.at(p), None), letters=letters_of(a)).at(at)
-    if b.outer(entry, None, own):
-        raise Refusal(
-            f"{name} is applied to whole arrays: write it in a line of its own, without indices, where a stack of "
-            "matrices gives a stack of results"
-        )
+    entry = b.stored(a).at(at)
+    turned = (*at[:-2], at[-1], at[-2]) if len(at) > 1 else at
+    as_it_is = isinstance(entry, Access) and (
+        entry.index in (at, turned) or mixed and sorted(map(str, entry.index)) == sorted(map(str, at))
+    )
+    if not as_it_is:
+        entry = b.pending("=", a.shape, lambda p: (a.at(p), None), letters=letters_of(a)).at(at)
     assert isinstance(entry, Access)
-    return entry
+    return entry, b.outer(entry, None, own)
 
 
 def _over(f: Formulas, a: Array, count: int) -> list[str]:
@@ -64,12 +66,18 @@ def _over(f: Formulas, a: Array, count: int) -> list[str]:
     ]
 
 
-def _write(f: Formulas, op: str, body: tuple[Access, ...], left: list[str], axes: list[str]) -> Array:
-    """The statement of an operation, and its result."""
+def _write(
+    f: Formulas, op: str, body: tuple[Access, ...], outer: list[str], left: list[str], axes: list[str]
+) -> Array:
+    """The statement of an operation, and its result: for each value of the axes of the equation around, one."""
     b = f.builder
-    domain = tuple((a, b.ranges.known[a]) for a in axes)
-    s = Statement("", tuple(map(ints.axis, left)), op, Call(op, body), domain, line=b.line, label=b.label)
-    return b.array(b.named(s, b.label))
+    domain = tuple((a, b.ranges.known[a]) for a in [*outer, *axes])
+    at = tuple(map(ints.axis, [*outer, *left]))
+    name = b.named(Statement("", at, op, Call(op, body), domain, line=b.line, label=b.label), b.label)
+    if not outer:
+        return b.array(name)
+    shape = tuple(b.ranges.known[a] for a in left)
+    return Array(shape, lambda p: Access(name, at[: len(outer)] + p), tuple(map(letter, left)))
 
 
 def _single(op: str) -> Function:
@@ -85,10 +93,10 @@ def _single(op: str) -> Function:
         before = _over(f, a, a.rank - 2)
         x, n = letters_of(a)[-2] or letters_of(a)[-1] or "i", a.shape[-2]
         at = {letter: f.builder.ranges.new(x if letter == "i" else "k", n) for letter in row.letters}
-        entry = _operand(f, op, a, [*before, at["i"], at["j"]])
-        return _write(
-            f, op, (entry,), [*before, *(at[x] for x in row.result)], [*before, *(at[x] for x in row.letters)]
-        )
+        with f.builder.unguarded():
+            entry, outer = _operand(f, a, [*before, at["i"], at["j"]])
+        result = [*before, *(at[x] for x in row.result)]
+        return _write(f, op, (entry,), outer, result, [*before, *(at[x] for x in row.letters)])
 
     return function
 
@@ -117,8 +125,11 @@ def _solve(f: Formulas, args: Args, keywords: Keywords) -> Array:
     i, j = (ranges.new(x or "i", a.shape[-1]) for x in letters_of(a)[-2:])
     columns = [ranges.new(letters_of(b)[-1] or "k", b.shape[-1])] if b.rank > 1 else []
     own = [before[len(before) - len(stack) :] for stack in stacks]
-    entries = (_operand(f, "solve", a, [*own[0], i, j]), _operand(f, "solve", b, [*own[1], i, *columns]))
-    return _write(f, "solve", entries, [*before, j, *columns], [*before, *columns, i, j])
+    with f.builder.unguarded():
+        one, outer = _operand(f, a, [*own[0], i, j])
+        two, more = _operand(f, b, [*own[1], i, *columns])
+    outer = f.builder.ranges.order([*outer, *more])
+    return _write(f, "solve", (one, two), outer, [*before, j, *columns], [*before, *columns, i, j])
 
 
 def _matrix_power(f: Formulas, args: Args, keywords: Keywords) -> Array:
@@ -173,6 +184,8 @@ def _whole_pair(name: str) -> Function:
 
 # ---------------------------------------------------------------------- norms
 
+NORMS = {1: "norm", 2: "frobenius"}  # by how many axes the length is taken along
+
 
 def _norm(f: Formulas, args: Args, keywords: Keywords) -> Array:
     """`norm(x, 1)`, `norm(x, ord=3)`, `norm(A, "fro")`, `norm(x, axis=1)` as NumPy reads them; `norm(i, A[i, j])`."""
@@ -198,15 +211,36 @@ def _norm(f: Formulas, args: Args, keywords: Keywords) -> Array:
                 'norm(A, "fro"), norm(A, 1) and norm(A, inf)'
             )
     if kind in (None, 2, "fro"):
-        name, more = ("norms" if "axis" in options else "norm"), []
-    elif kind in (1, "inf"):
+        return _length(f, f.array(x), axis, keep)
+    if kind in (1, "inf"):
         return f.array(_formula("sum(abs(x))" if kind == 1 else "max(abs(x))", x, options))
-    else:
-        assert order is not None
-        name, more = "norms", [order]
-    if name not in f.definitions:
-        raise Refusal(f"{name} is not a known function")
-    return calls.call(f, f.definitions[name], [x, *more], options)  # type: ignore[return-value]
+    assert order is not None
+    if "norms" not in f.definitions:
+        raise Refusal("norms is not a known function")
+    return calls.call(f, f.definitions["norms"], [x, order], options)  # type: ignore[return-value]
+
+
+def _length(f: Formulas, a: Array, axis: ast.expr | None, keep: ast.expr | None) -> Array:
+    """The Euclidean length along an axis, or of all entries."""
+    b = f.builder
+    if not a.rank:
+        return elementwise(lambda e: ex.call("abs", e), a)
+    over = list(range(a.rank)) if axis is None else reductions.axes(f, axis, a.rank, axis)
+    own = [b.ranges.new(x or "i", n) for x, n in zip(letters_of(a), a.shape, strict=True)]
+    kept = [x for d, x in enumerate(own) if d not in over]
+    if len(over) > 2 or len(over) == 2 and kept:
+        inner = _length(f, a, ast.Constant(over[-1]), None)
+        return _length(f, inner, ast.Tuple([ast.Constant(d) for d in over[:-1]]), keep)
+    entry, outer = _operand(f, a, own, mixed=True)
+    out = _write(f, NORMS[len(over)], (entry,), outer, kept, [*kept, *(own[d] for d in over)])
+    if keep is None or not reductions.flag(f, keep):
+        return out
+
+    def narrow(p: Positions) -> Positions:
+        return tuple(i for d, i in enumerate(p) if d not in over)
+
+    shape = tuple(ints.ONE if d in over else n for d, n in enumerate(a.shape))
+    return Array(shape, lambda p: out.at(narrow(p)), tuple("" if d in over else x for d, x in enumerate(letters_of(a))))
 
 
 def _order(f: Formulas, node: ast.expr | None) -> int | str | None:

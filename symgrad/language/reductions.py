@@ -53,7 +53,7 @@ def reduction(f: Formulas, name: str, args: list[ast.expr], keywords: dict[str, 
     if not args:
         raise Refusal(f"{name} needs what it is taken of: {name}(x), or {name}(i, x[i])")
     axis = keywords.pop("axis", keywords.pop("dim", None))
-    keep = _flag(f, keywords.pop("keepdims", keywords.pop("keepdim", None)))
+    keep = flag(f, keywords.pop("keepdims", keywords.pop("keepdim", None)))
     ties = _ties(f, keywords.pop("ties", None))
     if keywords:
         raise Refusal(f"{name} knows axis, keepdims and ties, not {next(iter(keywords))}")
@@ -77,7 +77,7 @@ def reduction(f: Formulas, name: str, args: list[ast.expr], keywords: dict[str, 
                 f"{words(body)} is {shown(a.shape)}; with an index before it the body is one entry, "
                 f"{words(body)}[...] with all its indices"
             )
-        return _over_axes(f, name, a, _axes(f, axis, a.rank, body), keep, leading, ties)
+        return _over_axes(f, name, a, axes(f, axis, a.rank, body), keep, leading, ties)
 
 
 def reduced(f: Formulas, args: list[ast.expr], keywords: dict[str, ast.expr]) -> Array:
@@ -219,7 +219,7 @@ def _over_axes(
     return widened(out, axes) if keep else out
 
 
-def _axes(f: Formulas, node: ast.expr | None, rank: int, body: ast.expr) -> list[int]:
+def axes(f: Formulas, node: ast.expr | None, rank: int, body: ast.expr) -> list[int]:
     """The axes that an `axis=` names; all of them without one."""
     if node is None or (isinstance(node, ast.Constant) and node.value is None):
         return list(range(rank))
@@ -239,7 +239,7 @@ def _is_axis(node: ast.expr) -> bool:
     return isinstance(inside, ast.Constant) and type(inside.value) is int
 
 
-def _flag(f: Formulas, node: ast.expr | None) -> bool:
+def flag(f: Formulas, node: ast.expr | None) -> bool:
     if node is None:
         return False
     v = f.value(node)

@@ -119,6 +119,9 @@ def facts(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
 
 
 def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | None:
+    picked = _picked_by_guard(s, a, sheet)
+    if picked is not None:
+        return picked
     if (
         s.op != "+="
         or (s.guard is not None and depends(s.guard, [a]))
@@ -161,6 +164,27 @@ def _sum_over(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | Non
             return replace(
                 s, body=rest, axes=axes
             ), f"{t.name} is a distribution: its entries sum to one over {a}."
+    return None
+
+
+def _picked_by_guard(s: Statement, a: str, sheet: Sheet) -> tuple[Statement, str] | None:
+    """A sum under the condition that its letter is a certain position: the term there, under what else must hold."""
+    parts = s.guard.args if isinstance(s.guard, ex.Logic) and s.guard.op == "and" else (s.guard,)
+    if s.op != "+=" or s.scan is not None or any(depends(Val(n), [a]) for _, n in s.axes):
+        return None
+    for c in parts:
+        where = _picked(Bracket(c), a) if c is not None else None
+        if where is None or not within(where, s.ranges[a], s.ranges, sheet.tensors):
+            continue
+        rest = ex.both(*(p for p in parts if p is not c))
+        at: dict[ints.Atom, ints.IntLike] = {Axis(a): where}
+        new = replace(
+            s,
+            body=ex.substitute(s.body, at),
+            guard=None if rest is None else ex.substitute(rest, at),
+            axes=tuple(x for x in s.axes if x[0] != a),
+        )
+        return new, f"Of the sum over {a} only the term {a} = {where} is left."
     return None
 
 
@@ -234,6 +258,56 @@ def diagonal(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
             left[j] = ints.axis(new)
     new_s = replace(s, left=tuple(left), body=ex.mul(s.body, *brackets), axes=tuple(axes))
     return (new_s,), "Only the diagonal is reached: a bracket says so."
+
+
+def split(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
+    """An axis of m*n positions that is only read as j//n and j%n is two axes."""
+    for k, s in enumerate(group):
+        for a, n in s.axes:
+            found = _split_axis(s, a, n) if s.scan is None else None
+            if found is not None:
+                return (*group[:k], found[0], *group[k + 1 :]), found[1]
+    return None
+
+
+def _split_axis(s: Statement, a: str, size: Int) -> tuple[Statement, str] | None:
+    everywhere = [*s.left, *ex.ints(s.body), *(ex.ints(s.guard) if s.guard is not None else ())]
+    below = next(
+        (x.bottom for i in everywhere for x in i.atoms() if isinstance(x, ints.Quotient) and x.top.axis == a), None
+    )
+    count = None if below is None else _over(size, below)
+    if below is None or count is None:
+        return None
+    outer = _letter(a, [x for x, _ in s.axes])
+    inner = _letter(a, [*(x for x, _ in s.axes), outer])
+    parts = {(ints.axis(a) // below).atom: ints.axis(outer), (ints.axis(a) % below).atom: ints.axis(inner)}
+
+    def apart(i: Int) -> Int:
+        return i.replace(parts.get)
+
+    new = replace(
+        s,
+        left=tuple(map(apart, s.left)),
+        body=ex.map_ints(s.body, apart),
+        guard=None if s.guard is None else ex.map_ints(s.guard, apart),
+        axes=tuple(y for x in s.axes for y in ([(outer, count), (inner, below)] if x[0] == a else [x])),
+    )
+    if any(a in i.axes for i in (*new.left, *ex.ints(new.body), *(ex.ints(new.guard) if new.guard else ()))):
+        return None
+    return new, f"{a} runs over {count} blocks of {below}: its block and its place in it are two letters."
+
+
+def _over(size: Int, below: Int) -> Int | None:
+    """The quotient of two products of sizes, where it is one."""
+    if len(size.terms) != 1 or len(below.terms) != 1:
+        return None
+    (monomial, c), (divisor, d) = size.terms[0], below.terms[0]
+    left = list(monomial)
+    for x in divisor:
+        if x not in left:
+            return None
+        left.remove(x)
+    return Int(((tuple(left), c // d),)) if c % d == 0 else None
 
 
 def gather(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
@@ -472,6 +546,32 @@ def _product(e: Expr, base: Access, s: Statement, here: Mapping[str, Int], sheet
     return None if rest is None else ex.mul(rest, Access(s.out, tuple(bound[i.axis or ""] for i in s.left)))
 
 
+def lengths(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """What is 0 wherever a length is needs no bracket for that: the entries that it is the length of."""
+    new = tuple(replace(s, body=ex.rewrite(s.body, lambda e: _nonzero(e, sheet), bottom_up=True)) for s in group)
+    return (new, "Where a length is 0, so is every entry.") if new != group else None
+
+
+def _nonzero(e: object, sheet: Sheet) -> Expr | None:
+    """A product without a bracket that asks whether a length is positive, if no quotient is left for it to hide."""
+    if not isinstance(e, Mul):
+        return None
+    parts = factors(e)
+    for b in parts:
+        match b:
+            case Bracket(Cmp(">", Access(name, index) as length, Num(zero))) if zero == 0 and name in sheet.implicit:
+                s = sheet.implicit[name]
+                bound = match_index(s.left, index, {})
+                if s.op not in ("norm", "frobenius") or bound is None:
+                    continue
+                powers = {f: ex.number(x) or 0 for f, x in parts.items()}
+                (entry,) = operands(s)
+                for f in () if powers.get(length, 0) < 0 else parts:
+                    if powers[f] > 0 and (f == length or match(entry, f, bound) is not None):
+                        return ex.mul(*(ex.power(base, x) for base, x in parts.items() if base != b))
+    return None
+
+
 def inverses(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     """Cofactors divided by the determinant are the inverse, transposed."""
     for k, s in enumerate(group):
@@ -587,6 +687,7 @@ PASSES: dict[str, Pass] = {
     "substitute": substitute,
     "fact": facts,
     "look-up": look_up,
+    "split": split,
     "diagonal": diagonal,
     "gather": gather,
     "merge": merge,
@@ -594,6 +695,7 @@ PASSES: dict[str, Pass] = {
     "output": outputs,
     "share": shares,
     "inverse": inverses,
+    "length": lengths,
     "cancel": cancel,
     "hoist": hoist,
 }
