@@ -526,9 +526,9 @@ def _along_letter(f: Formulas, d: Definition, args: list[ast.expr], keywords: di
                 raise Refusal(f"{words(body)} is {shown(a.shape)}; write one entry, with all its indices")
             entry = a.at(())
             size = f.builder.ranges.known[axis]
-            values: list[Value] = [_line(entry, axis, size)]
+            values: list[Value] = [line_of(entry, axis, size)]
             if held:
-                values.append(_line(ex.mul(*(c.at(()) for c in held)), axis, size))
+                values.append(line_of(ex.mul(*(c.at(()) for c in held)), axis, size))
             options = {k: f.value(v) for k, v in keywords.items()}
             result = expand(f, d, values, options, [words(body), *map(words, conditions)])
     assert isinstance(result, Array)
@@ -546,7 +546,7 @@ def _along_letter(f: Formulas, d: Definition, args: list[ast.expr], keywords: di
     return Array((), lambda _: result.at((outside,)))
 
 
-def _line(entry: Expr, axis: str, size: Int) -> Array:
+def line_of(entry: Expr, axis: str, size: Int) -> Array:
     """The array over one index of an equation."""
     return Array((size,), lambda p: equations.moved(entry, {axis: p[0]}), (letter_of(axis),))
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from symgrad.errors import Refusal
-from symgrad.language import calls, ints, reductions
+from symgrad.language import calls, ints, reductions, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Call
 from symgrad.language.functions import Args, Keywords, letters_of, no_more, product_of, takes
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Statement
 from symgrad.language.ranges import letter
-from symgrad.language.syntax import words
+from symgrad.language.syntax import is_condition, words
 from symgrad.language.values import Array, Positions, elementwise, shown
 
 if TYPE_CHECKING:
@@ -189,8 +189,10 @@ NORMS = {1: "norm", 2: "frobenius"}  # by how many axes the length is taken alon
 
 def _norm(f: Formulas, args: Args, keywords: Keywords) -> Array:
     """`norm(x, 1)`, `norm(x, ord=3)`, `norm(A, "fro")`, `norm(x, axis=1)` as NumPy reads them; `norm(i, A[i, j])`."""
-    if len(args) == 2 and isinstance(args[0], ast.Name) and f.frame.is_letter(args[0].id) and "norms" in f.definitions:
-        return calls.call(f, f.definitions["norms"], args, keywords)  # type: ignore[return-value]
+    first = args[0] if args else None
+    if isinstance(first, ast.Name) and len(args) > 1 and f.frame.is_letter(first.id):
+        no_more("norm", keywords)
+        return _over_letter(f, first, args[1:-1], args[-1])
     named = [keywords.pop("ord", keywords.pop("p", None)), keywords.pop("axis", keywords.pop("dim", None))]
     keep = keywords.pop("keepdims", keywords.pop("keepdim", None))
     no_more("norm", keywords)
@@ -218,6 +220,24 @@ def _norm(f: Formulas, args: Args, keywords: Keywords) -> Array:
     if "norms" not in f.definitions:
         raise Refusal("norms is not a known function")
     return calls.call(f, f.definitions["norms"], [x, order], options)  # type: ignore[return-value]
+
+
+def _over_letter(f: Formulas, index: ast.Name, conditions: Args, body: ast.expr) -> Array:
+    """`norm(j, [j > 0], x[i, j])`: the length over an index of an equation."""
+    with f.scope():
+        subscripts.refuse_tensor_letter(f, index.id, index)
+        axis = f.equation.bind(index.id, index)
+        held = [f.array(c) for c in conditions if is_condition(c)]
+        if len(held) < len(conditions) or any(c.rank for c in held):
+            raise Refusal(
+                "norm takes one index, then conditions in brackets, then what it goes over: norm(j, x[i, j])"
+            )
+        with f.builder.under([c.at(()).condition for c in held]):
+            a = f.array(body)
+            if a.rank:
+                raise Refusal(f"{words(body)} is {shown(a.shape)}; write one entry, with all its indices")
+            entry = ex.mul(*(c.at(()) for c in held), a.at(()))
+        return _length(f, calls.line_of(entry, axis, f.builder.ranges.known[axis]), None, None)
 
 
 def _length(f: Formulas, a: Array, axis: ast.expr | None, keep: ast.expr | None) -> Array:
