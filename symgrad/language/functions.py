@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,11 +44,7 @@ ALIASES = {
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "ln": "log", "expit": "sigmoid",
     "log_sigmoid": "logsigmoid", "arctan2": "atan2", "rint": "round",
 }  # fmt: skip
-_RESHAPE = (
-    "an array keeps its axes here: write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`"
-)
 HINTS = {
-    **dict.fromkeys(("reshape", "view", "ravel"), _RESHAPE),
     **dict.fromkeys(("permute", "swapaxes"), "write the axes in their new order: `y[n, c, i] = x[n, i, c]`"),
     "print": "nothing is printed here: leave the line out",
     "int": "numbers are real here; a position is an integer tensor, `t: label[n] < 10`, or a size",
@@ -436,25 +432,138 @@ def _flatten(f: Formulas, args: Args, keywords: Keywords) -> Array:
     takes("flatten", args, 1)
     start = keywords.pop("start", keywords.pop("start_dim", None))
     no_more("flatten", keywords)
-    a, b = f.array(args[0]), f.builder
+    a = f.array(args[0])
     first = f.whole(start, "an axis").number if start is not None else 1
     if first is None or not 0 <= first < max(a.rank, 1):
         raise Refusal(f"{words(args[0])} is {shown(a.shape)} and has no axis {first} to flatten from")
-    if a.rank - first < 2:
+    return _merged(f, a, [[k] for k in range(first)] + [list(range(first, a.rank))], "flatten")
+
+
+def _merged(f: Formulas, a: Array, groups: Sequence[Sequence[int]], name: str) -> Array:
+    """Each group of neighbouring axes as one, the last of them running fastest: one statement, if there is a group."""
+    if all(len(g) == 1 for g in groups):
         return a
+    b = f.builder
     own = [b.ranges.new(x, n) for x, n in zip(letters_of(a), a.shape, strict=True)]
     at = tuple(map(ints.axis, own))
-    merged = at[first]
-    for i, n in zip(at[first + 1 :], a.shape[first + 1 :], strict=True):
-        merged = merged * n + i
     body = a.at(at)
     if b.outer(body, None, own):
-        raise Refusal("flatten stands in a line of its own, outside an equation with indices")
-    name = b.part_name()
-    shape = (*a.shape[:first], product(a.shape[first:]))
-    b.declare(Tensor(name, shape, named=False, label=b.label or "flatten"), (*letters_of(a)[:first], ""))
-    b.write(b.statement(name, (*at[:first], merged), "=", body, None, own, []))
-    return b.array(name)
+        raise Refusal(f"{name} stands in a line of its own, outside an equation with indices")
+    left = tuple(_mixed([at[k] for k in g], [a.shape[k] for k in g]) for g in groups)
+    shape = tuple(product(a.shape[k] for k in g) for g in groups)
+    letters = tuple(letters_of(a)[g[0]] if len(g) == 1 else "" for g in groups)
+    made = b.part_name()
+    b.declare(Tensor(made, shape, named=False, label=b.label or name), letters)
+    b.write(b.statement(made, left, "=", body, None, own, []))
+    return b.array(made)
+
+
+def _mixed(positions: Sequence[Int], sizes: Sequence[Int]) -> Int:
+    """The place of an entry among all, the last position running fastest."""
+    place = ints.ZERO
+    for i, n in zip(positions, sizes, strict=True):
+        place = place * n + i
+    return place
+
+
+def _reshape(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`reshape(x, n, -1)`: the same entries in the same order under other sizes."""
+    no_more("reshape", keywords)
+    a, nodes = f.array(args[0]), args[1:]
+    if len(nodes) == 1 and isinstance(nodes[0], (ast.Tuple, ast.List)):
+        nodes = nodes[0].elts
+    shape: list[Int | None] = []
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and node.attr == "shape":
+            shape.extend(f.array(node.value).shape)
+        elif isinstance(node, ast.UnaryOp) and f.whole(node).number == -1:
+            shape.append(None)
+        else:
+            shape.append(f.whole(node))
+    if not shape or shape.count(None) > 1:
+        raise Refusal("reshape takes the new sizes, of which one may be -1: reshape(x, n, -1)")
+    wanted = [n if n is not None else _left_over(a.shape, [m for m in shape if m is not None]) for n in shape]
+    pairs = _same_products(list(a.shape), wanted)
+    if pairs is None:
+        raise Refusal(
+            f"{words(args[0])} is {shown(a.shape)}, and nothing shows that {shown(wanted)} has as many entries; "
+            "write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`"
+        )
+    sources = [g for g, _ in pairs]
+    merged = _merged(f, a, sources, "reshape")
+    targets = [g for _, g in pairs]
+    letters = [
+        letters_of(merged)[k] if len(g) == 1 else "" for k, g in enumerate(targets) for _ in g
+    ]
+
+    def entry(p: Positions) -> Positions:
+        return tuple(_mixed([p[k] for k in g], [wanted[k] for k in g]) for g in targets)
+
+    return Array(tuple(wanted), lambda p: merged.at(entry(p)), tuple(letters))
+
+
+def _ravel(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("ravel", args, 1)
+    no_more("ravel", keywords)
+    a = f.array(args[0])
+    return _merged(f, a, [list(range(a.rank))], "ravel") if a.rank > 1 else a
+
+
+def _size_factors(sizes: Iterable[Int]) -> tuple[int, list[Int]]:
+    """A product of sizes as a number and what else is multiplied."""
+    number, others = 1, list[Int]()
+    for n in sizes:
+        if len(n.terms) == 1:
+            ((monomial, c),) = n.terms
+            number *= c
+            others.extend(ints.of(x) for x in monomial)
+        else:
+            others.append(n)
+    return number, others
+
+
+def _divided(top: Iterable[Int], bottom: Iterable[Int]) -> Int | None:
+    """The quotient of two products of sizes, where the factors show it."""
+    (number, others), (by, parts) = _size_factors(top), _size_factors(bottom)
+    for x in parts:
+        if x not in others:
+            return None
+        others.remove(x)
+    return product(others) * (number // by) if number % by == 0 else None
+
+
+def _left_over(sizes: Sequence[Int], known: Sequence[Int]) -> Int:
+    found = _divided(sizes, known)
+    if found is None:
+        said = f"nothing shows how often {product(known)} goes into the entries of {shown(sizes)}"
+        raise Refusal(f"{said}; write the size instead of -1")
+    return found
+
+
+def _same_products(a: Sequence[Int], b: Sequence[Int]) -> list[tuple[list[int], list[int]]] | None:
+    """Neighbouring axes of two shapes in groups with equal products, the smallest there are."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(a) or j < len(b):
+        start, end = i, j
+        i, j = min(i + 1, len(a)), min(j + 1, len(b))
+        while product(a[start:i]) != product(b[end:j]):
+            # the product that goes into the other one is behind; of two that tell nothing both take one more
+            goes, takes_in = _divided(b[end:j], a[start:i]), _divided(a[start:i], b[end:j])
+            more_of_a = i < len(a) and (goes is not None or takes_in is None)
+            more_of_b = j < len(b) and (takes_in is not None or goes is None)
+            if not more_of_a and not more_of_b:
+                return None
+            i, j = i + more_of_a, j + more_of_b
+        # axes of one entry at the end belong to the group before them
+        while i < len(a) and a[i] == ints.ONE and (j == len(b) or b[j] != ints.ONE):
+            i += 1
+        while j < len(b) and b[j] == ints.ONE and (i == len(a) or a[i] != ints.ONE):
+            j += 1
+        if start == i or end == j:
+            return None
+        groups.append((list(range(start, i)), list(range(end, j))))
+    return groups
 
 
 def _stacked(axis: int, least: int) -> Callable[[Formulas, Args, Keywords], Array]:
@@ -767,7 +876,8 @@ FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
     "eye": _eye, "identity": _eye, "arange": _arange, "range": _arange,
     "ones": _filled(ex.ONE), "zeros": _filled(ex.ZERO),
     "ones_like": _like(ex.ONE), "zeros_like": _like(ex.ZERO),
-    "flatten": _flatten, "concatenate": _concatenate, "cat": _concatenate, "concat": _concatenate,
+    "flatten": _flatten, "reshape": _reshape, "view": _reshape, "ravel": _ravel,
+    "concatenate": _concatenate, "cat": _concatenate, "concat": _concatenate,
     "hstack": _stacked(1, 1), "vstack": _stacked(0, 2), "stack": _stack,
     "squeeze": _squeeze, "expand_dims": _expand_dims, "unsqueeze": _expand_dims, "flip": _flip, "diff": _diff,
     "var": _variance(root=False), "std": _variance(root=True), "one_hot": _one_hot,
