@@ -71,6 +71,8 @@ class Expression:
         return self._binary(ast.Add, self, other)
 
     def __radd__(self, other: object) -> Expression:
+        if isinstance(other, int) and other == 0:
+            return self  # where Python's sum starts
         return self._binary(ast.Add, other, self)
 
     def __sub__(self, other: object) -> Expression:
@@ -117,6 +119,9 @@ class Expression:
 
     def __abs__(self) -> Expression:
         return call("abs", self)
+
+    def __round__(self) -> Expression:
+        return call("round", self)
 
     def __lt__(self, other: object) -> Condition:
         return compare("<", self, other)
@@ -179,6 +184,16 @@ class Expression:
             if name in function_names():
                 return call(name, *inputs)
         raise SymgradError(f"np.{name} cannot take an expression; the functions are sg.exp, sg.sum and so on")
+
+    def __array_function__(
+        self, function: Callable[..., Any], _: object, args: Sequence[object], options: Mapping[str, object]
+    ) -> Expression:
+        """The same for `np.sum(x)`, `np.where(c, a, b)`, `np.linalg.norm(x)`."""
+        name = function.__name__
+        if name not in function_names():
+            hint = _hint(name) or did_you_mean(name, function_names())
+            raise SymgradError(f"np.{name} cannot take an expression{hint}")
+        return call(name, *args, **options)
 
     # what Python asks and a formula cannot answer
 

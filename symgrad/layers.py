@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from symgrad.declared import size
 from symgrad.errors import SymgradError, did_you_mean, listing
 from symgrad.expressions import Expression, applied
 from symgrad.language.definitions import Definition, Parameter, declares_weights, stems
@@ -181,7 +182,8 @@ def _partly(
 def _called(name: str, d: Definition, bound: Mapping[str, object], owner: Owner | None) -> Expression:
     """The call as it is written: what is needed by position, options by name."""
     args: list[object] = []
-    options = dict(bound)
+    sizes = [n.id for w in d.weights for n in ast.walk(w.annotation) if isinstance(n, ast.Name)]
+    options = {k: size(v) if isinstance(v, str) and k in sizes else v for k, v in bound.items()}
     for p in d.params:
         if p.default is not None or p.name not in options:
             break
@@ -320,8 +322,11 @@ class Sequential:
     def __call__(self, *arrays: Expression) -> Expression:
         if not self.steps and len(arrays) != 1:
             raise SymgradError("an empty Sequential takes one expression")
-        for step in self.steps:
-            arrays = (step(*arrays),)
+        for k, step in enumerate(self.steps, 1):
+            result = step(*arrays)
+            if not isinstance(result, Expression):
+                raise SymgradError(f"step {k} of Sequential gives {result!r}, which is no expression")
+            arrays = (result,)
         return arrays[0]
 
     def __iter__(self) -> Iterator[Callable[..., Expression]]:
