@@ -165,9 +165,8 @@ class Expression:
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in function_names():
-            raise AttributeError(
-                f"an expression has no '{name}'{_hint(name) or did_you_mean(name, function_names())}"
-            )
+            near = _hint(name) or did_you_mean(name, function_names())
+            raise missing(f"an expression has no '{name}'{near}", name)
         return lambda *args, **options: call(name, self, *args, **options)
 
     def __dir__(self) -> list[str]:
@@ -305,6 +304,11 @@ class Choice:
 
 
 # ---------------------------------------------------------------------- from Python's values to trees
+
+
+def missing(sentence: str, name: str) -> AttributeError:
+    """For an attribute that is not there; Python's own guess at the name would stand behind ours."""
+    return AttributeError(sentence, name=name, obj=None)
 
 
 def _hint(name: str) -> str:

@@ -14,11 +14,11 @@ from typing import Any
 
 from symgrad.declared import size
 from symgrad.errors import SymgradError, did_you_mean, listing
-from symgrad.expressions import Expression, applied
+from symgrad.expressions import Expression, applied, missing
 from symgrad.language.definitions import Definition, Parameter, declares_weights, stems
 from symgrad.language.functions import ALIASES, FUNCTIONS, HINTS
 from symgrad.leaves import LEAVES
-from symgrad.library import DEFINITIONS, public
+from symgrad.library import DEFINITIONS
 from symgrad.nodes import LayerWeight, Owner, checked
 from symgrad.writing import function_names
 
@@ -56,6 +56,9 @@ def _parameter(p: Parameter) -> inspect.Parameter:
     axes: Any = inspect.Parameter.empty
     if p.axes is not None:
         axes = f"{'label' if p.label else ''}[{', '.join('...' if _dots(a) else ast.unparse(a) for a in p.axes)}]"
+        axes += f" < {p.below}" if p.below else ""
+    elif p.parts:
+        axes = f"({', '.join(p.parts)})"
     default = inspect.Parameter.empty if p.default is None else _value(p.default)
     return inspect.Parameter(
         p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=axes
@@ -205,6 +208,11 @@ class Layer:
 
     def __init__(self, *settings: object, name: str | None = None, **options: object):
         self._settings, self._options = settings, options
+        if not self._known():
+            if name is not None:
+                raise SymgradError(f"{self._function} has no weights that name={name!r} could name")
+            self._owner = Owner(self._function)
+            return
         d = self._known()[0]
         if name is not None and any(p.name == "name" for p in d.params):
             self._options = {**options, "name": name}
@@ -222,6 +230,8 @@ class Layer:
 
     def __call__(self, *arrays: object, **options: object) -> Expression:
         known = self._known()
+        if not known:
+            return applied(self._function, [*arrays, *self._settings], {**self._options, **options})
         owner = self._owner if declares_weights(known[0], DEFINITIONS) else None
 
         def make(d: Definition) -> Expression:
@@ -233,7 +243,8 @@ class Layer:
         return made
 
     def _stems(self) -> tuple[str, ...]:
-        return stems(self._known()[0], DEFINITIONS)
+        known = self._known()
+        return stems(known[0], DEFINITIONS) if known else ()
 
     def __getattr__(self, name: str) -> Expression:
         if name.startswith("_"):
@@ -263,8 +274,17 @@ def layer_class(name: str) -> type[Layer]:
     defined = DEFINITIONS.get(name)
     if name in _classes and _classes[name][0] is defined:
         return _classes[name][1]
+    about: dict[str, object] = {"_function": name, "__module__": "symgrad", "__doc__": function(name).__doc__}
     known = _known(name)
-    d = known[0]
+    if known:
+        about["__signature__"] = _settings(next((d for d in known if d.weights), known[0]))
+    made = type(class_name(name), (Layer,), about)
+    _classes[name] = (defined, made)
+    return made
+
+
+def _settings(d: Definition) -> inspect.Signature:
+    """What the class of a definition takes."""
     settings = [_parameter(p) for p in d.params[1:] if p.axes is None]
     if declares_weights(d, DEFINITIONS) and all(p.name != "name" for p in d.params):
         settings.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
@@ -274,19 +294,7 @@ def layer_class(name: str) -> type[Layer]:
             settings[k] = p.replace(
                 kind=p.KEYWORD_ONLY
             )  # Python has no required parameter after an optional one
-    settings.sort(key=lambda p: p.kind)
-    made = type(
-        class_name(name),
-        (Layer,),
-        {
-            "_function": name,
-            "__doc__": _about(known),
-            "__module__": "symgrad",
-            "__signature__": inspect.Signature(settings),
-        },
-    )
-    _classes[name] = (defined, made)
-    return made
+    return inspect.Signature(sorted(settings, key=lambda p: p.kind))
 
 
 class Sequential:
@@ -349,7 +357,7 @@ class Sequential:
 def classes() -> dict[str, str]:
     """The classes by name, each with the operation that it is of."""
     found: dict[str, str] = {}
-    for name in (*public(), *LEAVES):
+    for name in function_names():
         found.setdefault(class_name(name), name)
     return found
 
@@ -375,4 +383,4 @@ def find(name: str) -> Any:
     near = (
         f"; did you mean '{alike[name.lower()]}'?" if name.lower() in alike else did_you_mean(name, names())
     )
-    raise AttributeError(f"symgrad has no '{name}'{hint or near}")
+    raise missing(f"symgrad has no '{name}'{hint or near}", name)

@@ -177,11 +177,13 @@ def _axes(p: inspect.Parameter) -> ast.expr | None:
         line = ast.Pass()
     node = line.value if isinstance(line, ast.Expr) else None
     match node:
-        case ast.List() | ast.Subscript(value=ast.Name(id="label" | "data" | "weight" | "constant")):
+        case ast.List() | ast.Tuple() | ast.Compare():
+            return node
+        case ast.Subscript(value=ast.Name(id="label" | "data" | "weight" | "constant")):
             return node
         case ast.Name() | ast.Attribute() if not with_quotes and "[" not in text:
             return None
-    raise SymgradError(f'the axes of {p.name} are written "[..., i]" or "label[...]", not {text!r}')
+    raise SymgradError(f'the axes of {p.name} are written "[..., i]" or "label[...] < k", not {text!r}')
 
 
 def _called(function: Callable[..., Any], params: Sequence[_Parameter], trace: Trace, token: object) -> Node:

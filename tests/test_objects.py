@@ -99,7 +99,9 @@ def test_every_function_of_the_language_has_its_name(name: str) -> None:
     count = len(LEAVES[ALIASES[name]].params) if name in ALIASES else 1
     call = f"{name}({', '.join(['x_'] * count)})"
     assert text(getattr(sg, name)(*[x] * count)).splitlines()[-1] == f"loss = {call}"
-    assert name in dir(sg)
+    layer = getattr(sg, layers.class_name(name))()
+    assert text(layer(*[x] * count)).splitlines()[-1] == f"loss = {call}"
+    assert {name, layers.class_name(name)} <= set(dir(sg))
 
 
 def test_names_of_classes() -> None:
@@ -299,30 +301,49 @@ def test_a_perceptron_is_the_text_and_has_its_gradients() -> None:
 
 
 def test_a_convolutional_network_is_the_text_and_has_its_gradients() -> None:
-    sg.define("""
-        def filters(x: [..., c, h, w], m, k=3):
-            K: weight[m, c, k, k] = he()
-            y[..., o, i, j] = sum(c, p, q, x[..., c, i + p, j + q]*K[o, c, p, q])
-            return y
-
-        def pool(x: [..., c, h, w]):
-            y[..., c, i < h//2, j < w//2] = max(p < 2, q < 2, x[..., c, 2*i + p, 2*j + q])
-            return y
-    """)
     net = sg.Sequential(
-        sg.Filters(2, k=2), sg.relu, sg.Pool(), sg.Filters(3, k=2), lambda h: h.mean(axis=(2, 3))
-    )
+        sg.Conv2d(2, (2, 3), padding=1), sg.BatchNorm(), sg.relu, sg.MaxPool2d(2), sg.Conv2d(3, 2, bias=False),
+        sg.Flatten(), sg.Dense(4),
+    )  # fmt: skip
     by_hand = """
         x: data[n, 1, 7, 9]
-        y: data[n, 3]
-        h1 = pool(relu(filters(x, 2, k=2)))
-        h2 = mean(filters(h1, 3, k=2), axis=(2, 3))
-        loss = mse(h2, y)
+        t: label[n] < 4
+        h1 = conv2d(x, 2, (2, 3), padding=1)
+        h2 = max_pool2d(relu(batch_norm(h1)), 2)
+        h3 = flatten(conv2d(h2, 3, 2, bias=False))
+        h4 = dense(h3, 4)
+        loss = cross_entropy(h4, t)
     """
-    images, target = sg.data("n", 1, 7, 9, name="x"), sg.data("n", 3, name="y")
-    loss = sg.mse(net(images), target)
+    images, target = sg.data("n", 1, 7, 9, name="x"), sg.label("n", below=4, name="t")
+    loss = sg.cross_entropy(net(images), target)
     assert text(loss) == dedent(by_hand)
     same(loss, by_hand)
+    assert sg.derive(loss).check().ok
+    strided = sg.MaxPool2d(3, stride=(2, 1))(sg.Conv2d(2, 3, groups=1)(images))
+    assert text(strided).splitlines()[1:] == ["loss = max_pool2d(conv2d(x, 2, 3, groups=1), 3, stride=(2, 1))"]
+
+
+def test_a_transformer_is_the_text_and_ties_its_embedding() -> None:
+    words = sg.label("n", "s", below=7, name="words")
+    embedding = sg.Embedding(4)
+    h = sg.TransformerBlock(2, 6, causal=True)(sg.PositionalEncoding()(embedding(words)))
+    loss = sg.cross_entropy(sg.LayerNorm()(h + sg.dropout(h)) @ embedding.E.T, words)
+    by_hand = """
+        words: label[n, s] < 7
+        h1 = embedding(words, 4, name='embedding1')
+        h2 = transformer_block(positional_encoding(h1), 2, 6, causal=True)
+        h3 = layer_norm(h2 + dropout(h2)) @ embedding1_E.T
+        loss = cross_entropy(h3, words)
+    """
+    assert text(loss) == dedent(by_hand)
+    same(loss, by_hand)
+
+
+def test_recurrent_layers_compose() -> None:
+    steps = sg.data("n", "t", 3, name="x")
+    again = sg.RNN(3)
+    loss = sg.mse(sg.Dense(1)(sg.Last()(again(again(steps)))), sg.data("n", 1, name="y"))
+    assert [w.name for w in sg.Model(loss).program.role("weight")][:3] == ["rnn1_W", "rnn1_b", "rnn1_U"]
     assert sg.derive(loss).check().ok
 
 
@@ -754,7 +775,7 @@ def test_functions_that_are_no_definitions() -> None:
     def f(x: "i + 1"):  # noqa: F821
         return x
 
-    assert 'the axes of x are written "[..., i]" or "label[...]"' in fails(f)
+    assert 'the axes of x are written "[..., i]" or "label[...] < k"' in fails(f)
 
     def f(x: "[i, ...]"):  # noqa: F821
         return x
