@@ -16,7 +16,8 @@ from symgrad.declared import size
 from symgrad.errors import SymgradError, did_you_mean, listing
 from symgrad.expressions import Expression, applied, missing
 from symgrad.language.definitions import Definition, Parameter, declares_weights, stems
-from symgrad.language.functions import ALIASES, FUNCTIONS, HINTS
+from symgrad.language.formulas import FUNCTIONS
+from symgrad.language.functions import ALIASES, HINTS
 from symgrad.leaves import LEAVES
 from symgrad.library import DEFINITIONS
 from symgrad.nodes import LayerWeight, Owner, checked
@@ -123,7 +124,12 @@ def _apply(name: str, args: Sequence[object], options: Mapping[str, object]) -> 
         return applied(name, args, options)
     given = dict(options)
     owner = _owner(name, known[0], given)
-    made: Expression = _first(known, lambda d: _called(name, d, _bound(d, d.params, args, given), owner))
+    try:
+        made: Expression = _first(known, lambda d: _called(name, d, _bound(d, d.params, args, given), owner))
+    except SymgradError:
+        if name not in FUNCTIONS:
+            raise
+        return applied(name, args, options)  # NumPy's of the same name, such as norm(x, 1)
     return made
 
 

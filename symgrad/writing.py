@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from symgrad.errors import SymgradError
-from symgrad.language.functions import ALIASES, FUNCTIONS
+from symgrad.language.formulas import FUNCTIONS
+from symgrad.language.functions import ALIASES
 from symgrad.language.reader import CORE
 from symgrad.language.syntax import same_chain
 from symgrad.leaves import LEAVES

@@ -22,7 +22,8 @@ import symgrad as sg
 from symgrad import layers
 from symgrad.language import reference
 from symgrad.language.definitions import Parameter, parse_definitions
-from symgrad.language.functions import ALIASES, FUNCTIONS
+from symgrad.language.formulas import FUNCTIONS
+from symgrad.language.functions import ALIASES
 from symgrad.leaves import LEAVES
 from symgrad.library import DEFINITIONS, public
 
