@@ -22,7 +22,7 @@ from symgrad.language.trace import Derived, Key, Step
 from symgrad.library import DEFINITIONS
 from symgrad.passes.derive import derive as run_passes
 
-Function = Callable[..., tuple[Any, dict[Any, np.ndarray]]]
+Function = Callable[..., tuple[Any, dict[Any, Any]]]
 
 
 class Gradient:
@@ -142,7 +142,8 @@ class Derivation:
                     loss, gradients = raw(*arrays.values())  # in declared order
             except np.linalg.LinAlgError as problem:
                 raise SymgradError(f"these numbers have no result: {str(problem).lower()}") from None
-            return loss, gradients
+            # a constant comes as a plain number
+            return loss, {k: np.float64(g) if isinstance(g, (int, float)) else g for k, g in gradients.items()}
 
         return loss_and_grad
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 
 from symgrad.explain.formula import (
@@ -55,6 +56,7 @@ from symgrad.passes.arrays import (
 from symgrad.passes.arrays import (
     Transpose as Turned,
 )
+from symgrad.passes.forms import expand
 from symgrad.passes.recognise import recognise
 
 _COMPARE = ("<", "<=", ">", ">=", "==", "!=")
@@ -92,7 +94,7 @@ class Arrays(ABC):
         if not group:
             return None
         try:
-            arrays = [recognise(s, self.program) for s in group]
+            arrays = [recognise(_opened(s), self.program) for s in group]
             shapes = [tuple(i.axis for i in s.left) for s in group]
             if any(None in axes for axes in shapes):
                 return None
@@ -424,6 +426,8 @@ class Mathematics(Arrays):
     def expand(self, a: Expand) -> Formula:
         if len(a.axes) > 2:
             raise NoForm
+        if a.a == Scalar(ex.ZERO):
+            return Number(Fraction(0))
         if a.a.axes:
             return self.aligned(a.a, a.axes)
         ones = ONES if len(a.axes) == 1 else matmul(ONES, Transpose(ONES))
@@ -534,6 +538,19 @@ def _triangle(a: Array) -> tuple[str, int] | None:
 
 def _is_diagonal(a: Array) -> bool:
     return isinstance(a, Elementwise) and a.op == "bracket" and _diagonal(a) is not None
+
+
+def _opened(s: Statement) -> Statement:
+    """A product with a sum that has an identity among its terms, multiplied out: `diag(p) - outer(p, p)`."""
+    if not isinstance(s.body, ex.Mul) or len(s.left) != 2:
+        return s
+    identity = ex.Bracket(ex.Cmp("==", *map(ex.val, s.left)))
+    turned = ex.Bracket(ex.Cmp("==", *map(ex.val, reversed(s.left))))
+    sums = [f for f in s.body.args if isinstance(f, ex.Add)]
+    if not any(x in (identity, turned) for f in sums for x in ex.walk(f)):
+        return s
+    body = expand(s.body)
+    return s if body is None else replace(s, body=body)
 
 
 def _flat(a: Elementwise) -> list[Array]:

@@ -440,7 +440,7 @@ def hoist(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
         out = [f for f in out if _total(f, s, sheet)]
     inner = [ex.power(b, x) for b, x in parts.items()]
     inner = [f for f in inner if f not in out]
-    if not out or not s.left:
+    if not out:
         return None
     name = sheet.fresh(f"{s.out}_sum")
     sheet.add(replace(sheet.tensors[s.out], name=name, named=False, early=()))
