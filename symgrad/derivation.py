@@ -143,7 +143,7 @@ class Derivation:
             except np.linalg.LinAlgError as problem:
                 raise SymgradError(f"these numbers have no result: {str(problem).lower()}") from None
             # a constant comes as a plain number
-            return loss, {k: np.float64(g) if isinstance(g, (int, float)) else g for k, g in gradients.items()}
+            return loss, {k: g if hasattr(g, "shape") else np.asarray(g, float) for k, g in gradients.items()}
 
         return loss_and_grad
 
