@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -20,7 +20,7 @@ from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import axis
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.trace import Step
-from symgrad.passes.forms import factors, match_index, placed
+from symgrad.passes.forms import factors, match_index, placed, swapped
 
 Look = Callable[[Access], Expr | None]
 Change = tuple[Program, list[Step]]
@@ -78,6 +78,7 @@ def _stable(e: object, inside: Look) -> Expr | None:
                     if other in args:
                         rest = [a for a in args if a not in (f, other)]
                         return ex.mul(*rest, ex.call("sigmoid", f.args[0]))
+            return _ratio(args)
         case Call("sqrt", (Pow(u, Num(two)),)) if two == 2:
             return ex.call("abs", u)
         case Call("sqrt", (Add((Pow(u, Num(two)), Pow(v, Num(also)))),)) if two == also == 2:
@@ -89,6 +90,62 @@ def _stable(e: object, inside: Look) -> Expr | None:
                     if isinstance(exponential, Call) and exponential.name == "exp" and y == ex.lift(-sign):
                         return ex.mul(sign, ex.call("expm1", *exponential.args))
     return None
+
+
+def _ratio(args: Sequence[Expr]) -> Expr | None:
+    """Shares of a few exponentials, `exp(a)/(exp(a) + exp(b))`; `(exp(a) - exp(b))/(exp(a) + exp(b))` is a tanh."""
+    for f in args:
+        rest = [a for a in args if a is not f]
+        if isinstance(f, Call) and f.name == "expm1":
+            # (exp(u) - 1)/(exp(u) + 1), of which the parts are known by now
+            other = Call("sigmoid", (-f.args[0],))
+            if other in rest:
+                rest.remove(other)
+                return ex.mul(*rest, _tanh(f.args[0]))
+        if not isinstance(f, Pow) or f.exponent != Num(Fraction(-1)) or not isinstance(f.base, Add):
+            continue
+        exponents = _exponents(f.base.args)
+        if exponents is None or len(exponents) < 2:
+            continue
+        for g in rest:
+            others = [a for a in rest if a is not g]
+            if isinstance(g, Call) and g.name == "exp":
+                (a,) = g.args
+                if len(exponents) == 2 and a in exponents:
+                    b = exponents[1 - exponents.index(a)]
+                    return ex.mul(*others, ex.call("sigmoid", a - b))
+                return ex.mul(*others, ex.call("exp", a - _together_log(exponents)))
+            if isinstance(g, Add) and len(g.args) == len(exponents) == 2:
+                plus, minus = g.args[0], ex.mul(-1, g.args[1])
+                if _exponents((plus, minus)) == exponents:
+                    return ex.mul(*others, _tanh(exponents[0] - exponents[1]))
+    return None
+
+
+def _tanh(u: Expr) -> Expr:
+    """tanh(u/2), the sign outside."""
+    half = ex.mul(Fraction(1, 2), u)
+    return -ex.call("tanh", -half) if ex.split(half)[0] < 0 else ex.call("tanh", half)
+
+
+def _exponents(terms: Sequence[Expr]) -> list[Expr] | None:
+    """The terms as exponents, where each is an exponential with a positive number before it, or such a number alone."""
+    found = []
+    for t in terms:
+        c, rest = ex.split(t)
+        if c <= 0 or not (rest == ex.ONE or (isinstance(rest, Call) and rest.name == "exp")):
+            return None
+        log = ex.ZERO if c == 1 else ex.call("log", c)
+        found.append(log if not isinstance(rest, Call) else ex.add(rest.args[0], log))
+    return found
+
+
+def _together_log(exponents: Sequence[Expr]) -> Expr:
+    """The logarithm of the sum of their exponentials."""
+    first, *more = exponents
+    for e in more:
+        first = ex.call("logaddexp", first, e)
+    return first
 
 
 def _weighted(e: object, program: Program) -> Expr | None:
@@ -139,19 +196,22 @@ def _log(u: Expr, inside: Look) -> Expr | None:
         return ex.call("logcosh", *u.args)
     if isinstance(u, Call) and u.name == "sigmoid":
         return ex.call("logsigmoid", *u.args)
+    if isinstance(u, Call) and u.name == "expm1":
+        return ex.add(*u.args, ex.call("log1mexp", *u.args))
     opposite = ex.mul(-1, u)
     if isinstance(opposite, Call) and opposite.name == "expm1":
         return ex.call("log1mexp", -opposite.args[0])
     if isinstance(u, Mul):
         # log(exp(a)/s) is a - log(s); only where an exponential goes away
-        exponents = [f for f in u.args if isinstance(f, Call) and f.name == "exp"]
+        exponents = [f for f in u.args if isinstance(f, Call) and f.name in ("exp", "sigmoid")]
         if exponents:
             rest = ex.mul(*(f for f in u.args if f not in exponents))
             if isinstance(rest, Pow) and rest.exponent == Num(Fraction(-1)):
                 log = -ex.call("log", rest.base)
             else:  # one logarithm: two factors may both be negative
                 log = ex.ZERO if rest == ex.ONE else ex.call("log", rest)
-            return ex.add(*(f.args[0] for f in exponents), log)
+            logs = (f.args[0] if f.name == "exp" else ex.call("logsigmoid", *f.args) for f in exponents)
+            return ex.add(*logs, log)
         return None
     if isinstance(u, Add) and len(u.args) == 2:
         a, b = (_open(t, inside) for t in u.args)
@@ -167,8 +227,14 @@ def _log(u: Expr, inside: Look) -> Expr | None:
                 opened = _open(minus, inside)
                 if isinstance(opened, Call) and opened.name == "sigmoid":
                     return ex.call("logsigmoid", -opened.args[0])
-        if isinstance(a, Call) and isinstance(b, Call) and a.name == b.name == "exp":
-            return ex.call("logaddexp", *a.args, *b.args)
+    if isinstance(u, Add):
+        terms = [_open(t, inside) for t in u.args]
+        found = _exponents(terms)
+        if found is not None and any(isinstance(ex.split(t)[1], Call) for t in terms):
+            return _together_log(found)
+        if len(u.args) == 2 and ex.ONE in u.args:
+            other = u.args[1 - u.args.index(ex.ONE)]
+            return ex.call("log1p", other) if ex.split(other)[0] > 0 else None
     return None
 
 
@@ -204,8 +270,10 @@ def shifted(program: Program, wanted: Collection[str] = ()) -> Change:
     for s in program.statements:
         if s.out not in kept and s.op == "+=" and s.plain and s.reduced and len(program.writers(s.out)) == 1:
             body = _open(s.body, inside)
-            if isinstance(body, Call) and body.name == "exp" and not _shifts(body, inside):
-                changed = _shift(program, s, body.args[0], inside, kept)
+            parts = body.args if isinstance(body, Mul) else (body,)
+            exps = [f for f in parts if isinstance(f, Call) and f.name == "exp"]
+            if len(exps) == 1 and not _shifts(body, inside):
+                changed = _shift(program, s, exps[0], body, inside, kept)
                 if changed is not None:
                     program, step = changed
                     steps.append(step)
@@ -230,8 +298,9 @@ def _inside(bodies: Mapping[str, Statement]) -> Look:
 
 
 def _shift(
-    program: Program, s: Statement, exponent: Expr, inside: Look, kept: Collection[str]
+    program: Program, s: Statement, exponential: Call, term: Expr, inside: Look, kept: Collection[str]
 ) -> tuple[Program, Step] | None:
+    (exponent,) = exponential.args
     top = program.fresh(f"{s.out}_max")
     # a name of the user's keeps its meaning: the shifted sum is another tensor
     total = program.fresh(f"{s.out}_shifted") if program[s.out].named else s.out
@@ -247,7 +316,7 @@ def _shift(
     new: dict[Statement, tuple[Statement, ...]] = {
         s: (
             replace(s, out=top, op="max=", body=exponent),
-            replace(s, out=total, body=ex.call("exp", exponent - shift)),
+            replace(s, out=total, body=swapped(term, exponential, ex.call("exp", exponent - shift))),
         )
     }
     for t in program.statements:
