@@ -165,7 +165,7 @@ def define(node: ast.FunctionDef, text: str, where: str = "") -> Definition:
     _check_states(body)
     if not body or not isinstance(body[-1], ast.Return):
         raise Refusal(f"the definition of {node.name} must end with `return ...`").at(node)
-    source = ast.get_source_segment(text, node) or ast.unparse(node)
+    source = "\n".join(text.split("\n")[node.lineno - 1 : node.end_lineno])
     layer = any(isinstance(s, ast.AnnAssign) and _declares(s) == "weight" for s in body)
     return Definition(node.name, params, tuple(body), source, doc, "layer" if layer else "function", where)
 
