@@ -310,6 +310,10 @@ def sweep(
         tensors[name] = Tensor(name, shape, "value", named=False)
         return name
 
+    def need(name: str, shape: tuple[Int, ...]) -> str:
+        """A tensor for a part of a differential; what an earlier sweep made and put in place keeps its name."""
+        return support(name if number == 1 else f"{name}_{stem.rstrip('_') or f'd{number}'}", shape)
+
     def slopes(s: Statement) -> list[tuple[Access, Expr]]:
         if s.op in IMPLICIT:
             return []
@@ -327,7 +331,7 @@ def sweep(
         for s in reversed(block):
             if s.op in IMPLICIT and s.out in met:
                 ahead_of = () if s.out in together else lead
-                for entry, slope, axes, needs in _implicit(s, bar(s), ahead_of, active, support, there):
+                for entry, slope, axes, needs in _implicit(s, bar(s), ahead_of, active, need, there):
                     left = (*front(s, entry.tensor), *entry.index)
                     new = Statement(adjoint(entry.tensor), left, "+=", slope, axes, line=s.line, label=s.label)
                     chained.setdefault(entry.tensor, []).append(Chained(new, s, entry, slope, needs))
@@ -386,14 +390,14 @@ def _implicit(
     bar: Expr,
     lead: tuple[tuple[str, Int], ...],
     active: Collection[str],
-    support: Callable[[str, tuple[Int, ...]], str],
+    need: Callable[[str, tuple[Int, ...]], str],
     known: dict[Statement, str],
 ) -> Iterator[tuple[Access, Expr, tuple[tuple[str, Int], ...], tuple[Statement, ...]]]:
     """What a statement that an equation defines adds to its operands: the rule, applied to its stated differential.
 
     For each entry of an operand what is added to its adjoint, over which axes, and what must run before.
     """
-    differential = Differential(s, bar, lead, support, known)
+    differential = Differential(s, bar, lead, need, known)
     for term in differential.terms:
         for entry in operands(s):
             slope = partial(term.body, entry) if entry.tensor in active else ex.ZERO

@@ -266,8 +266,10 @@ def show(s: Statement) -> str:
         index, wanted = tuple(i.axis for i in e.index), tuple(a for a in axes if a is not None)
         if index == wanted:
             parts.append(e.tensor)
+        elif (*index[:-2], index[-1], index[-2]) != wanted:
+            parts.append(str(e))  # in an order that a text has no sign for; it is only told
+            continue
         else:
-            assert (*index[:-2], index[-1], index[-2]) == wanted
             parts.append(f"{e.tensor}.{'T' if len(index) == 2 else 'mT'}")
         if None in axes and len(index) > 1:  # a stack of vectors, as NumPy takes it: each a column
             parts[-1] += "[..., None]"
