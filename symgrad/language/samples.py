@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from symgrad.errors import Refusal
+from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.program import Program, Tensor
+from symgrad.language.reference import run
 
 
 def small_sizes(program: Program, start: int = 2) -> dict[str, int]:
     """A number for each size letter, pairwise different, that meets what the program needs of its sizes.
 
+    Where it inverts matrices, one for which they are regular, if that can be found: `inv(X.T @ X)` wants tall ones.
+
     Raises:
         Refusal: none of a few hundred tries meets it.
     """
+    tries = _small_sizes(program, start)
+    first = next(tries, None)
+    if first is None:
+        letters = ", ".join(program.sizes)
+        raise Refusal(f"no small sizes for {letters} meet what the program needs of them; give `sizes=`")
+    if not any(s.op in IMPLICIT and IMPLICIT[s.op].square for s in program.statements):
+        return first
+    return next((s for s in [first, *itertools.islice(tries, 23)] if _regular(program, s)), first)
+
+
+def _small_sizes(program: Program, start: int) -> Iterator[dict[str, int]]:
+    """Numbers for the size letters that meet what the program needs of them."""
     letters = program.sizes
     # in every order of the letters if they are few, for needs such as h >= k whichever was named first
     for order in itertools.islice(itertools.permutations(range(len(letters))), 720):
         sizes = {s: start + k + k * k for s, k in zip(letters, order, strict=True)}
         if not unmet(program, sizes):
-            return sizes
+            yield sizes
     for shift in range(200):
         step = 1 + shift // 40
         sizes = {
@@ -30,10 +46,22 @@ def small_sizes(program: Program, start: int = 2) -> dict[str, int]:
             for k, s in enumerate(letters)
         }
         if len(set(sizes.values())) == len(sizes) and not unmet(program, sizes):
-            return sizes
-    raise Refusal(
-        f"no small sizes for {', '.join(letters)} meet what the program needs of them; give `sizes=`"
-    )
+            yield sizes
+
+
+def _regular(program: Program, sizes: Mapping[str, int]) -> bool:
+    """Whether the matrices that a program inverts are far from singular for random inputs of these sizes."""
+    try:
+        with np.errstate(all="ignore"):
+            arrays = run(program, sizes, inputs(program, sizes, np.random.default_rng(0)))
+    except np.linalg.LinAlgError:
+        return False
+    for s in program.statements:
+        if s.op in IMPLICIT and IMPLICIT[s.op].square and not IMPLICIT[s.op].symmetric:
+            matrix = arrays[operands(s)[0].tensor]
+            if not np.isfinite(matrix).all() or np.linalg.cond(matrix).max(initial=0) > 1e8:
+                return False
+    return True
 
 
 def unmet(program: Program, sizes: Mapping[str, int]) -> list[str]:

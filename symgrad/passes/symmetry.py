@@ -38,15 +38,12 @@ def _symmetric(program: Program, place: int, s: Statement) -> bool:
     if program[name].facts.symmetric:
         return True
     before = replace(program, statements=program.statements[:place])
-    for start in (2, 3):
-        sizes = small_sizes(program, start)
+    sizes = small_sizes(before)
+    try:
         with np.errstate(all="ignore"):
-            try:
-                a = run(before, sizes, inputs(program, sizes, np.random.default_rng(start)))[name]
-            except np.linalg.LinAlgError:  # a matrix that is regular at other sizes only
-                continue
-        known = a[np.isfinite(a)]
-        scale = np.abs(known).max(initial=0)
-        turned = np.swapaxes(a, -1, -2)
-        return bool(known.size) and np.allclose(a, turned, rtol=0, atol=1e-10 * scale, equal_nan=True)
-    return False
+            a = run(before, sizes, inputs(program, sizes, np.random.default_rng(0)))[name]
+    except np.linalg.LinAlgError:  # of a matrix that is never regular nothing is known
+        return False
+    known = a[np.isfinite(a)]
+    turned, scale = np.swapaxes(a, -1, -2), np.abs(known).max(initial=0)
+    return bool(known.size) and np.allclose(a, turned, rtol=0, atol=1e-10 * scale, equal_nan=True)
