@@ -18,6 +18,7 @@ from symgrad.errors import SymgradError, did_you_mean
 from symgrad.language import reference, samples
 from symgrad.language.definitions import Definition, Parameter
 from symgrad.language.expr import decimal
+from symgrad.language.implicit import IMPLICIT, spoken
 from symgrad.language.program import Facts, Program
 from symgrad.leaves import LEAVES, Leaf
 from symgrad.library import DEFINITIONS, public
@@ -31,6 +32,10 @@ def listing() -> str:
         how = "NumPy's own" if leaf.ufunc else leaf.run
         row = (f"{leaf.name}({', '.join(leaf.params)})", f"{how}; derivative {told}", leaf.note)
         groups.setdefault("scalar functions, applied entry by entry", []).append(row)
+    for op, one in IMPLICIT.items():
+        told = "; ".join((*one.needs, *one.terms))
+        row = (_call(op), f"{one.equation}; differential {told}", (one.run.__doc__ or "").split("\n")[0])
+        groups.setdefault("defined by an equation, on whole matrices and stacks of them", []).append(row)
     for name in public():
         for d in (DEFINITIONS[name], *DEFINITIONS[name].others):
             lines = "; ".join(ast.unparse(line) for line in d.body)
@@ -67,11 +72,12 @@ def describe(name: str | None = None) -> str:
 def _examples(name: str) -> list[tuple[str, str]]:
     """For each definition of a name, what is said of it and a declaration that uses it."""
     found = [_leaf(LEAVES[name])] if name in LEAVES else []
+    found += [_implicit(op) for op in IMPLICIT if spoken(op) == name]
     if name in DEFINITIONS:
         first = DEFINITIONS[name]
         found += [(d.source, example(d)) for d in (first, *first.others)]
     if not found:
-        near = did_you_mean(name, [*LEAVES, *DEFINITIONS])
+        near = did_you_mean(name, [*LEAVES, *IMPLICIT, *DEFINITIONS])
         raise SymgradError(f"there is no operation '{name}'{near or '; `symgrad ops` lists them'}")
     return found
 
@@ -94,6 +100,22 @@ def _leaf(leaf: Leaf) -> tuple[str, str]:
     call = f"{leaf.name}({', '.join(leaf.params)})"
     about = f"{call}, a row of the table of scalar functions" + (f": {leaf.note}" if leaf.note else "")
     return about, f"{declared}\nR: data[n]\nloss = sum(R*{call})"
+
+
+def _call(op: str) -> str:
+    return f"{spoken(op)}({', '.join('AB'[: len(IMPLICIT[op].operands)])})"
+
+
+def _implicit(op: str) -> tuple[str, str]:
+    """An operation that an equation defines, and a declaration that uses it."""
+    row = IMPLICIT[op]
+    sizes = dict.fromkeys(row.letters, "n") if row.square else dict(zip(row.letters, "nm", strict=False))
+    fact = " & symmetric" if row.symmetric else ""
+    shapes = [f"[{', '.join(sizes[x] for x in letters)}]" for letters in row.operands]
+    declared = [f"{name}: weight{shape}{fact}" for name, shape in zip("AB", shapes, strict=False)]
+    result = f"[{', '.join(sizes[x] for x in row.result)}]" if row.result else ""
+    about = f"{_call(op)}, defined by an equation: {row.equation}\n  {'; '.join((*row.needs, *row.terms))}"
+    return about, "\n".join([*declared, f"R: data{result}", f"loss = sum(R*{_call(op)}**2)"])
 
 
 def example(d: Definition) -> str:
@@ -293,10 +315,13 @@ def _far(d: Derivation, seed: int, value: float) -> str:
     free = [t.name for t in d.program.role("weight") if t.facts == Facts()]
     f = d.function()
     with np.errstate(all="ignore"):
-        results = [
-            f(**{k: np.full_like(a, v) if k in free else a for k, a in given.items()})
-            for v in (value / 100, value)
-        ]
+        try:
+            results = [
+                f(**{k: np.full_like(a, v) if k in free else a for k, a in given.items()})
+                for v in (value / 100, value)
+            ]
+        except SymgradError:  # a matrix of equal entries has no inverse
+            results = [f(**{k: a * v if k in free else a for k, a in given.items()}) for v in (value / 100, value)]
     near, far = ([np.asarray(x, float) for x in (loss, *gradients.values())] for loss, gradients in results)
     if any(np.isnan(x).any() for x in far) and not any(np.isnan(x).any() for x in near):
         return "nan"

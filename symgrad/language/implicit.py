@@ -195,6 +195,11 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 # ---------------------------------------------------------------------- statements
 
 
+def spoken(op: str) -> str:
+    """What the language calls an operation: the lengths of vectors and of matrices by one name."""
+    return op if IMPLICIT[op].square else "norm"
+
+
 def call(s: Statement) -> Call:
     """The body of an implicit statement."""
     assert isinstance(s.body, Call)
@@ -259,7 +264,7 @@ def show(s: Statement) -> str:
         (e,) = operands(s)
         along = [k for k, i in enumerate(e.index) if i.axis in places(s).values()]
         axis = f", axis={along[0]}" if len(along) < len(e.index) else ""
-        return f"{s.out} = norm({e.tensor}{axis})"
+        return f"{s.out} = {spoken(s.op)}({e.tensor}{axis})"
     how = layout(s)
     parts = []
     for e, axes in zip(operands(s), how.args, strict=True):
