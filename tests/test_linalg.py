@@ -258,6 +258,15 @@ def test_a_derivation_can_be_told_in_every_form(text):
         assert "Call" not in told
 
 
+def test_a_derivation_tells_the_equation_that_is_differentiated():
+    told = " ".join(sg.derive("A: weight[n, n]; b: data[n]; x = solve(A, b); loss = sum(x**2)").text().split())
+    assert "Its equation A @ x = b gives A @ dx = db − dA @ x." in told
+    told = sg.derive("A: weight[n, n]; y = inv(A); loss = sum(y**2)").latex()
+    assert r"Its equation $A y = \mathbf{I}$ gives $A \, \mathrm{d}y = -\mathrm{d}A \, y$." in told
+    told = " ".join(sg.derive("A: weight[n, n]; l = logdet(A); loss = l**2").text().split())
+    assert "For small changes, dl = trace(A⁻¹ @ dA)." in told
+
+
 def test_an_inverse_that_the_text_computes_is_used_again():
     d = sg.derive("A: weight[n, n]; Y = inv(A); loss = logdet(A) + sum(Y)")
     assert [s.op for s in d.derived.program.statements].count("inv") == 1

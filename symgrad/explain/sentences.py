@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Union
 
+from symgrad.explain import implicit
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import (
     IDENTITY,
@@ -94,7 +95,18 @@ class Sentences:
         for k, name in enumerate(readers):
             where = f" in ({self.cast.places[name]})" if name in self.cast.places else ""
             said += [" and by " if k else "", self.names.tensor(name), where]
-        return (*said, ".", *self._slope(*sources[0]))
+        return (*said, ".", *self._changes(sources[0][1]), *self._slope(*sources[0]))
+
+    def _changes(self, source: Statement) -> Sentence:
+        """How a source that an equation defines is differentiated."""
+        seen = (source.out, *source.reads)
+        if source.op not in IMPLICIT or any(len(self.cast.tensors[r].shape) > 2 for r in seen):
+            return ()
+        symbols = {r: self.indices.whole(r) for r in seen}
+        found = implicit.equations(source, symbols)
+        if len(found) == 2:
+            return (" Its equation ", found[0], " gives ", found[1], ".")
+        return (" For small changes, ", found[0], ".") if found else ()
 
     def _slope(self, step: Step, source: Statement, access: ex.Access) -> Sentence:
         """The derivative of a leaf, where nothing but the leaf was applied."""

@@ -110,6 +110,8 @@ class Implicit:
         needs: index equations for what the differential is made of. `A`, `B` are the operands, `X` the result, `dX`
             its adjoint; each equation writes one new tensor.
         terms: the differential: scalar bodies over the letters of the operands and further ones of their own.
+        equality: the equation once more, where it is one between arrays.
+        change: what it says of small changes, `d(A)`; both are only told.
         symmetric: whether it is defined for symmetric matrices only.
         square: whether all its letters run over one range.
         helpers: the functions that generated code carries for it; none for one of `np.linalg`.
@@ -123,6 +125,8 @@ class Implicit:
     equation: str
     needs: tuple[str, ...]
     terms: tuple[str, ...]
+    equality: str = ""
+    change: str = ""
     symmetric: bool = False
     square: bool = True
     helpers: tuple[Callable[..., Any], ...] = ()
@@ -133,21 +137,25 @@ IMPLICIT: Mapping[str, Implicit] = {
         "ij", ("ij",), "ij", np.linalg.inv, "{A}^{{-1}}", "A @ X = I",
         needs=("L[i, k] = sum(j, X[j, i]*dX[j, k])",),
         terms=("-L[i, k]*A[i, j]*X[j, k]",),
+        equality="A @ X == I", change="A @ d(X) == -d(A) @ X",
     ),
     "solve": Implicit(
         "ij", ("ij", "i"), "j", np.linalg.solve, "{A}^{{-1}} {B}", "A @ X = B",
         needs=("L = solve(A.T, dX)",),
         terms=("-L[i]*A[i, j]*X[j]", "L[i]*B[i]"),
+        equality="A @ X == B", change="A @ d(X) == d(B) - d(A) @ X",
     ),
     "det": Implicit(
         "ij", ("ij",), "", np.linalg.det, r"\det({A})", "det(A)",
         needs=("C = cofactor(A)",),
         terms=("dX*C[i, j]*A[i, j]",),
+        change="d(X) == trace(cofactor(A).T @ d(A))",
     ),
     "logdet": Implicit(
         "ij", ("ij",), "", logdet, r"\log \lvert \det({A}) \rvert", "log|det(A)|",
         needs=("Y = inv(A)",),
         terms=("dX*Y[j, i]*A[i, j]",),
+        change="d(X) == trace(inv(A) @ d(A))",
         helpers=(logdet,),
     ),
     "cofactor": Implicit(
@@ -160,6 +168,7 @@ IMPLICIT: Mapping[str, Implicit] = {
         "kij", ("ij",), "k", eigvals, r"\lambda({A})", "A @ V = V * X",
         needs=("V = eigvecs(A)",),
         terms=("dX[k]*V[i, k]*A[i, j]*V[j, k]",),
+        change="d(X) == diag(eigvecs(A).T @ d(A) @ eigvecs(A))",
         symmetric=True, helpers=(eigenpairs, eigvals),
     ),
     "eigvecs": Implicit(
@@ -176,12 +185,14 @@ IMPLICIT: Mapping[str, Implicit] = {
         "i", ("i",), "", norm, r"\lVert {A} \rVert", "X >= 0, X**2 = sum(A**2)",
         needs=("L = [X > 0]*dX/(2*X)",),
         terms=("L*A[i]*A[i]",),
+        equality="X**2 == A.T @ A", change="X*d(X) == A.T @ d(A)",
         square=False, helpers=(norm,),
     ),
     "frobenius": Implicit(
         "ij", ("ij",), "", frobenius, r"\lVert {A} \rVert_F", "X >= 0, X**2 = sum(A**2)",
         needs=("L = [X > 0]*dX/(2*X)",),
         terms=("L*A[i, j]*A[i, j]",),
+        equality="X**2 == trace(A.T @ A)", change="X*d(X) == trace(A.T @ d(A))",
         square=False, helpers=(norm, frobenius),
     ),
 }  # fmt: skip
