@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names
@@ -274,6 +275,8 @@ class Fast:
                 self._bind(v)
         elif v.op in ("put", "store"):
             self._change(v)
+        elif v.op == "pad":
+            self._pad(v)
         elif not v.shape and self._inlined(v):
             pass
         elif not v.shape:
@@ -282,6 +285,17 @@ class Fast:
             bound[v] = name
         else:
             self._compute(v)
+
+    def _pad(self, v: Value) -> None:
+        """An array in a border: the border is written once, into memory that nothing else uses."""
+        border, fill = v.info
+        name, inner = self.names.counted("padded"), self.names.counted("view")
+        shape = self.text.shape(v.shape)
+        start = f"np.zeros({shape}, dtype)" if fill == 0 else f"np.full({shape}, {text_number(fill)}, dtype)"
+        items = tuple(("slice", a, 1, n, False) for (a, _), n in zip(border, v.args[0].shape, strict=True))
+        self.plan.once += [f"{name} = {start}", f"{inner} = {name}{self.text.subscript(items, v.shape)}"]
+        self.plan.steps.append(f"{self._function('copyto')}({inner}, {self.text(v.args[0])})")
+        self.text.bound[v] = name
 
     def _inlined(self, v: Value) -> bool:
         """Whether a scalar is written where it is used: once, and made of scalars."""
@@ -449,7 +463,7 @@ class Fast:
         elif v.op == "take":
             self._gather(v, args, out)
         elif v.op == "fill":
-            add(f"{out}.fill({text_number(v)})")
+            add(f"{out}.fill({text_number(v.info)})")
         elif v.op == "implicit":
             add(f"{self._function('copyto')}({out}, {text.implicit(v.info, args)})")
         elif v.op == "stop":
@@ -533,14 +547,8 @@ class Fast:
         )
 
 
-def text_number(v: Value) -> str:
+def text_number(x: Fraction | float) -> str:
     """What an array is filled with."""
-    return (
-        "0"
-        if v.info == 0
-        else str(v.info)
-        if not isinstance(v.info, float)
-        else "np.inf"
-        if v.info > 0
-        else "-np.inf"
-    )
+    if isinstance(x, float):
+        return "np.inf" if x > 0 else "-np.inf"
+    return str(x)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from string import ascii_letters
 from typing import Any
 
+from symgrad.emit.domains import Border, Bordered, bordered, narrowed, radix
 from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, python
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Expr
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Axis, Int, Look, Quotient, Size
-from symgrad.language.program import Program, Statement, within
+from symgrad.language.program import Program, Statement, Tensor, open_parts, within
 from symgrad.language.scalar import leaf_lines
 from symgrad.leaves import LEAVES
 from symgrad.passes import arrays as ar
@@ -28,6 +30,7 @@ _NEUTRAL: dict[str, Fraction | float] = {
     "add": Fraction(0), "maximum": float("-inf"), "minimum": float("inf"), "multiply": Fraction(1),
 }  # fmt: skip
 _WRITERS = {"=": "add", "+=": "add", "max=": "maximum", "min=": "minimum", "prod=": "multiply"}
+_WINDOW = 16  # a window of at most so many places is gone through place by place
 _UNROLLED = 32  # a scatter of a window becomes at most so many slices, else one scatter by positions
 
 
@@ -104,33 +107,145 @@ class Lowering:
     def statement(self, s: Statement) -> Value:
         """The tensor that a statement writes, as it is afterwards."""
         s = without_units(s, self.program)
+        out, border = s.out, None
+        if s.scan is None:
+            s, border = self.inside(narrowed(s))
         self.ranges, self._done = s.ranges, {}
-        shape = self.program[s.out].shape
-        node = recognise(s, self.program)
-        whole = self._whole(s)
-        earlier = self.env.get(s.out)
+        earlier = self.env.get(out)
         name = "set" if s.op not in _WRITERS or s.op == "=" and s.guard is None else _WRITERS[s.op]
-        if whole:
-            value = self.values.real(self.array(node))
-            if earlier is not None:
-                value = self.values.ufunc(name, earlier, value)
+        if border is not None:
+            value = self.scatter(s, name, self._blank(s))
+            items = zip(border, self.program[out].shape, strict=True)
+            value = self.view_index(value, tuple(("slice", before, 1, n, False) for (before, _), n in items))
+            value = value if earlier is None else self.values.ufunc(name, earlier, value)
         else:
-            if earlier is None:
-                earlier = self.values.make("fill", (), _NEUTRAL[_WRITERS[s.op]], shape)
-            elif s.out not in self.owned:
-                earlier = self.values.make("clone", (earlier,), None, shape)
-            self.owned.add(s.out)
-            value = self.scatter(s, name, earlier, node)
-        self.env[s.out] = value
+            entries = None
+            if self._whole(s) or not self._steps(s):
+                entries, s = self.merged(self.entries(s), s)
+            if entries is not None and self._whole(s):
+                value = entries if earlier is None else self.values.ufunc(name, earlier, entries)
+            else:
+                if earlier is None:
+                    earlier = self._blank(s)
+                elif out not in self.owned:
+                    earlier = self.values.make("clone", (earlier,), None, earlier.shape)
+                self.owned.add(out)
+                value = self.scatter(s, name, earlier, entries)
+        self.env[out] = value
         return value
 
-    def scatter(self, s: Statement, name: str, target: Value, node: Array) -> Value:
-        """Write at positions: slices where they can be, else by positions."""
-        value = self.values.real(self.array(node))
+    def entries(self, s: Statement) -> Value:
+        """What a statement writes, its axes as its left side has them."""
+        window = self._window(s)
+        if not window:
+            return self.values.real(self.array(recognise(s, self.program)))
+        # a window is small: one pass over all of them for each of its places is quicker than a pass over each
+        parts = [self._one(s, place) for place in self._places(window)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = self.values.ufunc(_WRITERS[s.op], total, part)
+        return total
+
+    def _window(self, s: Statement) -> Axes:
+        """The reduced axes of a statement that takes something of each small window; none for any other."""
+        if not self.products or s.scan is not None or s.op not in ("+=", "max=", "min="):
+            return ()
+        factors = s.body.args if isinstance(s.body, ex.Mul) else (s.body,)
+        if s.op == "+=" and sum(isinstance(f, ex.Access) for f in factors) != 1:
+            return ()  # a product over a window is left to matrices
+        parts = [e for c in (s.body, s.guard) if c is not None for e in ex.walk(c)]
+        places = [i for e in parts if isinstance(e, ex.Access) for i in e.index]
+        moving = {a for i in places if len(i.axes) > 1 and not _looks(i) for a in i.axes}
+        few = all(a in moving and self.ranges[a].number is not None for a in s.reduced)
+        return s.reduced if few and self._count(s.reduced) <= _WINDOW else ()
+
+    def _steps(self, s: Statement) -> bool:
+        """Whether the places that a statement writes to are run over one by one, each computed for itself."""
+        if not self.products or s.reduced or s.scan is not None:
+            return False
+        whole = isinstance(s.body, ex.Access) and s.guard is None and set(s.kept) <= set(ex.axes(s.body))
+        loops = () if whole else self.offsets(s) or ()
+        return bool(loops) and self._count(loops) <= _WINDOW
+
+    def _count(self, axes: Iterable[str]) -> int:
+        return ints.product(self.ranges[a] for a in axes).number or 10**9
+
+    def _places(self, axes: Axes) -> list[dict[str, int]]:
+        """Every combination of positions of axes whose sizes are numbers."""
+        places: list[dict[str, int]] = [{}]
+        for a in axes:
+            size = self.ranges[a].number
+            assert size is not None
+            places = [{**p, a: k} for p in places for k in range(size)]
+        return places
+
+    def _one(self, s: Statement, place: Mapping[str, int]) -> Value:
+        """What a statement writes at one place of some of its axes."""
+        one = _fixed(s, place)
+        self.ranges = one.ranges
+        value = self.values.real(self.array(recognise(one, self.program)))
+        self.ranges = s.ranges
+        return value
+
+    def _blank(self, s: Statement) -> Value:
+        """The tensor that a statement writes as it is before."""
+        return self.values.make("fill", (), _NEUTRAL[_WRITERS[s.op]], self.program[s.out].shape)
+
+    def inside(self, s: Statement) -> tuple[Statement, Border | None]:
+        """The statement with the arrays that its windows reach out of in borders, and the border of what it writes."""
+        s, made, border = bordered(s, self.program)
+        tensors = dict(self.program.tensors)
+        for b in made:
+            shape = b.shape(self.program)
+            tensors[b.name] = Tensor(b.name, shape)
+            info = (b.border, b.fill)
+            self.env[b.name] = self.values.make("pad", (self.tensor(b.tensor),), info, shape)
+        if border is not None:
+            name = f"{s.out}\0"
+            wide = Bordered(name, s.out, border, Fraction(0)).shape(self.program)
+            tensors[name] = Tensor(name, wide)
+            s = replace(s, out=name)
+        if len(tensors) > len(self.program.tensors):
+            self.program = replace(self.program, tensors=tensors)
+        return s, border
+
+    def merged(self, value: Value, s: Statement) -> tuple[Value, Statement]:
+        """Places that count through several axes, `c*(h*w) + i*w + j`, as one axis of the value."""
+        runs = [radix(i, self.ranges) for i in s.left] if s.scan is None else []
+        uses = [a for i in s.left for a in i.axes]
+        if not any(runs) or len(set(uses)) < len(uses):
+            return value, s
+        groups = [run[1] if run else i.axes for i, run in zip(s.left, runs, strict=True)]
+        order = [a for g in groups for a in g]
+        value = self.values.transpose(value, tuple(s.kept.index(a) for a in order))
+        if self.products and not contiguous(value):
+            value = self.values.make("copy", (value,), None, value.shape)
+        left, axes, kept = [], [(a, n) for a, n in s.axes if a not in order], []
+        for i, run, group in zip(s.left, runs, groups, strict=True):
+            if run is None:
+                left.append(i)
+                kept += [(a, self.ranges[a]) for a in group]
+            else:
+                left.append(run[0] + ints.axis(run[1][0]))
+                kept.append((run[1][0], ints.product(self.ranges[a] for a in group)))
+        s = replace(s, left=tuple(left), axes=(*kept, *axes))
+        self.ranges = s.ranges
+        return self.values.reshape(value, tuple(n for _, n in kept)), s
+
+    def scatter(self, s: Statement, name: str, target: Value, value: Value | None = None) -> Value:
+        """Write at positions, `value` or what the statement says: slices where they can be, else by positions."""
         shape = self.program[s.out].shape
         safe = s.guard is None or all(
             within(i, n, self.ranges, self.program.tensors) for i, n in zip(s.left, shape, strict=True)
         )
+        if value is None and safe and self._steps(s):
+            for place in self._places(self.offsets(s) or ()):
+                left = _fixed(s, place).left
+                self._done = {}
+                part = self._one(s, place)
+                target = self.values.make("store", (target, part), (name, self.basic(left, shape)), target.shape)
+            return target
+        value = self.entries(s) if value is None else value
         how = kinds(s.left)
         if safe and "array" not in how and not any(_looks(i) for i in s.left):
             return self.values.make("store", (target, value), (name, self.basic(s.left, shape)), target.shape)
@@ -138,7 +253,7 @@ class Lowering:
         if loops is not None:
             return self.slices(s, name, target, value, loops)
         positions, pattern, axes = self.positions(s.left, shape, safe)
-        value = self.values.transpose(value, tuple(node.axes.index(a) for a in axes))
+        value = self.values.transpose(value, tuple(s.kept.index(a) for a in axes))
         return self.values.make("put", (target, value, *positions), (name, pattern), target.shape)
 
     def offsets(self, s: Statement) -> Axes | None:
@@ -161,13 +276,8 @@ class Lowering:
 
     def slices(self, s: Statement, name: str, target: Value, value: Value, loops: Axes) -> Value:
         kept = s.kept
-        places: list[dict[str, int]] = [{}]
-        for a in loops:
-            size = self.ranges[a].number
-            assert size is not None
-            places = [{**p, a: k} for p in places for k in range(size)]
         shape = self.program[s.out].shape
-        for p in places:
+        for p in self._places(loops):
             left = tuple(i.substitute({Axis(a): k for a, k in p.items()}) for i in s.left)
             index = tuple(("at", ints.of(p[a])) if a in p else ("all",) for a in kept)
             part = self.view_index(value, index)
@@ -340,10 +450,15 @@ class Lowering:
         found: list[tuple[str, Int, Int]] = []
         for h, i, n in left:
             steps = [i.coefficient(a) for a in i.axes]
-            if (
-                h == "array" and len(steps) == 2 and not _looks(i) and all(uses[a] == 1 for a in i.axes)
-                and all(s is not None and (s.number or 0) > 0 for s in steps)
-            ):  # fmt: skip
+            alone = h == "array" and all(uses[a] == 1 for a in i.axes)
+            run = radix(i, self.ranges) if alone else None
+            if run is not None:
+                k, sizes = len(found), self.shape(run[1])
+                whole = ("slice", run[0], 1, ints.product(sizes), False) if ints.product(sizes) != n else ("all",)
+                view = self.view_index(view, tuple(whole if d == k else ("all",) for d in range(len(view.shape))))
+                view = self.values.reshape(view, (*view.shape[:k], *sizes, *view.shape[k + 1 :]))
+                found += [("slice", ints.axis(a), self.ranges[a]) for a in run[1]]
+            elif alone and len(steps) == 2 and not _looks(i) and all(s is not None and s.number for s in steps):
                 k = len(found)
                 start = i
                 for s, a in zip(steps, i.axes, strict=True):
@@ -480,12 +595,25 @@ class Lowering:
         if own == flipped and contiguous(v) and own != order:
             v = self.values.reshape(v, (*shape[:-2], shape[-1], shape[-2]))
             return self.values.transpose(v, (*range(len(batch)), len(batch) + 1, len(batch)))
-        v = self.values.transpose(v, tuple(own.index(x) for x in order))
+        turned_v = self.values.transpose(v, tuple(own.index(x) for x in order))
         if len(first) == len(second) == 1:
-            return v
-        if not contiguous(v):
+            return turned_v
+        if contiguous(turned_v):
+            return self.values.reshape(turned_v, shape)
+        if first and second and self._runs(own, first[-1], second[-1]) == first[-1]:
+            v = self.values.transpose(v, tuple(own.index(x) for x in flipped))
             v = self.values.make("copy", (v,), None, v.shape)
+            v = self.values.reshape(v, (*shape[:-2], shape[-1], shape[-2]))
+            return self.values.transpose(v, (*range(len(batch)), len(batch) + 1, len(batch)))
+        v = self.values.make("copy", (turned_v,), None, turned_v.shape)
         return self.values.reshape(v, shape)
+
+    def _runs(self, own: Axes, a: str, b: str) -> str:
+        """Of two axes the one along which an array is read quickest: the later one, or beside it a longer one."""
+        late, early = (a, b) if own.index(a) > own.index(b) else (b, a)
+        short, other = self.ranges[late].number, self.ranges[early].number
+        beside = own.index(late) - own.index(early) == 1 and short is not None and short <= 8
+        return early if beside and (other is None or other > (short or 0)) else late
 
     def elementwise(self, node: ar.Elementwise) -> Value:
         values, op = self.values, node.op
@@ -686,6 +814,15 @@ class Lowering:
             square = values.ufunc("square", half, kind="real")
             return values.ufunc("multiply", square, base, kind="real") if x % 2 else square
         return values.ufunc("power", base, values.number(x), kind="real")
+
+
+def _fixed(s: Statement, place: Mapping[str, int]) -> Statement:
+    """The statement at one place of some of its axes."""
+    at: dict[ints.Atom, ints.IntLike] = {Axis(a): k for a, k in place.items()}
+    axes = tuple((a, n) for a, n in s.axes if a not in place)
+    guard = None if s.guard is None else open_parts(ex.substitute(s.guard, at), dict(axes))
+    left = tuple(i.substitute(at) for i in s.left)
+    return replace(s, left=left, body=ex.substitute(s.body, at), guard=guard, axes=axes)
 
 
 def natural(pattern: Iterable[int | None], mixed: Axes, axes: list[Axes]) -> Axes:

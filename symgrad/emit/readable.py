@@ -72,7 +72,7 @@ class Readable:
     def _statement(self, origin: Statement, s: Statement, inline: set[str]) -> None:
         """The lines of one statement, as it runs; the comment says it as it was."""
         value = self.lowering.statement(s)
-        if s.out in inline and value.op not in CHANGED:
+        if s.out in inline and value.root.op not in CHANGED:
             self.waiting.append(origin)
             return
         parts = dict.fromkeys(origin.reads)
@@ -154,14 +154,21 @@ class Readable:
         def visit(x: Value) -> None:
             uses[x] = uses.get(x, 0) + 1
             if uses[x] == 1 and x not in self.text.bound:
-                for a in x.args:
+                for a in x.args if x in values or x.op not in ("put", "store") else ():
                     visit(a)
                 order.append(x)
 
         for v in values:
             visit(v)
         for x in order:
-            if uses[x] > 1 and x not in values and x not in self.text.bound and not _short(x):
+            if x in values or x in self.text.bound:
+                continue
+            if x.op in ("put", "store"):
+                self.text.bound[x] = self.text.names.counted("padded")
+                self._change(self.text.bound[x], x)
+            elif x.op == "pad":
+                self._name(x, "padded")
+            elif uses[x] > 1 and not _short(x):
                 self._name(x)
 
     def _fit(self, start: str, *parts: Value) -> None:
@@ -184,9 +191,9 @@ class Readable:
                 return
             self._name(max(fitting, key=lambda x: (inner[x], -x.number)))
 
-    def _name(self, v: Value) -> None:
+    def _name(self, v: Value, stem: str = "part") -> None:
         text = self.text(v)
-        name = self.text.names.counted("part")
+        name = self.text.names.counted(stem)
         if len(text) + len(name) + 3 > WIDTH:
             self._fit(f"{name} = ", v)
             text = self.text(v)

@@ -147,6 +147,13 @@ class Text:
             else f"np.full({shape}, {number(v.info)[0]}, {self.dtype})"
         ), ATOM
 
+    def _pad(self, v: Value) -> tuple[str, int]:
+        border, fill = v.info
+        sides = ", ".join(f"({self.names.size(a)}, {self.names.size(b)})" for a, b in border)
+        comma = "," if len(border) == 1 else ""
+        value = "" if fill == 0 else f", constant_values={number(fill)[0]}"
+        return f"np.pad({self(v.args[0])}, ({sides}{comma}){value})", ATOM
+
     def _copy(self, v: Value) -> tuple[str, int]:
         (a,) = v.args
         return (

@@ -21,6 +21,7 @@ once. The printers decide about names, nesting and buffers; nothing here is text
 | `fill` | | a number | a new array, written afterwards |
 | `put` | target, value, positions ... | (ufunc or set, for each axis None or which position) | target, changed |
 | `store` | target, value | (ufunc or set, a basic index) | target, changed |
+| `pad` | a | (before and behind for each axis, a number) | the array in a border of the number |
 | `copy` | a | | in memory order |
 | `clone` | a | | a copy of its own, written afterwards |
 | `real` | a | | whole numbers or conditions as reals |
