@@ -96,8 +96,8 @@ def _training(s, dtype, weights, gradients):
     h_1 = np.empty((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    part1 = np.empty((n, 11, 16), dtype)
     const1 = np.full((n, 16), 0, dtype)
+    part1 = np.empty((n, 11, 16), dtype)
     view3 = part1[:, 0]
     part2 = np.empty((n, 11, 16), dtype)
     view4 = part2[:, 0]
@@ -122,8 +122,8 @@ def _training(s, dtype, weights, gradients):
     part8 = np.empty((n,), dtype)
     const4 = np.asarray(2 / n, dtype)
     view19 = view18.T
-    part11 = np.empty((n, 11, 16), dtype)
     view20 = y_1[:, None]
+    part11 = np.empty((n, 11, 16), dtype)
     view21 = part11[:, 10]
     part12 = np.empty((n, 11, 16), dtype)
     part13 = np.empty((n, 10, 64), dtype)
@@ -202,8 +202,8 @@ def _training(s, dtype, weights, gradients):
         # (17) dw[j] = sum(n, dy[n]*h[n, 9, j])
         view19.dot(y_1, dw)
         # (27) dh[n, 9, j] += dy[n]*w[j]
-        part11.fill(0)
         multiply(view20, w, part6)
+        part11.fill(0)
         add(view21, part6, out=view21)
         h_1.fill(0)
         part12.fill(0)
@@ -275,8 +275,8 @@ def _evaluate(s, dtype, weights, gradients):
     h_1 = np.empty((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    part1 = np.empty((n, 11, 16), dtype)
     const1 = np.full((n, 16), 0, dtype)
+    part1 = np.empty((n, 11, 16), dtype)
     view3 = part1[:, 0]
     part2 = np.empty((n, 11, 16), dtype)
     view4 = part2[:, 0]
@@ -360,8 +360,8 @@ def _network(s, dtype, weights, gradients):
     h_1 = np.empty((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    part1 = np.empty((n, 11, 16), dtype)
     const1 = np.full((n, 16), 0, dtype)
+    part1 = np.empty((n, 11, 16), dtype)
     view3 = part1[:, 0]
     part2 = np.empty((n, 11, 16), dtype)
     view4 = part2[:, 0]

@@ -126,10 +126,10 @@ def _training(s, dtype, weights, gradients, following):
 
     `s` has the sizes; `gradients` are the arrays to write into, `following` those for the next values of states.
     """
-    copyto, multiply, add, subtract = np.copyto, np.multiply, np.add, np.subtract
+    copyto, add, multiply, subtract = np.copyto, np.add, np.multiply, np.subtract
     square, sqrt, divide, maximum = np.square, np.sqrt, np.divide, np.maximum
-    exp, log, equal, take = np.exp, np.log, np.equal, np.take
-    minimum, greater, negative = np.minimum, np.greater, np.negative
+    exp, log, equal, minimum = np.exp, np.log, np.equal, np.minimum
+    greater, negative = np.greater, np.negative
     n = s["n"]
     W1 = weights["W1"]
     gamma1 = weights["gamma1"]
@@ -155,480 +155,487 @@ def _training(s, dtype, weights, gradients, following):
     running_var1_next = following["running_var1"]
     running_mean2_next = following["running_mean2"]
     running_var2_next = following["running_var2"]
-    const1 = np.logical_and(
-        np.logical_and(
-            np.logical_and(
-                (0 <= np.arange(8)[:, None] + np.arange(3) - 1)[:, :, None, None],
-                (np.arange(8)[:, None] + np.arange(3) - 1 < 8)[:, :, None, None]
-            ),
-            0 <= np.arange(8)[:, None] + np.arange(3) - 1
-        ),
-        np.arange(8)[:, None] + np.arange(3) - 1 < 8
-    )
     x = np.empty((n, 1, 8, 8), dtype)
-    view1 = x[:, 0]
-    const2 = np.minimum(np.maximum(np.arange(8)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0), 7)
-    const3 = np.minimum(np.maximum(np.arange(8)[:, None] + np.arange(3) - 1, 0), 7)
-    part1 = np.empty((n, 8, 3, 8, 3), dtype)
-    bits2 = _bits(part1)
-    bits1 = _mask(const1, dtype)
-    bits3 = _bits(part1)
-    view2 = W1[:, 0]
-    view3 = part1.transpose(0, 1, 3, 2, 4)
-    part2 = np.empty((n, 8, 8, 3, 3), dtype)
-    view4 = part2.reshape(64*n, 9)
-    view5 = view2.transpose(1, 2, 0)
-    part3 = np.empty((3, 3, 8), dtype)
-    view6 = part3.reshape(9, 8)
-    part4 = np.empty((64*n, 8), dtype)
-    view7 = part4.reshape(n, 8, 8, 8)
-    view8 = view7.transpose(0, 3, 1, 2)
+    padded1 = np.zeros((n, 1, 10, 10), dtype)
+    view1 = padded1[:, :, 1:9, 1:9]
+    view2 = padded1[:, 0]
+    view3 = windows(view2, 1, 0, (1, 1), (8, 3))
+    view4 = windows(view3, 3, 0, (1, 1), (8, 3))
+    view5 = W1[:, 0]
+    view6 = view4.transpose(2, 4, 0, 1, 3)
+    part1 = np.empty((3, 3, n, 8, 8), dtype)
+    view7 = part1.reshape(9, 64*n)
+    view8 = view7.T
+    part2 = np.empty((8, 3, 3), dtype)
+    view9 = part2.reshape(8, 9)
+    view10 = view9.T
+    part3 = np.empty((64*n, 8), dtype)
+    view11 = part3.reshape(n, 8, 8, 8)
+    view12 = view11.transpose(0, 3, 1, 2)
+    part4 = np.empty((8,), dtype)
+    const1 = np.asarray(0.015625 / n, dtype)
+    const2 = np.asarray(0.9, dtype)
     part5 = np.empty((8,), dtype)
-    const4 = np.asarray(0.015625 / n, dtype)
-    const5 = np.asarray(0.9, dtype)
+    const3 = np.asarray(0.1, dtype)
     part6 = np.empty((8,), dtype)
-    const6 = np.asarray(0.1, dtype)
-    part7 = np.empty((8,), dtype)
-    view9 = part5[:, None, None]
+    view13 = part4[:, None, None]
+    part7 = np.empty((n, 8, 8, 8), dtype)
     part8 = np.empty((n, 8, 8, 8), dtype)
-    part9 = np.empty((n, 8, 8, 8), dtype)
-    const7 = np.asarray(6.4 * n / max(64 * n - 1, 1), dtype)
-    part10 = np.empty((8,), dtype)
-    const8 = np.asarray(1e-05, dtype)
-    view10 = part10[:, None, None]
-    view11 = gamma1[:, None, None]
-    part11 = np.empty((n, 8, 8, 8), dtype)
-    view12 = beta1[:, None, None]
-    const9 = np.asarray(0, dtype)
+    const4 = np.asarray(6.4 * n / max(64 * n - 1, 1), dtype)
+    part9 = np.empty((8,), dtype)
+    const5 = np.asarray(1e-05, dtype)
+    view14 = part9[:, None, None]
+    view15 = gamma1[:, None, None]
+    part10 = np.empty((n, 8, 8, 8), dtype)
+    view16 = beta1[:, None, None]
+    const6 = np.asarray(0, dtype)
     a_6 = np.empty((n, 8, 8, 8), dtype)
-    view13 = windows(a_6, 2, 0, (2, 1), (4, 2))
-    view14 = windows(view13, 4, 0, (2, 1), (4, 2))
-    a = np.empty((n, 8, 4, 4), dtype)
-    const10 = np.logical_and(
-        np.logical_and(
-            np.logical_and(
-                (0 <= np.arange(4)[:, None] + np.arange(3) - 1)[:, :, None, None],
-                (np.arange(4)[:, None] + np.arange(3) - 1 < 4)[:, :, None, None]
-            ),
-            0 <= np.arange(4)[:, None] + np.arange(3) - 1
-        ),
-        np.arange(4)[:, None] + np.arange(3) - 1 < 4
-    )
-    const11 = np.minimum(
-        np.maximum(np.arange(4)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0), 3
-    )
-    const12 = np.minimum(np.maximum(np.arange(4)[:, None] + np.arange(3) - 1, 0), 3)
-    part12 = np.empty((n, 8, 4, 3, 4, 3), dtype)
-    bits5 = _bits(part12)
-    bits4 = _mask(const10, dtype)
-    bits6 = _bits(part12)
-    view15 = part12.transpose(0, 2, 4, 1, 3, 5)
-    part13 = np.empty((n, 4, 4, 8, 3, 3), dtype)
-    view16 = part13.reshape(16*n, 72)
-    view17 = W2.reshape(16, 72)
-    view18 = view17.T
-    part14 = np.empty((16*n, 16), dtype)
-    view19 = part14.reshape(n, 4, 4, 16)
-    view20 = view19.transpose(0, 3, 1, 2)
+    view17 = a_6[:, :, :7:2, :7:2]
+    view18 = a_6[:, :, :7:2, 1::2]
+    view19 = a_6[:, :, 1::2, :7:2]
+    view20 = a_6[:, :, 1::2, 1::2]
+    part11 = np.empty((n, 8, 4, 4), dtype)
+    padded2 = np.zeros((n, 8, 6, 6), dtype)
+    view21 = padded2[:, :, 1:5, 1:5]
+    view22 = windows(padded2, 2, 0, (1, 1), (4, 3))
+    view23 = windows(view22, 4, 0, (1, 1), (4, 3))
+    view24 = view23.transpose(1, 3, 5, 0, 2, 4)
+    part12 = np.empty((8, 3, 3, n, 4, 4), dtype)
+    view25 = part12.reshape(72, 16*n)
+    view26 = view25.T
+    view27 = W2.reshape(16, 72)
+    view28 = view27.T
+    part13 = np.empty((16*n, 16), dtype)
+    view29 = part13.reshape(n, 4, 4, 16)
+    view30 = view29.transpose(0, 3, 1, 2)
+    part14 = np.empty((16,), dtype)
+    const7 = np.asarray(0.0625 / n, dtype)
     part15 = np.empty((16,), dtype)
-    const13 = np.asarray(0.0625 / n, dtype)
     part16 = np.empty((16,), dtype)
-    part17 = np.empty((16,), dtype)
-    view21 = part15[:, None, None]
+    view31 = part14[:, None, None]
+    part17 = np.empty((n, 16, 4, 4), dtype)
     part18 = np.empty((n, 16, 4, 4), dtype)
-    part19 = np.empty((n, 16, 4, 4), dtype)
-    const14 = np.asarray(1.6 * n / max(16 * n - 1, 1), dtype)
-    part20 = np.empty((16,), dtype)
-    view22 = part20[:, None, None]
-    view23 = gamma2[:, None, None]
-    part21 = np.empty((n, 16, 4, 4), dtype)
-    view24 = beta2[:, None, None]
+    const8 = np.asarray(1.6 * n / max(16 * n - 1, 1), dtype)
+    part19 = np.empty((16,), dtype)
+    view32 = part19[:, None, None]
+    view33 = gamma2[:, None, None]
+    part20 = np.empty((n, 16, 4, 4), dtype)
+    view34 = beta2[:, None, None]
     b_6 = np.empty((n, 16, 4, 4), dtype)
-    view25 = windows(b_6, 2, 0, (2, 1), (2, 2))
-    view26 = windows(view25, 4, 0, (2, 1), (2, 2))
-    b = np.empty((n, 16, 2, 2), dtype)
-    part22 = np.empty((n, 64), dtype)
-    view27 = b[:, :, 0, 0]
-    view28 = part22[:, :61:4]
-    view29 = b[:, :, 0, 1]
-    view30 = part22[:, 1:62:4]
-    view31 = b[:, :, 1, 0]
-    view32 = part22[:, 2:63:4]
-    view33 = b[:, :, 1, 1]
-    view34 = part22[:, 3::4]
+    view35 = b_6[:, :, :3:2, :3:2]
+    view36 = b_6[:, :, :3:2, 1::2]
+    view37 = b_6[:, :, 1::2, :3:2]
+    view38 = b_6[:, :, 1::2, 1::2]
+    part21 = np.empty((n, 16, 2, 2), dtype)
+    view39 = part21.reshape(n, 64)
     keep1 = np.empty((n, 64), dtype)
-    const15 = np.asarray(1.25, dtype)
-    part23 = np.empty((n, 64), dtype)
+    const9 = np.asarray(1.25, dtype)
+    part22 = np.empty((n, 64), dtype)
     z_3 = np.empty((n, 10), dtype)
     loss_1 = np.empty((n,), dtype)
-    view35 = loss_1[:, None]
-    part24 = np.empty((n, 10), dtype)
-    const16 = np.full((10,), 1, dtype)
+    view40 = loss_1[:, None]
+    part23 = np.empty((n, 10), dtype)
+    const10 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
-    part25 = np.empty((n,), dtype)
-    const17 = np.arange(n)
+    part24 = np.empty((n,), dtype)
+    const11 = np.arange(n)
     t = np.empty((n,), np.intp)
-    view36 = loss_2[:, None]
-    const18 = np.arange(10)
-    view37 = t[:, None]
-    part27 = np.empty((n, 10), bool)
-    const19 = np.asarray(n, dtype)
-    const20 = np.full((n,), 1, dtype)
-    view38 = W3.T
-    view39 = part23.T
-    const21 = 4 * np.arange(16)[:, None, None] + 2 * np.arange(2)[:, None] + np.arange(2)
-    part28 = part23.reshape(n, 16, 2, 2)
-    part29 = part22.reshape(n, 16, 2, 2)
-    part30 = part23.reshape(n, 16, 2, 2)
-    db = part23.reshape(n, 16, 2, 2)
-    view40 = view26.transpose(0, 1, 2, 4, 3, 5)
-    view41 = b[:, :, :, :, None, None]
-    part31 = np.empty((n, 16, 2, 2, 2, 2), bool)
-    const22 = (2 * np.arange(2)[:, None] + np.arange(2)).astype(dtype)
-    part32 = b_6.reshape(n, 16, 2, 2, 2, 2)
-    const23 = (2 * np.arange(2)[:, None] + np.arange(2))[:, None, :]
-    view42 = b[:, :, :, None, :, None]
-    view43 = db[:, :, :, None, :, None]
-    part33 = np.empty((n, 16, 2, 2, 2, 2), dtype)
-    bits8 = _bits(view43)
-    bits7 = _mask(part31, dtype)
-    bits9 = _bits(part33)
-    view44 = part33[:, :, 0, :, 0]
-    view45 = b_6[:, :, :2, :2]
-    view46 = part33[:, :, 0, :, 1]
-    view47 = b_6[:, :, :2, 2:]
-    view48 = part33[:, :, 1, :, 0]
-    view49 = b_6[:, :, 2:, :2]
-    view50 = part33[:, :, 1, :, 1]
-    view51 = b_6[:, :, 2:, 2:]
-    part34 = part31.reshape(n, 16, 4, 4)
-    bits11 = _bits(b_6)
-    bits10 = _mask(part34, dtype)
+    view41 = loss_2[:, None]
+    const12 = np.arange(10)
+    view42 = t[:, None]
+    part26 = np.empty((n, 10), bool)
+    const13 = np.asarray(n, dtype)
+    const14 = np.full((n,), 1, dtype)
+    view43 = W3.T
+    dz_2 = np.empty((n, 64), dtype)
+    view44 = part22.T
+    view45 = dz_2.reshape(n, 16, 2, 2)
+    view46 = keep1.reshape(n, 16, 2, 2)
+    part27 = part22.reshape(n, 16, 2, 2)
+    db = part22.reshape(n, 16, 2, 2)
+    part28 = np.empty((n, 16, 2, 2), bool)
+    part29 = dz_2.reshape(n, 16, 2, 2)
+    part30 = np.empty((n, 16, 2, 2), dtype)
+    part31 = np.empty((n, 16, 2, 2), dtype)
+    part32 = dz_2.reshape(n, 16, 2, 2)
+    part33 = dz_2.reshape(n, 16, 2, 2)
+    b_first = dz_2.reshape(n, 16, 2, 2)
+    const15 = 2 * np.arange(2)[:, None] + np.arange(2)
+    view47 = b_first[:, :, 0, 0]
+    view48 = view47[:, :, None, None]
+    view49 = db[:, :, 0, 0]
+    view50 = view49[:, :, None, None]
+    bits2 = _bits(view50)
+    bits1 = _mask(part28, dtype)
+    bits3 = _bits(part21)
+    view51 = b_6[:, :, :2, :2]
+    view52 = b_first[:, :, 0, 1]
+    view53 = view52[:, :, None, None]
+    view54 = db[:, :, 0, 1]
+    view55 = view54[:, :, None, None]
+    bits5 = _bits(view55)
+    bits4 = _mask(part28, dtype)
+    bits6 = _bits(part21)
+    view56 = b_6[:, :, :2, 2:]
+    view57 = b_first[:, :, 1, 0]
+    view58 = view57[:, :, None, None]
+    view59 = db[:, :, 1, 0]
+    view60 = view59[:, :, None, None]
+    bits8 = _bits(view60)
+    bits7 = _mask(part28, dtype)
+    bits9 = _bits(part21)
+    view61 = b_6[:, :, 2:, :2]
+    view62 = b_first[:, :, 1, 1]
+    view63 = view62[:, :, None, None]
+    view64 = db[:, :, 1, 1]
+    view65 = view64[:, :, None, None]
+    bits11 = _bits(view65)
+    bits10 = _mask(part28, dtype)
     bits12 = _bits(part21)
-    const24 = np.asarray(2, dtype)
-    const25 = np.asarray(8 * n, dtype)
-    view52 = part17[:, None, None]
-    view53 = part20[:, None, None]
-    view54 = part16[:, None, None]
-    const26 = np.logical_and(
-        np.logical_and(
-            np.logical_and(
-                0 <= np.arange(4)[:, None] - np.arange(3) + 1,
-                np.arange(4)[:, None] - np.arange(3) + 1 < 4
-            ),
-            (0 <= np.arange(4)[:, None] - np.arange(3) + 1)[:, :, None, None]
-        ),
-        (np.arange(4)[:, None] - np.arange(3) + 1 < 4)[:, :, None, None]
-    )
-    const27 = np.minimum(
-        np.maximum(np.arange(4)[:, None, None, None] - np.arange(3)[:, None, None] + 1, 0), 3
-    )
-    const28 = np.minimum(np.maximum(np.arange(4)[:, None] - np.arange(3) + 1, 0), 3)
-    part35 = np.empty((n, 16, 4, 3, 4, 3), dtype)
-    bits14 = _bits(part35)
-    bits13 = _mask(const26, dtype)
-    bits15 = _bits(part35)
-    view55 = part35.transpose(0, 2, 4, 1, 3, 5)
-    part36 = np.empty((n, 4, 4, 16, 3, 3), dtype)
-    view56 = part36.reshape(16*n, 144)
-    view57 = W2.transpose(0, 2, 3, 1)
-    part37 = np.empty((16, 3, 3, 8), dtype)
-    view58 = part37.reshape(144, 8)
-    part38 = np.empty((16*n, 8), dtype)
-    view59 = part38.reshape(n, 4, 4, 8)
-    view60 = view59.transpose(0, 3, 1, 2)
-    view61 = part19.transpose(1, 0, 2, 3)
-    part39 = part18.reshape(16, n, 4, 4)
-    view62 = part39.reshape(16, 16*n)
-    part40 = part37.reshape(16, 72)
-    view63 = part40.reshape(16, 8, 3, 3)
-    view64 = view14.transpose(0, 1, 2, 4, 3, 5)
-    view65 = a[:, :, :, :, None, None]
-    part41 = np.empty((n, 8, 4, 4, 2, 2), bool)
-    part42 = a_6.reshape(n, 8, 4, 4, 2, 2)
-    view66 = a[:, :, :, None, :, None]
-    part43 = part41.reshape(n, 8, 4, 2, 4, 2)
-    view67 = view60[:, :, :, None, :, None]
-    part44 = np.empty((n, 8, 4, 2, 4, 2), dtype)
-    bits17 = _bits(view67)
-    bits16 = _mask(part43, dtype)
-    bits18 = _bits(part44)
-    view68 = part44[:, :, :, 0, :, 0]
-    view69 = a_6[:, :, :7:2, :7:2]
-    view70 = part44[:, :, :, 0, :, 1]
-    view71 = a_6[:, :, :7:2, 1::2]
-    view72 = part44[:, :, :, 1, :, 0]
-    view73 = a_6[:, :, 1::2, :7:2]
-    view74 = part44[:, :, :, 1, :, 1]
-    view75 = a_6[:, :, 1::2, 1::2]
-    part45 = part41.reshape(n, 8, 8, 8)
-    bits20 = _bits(a_6)
-    bits19 = _mask(part45, dtype)
+    view66 = b_6[:, :, 2:, 2:]
+    part34 = np.empty((n, 16, 4, 4), bool)
+    bits14 = _bits(b_6)
+    bits13 = _mask(part34, dtype)
+    bits15 = _bits(part20)
+    const16 = np.asarray(2, dtype)
+    const17 = np.asarray(8 * n, dtype)
+    view67 = part16[:, None, None]
+    view68 = part19[:, None, None]
+    view69 = part15[:, None, None]
+    padded3 = np.zeros((n, 16, 6, 6), dtype)
+    view70 = padded3[:, :, 1:5, 1:5]
+    view71 = windows(padded3, 2, 2, (1, -1), (4, 3))
+    view72 = windows(view71, 4, 2, (1, -1), (4, 3))
+    view73 = view72.transpose(1, 3, 5, 0, 2, 4)
+    part35 = np.empty((16, 3, 3, n, 4, 4), dtype)
+    view74 = part35.reshape(144, 16*n)
+    view75 = view74.T
+    view76 = W2.transpose(1, 0, 2, 3)
+    part36 = np.empty((8, 16, 3, 3), dtype)
+    view77 = part36.reshape(8, 144)
+    view78 = view77.T
+    part37 = np.empty((16*n, 8), dtype)
+    view79 = part37.reshape(n, 4, 4, 8)
+    view80 = view79.transpose(0, 3, 1, 2)
+    view81 = part18.transpose(1, 0, 2, 3)
+    part38 = part17.reshape(16, n, 4, 4)
+    view82 = part38.reshape(16, 16*n)
+    part39 = part36.reshape(16, 72)
+    view83 = part39.reshape(16, 8, 3, 3)
+    part40 = np.empty((n, 8, 4, 4), bool)
+    part41 = np.empty((n, 8, 4, 4), dtype)
+    part42 = np.empty((n, 8, 4, 4), dtype)
+    part43 = np.empty((n, 8, 4, 4), dtype)
+    bits17 = _bits(view80)
+    bits16 = _mask(part40, dtype)
+    bits18 = _bits(part11)
+    view84 = a_6[:, :, :7:2, :7:2]
+    const18 = np.asarray(1, dtype)
+    bits20 = _bits(view80)
+    bits19 = _mask(part40, dtype)
     bits21 = _bits(part11)
-    const29 = np.asarray(0.03125 / n, dtype)
-    view76 = part7[:, None, None]
-    view77 = part10[:, None, None]
-    part46 = part7.reshape(8, 1, 1)
-    view78 = part6[:, None, None]
-    part47 = part2.reshape(n, 1, 8, 3, 8, 3)
-    part48 = part2.reshape(n, 1, 8, 3, 8, 3)
-    bits23 = _bits(part47)
-    bits22 = _mask(const1, dtype)
-    bits24 = _bits(part48)
-    view79 = part9.transpose(1, 0, 2, 3)
-    part49 = part8.reshape(8, n, 8, 8)
-    view80 = part49.reshape(8, 64*n)
-    view81 = part48.transpose(0, 2, 4, 1, 3, 5)
-    part50 = part1.reshape(n, 8, 8, 1, 3, 3)
-    view82 = part50.reshape(64*n, 9)
-    part51 = part3.reshape(8, 9)
-    view83 = part51.reshape(8, 1, 3, 3)
+    view85 = a_6[:, :, :7:2, 1::2]
+    bits23 = _bits(view80)
+    bits22 = _mask(part40, dtype)
+    bits24 = _bits(part11)
+    view86 = a_6[:, :, 1::2, :7:2]
+    const19 = np.asarray(3, dtype)
+    bits26 = _bits(view80)
+    bits25 = _mask(part40, dtype)
+    bits27 = _bits(part41)
+    view87 = a_6[:, :, 1::2, 1::2]
+    part44 = np.empty((n, 8, 8, 8), bool)
+    bits29 = _bits(a_6)
+    bits28 = _mask(part44, dtype)
+    bits30 = _bits(part10)
+    const20 = np.asarray(0.03125 / n, dtype)
+    view88 = part6[:, None, None]
+    view89 = part9[:, None, None]
+    part45 = part6.reshape(8, 1, 1)
+    view90 = part5[:, None, None]
+    view91 = windows(padded1, 2, 0, (1, 1), (8, 3))
+    view92 = windows(view91, 4, 0, (1, 1), (8, 3))
+    view93 = part8.transpose(1, 0, 2, 3)
+    part46 = part7.reshape(8, n, 8, 8)
+    view94 = part46.reshape(8, 64*n)
+    view95 = view92.transpose(1, 3, 5, 0, 2, 4)
+    part47 = part1.reshape(1, 3, 3, n, 8, 8)
+    view96 = part47.reshape(9, 64*n)
+    view97 = view96.T
+    part48 = part2.reshape(8, 9)
+    view98 = part48.reshape(8, 1, 3, 3)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
         #     + q - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
-        copyto(part1, view1[:, const2, const3])
-        multiply(bits2, bits1, bits3)
-        copyto(part2, view3)
-        copyto(part3, view5)
-        view4.dot(view6, part4)
+        copyto(view1, x)
+        copyto(part1, view6)
+        copyto(part2, view5)
+        view8.dot(view10, part3)
         # (2) a_2[c] = sum(n, h, w, 0.015625*a_1[n, c, h, w]/n)
-        add.reduce(view8, (0, 2, 3), None, part5)
-        multiply(const4, part5, part5)
+        add.reduce(view12, (0, 2, 3), None, part4)
+        multiply(const1, part4, part4)
         # (3) running_mean1[c] = 0.9*running_mean1[c] + 0.1*a_2[c]
-        multiply(const5, running_mean1, part6)
-        multiply(const6, part5, part7)
-        add(part6, part7, running_mean1_next)
+        multiply(const2, running_mean1, part5)
+        multiply(const3, part4, part6)
+        add(part5, part6, running_mean1_next)
         # (4) a_3[c] = sum(n, h, w, 0.015625*(a_1[n, c, h, w] - a_2[c])**2/n)
-        subtract(view8, view9, part8)
-        square(part8, part9)
-        add.reduce(part9, (0, 2, 3), None, part7)
-        multiply(const4, part7, part7)
+        subtract(view12, view13, part7)
+        square(part7, part8)
+        add.reduce(part8, (0, 2, 3), None, part6)
+        multiply(const1, part6, part6)
         # (5) running_var1[c] = 0.9*running_var1[c] + 6.4*n*a_3[c]/maximum(64*n - 1, 1)
-        multiply(const5, running_var1, part6)
-        multiply(const7, part7, part10)
-        add(part6, part10, running_var1_next)
+        multiply(const2, running_var1, part5)
+        multiply(const4, part6, part9)
+        add(part5, part9, running_var1_next)
         # (6) a_4[n, c, h, w] = (a_1[n, c, h, w] - a_2[c])/sqrt(a_3[c] + 1e-05)
-        add(part7, const8, part10)
-        sqrt(part10, part10)
-        divide(part8, view10, part9)
+        add(part6, const5, part9)
+        sqrt(part9, part9)
+        divide(part7, view14, part8)
         # (7) a_5[n, c, h, w] = gamma1[c]*a_4[n, c, h, w] + beta1[c]
-        multiply(view11, part9, part11)
-        add(part11, view12, part11)
+        multiply(view15, part8, part10)
+        add(part10, view16, part10)
         # (8) a_6[n, c, h, w] = relu(a_5[n, c, h, w])
-        maximum(part11, const9, out=a_6)
+        maximum(part10, const6, out=a_6)
         # (9) a[n, c, i, j] = max(p, q, a_6[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p
         #     < 2, q < 2
-        maximum.reduce(view14, (3, 5), None, a)
+        maximum(view17, view18, out=part11)
+        maximum(part11, view19, out=part11)
+        maximum(part11, view20, out=part11)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(part12, a[:, :, const11, const12])
-        multiply(bits5, bits4, bits6)
-        copyto(part13, view15)
-        view16.dot(view18, part14)
+        copyto(view21, part11)
+        copyto(part12, view24)
+        view26.dot(view28, part13)
         # (11) b_2[c] = sum(n, h, w, 0.0625*b_1[n, c, h, w]/n)
-        add.reduce(view20, (0, 2, 3), None, part15)
-        multiply(const13, part15, part15)
+        add.reduce(view30, (0, 2, 3), None, part14)
+        multiply(const7, part14, part14)
         # (12) running_mean2[c] = 0.9*running_mean2[c] + 0.1*b_2[c]
-        multiply(const5, running_mean2, part16)
-        multiply(const6, part15, part17)
-        add(part16, part17, running_mean2_next)
+        multiply(const2, running_mean2, part15)
+        multiply(const3, part14, part16)
+        add(part15, part16, running_mean2_next)
         # (13) b_3[c] = sum(n, h, w, 0.0625*(b_1[n, c, h, w] - b_2[c])**2/n)
-        subtract(view20, view21, part18)
-        square(part18, part19)
-        add.reduce(part19, (0, 2, 3), None, part17)
-        multiply(const13, part17, part17)
+        subtract(view30, view31, part17)
+        square(part17, part18)
+        add.reduce(part18, (0, 2, 3), None, part16)
+        multiply(const7, part16, part16)
         # (14) running_var2[c] = 0.9*running_var2[c] + 1.6*n*b_3[c]/maximum(16*n - 1, 1)
-        multiply(const5, running_var2, part16)
-        multiply(const14, part17, part20)
-        add(part16, part20, running_var2_next)
+        multiply(const2, running_var2, part15)
+        multiply(const8, part16, part19)
+        add(part15, part19, running_var2_next)
         # (15) b_4[n, c, h, w] = (b_1[n, c, h, w] - b_2[c])/sqrt(b_3[c] + 1e-05)
-        add(part17, const8, part20)
-        sqrt(part20, part20)
-        divide(part18, view22, part19)
+        add(part16, const5, part19)
+        sqrt(part19, part19)
+        divide(part17, view32, part18)
         # (16) b_5[n, c, h, w] = gamma2[c]*b_4[n, c, h, w] + beta2[c]
-        multiply(view23, part19, part21)
-        add(part21, view24, part21)
+        multiply(view33, part18, part20)
+        add(part20, view34, part20)
         # (17) b_6[n, c, h, w] = relu(b_5[n, c, h, w])
-        maximum(part21, const9, out=b_6)
+        maximum(part20, const6, out=b_6)
         # (18) b[n, c, i, j] = max(p, q, b_6[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p
         #     < 2, q < 2
-        maximum.reduce(view26, (3, 5), None, b)
+        maximum(view35, view36, out=part21)
+        maximum(part21, view37, out=part21)
+        maximum(part21, view38, out=part21)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-        part22.fill(0)
-        copyto(view28, view27)
-        copyto(view30, view29)
-        copyto(view32, view31)
-        copyto(view34, view33)
         # (20) z_2[n, j] = 1.25*z_1[n, j]*keep1[n, j]
-        multiply(const15, part22, part23)
-        multiply(part23, keep1, part23)
+        multiply(const9, view39, part22)
+        multiply(part22, keep1, part22)
         # (21) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
-        part23.dot(W3, z_3)
+        part22.dot(W3, z_3)
         # (22) z[n, m] = z_3[n, m] + b3[m]
         add(z_3, b3, z_3)
         # (23) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_3, 1, None, loss_1)
         # (24) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_3, view35, part24)
-        exp(part24, part24)
-        part24.dot(const16, loss_2)
+        subtract(z_3, view40, part23)
+        exp(part23, part23)
+        part23.dot(const10, loss_2)
         # (25) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_2, part25)
-        add(loss_1, part25, loss_1)
+        log(loss_2, part24)
+        add(loss_1, part24, loss_1)
         # (26) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(part25, z_3[const17, t])
-        subtract(loss_1, part25, loss_1)
+        copyto(part24, z_3[const11, t])
+        subtract(loss_1, part24, loss_1)
         # (27) loss = sum(n, loss_5[n]/n)
-        part26 = add.reduce(loss_1, axis=None)
-        loss = part26 / n
+        part25 = add.reduce(loss_1, axis=None)
+        loss = part25 / n
         # (38) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part24, view36, part24)
+        divide(part23, view41, part23)
         # (39) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        equal(const18, view37, part27)
-        subtract(part24, part27, part24)
-        divide(part24, const19, part24)
+        equal(const12, view42, part26)
+        subtract(part23, part26, part23)
+        divide(part23, const13, part23)
         # (41) db3[m] = sum(n, dz[n, m])
-        const20.dot(part24, db3)
+        const14.dot(part23, db3)
         # (43) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
-        part24.dot(view38, part22)
+        part23.dot(view43, dz_2)
         # (45) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
-        view39.dot(part24, dW3)
+        view44.dot(part23, dW3)
         # (48) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2,
         #     j < 2
-        take(part22, const21, 1, part28, "clip")
-        take(keep1, const21, 1, part29, "clip")
-        multiply(const15, part28, part30)
-        multiply(part30, part29, db)
+        multiply(const9, view45, part27)
+        multiply(part27, view46, db)
         # b_first[n, c, i, j] = min(p, q, [b_6[n, c, 2*i + p, 2*j + q] == b[n, c, i, j]], index(2*p
         #     + q)), p < 2, q < 2
-        equal(view40, view41, part31)
-        copyto(part32, np.inf)
-        copyto(part32, const22, where=part31)
-        minimum.reduce(part32, (4, 5), None, b)
+        equal(view35, part21, part28)
+        copyto(part29, np.inf)
+        copyto(part29, 0, where=part28)
+        equal(view36, part21, part28)
+        copyto(part30, np.inf)
+        copyto(part30, 1, where=part28)
+        equal(view37, part21, part28)
+        copyto(part31, np.inf)
+        copyto(part31, 2, where=part28)
+        equal(view38, part21, part28)
+        copyto(part21, np.inf)
+        copyto(part21, 3, where=part28)
+        minimum(part29, part30, out=part32)
+        minimum(part32, part31, out=part33)
+        minimum(part33, part21, out=b_first)
         # (49) db_6[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[2*p + q == b_first[n, c, i, j]], p <
         #     2, q < 2
         b_6.fill(0)
-        equal(const23, view42, part31)
+        equal(const15, view48, part28)
+        multiply(bits2, bits1, bits3)
+        add(view51, part21, out=view51)
+        equal(const15, view53, part28)
+        multiply(bits5, bits4, bits6)
+        add(view56, part21, out=view56)
+        equal(const15, view58, part28)
         multiply(bits8, bits7, bits9)
-        add(view45, view44, out=view45)
-        add(view47, view46, out=view47)
-        add(view49, view48, out=view49)
-        add(view51, view50, out=view51)
-        # (50) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
-        greater(part21, const9, part34)
+        add(view61, part21, out=view61)
+        equal(const15, view63, part28)
         multiply(bits11, bits10, bits12)
+        add(view66, part21, out=view66)
+        # (50) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
+        greater(part20, const6, part34)
+        multiply(bits14, bits13, bits15)
         # (51) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
-        multiply(part21, part19, part19)
-        add.reduce(part19, (0, 2, 3), None, dgamma2)
+        multiply(part20, part18, part18)
+        add.reduce(part18, (0, 2, 3), None, dgamma2)
         # (52) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
-        multiply(view23, part21, part19)
+        multiply(view33, part20, part18)
         # (53) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
-        add.reduce(part21, (0, 2, 3), None, dbeta2)
+        add.reduce(part20, (0, 2, 3), None, dbeta2)
         # (55) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
-        multiply(part19, part18, part21)
-        add.reduce(part21, (0, 2, 3), None, part20)
-        negative(part20, part20)
-        divide(part20, const24, part20)
+        multiply(part18, part17, part20)
+        add.reduce(part20, (0, 2, 3), None, part19)
+        negative(part19, part19)
+        divide(part19, const16, part19)
         # (55) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
-        add(const8, part17, part17)
-        sqrt(part17, part17)
-        square(part17, part16)
-        multiply(part16, part17, part16)
-        divide(part20, part16, part20)
+        add(const5, part16, part16)
+        sqrt(part16, part16)
+        square(part16, part15)
+        multiply(part15, part16, part15)
+        divide(part19, part15, part19)
         # (58) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
-        add.reduce(part19, (0, 2, 3), None, part16)
-        divide(part16, part17, part16)
-        negative(part16, part16)
+        add.reduce(part18, (0, 2, 3), None, part15)
+        divide(part15, part16, part15)
+        negative(part15, part15)
         # (58) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
-        subtract(view21, view20, part21)
-        add.reduce(part21, (0, 2, 3), None, part15)
-        multiply(part20, part15, part15)
-        divide(part15, const25, part15)
-        add(part16, part15, part16)
+        subtract(view31, view30, part20)
+        add.reduce(part20, (0, 2, 3), None, part14)
+        multiply(part19, part14, part14)
+        divide(part14, const17, part14)
+        add(part15, part14, part15)
         # (63) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c,
         #     h, w] - b_2[c])/n + 0.0625*db_2[c]/n
-        divide(part19, view52, part19)
-        multiply(view53, part18, part18)
-        divide(part18, const25, part18)
-        add(part19, part18, part19)
-        multiply(const13, part16, part16)
-        add(part19, view54, part19)
+        divide(part18, view67, part18)
+        multiply(view68, part17, part17)
+        divide(part17, const17, part17)
+        add(part18, part17, part18)
+        multiply(const7, part15, part15)
+        add(part18, view69, part18)
         # (66) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
-        copyto(part35, part19[:, :, const27, const28])
-        multiply(bits14, bits13, bits15)
-        copyto(part36, view55)
-        copyto(part37, view57)
-        view56.dot(view58, part38)
+        copyto(view70, part18)
+        copyto(part35, view73)
+        copyto(part36, view76)
+        view75.dot(view78, part37)
         # (67) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-        copyto(part39, view61)
-        view62.dot(view16, part40)
+        copyto(part38, view81)
+        view82.dot(view26, part39)
         # a_first[n, c, i, j] = min(p, q, [a_6[n, c, 2*i + p, 2*j + q] == a[n, c, i, j]], index(2*p
         #     + q)), p < 2, q < 2
-        equal(view64, view65, part41)
+        equal(view17, part11, part40)
+        copyto(part41, np.inf)
+        copyto(part41, 0, where=part40)
+        equal(view18, part11, part40)
         copyto(part42, np.inf)
-        copyto(part42, const22, where=part41)
-        minimum.reduce(part42, (4, 5), None, a)
+        copyto(part42, 1, where=part40)
+        equal(view19, part11, part40)
+        copyto(part43, np.inf)
+        copyto(part43, 2, where=part40)
+        equal(view20, part11, part40)
+        copyto(part11, np.inf)
+        copyto(part11, 3, where=part40)
+        minimum(part41, part42, out=part41)
+        minimum(part41, part43, out=part41)
+        minimum(part41, part11, out=part41)
         # (68) da_6[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[2*p + q == a_first[n, c, i, j]], p <
         #     2, q < 2
         a_6.fill(0)
-        equal(const23, view66, part43)
+        equal(const6, part41, part40)
         multiply(bits17, bits16, bits18)
-        add(view69, view68, out=view69)
-        add(view71, view70, out=view71)
-        add(view73, view72, out=view73)
-        add(view75, view74, out=view75)
-        # (69) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
-        greater(part11, const9, part45)
+        add(view84, part11, out=view84)
+        equal(const18, part41, part40)
         multiply(bits20, bits19, bits21)
+        add(view85, part11, out=view85)
+        equal(const16, part41, part40)
+        multiply(bits23, bits22, bits24)
+        add(view86, part11, out=view86)
+        equal(const19, part41, part40)
+        multiply(bits26, bits25, bits27)
+        add(view87, part41, out=view87)
+        # (69) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
+        greater(part10, const6, part44)
+        multiply(bits29, bits28, bits30)
         # (70) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
-        multiply(part11, part9, part9)
-        add.reduce(part9, (0, 2, 3), None, dgamma1)
+        multiply(part10, part8, part8)
+        add.reduce(part8, (0, 2, 3), None, dgamma1)
         # (71) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
-        multiply(view11, part11, part9)
+        multiply(view15, part10, part8)
         # (72) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
-        add.reduce(part11, (0, 2, 3), None, dbeta1)
+        add.reduce(part10, (0, 2, 3), None, dbeta1)
         # (74) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
-        multiply(part9, part8, part11)
-        add.reduce(part11, (0, 2, 3), None, part10)
-        negative(part10, part10)
-        divide(part10, const24, part10)
+        multiply(part8, part7, part10)
+        add.reduce(part10, (0, 2, 3), None, part9)
+        negative(part9, part9)
+        divide(part9, const16, part9)
         # (74) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
-        add(const8, part7, part7)
-        sqrt(part7, part7)
-        square(part7, part6)
-        multiply(part6, part7, part6)
-        divide(part10, part6, part10)
+        add(const5, part6, part6)
+        sqrt(part6, part6)
+        square(part6, part5)
+        multiply(part5, part6, part5)
+        divide(part9, part5, part9)
         # (77) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-        add.reduce(part9, (0, 2, 3), None, part6)
-        divide(part6, part7, part6)
-        negative(part6, part6)
+        add.reduce(part8, (0, 2, 3), None, part5)
+        divide(part5, part6, part5)
+        negative(part5, part5)
         # (77) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
-        subtract(view9, view8, part11)
-        add.reduce(part11, (0, 2, 3), None, part5)
-        multiply(part10, part5, part5)
-        multiply(const29, part5, part5)
-        add(part6, part5, part6)
+        subtract(view13, view12, part10)
+        add.reduce(part10, (0, 2, 3), None, part4)
+        multiply(part9, part4, part4)
+        multiply(const20, part4, part4)
+        add(part5, part4, part5)
         # (82) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c,
         #     h, w] - a_2[c])/n + 0.015625*da_2[c]/n
-        divide(part9, view76, part9)
-        multiply(const29, view77, part46)
-        multiply(part46, part8, part8)
-        add(part9, part8, part9)
-        multiply(const4, part6, part6)
-        add(part9, view78, part9)
+        divide(part8, view88, part8)
+        multiply(const20, view89, part45)
+        multiply(part45, part7, part7)
+        add(part8, part7, part8)
+        multiply(const1, part5, part5)
+        add(part8, view90, part8)
         # (83) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        copyto(part47, x[:, :, const2, const3])
-        multiply(bits23, bits22, bits24)
-        copyto(part49, view79)
-        copyto(part50, view81)
-        view80.dot(view82, part51)
-        copyto(dW1, view83)
-        copyto(dW2, view63)
+        copyto(part46, view93)
+        copyto(part47, view95)
+        view94.dot(view97, part48)
+        copyto(dW1, view98)
+        copyto(dW2, view83)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1}, run
@@ -636,8 +643,8 @@ def _training(s, dtype, weights, gradients, following):
 
 def _evaluate(s, dtype, weights, gradients, following):
     """A plan for the loss."""
-    copyto, multiply, subtract, add = np.copyto, np.multiply, np.subtract, np.add
-    sqrt, divide, maximum, exp = np.sqrt, np.divide, np.maximum, np.exp
+    copyto, subtract, add, sqrt = np.copyto, np.subtract, np.add, np.sqrt
+    divide, multiply, maximum, exp = np.divide, np.multiply, np.maximum, np.exp
     log = np.log
     n = s["n"]
     W1 = weights["W1"]
@@ -652,161 +659,132 @@ def _evaluate(s, dtype, weights, gradients, following):
     running_var1 = weights["running_var1"]
     running_mean2 = weights["running_mean2"]
     running_var2 = weights["running_var2"]
-    const1 = np.logical_and(
-        np.logical_and(
-            np.logical_and(
-                (0 <= np.arange(8)[:, None] + np.arange(3) - 1)[:, :, None, None],
-                (np.arange(8)[:, None] + np.arange(3) - 1 < 8)[:, :, None, None]
-            ),
-            0 <= np.arange(8)[:, None] + np.arange(3) - 1
-        ),
-        np.arange(8)[:, None] + np.arange(3) - 1 < 8
-    )
     x = np.empty((n, 1, 8, 8), dtype)
-    view1 = x[:, 0]
-    const2 = np.minimum(np.maximum(np.arange(8)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0), 7)
-    const3 = np.minimum(np.maximum(np.arange(8)[:, None] + np.arange(3) - 1, 0), 7)
-    part1 = np.empty((n, 8, 3, 8, 3), dtype)
-    bits2 = _bits(part1)
-    bits1 = _mask(const1, dtype)
-    bits3 = _bits(part1)
-    view2 = W1[:, 0]
-    view3 = part1.transpose(0, 1, 3, 2, 4)
-    part2 = np.empty((n, 8, 8, 3, 3), dtype)
-    view4 = part2.reshape(64*n, 9)
-    view5 = view2.transpose(1, 2, 0)
-    part3 = np.empty((3, 3, 8), dtype)
-    view6 = part3.reshape(9, 8)
-    part4 = np.empty((64*n, 8), dtype)
-    view7 = part4.reshape(n, 8, 8, 8)
-    view8 = view7.transpose(0, 3, 1, 2)
-    view9 = running_mean1[:, None, None]
-    part5 = np.empty((n, 8, 8, 8), dtype)
-    const4 = np.asarray(1e-05, dtype)
-    part6 = np.empty((8,), dtype)
-    view10 = part6[:, None, None]
-    view11 = gamma1[:, None, None]
-    view12 = beta1[:, None, None]
-    const5 = np.asarray(0, dtype)
-    view13 = windows(part5, 2, 0, (2, 1), (4, 2))
-    view14 = windows(view13, 4, 0, (2, 1), (4, 2))
-    a = np.empty((n, 8, 4, 4), dtype)
-    const6 = np.logical_and(
-        np.logical_and(
-            np.logical_and(
-                (0 <= np.arange(4)[:, None] + np.arange(3) - 1)[:, :, None, None],
-                (np.arange(4)[:, None] + np.arange(3) - 1 < 4)[:, :, None, None]
-            ),
-            0 <= np.arange(4)[:, None] + np.arange(3) - 1
-        ),
-        np.arange(4)[:, None] + np.arange(3) - 1 < 4
-    )
-    const7 = np.minimum(np.maximum(np.arange(4)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0), 3)
-    const8 = np.minimum(np.maximum(np.arange(4)[:, None] + np.arange(3) - 1, 0), 3)
-    part7 = np.empty((n, 8, 4, 3, 4, 3), dtype)
-    bits5 = _bits(part7)
-    bits4 = _mask(const6, dtype)
-    bits6 = _bits(part7)
-    view15 = part7.transpose(0, 2, 4, 1, 3, 5)
-    part8 = np.empty((n, 4, 4, 8, 3, 3), dtype)
-    view16 = part8.reshape(16*n, 72)
-    view17 = W2.reshape(16, 72)
-    view18 = view17.T
-    part9 = np.empty((16*n, 16), dtype)
-    view19 = part9.reshape(n, 4, 4, 16)
-    view20 = view19.transpose(0, 3, 1, 2)
-    view21 = running_mean2[:, None, None]
-    part10 = np.empty((n, 16, 4, 4), dtype)
-    part11 = np.empty((16,), dtype)
-    view22 = part11[:, None, None]
-    view23 = gamma2[:, None, None]
-    view24 = beta2[:, None, None]
-    view25 = windows(part10, 2, 0, (2, 1), (2, 2))
-    view26 = windows(view25, 4, 0, (2, 1), (2, 2))
-    b = np.empty((n, 16, 2, 2), dtype)
-    part12 = np.empty((n, 64), dtype)
-    view27 = b[:, :, 0, 0]
-    view28 = part12[:, :61:4]
-    view29 = b[:, :, 0, 1]
-    view30 = part12[:, 1:62:4]
-    view31 = b[:, :, 1, 0]
-    view32 = part12[:, 2:63:4]
-    view33 = b[:, :, 1, 1]
-    view34 = part12[:, 3::4]
+    padded1 = np.zeros((n, 1, 10, 10), dtype)
+    view1 = padded1[:, :, 1:9, 1:9]
+    view2 = padded1[:, 0]
+    view3 = windows(view2, 1, 0, (1, 1), (8, 3))
+    view4 = windows(view3, 3, 0, (1, 1), (8, 3))
+    view5 = W1[:, 0]
+    view6 = view4.transpose(2, 4, 0, 1, 3)
+    part1 = np.empty((3, 3, n, 8, 8), dtype)
+    view7 = part1.reshape(9, 64*n)
+    view8 = view7.T
+    part2 = np.empty((8, 3, 3), dtype)
+    view9 = part2.reshape(8, 9)
+    view10 = view9.T
+    part3 = np.empty((64*n, 8), dtype)
+    view11 = part3.reshape(n, 8, 8, 8)
+    view12 = view11.transpose(0, 3, 1, 2)
+    view13 = running_mean1[:, None, None]
+    part4 = np.empty((n, 8, 8, 8), dtype)
+    const1 = np.asarray(1e-05, dtype)
+    part5 = np.empty((8,), dtype)
+    view14 = part5[:, None, None]
+    view15 = gamma1[:, None, None]
+    view16 = beta1[:, None, None]
+    const2 = np.asarray(0, dtype)
+    view17 = part4[:, :, :7:2, :7:2]
+    view18 = part4[:, :, :7:2, 1::2]
+    view19 = part4[:, :, 1::2, :7:2]
+    view20 = part4[:, :, 1::2, 1::2]
+    part6 = np.empty((n, 8, 4, 4), dtype)
+    padded2 = np.zeros((n, 8, 6, 6), dtype)
+    view21 = padded2[:, :, 1:5, 1:5]
+    view22 = windows(padded2, 2, 0, (1, 1), (4, 3))
+    view23 = windows(view22, 4, 0, (1, 1), (4, 3))
+    view24 = view23.transpose(1, 3, 5, 0, 2, 4)
+    part7 = np.empty((8, 3, 3, n, 4, 4), dtype)
+    view25 = part7.reshape(72, 16*n)
+    view26 = view25.T
+    view27 = W2.reshape(16, 72)
+    view28 = view27.T
+    part8 = np.empty((16*n, 16), dtype)
+    view29 = part8.reshape(n, 4, 4, 16)
+    view30 = view29.transpose(0, 3, 1, 2)
+    view31 = running_mean2[:, None, None]
+    part9 = np.empty((n, 16, 4, 4), dtype)
+    part10 = np.empty((16,), dtype)
+    view32 = part10[:, None, None]
+    view33 = gamma2[:, None, None]
+    view34 = beta2[:, None, None]
+    view35 = part9[:, :, :3:2, :3:2]
+    view36 = part9[:, :, :3:2, 1::2]
+    view37 = part9[:, :, 1::2, :3:2]
+    view38 = part9[:, :, 1::2, 1::2]
+    part11 = np.empty((n, 16, 2, 2), dtype)
+    view39 = part11.reshape(n, 64)
     z_2 = np.empty((n, 10), dtype)
     loss_1 = np.empty((n,), dtype)
-    view35 = loss_1[:, None]
-    part13 = np.empty((n, 10), dtype)
-    const9 = np.full((10,), 1, dtype)
+    view40 = loss_1[:, None]
+    part12 = np.empty((n, 10), dtype)
+    const3 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
-    const10 = np.arange(n)
+    const4 = np.arange(n)
     t = np.empty((n,), np.intp)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
         #     + q - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
-        copyto(part1, view1[:, const2, const3])
-        multiply(bits2, bits1, bits3)
-        copyto(part2, view3)
-        copyto(part3, view5)
-        view4.dot(view6, part4)
+        copyto(view1, x)
+        copyto(part1, view6)
+        copyto(part2, view5)
+        view8.dot(view10, part3)
         # a_3[n, c, h, w] = (a_1[n, c, h, w] - running_mean1[c])/sqrt(running_var1[c] + 1e-05)
-        subtract(view8, view9, part5)
-        add(running_var1, const4, part6)
-        sqrt(part6, part6)
-        divide(part5, view10, part5)
+        subtract(view12, view13, part4)
+        add(running_var1, const1, part5)
+        sqrt(part5, part5)
+        divide(part4, view14, part4)
         # a_4[n, c, h, w] = gamma1[c]*a_3[n, c, h, w] + beta1[c]
-        multiply(view11, part5, part5)
-        add(part5, view12, part5)
+        multiply(view15, part4, part4)
+        add(part4, view16, part4)
         # a_5[n, c, h, w] = relu(a_4[n, c, h, w])
-        maximum(part5, const5, out=part5)
+        maximum(part4, const2, out=part4)
         # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
         #     q < 2
-        maximum.reduce(view14, (3, 5), None, a)
+        maximum(view17, view18, out=part6)
+        maximum(part6, view19, out=part6)
+        maximum(part6, view20, out=part6)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(part7, a[:, :, const7, const8])
-        multiply(bits5, bits4, bits6)
-        copyto(part8, view15)
-        view16.dot(view18, part9)
+        copyto(view21, part6)
+        copyto(part7, view24)
+        view26.dot(view28, part8)
         # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
-        subtract(view20, view21, part10)
-        add(running_var2, const4, part11)
-        sqrt(part11, part11)
-        divide(part10, view22, part10)
+        subtract(view30, view31, part9)
+        add(running_var2, const1, part10)
+        sqrt(part10, part10)
+        divide(part9, view32, part9)
         # b_4[n, c, h, w] = gamma2[c]*b_3[n, c, h, w] + beta2[c]
-        multiply(view23, part10, part10)
-        add(part10, view24, part10)
+        multiply(view33, part9, part9)
+        add(part9, view34, part9)
         # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
-        maximum(part10, const5, out=part10)
+        maximum(part9, const2, out=part9)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
-        maximum.reduce(view26, (3, 5), None, b)
+        maximum(view35, view36, out=part11)
+        maximum(part11, view37, out=part11)
+        maximum(part11, view38, out=part11)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-        part12.fill(0)
-        copyto(view28, view27)
-        copyto(view30, view29)
-        copyto(view32, view31)
-        copyto(view34, view33)
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        part12.dot(W3, z_2)
+        view39.dot(W3, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
         add(z_2, b3, z_2)
         # (23) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_2, 1, None, loss_1)
         # (24) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_2, view35, part13)
-        exp(part13, part13)
-        part13.dot(const9, loss_2)
+        subtract(z_2, view40, part12)
+        exp(part12, part12)
+        part12.dot(const3, loss_2)
         # (25) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (26) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(loss_2, z_2[const10, t])
+        copyto(loss_2, z_2[const4, t])
         subtract(loss_1, loss_2, loss_1)
         # (27) loss = sum(n, loss_5[n]/n)
-        part14 = add.reduce(loss_1, axis=None)
-        loss = part14 / n
+        part13 = add.reduce(loss_1, axis=None)
+        loss = part13 / n
         return loss
 
     return {"x": x, "t": t}, run
@@ -814,8 +792,8 @@ def _evaluate(s, dtype, weights, gradients, following):
 
 def _network(s, dtype, weights, gradients, following):
     """A plan for z[n, 10]."""
-    copyto, multiply, subtract, add = np.copyto, np.multiply, np.subtract, np.add
-    sqrt, divide, maximum = np.sqrt, np.divide, np.maximum
+    copyto, subtract, add, sqrt = np.copyto, np.subtract, np.add, np.sqrt
+    divide, multiply, maximum = np.divide, np.multiply, np.maximum
     n = s["n"]
     W1 = weights["W1"]
     gamma1 = weights["gamma1"]
@@ -829,137 +807,108 @@ def _network(s, dtype, weights, gradients, following):
     running_var1 = weights["running_var1"]
     running_mean2 = weights["running_mean2"]
     running_var2 = weights["running_var2"]
-    const1 = np.logical_and(
-        np.logical_and(
-            np.logical_and(
-                (0 <= np.arange(8)[:, None] + np.arange(3) - 1)[:, :, None, None],
-                (np.arange(8)[:, None] + np.arange(3) - 1 < 8)[:, :, None, None]
-            ),
-            0 <= np.arange(8)[:, None] + np.arange(3) - 1
-        ),
-        np.arange(8)[:, None] + np.arange(3) - 1 < 8
-    )
     x = np.empty((n, 1, 8, 8), dtype)
-    view1 = x[:, 0]
-    const2 = np.minimum(np.maximum(np.arange(8)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0), 7)
-    const3 = np.minimum(np.maximum(np.arange(8)[:, None] + np.arange(3) - 1, 0), 7)
-    part1 = np.empty((n, 8, 3, 8, 3), dtype)
-    bits2 = _bits(part1)
-    bits1 = _mask(const1, dtype)
-    bits3 = _bits(part1)
-    view2 = W1[:, 0]
-    view3 = part1.transpose(0, 1, 3, 2, 4)
-    part2 = np.empty((n, 8, 8, 3, 3), dtype)
-    view4 = part2.reshape(64*n, 9)
-    view5 = view2.transpose(1, 2, 0)
-    part3 = np.empty((3, 3, 8), dtype)
-    view6 = part3.reshape(9, 8)
-    part4 = np.empty((64*n, 8), dtype)
-    view7 = part4.reshape(n, 8, 8, 8)
-    view8 = view7.transpose(0, 3, 1, 2)
-    view9 = running_mean1[:, None, None]
-    part5 = np.empty((n, 8, 8, 8), dtype)
-    const4 = np.asarray(1e-05, dtype)
-    part6 = np.empty((8,), dtype)
-    view10 = part6[:, None, None]
-    view11 = gamma1[:, None, None]
-    view12 = beta1[:, None, None]
-    const5 = np.asarray(0, dtype)
-    view13 = windows(part5, 2, 0, (2, 1), (4, 2))
-    view14 = windows(view13, 4, 0, (2, 1), (4, 2))
-    a = np.empty((n, 8, 4, 4), dtype)
-    const6 = np.logical_and(
-        np.logical_and(
-            np.logical_and(
-                (0 <= np.arange(4)[:, None] + np.arange(3) - 1)[:, :, None, None],
-                (np.arange(4)[:, None] + np.arange(3) - 1 < 4)[:, :, None, None]
-            ),
-            0 <= np.arange(4)[:, None] + np.arange(3) - 1
-        ),
-        np.arange(4)[:, None] + np.arange(3) - 1 < 4
-    )
-    const7 = np.minimum(np.maximum(np.arange(4)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0), 3)
-    const8 = np.minimum(np.maximum(np.arange(4)[:, None] + np.arange(3) - 1, 0), 3)
-    part7 = np.empty((n, 8, 4, 3, 4, 3), dtype)
-    bits5 = _bits(part7)
-    bits4 = _mask(const6, dtype)
-    bits6 = _bits(part7)
-    view15 = part7.transpose(0, 2, 4, 1, 3, 5)
-    part8 = np.empty((n, 4, 4, 8, 3, 3), dtype)
-    view16 = part8.reshape(16*n, 72)
-    view17 = W2.reshape(16, 72)
-    view18 = view17.T
-    part9 = np.empty((16*n, 16), dtype)
-    view19 = part9.reshape(n, 4, 4, 16)
-    view20 = view19.transpose(0, 3, 1, 2)
-    view21 = running_mean2[:, None, None]
-    part10 = np.empty((n, 16, 4, 4), dtype)
-    part11 = np.empty((16,), dtype)
-    view22 = part11[:, None, None]
-    view23 = gamma2[:, None, None]
-    view24 = beta2[:, None, None]
-    view25 = windows(part10, 2, 0, (2, 1), (2, 2))
-    view26 = windows(view25, 4, 0, (2, 1), (2, 2))
-    b = np.empty((n, 16, 2, 2), dtype)
-    part12 = np.empty((n, 64), dtype)
-    view27 = b[:, :, 0, 0]
-    view28 = part12[:, :61:4]
-    view29 = b[:, :, 0, 1]
-    view30 = part12[:, 1:62:4]
-    view31 = b[:, :, 1, 0]
-    view32 = part12[:, 2:63:4]
-    view33 = b[:, :, 1, 1]
-    view34 = part12[:, 3::4]
+    padded1 = np.zeros((n, 1, 10, 10), dtype)
+    view1 = padded1[:, :, 1:9, 1:9]
+    view2 = padded1[:, 0]
+    view3 = windows(view2, 1, 0, (1, 1), (8, 3))
+    view4 = windows(view3, 3, 0, (1, 1), (8, 3))
+    view5 = W1[:, 0]
+    view6 = view4.transpose(2, 4, 0, 1, 3)
+    part1 = np.empty((3, 3, n, 8, 8), dtype)
+    view7 = part1.reshape(9, 64*n)
+    view8 = view7.T
+    part2 = np.empty((8, 3, 3), dtype)
+    view9 = part2.reshape(8, 9)
+    view10 = view9.T
+    part3 = np.empty((64*n, 8), dtype)
+    view11 = part3.reshape(n, 8, 8, 8)
+    view12 = view11.transpose(0, 3, 1, 2)
+    view13 = running_mean1[:, None, None]
+    part4 = np.empty((n, 8, 8, 8), dtype)
+    const1 = np.asarray(1e-05, dtype)
+    part5 = np.empty((8,), dtype)
+    view14 = part5[:, None, None]
+    view15 = gamma1[:, None, None]
+    view16 = beta1[:, None, None]
+    const2 = np.asarray(0, dtype)
+    view17 = part4[:, :, :7:2, :7:2]
+    view18 = part4[:, :, :7:2, 1::2]
+    view19 = part4[:, :, 1::2, :7:2]
+    view20 = part4[:, :, 1::2, 1::2]
+    part6 = np.empty((n, 8, 4, 4), dtype)
+    padded2 = np.zeros((n, 8, 6, 6), dtype)
+    view21 = padded2[:, :, 1:5, 1:5]
+    view22 = windows(padded2, 2, 0, (1, 1), (4, 3))
+    view23 = windows(view22, 4, 0, (1, 1), (4, 3))
+    view24 = view23.transpose(1, 3, 5, 0, 2, 4)
+    part7 = np.empty((8, 3, 3, n, 4, 4), dtype)
+    view25 = part7.reshape(72, 16*n)
+    view26 = view25.T
+    view27 = W2.reshape(16, 72)
+    view28 = view27.T
+    part8 = np.empty((16*n, 16), dtype)
+    view29 = part8.reshape(n, 4, 4, 16)
+    view30 = view29.transpose(0, 3, 1, 2)
+    view31 = running_mean2[:, None, None]
+    part9 = np.empty((n, 16, 4, 4), dtype)
+    part10 = np.empty((16,), dtype)
+    view32 = part10[:, None, None]
+    view33 = gamma2[:, None, None]
+    view34 = beta2[:, None, None]
+    view35 = part9[:, :, :3:2, :3:2]
+    view36 = part9[:, :, :3:2, 1::2]
+    view37 = part9[:, :, 1::2, :3:2]
+    view38 = part9[:, :, 1::2, 1::2]
+    part11 = np.empty((n, 16, 2, 2), dtype)
+    view39 = part11.reshape(n, 64)
     z_2 = np.empty((n, 10), dtype)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
         #     + q - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
-        copyto(part1, view1[:, const2, const3])
-        multiply(bits2, bits1, bits3)
-        copyto(part2, view3)
-        copyto(part3, view5)
-        view4.dot(view6, part4)
+        copyto(view1, x)
+        copyto(part1, view6)
+        copyto(part2, view5)
+        view8.dot(view10, part3)
         # a_3[n, c, h, w] = (a_1[n, c, h, w] - running_mean1[c])/sqrt(running_var1[c] + 1e-05)
-        subtract(view8, view9, part5)
-        add(running_var1, const4, part6)
-        sqrt(part6, part6)
-        divide(part5, view10, part5)
+        subtract(view12, view13, part4)
+        add(running_var1, const1, part5)
+        sqrt(part5, part5)
+        divide(part4, view14, part4)
         # a_4[n, c, h, w] = gamma1[c]*a_3[n, c, h, w] + beta1[c]
-        multiply(view11, part5, part5)
-        add(part5, view12, part5)
+        multiply(view15, part4, part4)
+        add(part4, view16, part4)
         # a_5[n, c, h, w] = relu(a_4[n, c, h, w])
-        maximum(part5, const5, out=part5)
+        maximum(part4, const2, out=part4)
         # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
         #     q < 2
-        maximum.reduce(view14, (3, 5), None, a)
+        maximum(view17, view18, out=part6)
+        maximum(part6, view19, out=part6)
+        maximum(part6, view20, out=part6)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(part7, a[:, :, const7, const8])
-        multiply(bits5, bits4, bits6)
-        copyto(part8, view15)
-        view16.dot(view18, part9)
+        copyto(view21, part6)
+        copyto(part7, view24)
+        view26.dot(view28, part8)
         # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
-        subtract(view20, view21, part10)
-        add(running_var2, const4, part11)
-        sqrt(part11, part11)
-        divide(part10, view22, part10)
+        subtract(view30, view31, part9)
+        add(running_var2, const1, part10)
+        sqrt(part10, part10)
+        divide(part9, view32, part9)
         # b_4[n, c, h, w] = gamma2[c]*b_3[n, c, h, w] + beta2[c]
-        multiply(view23, part10, part10)
-        add(part10, view24, part10)
+        multiply(view33, part9, part9)
+        add(part9, view34, part9)
         # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
-        maximum(part10, const5, out=part10)
+        maximum(part9, const2, out=part9)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
-        maximum.reduce(view26, (3, 5), None, b)
+        maximum(view35, view36, out=part11)
+        maximum(part11, view37, out=part11)
+        maximum(part11, view38, out=part11)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-        part12.fill(0)
-        copyto(view28, view27)
-        copyto(view30, view29)
-        copyto(view32, view31)
-        copyto(view34, view33)
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        part12.dot(W3, z_2)
+        view39.dot(W3, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
         add(z_2, b3, z_2)
         return z_2

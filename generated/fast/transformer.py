@@ -121,18 +121,6 @@ class Problem(ValueError):
     """What was given cannot be used; the text is one sentence."""
 
 
-def windows(x, axis, start, steps, lengths):
-    """x at start + steps[0]*i + steps[1]*p of an axis, as two axes i and p: a view, nothing is copied."""
-    x = x[(slice(None),) * axis + (slice(start, None),)]
-    stride = x.strides[axis]
-    return np.lib.stride_tricks.as_strided(
-        x,
-        x.shape[:axis] + tuple(lengths) + x.shape[axis + 1 :],
-        x.strides[:axis] + (stride * steps[0], stride * steps[1]) + x.strides[axis + 1 :],
-        writeable=False,
-    )
-
-
 def _bits(a):
     """The entries as whole numbers of the same bits: times 0 or 1 is exact, also for inf and nan."""
     return a[..., None].view(np.int64) if a.itemsize == 16 else a.view(f"i{a.itemsize}")
@@ -206,35 +194,35 @@ def _training(s, dtype, weights, gradients):
     h_6 = np.empty((n, 32, 96), dtype)
     view3 = part7.reshape(32*n, 32)
     view4 = h_6.reshape(32*n, 96)
-    view5 = windows(h_6, 2, 0, (1, 16), (16, 2))
-    view6 = view5.transpose(0, 3, 1, 2)
-    view7 = windows(h_6, 2, 32, (1, 16), (16, 2))
-    view8 = view7.transpose(0, 3, 2, 1)
+    view5 = h_6[:, :, :32]
+    view6 = view5.reshape(n, 32, 2, 16)
+    view7 = view6.transpose(0, 2, 1, 3)
+    view8 = h_6[:, :, 32:64]
+    view9 = view8.reshape(n, 32, 2, 16)
+    view10 = view9.transpose(0, 2, 3, 1)
     part8 = np.empty((n, 2, 32, 32), dtype)
     const4 = np.asarray(16**0.5, dtype)
     const5 = np.arange(32)
     const6 = const5 <= const5[:, None]
     part9 = np.empty((n, 2, 32, 32), dtype)
     h_9 = np.empty((n, 2, 32), dtype)
-    view9 = h_9[:, :, :, None]
+    view11 = h_9[:, :, :, None]
     bits2 = _bits(part9)
     bits1 = _mask(const6, dtype)
     bits3 = _bits(part8)
-    view10 = h_9[:, :, :, None]
-    part10 = np.empty((n, 32, 32), dtype)
-    view11 = windows(h_6, 2, 64, (1, 16), (16, 2))
-    view12 = view11.transpose(0, 3, 1, 2)
-    part11 = np.empty((n, 2, 32, 16), dtype)
-    view13 = part11.transpose(0, 2, 3, 1)
-    view14 = view13[:, :, :, 0]
-    view15 = part10[:, :, :16]
-    view16 = view13[:, :, :, 1]
-    view17 = part10[:, :, 16:]
-    h_14 = part11.reshape(n, 32, 32)
-    view18 = part10.reshape(32*n, 32)
+    view12 = h_9[:, :, :, None]
+    view13 = h_6[:, :, 64:]
+    view14 = view13.reshape(n, 32, 2, 16)
+    view15 = view14.transpose(0, 2, 1, 3)
+    part10 = np.empty((n, 2, 32, 16), dtype)
+    view16 = part10.transpose(0, 2, 1, 3)
+    part11 = np.empty((n, 32, 2, 16), dtype)
+    view17 = part11.reshape(n, 32, 32)
+    h_14 = part10.reshape(n, 32, 32)
+    view18 = view17.reshape(32*n, 32)
     view19 = h_14.reshape(32*n, 32)
-    h_15 = part11.reshape(n, 32, 32)
-    h_16 = part11.reshape(n, 32, 32)
+    h_15 = part10.reshape(n, 32, 32)
+    h_16 = part10.reshape(n, 32, 32)
     view20 = part6[:, :, None]
     part12 = np.empty((n, 32, 32), dtype)
     part13 = np.empty((n, 32, 32), dtype)
@@ -309,7 +297,7 @@ def _training(s, dtype, weights, gradients):
     view55 = part16.reshape(32*n, 32)
     part30 = np.empty((64, 32), dtype)
     view56 = part30.T
-    part31 = part11.reshape(n, 32, 32)
+    part31 = part10.reshape(n, 32, 32)
     view57 = part14[:, :, None]
     view58 = part20[:, :, None]
     part32 = part14.reshape(n, 32, 1)
@@ -319,12 +307,12 @@ def _training(s, dtype, weights, gradients):
     view62 = part12.reshape(32*n, 32)
     view63 = part18.reshape(32*n, 32)
     view64 = view63.T
-    view65 = part10.reshape(32*n, 32)
+    view65 = view17.reshape(32*n, 32)
     part33 = np.empty((32, 32), dtype)
     view66 = part33.T
-    view67 = windows(part12, 2, 0, (1, 16), (16, 2))
-    view68 = view67.transpose(0, 3, 1, 2)
-    view69 = view11.transpose(0, 3, 2, 1)
+    view67 = part12.reshape(n, 32, 2, 16)
+    view68 = view67.transpose(0, 2, 1, 3)
+    view69 = view14.transpose(0, 2, 3, 1)
     dh_12 = dh_23.reshape(n, 2, 32, 32)
     part34 = h_21.reshape(n, 2, 32, 32)
     part35 = np.empty((n, 2, 32), dtype)
@@ -338,40 +326,38 @@ def _training(s, dtype, weights, gradients):
     bits8 = _bits(part38)
     bits7 = _mask(const6, dtype)
     bits9 = _bits(dh_8)
-    part39 = np.empty((n, 32, 96), dtype)
     view72 = part8.transpose(0, 1, 3, 2)
-    view73 = part11.transpose(0, 2, 3, 1)
-    view74 = view73[:, :, :, 0]
-    view75 = part39[:, :, 64:80]
-    view76 = view73[:, :, :, 1]
-    view77 = part39[:, :, 80:]
-    view78 = view7.transpose(0, 3, 1, 2)
-    view79 = part11.transpose(0, 2, 3, 1)
+    view73 = part10.transpose(0, 2, 1, 3)
+    view74 = part11.reshape(n, 32, 32)
+    part39 = np.empty((n, 32, 96), dtype)
+    view75 = part39[:, :, 64:]
+    view76 = view9.transpose(0, 2, 1, 3)
+    view77 = part10.transpose(0, 2, 3, 1)
     const15 = np.asarray(4, dtype)
-    part40 = part12.reshape(n, 32, 16, 2)
-    view80 = part40[:, :, :, 0]
-    view81 = part39[:, :, :16]
-    view82 = part40[:, :, :, 1]
-    view83 = part39[:, :, 16:32]
-    view84 = dh_8.transpose(0, 1, 3, 2)
-    view85 = part11.transpose(0, 2, 3, 1)
-    part41 = part12.reshape(n, 32, 16, 2)
-    view86 = part41[:, :, :, 0]
-    view87 = part39[:, :, 32:48]
-    view88 = part41[:, :, :, 1]
-    view89 = part39[:, :, 48:64]
-    view90 = W1.T
-    view91 = part39.reshape(32*n, 96)
-    view92 = part12.reshape(32*n, 32)
-    view93 = part39.reshape(32*n, 96)
-    view94 = view93.T
-    view95 = part7.reshape(32*n, 32)
-    part42 = np.empty((96, 32), dtype)
-    view96 = part42.T
-    view97 = part5[:, :, None]
-    view98 = part19[:, :, None]
-    part43 = part5.reshape(n, 32, 1)
-    view99 = part14[:, :, None]
+    part40 = part11.reshape(n, 32, 16, 2)
+    view78 = part40.transpose(0, 1, 3, 2)
+    part41 = part10.reshape(n, 32, 2, 16)
+    view79 = part41.reshape(n, 32, 32)
+    view80 = part39[:, :, :32]
+    view81 = dh_8.transpose(0, 1, 3, 2)
+    view82 = part10.transpose(0, 2, 3, 1)
+    part42 = part11.reshape(n, 32, 16, 2)
+    view83 = part42.transpose(0, 1, 3, 2)
+    part43 = part10.reshape(n, 32, 2, 16)
+    view84 = part43.reshape(n, 32, 32)
+    view85 = part39[:, :, 32:64]
+    view86 = W1.T
+    view87 = part39.reshape(32*n, 96)
+    view88 = part12.reshape(32*n, 32)
+    view89 = part39.reshape(32*n, 96)
+    view90 = view89.T
+    view91 = part7.reshape(32*n, 32)
+    part44 = np.empty((96, 32), dtype)
+    view92 = part44.T
+    view93 = part5[:, :, None]
+    view94 = part19[:, :, None]
+    part45 = part5.reshape(n, 32, 1)
+    view95 = part14[:, :, None]
 
     def run():
         # (1) e[n, length, m] = E1[x[n, length], m] + P1[length, m]
@@ -401,14 +387,14 @@ def _training(s, dtype, weights, gradients):
         add(h_6, b1, h_6)
         # (9) h_8[n, j, k, s] = sum(d, h_7[n, k, d + 16*j]*h_7[n, s, d + 16*j + 32]/sqrt(16)), j <
         #     2, d < 16
-        matmul(view6, view8, part8)
+        matmul(view7, view10, part8)
         divide(part8, const4, part8)
         # (10) h_9[n, j, k] = max(l, [l <= k], h_8[n, j, k, l])
         copyto(part9, -np.inf)
         copyto(part9, part8, where=const6)
         maximum.reduce(part9, 3, None, h_9)
         # (11) h_10[n, j, k, l] = [l <= k]*exp(h_8[n, j, k, l] - held(h_9[n, j, k]))
-        subtract(part8, view9, part8)
+        subtract(part8, view11, part8)
         copyto(part9, 1)
         copyto(part9, part8, where=const6)
         exp(part9, part9)
@@ -416,12 +402,10 @@ def _training(s, dtype, weights, gradients):
         # (12) h_11[n, j, k] = sum(l, h_10[n, j, k, l])
         add.reduce(part8, 3, None, h_9)
         # (13) h_12[n, j, k, s] = h_10[n, j, k, s]/h_11[n, j, k]
-        divide(part8, view10, part8)
+        divide(part8, view12, part8)
         # (14) h_13[n, j, d + 16*k] += sum(s, h_12[n, k, j, s]*h_7[n, s, d + 16*k + 64]), d < 16
-        part10.fill(0)
-        matmul(part8, view12, part11)
-        add(view15, view14, out=view15)
-        add(view17, view16, out=view17)
+        matmul(part8, view15, part10)
+        copyto(part11, view16)
         # (15) h_14[n, j, k] = sum(l, h_13[n, j, l]*U1[l, k])
         view18.dot(U1, view19)
         # (16) h_15[n, j, k] = h_14[n, j, k] + c1[k]
@@ -622,28 +606,28 @@ def _training(s, dtype, weights, gradients):
         divide(part37, view71, part38)
         multiply(bits8, bits7, bits9)
         # (123) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
+        matmul(view72, view68, part10)
+        copyto(part11, view73)
         part39.fill(0)
-        matmul(view72, view68, part11)
         add(view75, view74, out=view75)
-        add(view77, view76, out=view77)
         # (124) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d <
         #     16
-        matmul(dh_8, view78, part11)
-        divide(view79, const15, part40)
-        add(view81, view80, out=view81)
-        add(view83, view82, out=view83)
+        matmul(dh_8, view76, part10)
+        divide(view77, const15, part40)
+        copyto(part41, view78)
+        add(view80, view79, out=view80)
         # (125) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d <
         #     16
-        matmul(view84, view6, part11)
-        divide(view85, const15, part41)
-        add(view87, view86, out=view87)
-        add(view89, view88, out=view89)
+        matmul(view81, view7, part10)
+        divide(view82, const15, part42)
+        copyto(part43, view83)
+        add(view85, view84, out=view85)
         # (127) db1[j] = sum(n, length, dh_7[n, length, j])
         add.reduce(part39, (0, 1), None, db1)
         # (129) dh_5[n, length, k] = sum(j, dh_7[n, length, j]*W1[k, j])
-        view91.dot(view90, view92)
+        view87.dot(view86, view88)
         # (131) dW1[k, j] = sum(n, length, dh_7[n, length, j]*h_5[n, length, k])
-        view94.dot(view95, part42)
+        view90.dot(view91, part44)
         # (132) dgamma1[k] = sum(n, length, dh_5[n, length, k]*h_4[n, length, k])
         multiply(part12, part4, part4)
         add.reduce(part4, (0, 1), None, dgamma1)
@@ -677,13 +661,13 @@ def _training(s, dtype, weights, gradients):
         # (146) dh_1[n, length, m] = dh_16[n, length, m] + dh_4[n, length, m]/sqrt(1e-05 + h_3[n,
         #     length]) + 0.0625*dh_3[n, length]*(h_1[n, length, m] - h_2[n, length]) +
         #     0.03125*dh_2[n, length]
-        divide(part4, view97, part4)
+        divide(part4, view93, part4)
         add(part18, part4, part18)
-        multiply(const13, view98, part43)
-        multiply(part43, part3, part3)
+        multiply(const13, view94, part45)
+        multiply(part45, part3, part3)
         add(part18, part3, part18)
         multiply(const2, part14, part14)
-        add(part18, view99, part18)
+        add(part18, view95, part18)
         # (147) de[n, length, m] = (10/9)*dh_1[n, length, m]*keep1[n, length, m]
         multiply(const1, part18, part18)
         multiply(part18, keep1, part18)
@@ -692,7 +676,7 @@ def _training(s, dtype, weights, gradients):
         add.at(dE1, (x,), part18)
         # (149) dP1[length, m] = sum(n, de[n, length, m])
         add.reduce(part18, 0, None, dP1)
-        copyto(dW1, view96)
+        copyto(dW1, view92)
         copyto(dU1, view66)
         copyto(dW2, view56)
         copyto(dW3, view49)
@@ -738,48 +722,49 @@ def _evaluate(s, dtype, weights, gradients):
     h_5 = np.empty((n, 32, 96), dtype)
     view3 = part3.reshape(32*n, 32)
     view4 = h_5.reshape(32*n, 96)
-    view5 = windows(h_5, 2, 0, (1, 16), (16, 2))
-    view6 = view5.transpose(0, 3, 1, 2)
-    view7 = windows(h_5, 2, 32, (1, 16), (16, 2))
-    view8 = view7.transpose(0, 3, 2, 1)
+    view5 = h_5[:, :, :32]
+    view6 = view5.reshape(n, 32, 2, 16)
+    view7 = view6.transpose(0, 2, 1, 3)
+    view8 = h_5[:, :, 32:64]
+    view9 = view8.reshape(n, 32, 2, 16)
+    view10 = view9.transpose(0, 2, 3, 1)
     part5 = np.empty((n, 2, 32, 32), dtype)
     const3 = np.asarray(16**0.5, dtype)
     const4 = np.arange(32)
     const5 = const4 <= const4[:, None]
     part6 = np.empty((n, 2, 32, 32), dtype)
     h_8 = np.empty((n, 2, 32), dtype)
-    view9 = h_8[:, :, :, None]
+    view11 = h_8[:, :, :, None]
     bits2 = _bits(part6)
     bits1 = _mask(const5, dtype)
     bits3 = _bits(part6)
-    view10 = h_8[:, :, :, None]
-    view11 = windows(h_5, 2, 64, (1, 16), (16, 2))
-    view12 = view11.transpose(0, 3, 1, 2)
-    part7 = part4.reshape(n, 2, 32, 16)
-    view13 = part7.transpose(0, 2, 3, 1)
-    view14 = view13[:, :, :, 0]
-    view15 = part3[:, :, :16]
-    view16 = view13[:, :, :, 1]
-    view17 = part3[:, :, 16:]
-    view18 = part3.reshape(32*n, 32)
-    view19 = part4.reshape(32*n, 32)
+    view12 = h_8[:, :, :, None]
+    view13 = h_5[:, :, 64:]
+    view14 = view13.reshape(n, 32, 2, 16)
+    view15 = view14.transpose(0, 2, 1, 3)
+    part7 = part3.reshape(n, 2, 32, 16)
+    view16 = part7.transpose(0, 2, 1, 3)
+    part8 = part4.reshape(n, 32, 2, 16)
+    view17 = part8.reshape(n, 32, 32)
+    view18 = view17.reshape(32*n, 32)
+    view19 = part3.reshape(32*n, 32)
     view20 = part2[:, :, None]
     view21 = part2[:, :, None]
     h_20 = part6.reshape(n, 32, 64)
-    view22 = part4.reshape(32*n, 32)
+    view22 = part3.reshape(32*n, 32)
     view23 = h_20.reshape(32*n, 64)
     h_21 = part6.reshape(n, 32, 64)
     const6 = np.asarray(0, dtype)
     h_22 = part6.reshape(n, 32, 64)
     view24 = h_22.reshape(32*n, 64)
-    view25 = part4.reshape(32*n, 32)
+    view25 = part3.reshape(32*n, 32)
     view26 = part2[:, :, None]
     view27 = part2[:, :, None]
     z_5 = np.empty((n, 32, 52), dtype)
     view28 = part1.reshape(32*n, 32)
     view29 = z_5.reshape(32*n, 52)
     view30 = part2[:, :, None]
-    part8 = np.empty((n, 32, 52), dtype)
+    part9 = np.empty((n, 32, 52), dtype)
     loss_2 = np.empty((n, 32), dtype)
     const7 = np.arange(n)[:, None]
     t = np.empty((n, 32), np.intp)
@@ -809,14 +794,14 @@ def _evaluate(s, dtype, weights, gradients):
         add(h_5, b1, h_5)
         # h_7[n, j, k, s] = sum(d, h_6[n, k, d + 16*j]*h_6[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d
         #     < 16
-        matmul(view6, view8, part5)
+        matmul(view7, view10, part5)
         divide(part5, const3, part5)
         # h_8[n, j, k] = max(l, [l <= k], h_7[n, j, k, l])
         copyto(part6, -np.inf)
         copyto(part6, part5, where=const5)
         maximum.reduce(part6, 3, None, h_8)
         # h_9[n, j, k, l] = [l <= k]*exp(h_7[n, j, k, l] - held(h_8[n, j, k]))
-        subtract(part5, view9, part5)
+        subtract(part5, view11, part5)
         copyto(part6, 1)
         copyto(part6, part5, where=const5)
         exp(part6, part6)
@@ -824,33 +809,31 @@ def _evaluate(s, dtype, weights, gradients):
         # h_10[n, j, k] = sum(l, h_9[n, j, k, l])
         add.reduce(part6, 3, None, h_8)
         # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
-        divide(part6, view10, part6)
+        divide(part6, view12, part6)
         # h_12[n, j, d + 16*k] += sum(s, h_11[n, k, j, s]*h_6[n, s, d + 16*k + 64]), d < 16
-        part3.fill(0)
-        matmul(part6, view12, part7)
-        add(view15, view14, out=view15)
-        add(view17, view16, out=view17)
+        matmul(part6, view15, part7)
+        copyto(part8, view16)
         # h_13[n, j, k] = sum(l, h_12[n, j, l]*U1[l, k])
         view18.dot(U1, view19)
         # h_14[n, j, k] = h_13[n, j, k] + c1[k]
-        add(part4, c1, part4)
+        add(part3, c1, part3)
         # h_15[n, length, m] = e[n, length, m] + h_14[n, length, m]
-        add(part1, part4, part1)
+        add(part1, part3, part1)
         # h_16[n, length] = sum(k, 0.03125*h_15[n, length, k])
         add.reduce(part1, 2, None, part2)
         multiply(const1, part2, part2)
         # h_17[n, length] = sum(k, 0.03125*(h_15[n, length, k] - h_16[n, length])**2)
-        subtract(part1, view20, part4)
-        square(part4, part3)
-        add.reduce(part3, 2, None, part2)
+        subtract(part1, view20, part3)
+        square(part3, part4)
+        add.reduce(part4, 2, None, part2)
         multiply(const1, part2, part2)
         # h_18[n, length, k] = (h_15[n, length, k] - h_16[n, length])/sqrt(h_17[n, length] + 1e-05)
         add(part2, const2, part2)
         sqrt(part2, part2)
-        divide(part4, view21, part4)
+        divide(part3, view21, part3)
         # h_19[n, length, k] = gamma2[k]*h_18[n, length, k] + beta2[k]
-        multiply(gamma2, part4, part4)
-        add(part4, beta2, part4)
+        multiply(gamma2, part3, part3)
+        add(part3, beta2, part3)
         # h_20[n, length, m] = sum(k, h_19[n, length, k]*W2[k, m])
         view22.dot(W2, view23)
         # h_21[n, length, m] = h_20[n, length, m] + b2[m]
@@ -860,16 +843,16 @@ def _evaluate(s, dtype, weights, gradients):
         # h_23[n, length, m] = sum(i, h_22[n, length, i]*W3[i, m])
         view24.dot(W3, view25)
         # h_24[n, length, m] = h_23[n, length, m] + b3[m]
-        add(part4, b3, part4)
+        add(part3, b3, part3)
         # h[n, length, m] = h_15[n, length, m] + h_24[n, length, m]
-        add(part1, part4, part1)
+        add(part1, part3, part1)
         # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
         add.reduce(part1, 2, None, part2)
         multiply(const1, part2, part2)
         # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
         subtract(part1, view26, part1)
-        square(part1, part4)
-        add.reduce(part4, 2, None, part2)
+        square(part1, part3)
+        add.reduce(part3, 2, None, part2)
         multiply(const1, part2, part2)
         # (30) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
         add(part2, const2, part2)
@@ -885,9 +868,9 @@ def _evaluate(s, dtype, weights, gradients):
         # (35) loss_1[n, length] = max(k, z[n, length, k])
         maximum.reduce(z_5, 2, None, part2)
         # (36) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
-        subtract(z_5, view30, part8)
-        exp(part8, part8)
-        add.reduce(part8, 2, None, loss_2)
+        subtract(z_5, view30, part9)
+        exp(part9, part9)
+        add.reduce(part9, 2, None, loss_2)
         # (37) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
         log(loss_2, loss_2)
         add(part2, loss_2, part2)
@@ -895,8 +878,8 @@ def _evaluate(s, dtype, weights, gradients):
         copyto(loss_2, z_5[const7, const4, t])
         subtract(part2, loss_2, part2)
         # (39) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
-        part9 = add.reduce(part2, axis=None)
-        loss = 0.03125 / n * part9
+        part10 = add.reduce(part2, axis=None)
+        loss = 0.03125 / n * part10
         return loss
 
     return {"x": x, "t": t}, run
@@ -938,40 +921,41 @@ def _network(s, dtype, weights, gradients):
     h_5 = np.empty((n, 32, 96), dtype)
     view3 = part3.reshape(32*n, 32)
     view4 = h_5.reshape(32*n, 96)
-    view5 = windows(h_5, 2, 0, (1, 16), (16, 2))
-    view6 = view5.transpose(0, 3, 1, 2)
-    view7 = windows(h_5, 2, 32, (1, 16), (16, 2))
-    view8 = view7.transpose(0, 3, 2, 1)
+    view5 = h_5[:, :, :32]
+    view6 = view5.reshape(n, 32, 2, 16)
+    view7 = view6.transpose(0, 2, 1, 3)
+    view8 = h_5[:, :, 32:64]
+    view9 = view8.reshape(n, 32, 2, 16)
+    view10 = view9.transpose(0, 2, 3, 1)
     part5 = np.empty((n, 2, 32, 32), dtype)
     const3 = np.asarray(16**0.5, dtype)
     const4 = np.arange(32) <= np.arange(32)[:, None]
     part6 = np.empty((n, 2, 32, 32), dtype)
     h_8 = np.empty((n, 2, 32), dtype)
-    view9 = h_8[:, :, :, None]
+    view11 = h_8[:, :, :, None]
     bits2 = _bits(part6)
     bits1 = _mask(const4, dtype)
     bits3 = _bits(part6)
-    view10 = h_8[:, :, :, None]
-    view11 = windows(h_5, 2, 64, (1, 16), (16, 2))
-    view12 = view11.transpose(0, 3, 1, 2)
-    part7 = part4.reshape(n, 2, 32, 16)
-    view13 = part7.transpose(0, 2, 3, 1)
-    view14 = view13[:, :, :, 0]
-    view15 = part3[:, :, :16]
-    view16 = view13[:, :, :, 1]
-    view17 = part3[:, :, 16:]
-    view18 = part3.reshape(32*n, 32)
-    view19 = part4.reshape(32*n, 32)
+    view12 = h_8[:, :, :, None]
+    view13 = h_5[:, :, 64:]
+    view14 = view13.reshape(n, 32, 2, 16)
+    view15 = view14.transpose(0, 2, 1, 3)
+    part7 = part3.reshape(n, 2, 32, 16)
+    view16 = part7.transpose(0, 2, 1, 3)
+    part8 = part4.reshape(n, 32, 2, 16)
+    view17 = part8.reshape(n, 32, 32)
+    view18 = view17.reshape(32*n, 32)
+    view19 = part3.reshape(32*n, 32)
     view20 = part2[:, :, None]
     view21 = part2[:, :, None]
     h_20 = part6.reshape(n, 32, 64)
-    view22 = part4.reshape(32*n, 32)
+    view22 = part3.reshape(32*n, 32)
     view23 = h_20.reshape(32*n, 64)
     h_21 = part6.reshape(n, 32, 64)
     const5 = np.asarray(0, dtype)
     h_22 = part6.reshape(n, 32, 64)
     view24 = h_22.reshape(32*n, 64)
-    view25 = part4.reshape(32*n, 32)
+    view25 = part3.reshape(32*n, 32)
     view26 = part2[:, :, None]
     view27 = part2[:, :, None]
     z_5 = np.empty((n, 32, 52), dtype)
@@ -1003,14 +987,14 @@ def _network(s, dtype, weights, gradients):
         add(h_5, b1, h_5)
         # h_7[n, j, k, s] = sum(d, h_6[n, k, d + 16*j]*h_6[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d
         #     < 16
-        matmul(view6, view8, part5)
+        matmul(view7, view10, part5)
         divide(part5, const3, part5)
         # h_8[n, j, k] = max(l, [l <= k], h_7[n, j, k, l])
         copyto(part6, -np.inf)
         copyto(part6, part5, where=const4)
         maximum.reduce(part6, 3, None, h_8)
         # h_9[n, j, k, l] = [l <= k]*exp(h_7[n, j, k, l] - held(h_8[n, j, k]))
-        subtract(part5, view9, part5)
+        subtract(part5, view11, part5)
         copyto(part6, 1)
         copyto(part6, part5, where=const4)
         exp(part6, part6)
@@ -1018,33 +1002,31 @@ def _network(s, dtype, weights, gradients):
         # h_10[n, j, k] = sum(l, h_9[n, j, k, l])
         add.reduce(part6, 3, None, h_8)
         # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
-        divide(part6, view10, part6)
+        divide(part6, view12, part6)
         # h_12[n, j, d + 16*k] += sum(s, h_11[n, k, j, s]*h_6[n, s, d + 16*k + 64]), d < 16
-        part3.fill(0)
-        matmul(part6, view12, part7)
-        add(view15, view14, out=view15)
-        add(view17, view16, out=view17)
+        matmul(part6, view15, part7)
+        copyto(part8, view16)
         # h_13[n, j, k] = sum(l, h_12[n, j, l]*U1[l, k])
         view18.dot(U1, view19)
         # h_14[n, j, k] = h_13[n, j, k] + c1[k]
-        add(part4, c1, part4)
+        add(part3, c1, part3)
         # h_15[n, length, m] = e[n, length, m] + h_14[n, length, m]
-        add(part1, part4, part1)
+        add(part1, part3, part1)
         # h_16[n, length] = sum(k, 0.03125*h_15[n, length, k])
         add.reduce(part1, 2, None, part2)
         multiply(const1, part2, part2)
         # h_17[n, length] = sum(k, 0.03125*(h_15[n, length, k] - h_16[n, length])**2)
-        subtract(part1, view20, part4)
-        square(part4, part3)
-        add.reduce(part3, 2, None, part2)
+        subtract(part1, view20, part3)
+        square(part3, part4)
+        add.reduce(part4, 2, None, part2)
         multiply(const1, part2, part2)
         # h_18[n, length, k] = (h_15[n, length, k] - h_16[n, length])/sqrt(h_17[n, length] + 1e-05)
         add(part2, const2, part2)
         sqrt(part2, part2)
-        divide(part4, view21, part4)
+        divide(part3, view21, part3)
         # h_19[n, length, k] = gamma2[k]*h_18[n, length, k] + beta2[k]
-        multiply(gamma2, part4, part4)
-        add(part4, beta2, part4)
+        multiply(gamma2, part3, part3)
+        add(part3, beta2, part3)
         # h_20[n, length, m] = sum(k, h_19[n, length, k]*W2[k, m])
         view22.dot(W2, view23)
         # h_21[n, length, m] = h_20[n, length, m] + b2[m]
@@ -1054,16 +1036,16 @@ def _network(s, dtype, weights, gradients):
         # h_23[n, length, m] = sum(i, h_22[n, length, i]*W3[i, m])
         view24.dot(W3, view25)
         # h_24[n, length, m] = h_23[n, length, m] + b3[m]
-        add(part4, b3, part4)
+        add(part3, b3, part3)
         # h[n, length, m] = h_15[n, length, m] + h_24[n, length, m]
-        add(part1, part4, part1)
+        add(part1, part3, part1)
         # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
         add.reduce(part1, 2, None, part2)
         multiply(const1, part2, part2)
         # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
         subtract(part1, view26, part1)
-        square(part1, part4)
-        add.reduce(part4, 2, None, part2)
+        square(part1, part3)
+        add.reduce(part3, 2, None, part2)
         multiply(const1, part2, part2)
         # (30) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
         add(part2, const2, part2)

@@ -99,11 +99,6 @@ class Problem(ValueError):
     """What was given cannot be used; the text is one sentence."""
 
 
-def relu(x):
-    """maximum(x, 0): slope 0 at 0, as in the common frameworks"""
-    return np.maximum(x, 0)
-
-
 def windows(x, axis, start, steps, lengths):
     """x at start + steps[0]*i + steps[1]*p of an axis, as two axes i and p: a view, nothing is copied."""
     x = x[(slice(None),) * axis + (slice(start, None),)]
@@ -116,6 +111,11 @@ def windows(x, axis, start, steps, lengths):
     )
 
 
+def relu(x):
+    """maximum(x, 0): slope 0 at 0, as in the common frameworks"""
+    return np.maximum(x, 0)
+
+
 def _training(
     s, x, t, keep1, W1, gamma1, beta1, W2, gamma2, beta2, W3, b3, running_mean1, running_var1,
     running_mean2, running_var2
@@ -125,14 +125,9 @@ def _training(
     n = s["n"]
     # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j + q
     #     - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
-    part1 = np.arange(8)[:, None] + np.arange(3) - 1
-    part2 = 0 <= part1
-    part3 = part1 < 8
-    part5 = np.maximum(np.arange(8)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0)
-    part4 = x[:, 0][:, np.minimum(part5, 7), np.minimum(np.maximum(part1, 0), 7)]
-    part6 = np.logical_and(np.logical_and(part2[:, :, None, None], part3[:, :, None, None]), part2)
-    part7 = np.where(np.logical_and(part6, part3), part4, 0)
-    a_1 = np.einsum("abcde,fce->afbd", part7, W1[:, 0], optimize=True)
+    padded1 = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    part1 = windows(windows(padded1[:, 0], 1, 0, (1, 1), (8, 3)), 3, 0, (1, 1), (8, 3))
+    a_1 = np.einsum("abcde,fce->afbd", part1, W1[:, 0], optimize=True)
     # (2) a_2[c] = sum(n, h, w, 0.015625*a_1[n, c, h, w]/n)
     a_2 = 0.015625 / n * np.sum(a_1, axis=(0, 2, 3))
     # (3) running_mean1[c] = 0.9*running_mean1[c] + 0.1*a_2[c]
@@ -149,18 +144,12 @@ def _training(
     a_6 = relu(a_5)
     # (9) a[n, c, i, j] = max(p, q, a_6[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
     #     q < 2
-    a = np.max(windows(windows(a_6, 2, 0, (2, 1), (4, 2)), 4, 0, (2, 1), (4, 2)), axis=(3, 5))
+    a = np.max(a_6.reshape(n, 8, 4, 2, 8).reshape(n, 8, 4, 2, 4, 2), axis=(3, 5))
     # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1 and j
     #     + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-    part8 = np.arange(4)[:, None] + np.arange(3) - 1
-    part9 = 0 <= part8
-    part10 = part8 < 4
-    part12 = np.maximum(np.arange(4)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0)
-    part11 = a[:, :, np.minimum(part12, 3), np.minimum(np.maximum(part8, 0), 3)]
-    part14 = np.logical_and(part9[:, :, None, None], part10[:, :, None, None])
-    part13 = np.logical_and(part14, part9)
-    part15 = np.where(np.logical_and(part13, part10), part11, 0)
-    b_1 = np.einsum("abcdef,gbdf->agce", part15, W2, optimize=True)
+    padded2 = np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    part2 = windows(windows(padded2, 2, 0, (1, 1), (4, 3)), 4, 0, (1, 1), (4, 3))
+    b_1 = np.einsum("abcdef,gbdf->agce", part2, W2, optimize=True)
     # (11) b_2[c] = sum(n, h, w, 0.0625*b_1[n, c, h, w]/n)
     b_2 = 0.0625 / n * np.sum(b_1, axis=(0, 2, 3))
     # (12) running_mean2[c] = 0.9*running_mean2[c] + 0.1*b_2[c]
@@ -177,13 +166,9 @@ def _training(
     b_6 = relu(b_5)
     # (18) b[n, c, i, j] = max(p, q, b_6[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p <
     #     2, q < 2
-    b = np.max(windows(windows(b_6, 2, 0, (2, 1), (2, 2)), 4, 0, (2, 1), (2, 2)), axis=(3, 5))
+    b = np.max(b_6.reshape(n, 16, 2, 2, 4).reshape(n, 16, 2, 2, 2, 2), axis=(3, 5))
     # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-    z_1 = np.zeros((n, 64), dtype)
-    z_1[:, :61:4] = b[:, :, 0, 0]
-    z_1[:, 1:62:4] = b[:, :, 0, 1]
-    z_1[:, 2:63:4] = b[:, :, 1, 0]
-    z_1[:, 3::4] = b[:, :, 1, 1]
+    z_1 = b.reshape(n, 64)
     # (20) z_2[n, j] = 1.25*z_1[n, j]*keep1[n, j]
     z_2 = 1.25 * z_1 * keep1
     # (21) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
@@ -208,24 +193,19 @@ def _training(
     # (43) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
     # (48) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2, j <
     #     2
-    part16 = 4 * np.arange(16)[:, None, None] + 2 * np.arange(2)[:, None] + np.arange(2)
-    db = 1.25 * (dz @ W3.T)[:, part16] * keep1[:, part16]
+    db = 1.25 * (dz @ W3.T).reshape(n, 16, 2, 2) * keep1.reshape(n, 16, 2, 2)
     # b_first[n, c, i, j] = min(p, q, [b_6[n, c, 2*i + p, 2*j + q] == b[n, c, i, j]], index(2*p +
     #     q)), p < 2, q < 2
     # (49) db_6[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[2*p + q == b_first[n, c, i, j]], p < 2, q
     #     < 2
-    part17 = 2 * np.arange(2)[:, None] + np.arange(2)
-    part19 = windows(
-        windows(b_6, 2, 0, (2, 1), (2, 2)), 4, 0, (2, 1), (2, 2)
-    ).transpose(0, 1, 2, 4, 3, 5) == b[:, :, :, :, None, None]
-    part20 = np.min(np.where(part19, part17.astype(dtype), np.inf), axis=(4, 5))
-    part21 = part17[:, None, :] == part20[:, :, :, None, :, None]
-    part18 = np.where(part21, db[:, :, :, None, :, None], 0)
-    db_6 = np.zeros((n, 16, 4, 4), dtype)
-    db_6[:, :, :2, :2] += part18[:, :, 0, :, 0]
-    db_6[:, :, :2, 2:] += part18[:, :, 0, :, 1]
-    db_6[:, :, 2:, :2] += part18[:, :, 1, :, 0]
-    db_6[:, :, 2:, 2:] += part18[:, :, 1, :, 1]
+    part3 = 2 * np.arange(2)[:, None] + np.arange(2)
+    part4 = b_6.reshape(n, 16, 2, 2, 4).reshape(n, 16, 2, 2, 2, 2).transpose(0, 1, 2, 4, 3, 5) == b[
+        :, :, :, :, None, None
+    ]
+    part6 = np.min(np.where(part4, part3.astype(dtype), np.inf), axis=(4, 5))
+    part5 = part6[:, :, :, None, :, None]
+    part7 = np.where(part3[:, None, :] == part5, db[:, :, :, None, :, None], 0)
+    db_6 = part7.reshape(n, 16, 4, 4)
     # (50) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
     db_5 = np.where(b_5 > 0, db_6, 0)
     # (51) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
@@ -236,45 +216,36 @@ def _training(
     dbeta2 = np.sum(db_5, axis=(0, 2, 3))
     # (55) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
     # (55) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
-    part22 = np.sqrt(1e-05 + b_3)
-    db_3 = -np.sum(db_4 * (b_1 - b_2[:, None, None]), axis=(0, 2, 3)) / 2 / (part22**2 * part22)
+    part8 = np.sqrt(1e-05 + b_3)
+    db_3 = -np.sum(db_4 * (b_1 - b_2[:, None, None]), axis=(0, 2, 3)) / 2 / (part8**2 * part8)
     # (58) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
-    db_2 = -(np.sum(db_4, axis=(0, 2, 3)) / part22)
+    db_2 = -(np.sum(db_4, axis=(0, 2, 3)) / part8)
     # (58) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
     db_2 = db_2 + db_3 * np.sum(b_2[:, None, None] - b_1, axis=(0, 2, 3)) / (8 * n)
     # (63) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c, h, w]
     #     - b_2[c])/n + 0.0625*db_2[c]/n
-    part23 = db_3[:, None, None] * (b_1 - b_2[:, None, None]) / (8 * n)
-    db_1 = db_4 / part22[:, None, None] + part23 + (0.0625 / n * db_2)[:, None, None]
+    part9 = db_4 / part8[:, None, None] + db_3[:, None, None] * (b_1 - b_2[:, None, None]) / (8 * n)
+    db_1 = part9 + (0.0625 / n * db_2)[:, None, None]
     # (66) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1 + 1
     #     - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]), i_1 < 4,
     #     j_1 < 4
-    part24 = np.arange(4)[:, None] - np.arange(3) + 1
-    part25 = 0 <= part24
-    part26 = part24 < 4
-    part28 = np.maximum(np.arange(4)[:, None, None, None] - np.arange(3)[:, None, None] + 1, 0)
-    part27 = db_1[:, :, np.minimum(part28, 3), np.minimum(np.maximum(part24, 0), 3)]
-    part29 = np.logical_and(np.logical_and(part25, part26), part25[:, :, None, None])
-    part30 = np.where(np.logical_and(part29, part26[:, :, None, None]), part27, 0)
-    da = np.einsum("abcdef,bgdf->agce", part30, W2, optimize=True)
+    padded3 = np.pad(db_1, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    part10 = windows(windows(padded3, 2, 2, (1, -1), (4, 3)), 4, 2, (1, -1), (4, 3))
+    da = np.einsum("abcdef,bgdf->agce", part10, W2, optimize=True)
     # (67) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1 and j
     #     + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-    dW2 = np.einsum("abcd,aecfdg->befg", db_1, part15, optimize=True)
+    dW2 = np.einsum("abcd,aecfdg->befg", db_1, part2, optimize=True)
     # a_first[n, c, i, j] = min(p, q, [a_6[n, c, 2*i + p, 2*j + q] == a[n, c, i, j]], index(2*p +
     #     q)), p < 2, q < 2
     # (68) da_6[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[2*p + q == a_first[n, c, i, j]], p < 2, q
     #     < 2
-    part32 = windows(
-        windows(a_6, 2, 0, (2, 1), (4, 2)), 4, 0, (2, 1), (4, 2)
-    ).transpose(0, 1, 2, 4, 3, 5) == a[:, :, :, :, None, None]
-    part33 = np.min(np.where(part32, part17.astype(dtype), np.inf), axis=(4, 5))
-    part34 = part17[:, None, :] == part33[:, :, :, None, :, None]
-    part31 = np.where(part34, da[:, :, :, None, :, None], 0)
-    da_6 = np.zeros((n, 8, 8, 8), dtype)
-    da_6[:, :, :7:2, :7:2] += part31[:, :, :, 0, :, 0]
-    da_6[:, :, :7:2, 1::2] += part31[:, :, :, 0, :, 1]
-    da_6[:, :, 1::2, :7:2] += part31[:, :, :, 1, :, 0]
-    da_6[:, :, 1::2, 1::2] += part31[:, :, :, 1, :, 1]
+    part11 = a_6.reshape(n, 8, 4, 2, 8).reshape(n, 8, 4, 2, 4, 2).transpose(0, 1, 2, 4, 3, 5) == a[
+        :, :, :, :, None, None
+    ]
+    part13 = np.min(np.where(part11, part3.astype(dtype), np.inf), axis=(4, 5))
+    part12 = part13[:, :, :, None, :, None]
+    part14 = np.where(part3[:, None, :] == part12, da[:, :, :, None, :, None], 0)
+    da_6 = part14.reshape(n, 8, 8, 8)
     # (69) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
     da_5 = np.where(a_5 > 0, da_6, 0)
     # (70) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
@@ -285,21 +256,21 @@ def _training(
     dbeta1 = np.sum(da_5, axis=(0, 2, 3))
     # (74) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
     # (74) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
-    part35 = np.sqrt(1e-05 + a_3)
-    da_3 = -np.sum(da_4 * (a_1 - a_2[:, None, None]), axis=(0, 2, 3)) / 2 / (part35**2 * part35)
+    part15 = np.sqrt(1e-05 + a_3)
+    da_3 = -np.sum(da_4 * (a_1 - a_2[:, None, None]), axis=(0, 2, 3)) / 2 / (part15**2 * part15)
     # (77) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-    da_2 = -(np.sum(da_4, axis=(0, 2, 3)) / part35)
+    da_2 = -(np.sum(da_4, axis=(0, 2, 3)) / part15)
     # (77) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
     da_2 = da_2 + 0.03125 / n * (da_3 * np.sum(a_2[:, None, None] - a_1, axis=(0, 2, 3)))
     # (82) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c, h,
     #     w] - a_2[c])/n + 0.015625*da_2[c]/n
     # (83) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and
     #     j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-    part37 = 0.03125 / n * da_3[:, None, None] * (a_1 - a_2[:, None, None])
-    part36 = da_4 / part35[:, None, None] + part37 + (0.015625 / n * da_2)[:, None, None]
-    part38 = x[:, :, np.minimum(part5, 7), np.minimum(np.maximum(part1, 0), 7)]
-    part39 = np.where(np.logical_and(part6, part3), part38, 0)
-    dW1 = np.einsum("abcd,aecfdg->befg", part36, part39, optimize=True)
+    part17 = 0.03125 / n * da_3[:, None, None] * (a_1 - a_2[:, None, None])
+    part16 = da_4 / part15[:, None, None] + part17
+    part18 = windows(windows(padded1, 2, 0, (1, 1), (8, 3)), 4, 0, (1, 1), (8, 3))
+    part19 = part16 + (0.015625 / n * da_2)[:, None, None]
+    dW1 = np.einsum("abcd,aecfdg->befg", part19, part18, optimize=True)
     return loss, {
         "W1": dW1,
         "gamma1": dgamma1,
@@ -322,7 +293,6 @@ def _evaluate(
     running_var2
 ):
     """The loss; `s` has the sizes."""
-    dtype = x.dtype
     n = s["n"]
     # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j + q
     #     - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
@@ -331,18 +301,13 @@ def _evaluate(
     # a_5[n, c, h, w] = relu(a_4[n, c, h, w])
     # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2, q <
     #     2
-    part1 = np.arange(8)[:, None] + np.arange(3) - 1
-    part2 = 0 <= part1
-    part3 = part1 < 8
-    part6 = np.logical_and(np.logical_and(part2[:, :, None, None], part3[:, :, None, None]), part2)
-    part5 = np.logical_and(part6, part3)
-    part7 = np.maximum(np.arange(8)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0)
-    part8 = x[:, 0][:, np.minimum(part7, 7), np.minimum(np.maximum(part1, 0), 7)]
-    part4 = np.where(part5, part8, 0)
-    part10 = np.einsum("abcde,fce->afbd", part4, W1[:, 0], optimize=True)
-    part9 = (part10 - running_mean1[:, None, None]) / np.sqrt(running_var1 + 1e-05)[:, None, None]
-    part11 = relu(gamma1[:, None, None] * part9 + beta1[:, None, None])
-    a = np.max(windows(windows(part11, 2, 0, (2, 1), (4, 2)), 4, 0, (2, 1), (4, 2)), axis=(3, 5))
+    padded1 = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    part2 = windows(windows(padded1[:, 0], 1, 0, (1, 1), (8, 3)), 3, 0, (1, 1), (8, 3))
+    part3 = np.einsum("abcde,fce->afbd", part2, W1[:, 0], optimize=True)
+    part1 = part3 - running_mean1[:, None, None]
+    part4 = gamma1[:, None, None] * (part1 / np.sqrt(running_var1 + 1e-05)[:, None, None])
+    part5 = relu(part4 + beta1[:, None, None]).reshape(n, 8, 4, 2, 8).reshape(n, 8, 4, 2, 4, 2)
+    a = np.max(part5, axis=(3, 5))
     # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1 and j
     #     + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
     # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
@@ -350,25 +315,15 @@ def _evaluate(
     # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
     # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2, q <
     #     2
-    part12 = np.arange(4)[:, None] + np.arange(3) - 1
-    part13 = 0 <= part12
-    part14 = part12 < 4
-    part17 = np.logical_and(part13[:, :, None, None], part14[:, :, None, None])
-    part16 = np.logical_and(np.logical_and(part17, part13), part14)
-    part18 = np.maximum(np.arange(4)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0)
-    part19 = a[:, :, np.minimum(part18, 3), np.minimum(np.maximum(part12, 0), 3)]
-    part15 = np.where(part16, part19, 0)
-    part22 = np.einsum("abcdef,gbdf->agce", part15, W2, optimize=True)
-    part21 = part22 - running_mean2[:, None, None]
-    part20 = part21 / np.sqrt(running_var2 + 1e-05)[:, None, None]
-    part23 = relu(gamma2[:, None, None] * part20 + beta2[:, None, None])
-    b = np.max(windows(windows(part23, 2, 0, (2, 1), (2, 2)), 4, 0, (2, 1), (2, 2)), axis=(3, 5))
+    padded2 = np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    part7 = windows(windows(padded2, 2, 0, (1, 1), (4, 3)), 4, 0, (1, 1), (4, 3))
+    part8 = np.einsum("abcdef,gbdf->agce", part7, W2, optimize=True)
+    part6 = part8 - running_mean2[:, None, None]
+    part9 = gamma2[:, None, None] * (part6 / np.sqrt(running_var2 + 1e-05)[:, None, None])
+    part10 = relu(part9 + beta2[:, None, None]).reshape(n, 16, 2, 2, 4).reshape(n, 16, 2, 2, 2, 2)
+    b = np.max(part10, axis=(3, 5))
     # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-    z_1 = np.zeros((n, 64), dtype)
-    z_1[:, :61:4] = b[:, :, 0, 0]
-    z_1[:, 1:62:4] = b[:, :, 0, 1]
-    z_1[:, 2:63:4] = b[:, :, 1, 0]
-    z_1[:, 3::4] = b[:, :, 1, 1]
+    z_1 = b.reshape(n, 64)
     # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
     # z[n, m] = z_2[n, m] + b3[m]
     z = z_1 @ W3 + b3
@@ -378,8 +333,8 @@ def _evaluate(
     # (25) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
     # (26) loss_5[n] = loss_3[n] - z[n, t[n]]
     # (27) loss = sum(n, loss_5[n]/n)
-    part24 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, None]), axis=1)) - z[np.arange(n), t]
-    loss = np.sum(part24) / n
+    part11 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, None]), axis=1)) - z[np.arange(n), t]
+    loss = np.sum(part11) / n
     return loss
 
 
@@ -388,7 +343,6 @@ def _network(
     running_var2
 ):
     """z[n, 10]; `s` has the sizes."""
-    dtype = x.dtype
     n = s["n"]
     # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j + q
     #     - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
@@ -397,18 +351,13 @@ def _network(
     # a_5[n, c, h, w] = relu(a_4[n, c, h, w])
     # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2, q <
     #     2
-    part1 = np.arange(8)[:, None] + np.arange(3) - 1
-    part2 = 0 <= part1
-    part3 = part1 < 8
-    part6 = np.logical_and(np.logical_and(part2[:, :, None, None], part3[:, :, None, None]), part2)
-    part5 = np.logical_and(part6, part3)
-    part7 = np.maximum(np.arange(8)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0)
-    part8 = x[:, 0][:, np.minimum(part7, 7), np.minimum(np.maximum(part1, 0), 7)]
-    part4 = np.where(part5, part8, 0)
-    part10 = np.einsum("abcde,fce->afbd", part4, W1[:, 0], optimize=True)
-    part9 = (part10 - running_mean1[:, None, None]) / np.sqrt(running_var1 + 1e-05)[:, None, None]
-    part11 = relu(gamma1[:, None, None] * part9 + beta1[:, None, None])
-    a = np.max(windows(windows(part11, 2, 0, (2, 1), (4, 2)), 4, 0, (2, 1), (4, 2)), axis=(3, 5))
+    padded1 = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    part2 = windows(windows(padded1[:, 0], 1, 0, (1, 1), (8, 3)), 3, 0, (1, 1), (8, 3))
+    part3 = np.einsum("abcde,fce->afbd", part2, W1[:, 0], optimize=True)
+    part1 = part3 - running_mean1[:, None, None]
+    part4 = gamma1[:, None, None] * (part1 / np.sqrt(running_var1 + 1e-05)[:, None, None])
+    part5 = relu(part4 + beta1[:, None, None]).reshape(n, 8, 4, 2, 8).reshape(n, 8, 4, 2, 4, 2)
+    a = np.max(part5, axis=(3, 5))
     # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1 and j
     #     + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
     # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
@@ -416,25 +365,15 @@ def _network(
     # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
     # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2, q <
     #     2
-    part12 = np.arange(4)[:, None] + np.arange(3) - 1
-    part13 = 0 <= part12
-    part14 = part12 < 4
-    part17 = np.logical_and(part13[:, :, None, None], part14[:, :, None, None])
-    part16 = np.logical_and(np.logical_and(part17, part13), part14)
-    part18 = np.maximum(np.arange(4)[:, None, None, None] + np.arange(3)[:, None, None] - 1, 0)
-    part19 = a[:, :, np.minimum(part18, 3), np.minimum(np.maximum(part12, 0), 3)]
-    part15 = np.where(part16, part19, 0)
-    part22 = np.einsum("abcdef,gbdf->agce", part15, W2, optimize=True)
-    part21 = part22 - running_mean2[:, None, None]
-    part20 = part21 / np.sqrt(running_var2 + 1e-05)[:, None, None]
-    part23 = relu(gamma2[:, None, None] * part20 + beta2[:, None, None])
-    b = np.max(windows(windows(part23, 2, 0, (2, 1), (2, 2)), 4, 0, (2, 1), (2, 2)), axis=(3, 5))
+    padded2 = np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    part7 = windows(windows(padded2, 2, 0, (1, 1), (4, 3)), 4, 0, (1, 1), (4, 3))
+    part8 = np.einsum("abcdef,gbdf->agce", part7, W2, optimize=True)
+    part6 = part8 - running_mean2[:, None, None]
+    part9 = gamma2[:, None, None] * (part6 / np.sqrt(running_var2 + 1e-05)[:, None, None])
+    part10 = relu(part9 + beta2[:, None, None]).reshape(n, 16, 2, 2, 4).reshape(n, 16, 2, 2, 2, 2)
+    b = np.max(part10, axis=(3, 5))
     # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-    z_1 = np.zeros((n, 64), dtype)
-    z_1[:, :61:4] = b[:, :, 0, 0]
-    z_1[:, 1:62:4] = b[:, :, 0, 1]
-    z_1[:, 2:63:4] = b[:, :, 1, 0]
-    z_1[:, 3::4] = b[:, :, 1, 1]
+    z_1 = b.reshape(n, 64)
     # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
     # z[n, m] = z_2[n, m] + b3[m]
     z = z_1 @ W3 + b3

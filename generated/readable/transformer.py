@@ -121,18 +121,6 @@ class Problem(ValueError):
     """What was given cannot be used; the text is one sentence."""
 
 
-def windows(x, axis, start, steps, lengths):
-    """x at start + steps[0]*i + steps[1]*p of an axis, as two axes i and p: a view, nothing is copied."""
-    x = x[(slice(None),) * axis + (slice(start, None),)]
-    stride = x.strides[axis]
-    return np.lib.stride_tricks.as_strided(
-        x,
-        x.shape[:axis] + tuple(lengths) + x.shape[axis + 1 :],
-        x.strides[:axis] + (stride * steps[0], stride * steps[1]) + x.strides[axis + 1 :],
-        writeable=False,
-    )
-
-
 def relu(x):
     """maximum(x, 0): slope 0 at 0, as in the common frameworks"""
     return np.maximum(x, 0)
@@ -163,9 +151,9 @@ def _training(
     # (9) h_8[n, j, k, s] = sum(d, h_7[n, k, d + 16*j]*h_7[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d
     #     < 16
     h_8 = (
-        windows(h_7, 2, 0, (1, 16), (16, 2)).transpose(0, 3, 1, 2) @ windows(
-            h_7, 2, 32, (1, 16), (16, 2)
-        ).transpose(0, 3, 2, 1)
+        h_7[:, :, :32].reshape(
+            n, 32, 2, 16
+        ).transpose(0, 2, 1, 3) @ h_7[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 3, 1)
     ) / 16**0.5
     # (10) h_9[n, j, k] = max(l, [l <= k], h_8[n, j, k, l])
     h_9 = np.max(np.where(np.arange(32) <= np.arange(32)[:, None], h_8, -np.inf), axis=3)
@@ -177,11 +165,8 @@ def _training(
     # (13) h_12[n, j, k, s] = h_10[n, j, k, s]/h_11[n, j, k]
     h_12 = h_10 / h_11[:, :, :, None]
     # (14) h_13[n, j, d + 16*k] += sum(s, h_12[n, k, j, s]*h_7[n, s, d + 16*k + 64]), d < 16
-    part3 = h_12 @ windows(h_7, 2, 64, (1, 16), (16, 2)).transpose(0, 3, 1, 2)
-    part2 = part3.transpose(0, 2, 3, 1)
-    h_13 = np.zeros((n, 32, 32), dtype)
-    h_13[:, :, :16] += part2[:, :, :, 0]
-    h_13[:, :, 16:] += part2[:, :, :, 1]
+    part2 = h_12 @ h_7[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    h_13 = part2.transpose(0, 2, 1, 3).reshape(n, 32, 32)
     # (15) h_14[n, j, k] = sum(l, h_13[n, j, l]*U1[l, k])
     # (16) h_15[n, j, k] = h_14[n, j, k] + c1[k]
     # (17) h_16[n, length, m] = h_1[n, length, m] + h_15[n, length, m]
@@ -222,8 +207,8 @@ def _training(
     # (37) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
     # (38) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
     # (39) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
-    part4 = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n)[:, None], np.arange(32), t])
-    loss = 0.03125 / n * part4
+    part3 = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n)[:, None], np.arange(32), t])
+    loss = 0.03125 / n * part3
     # (50) p[n, length, k] = exp(z[n, length, k] - held(loss_1[n, length]))/loss_2[n, length]
     p = np.exp(z - loss_1[:, :, None]) / loss_2[:, :, None]
     # (51) dz[n, length, k] = 0.03125*(p[n, length, k] - [k == t[n, length]])/n
@@ -243,16 +228,16 @@ def _training(
     dbeta3 = np.sum(dz_4, axis=(0, 1))
     # (63) dz_2_sum[n, length] = sum(k, -0.5*dz_3[n, length, k]*(h[n, length, k] - z_1[n, length]))
     # (63) dz_2[n, length] = dz_2_sum[n, length]/sqrt(1e-05 + z_2[n, length])**3
-    part5 = np.sqrt(1e-05 + z_2)
-    dz_2 = -np.sum(dz_3 * (h - z_1[:, :, None]), axis=2) / 2 / (part5**2 * part5)
+    part4 = np.sqrt(1e-05 + z_2)
+    dz_2 = -np.sum(dz_3 * (h - z_1[:, :, None]), axis=2) / 2 / (part4**2 * part4)
     # (66) dz_1[n, length] += sum(k, -dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]))
-    dz_1 = -(np.sum(dz_3, axis=2) / part5)
+    dz_1 = -(np.sum(dz_3, axis=2) / part4)
     # (66) dz_1[n, length] += sum(k, 0.0625*dz_2[n, length]*(z_1[n, length] - h[n, length, k]))
     dz_1 = dz_1 + 0.0625 * (dz_2 * np.sum(z_1[:, :, None] - h, axis=2))
     # (71) dh[n, length, k] = dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]) + 0.0625*dz_2[n,
     #     length]*(h[n, length, k] - z_1[n, length]) + 0.03125*dz_1[n, length]
-    part6 = dz_3 / part5[:, :, None] + 0.0625 * dz_2[:, :, None] * (h - z_1[:, :, None])
-    dh = part6 + (0.03125 * dz_1)[:, :, None]
+    part5 = dz_3 / part4[:, :, None] + 0.0625 * dz_2[:, :, None] * (h - z_1[:, :, None])
+    dh = part5 + (0.03125 * dz_1)[:, :, None]
     # (76) db3[m] = sum(n, length, dh[n, length, m])
     db3 = np.sum(dh, axis=(0, 1))
     # (80) dW3[i, m] = sum(n, length, dh[n, length, m]*h_23[n, length, i])
@@ -275,18 +260,18 @@ def _training(
     # (92) dh_18_sum[n, length] = sum(k, -0.5*dh_19[n, length, k]*(h_16[n, length, k] - h_17[n,
     #     length]))
     # (92) dh_18[n, length] = dh_18_sum[n, length]/sqrt(1e-05 + h_18[n, length])**3
-    part7 = np.sqrt(1e-05 + h_18)
-    dh_18 = -np.sum(dh_19 * (h_16 - h_17[:, :, None]), axis=2) / 2 / (part7**2 * part7)
+    part6 = np.sqrt(1e-05 + h_18)
+    dh_18 = -np.sum(dh_19 * (h_16 - h_17[:, :, None]), axis=2) / 2 / (part6**2 * part6)
     # (95) dh_17[n, length] += sum(k, -dh_19[n, length, k]/sqrt(1e-05 + h_18[n, length]))
-    dh_17 = -(np.sum(dh_19, axis=2) / part7)
+    dh_17 = -(np.sum(dh_19, axis=2) / part6)
     # (95) dh_17[n, length] += sum(k, 0.0625*dh_18[n, length]*(h_17[n, length] - h_16[n, length,
     #     k]))
     dh_17 = dh_17 + 0.0625 * (dh_18 * np.sum(h_17[:, :, None] - h_16, axis=2))
     # (102) dh_16[n, length, m] = dh[n, length, m] + dh_19[n, length, m]/sqrt(1e-05 + h_18[n,
     #     length]) + 0.0625*dh_18[n, length]*(h_16[n, length, m] - h_17[n, length]) +
     #     0.03125*dh_17[n, length]
-    part8 = dh + dh_19 / part7[:, :, None] + 0.0625 * dh_18[:, :, None] * (h_16 - h_17[:, :, None])
-    dh_16 = part8 + (0.03125 * dh_17)[:, :, None]
+    part7 = dh + dh_19 / part6[:, :, None] + 0.0625 * dh_18[:, :, None] * (h_16 - h_17[:, :, None])
+    dh_16 = part7 + (0.03125 * dh_17)[:, :, None]
     # (107) dc1[k] = sum(n, j, dh_16[n, j, k])
     dc1 = np.sum(dh_16, axis=(0, 1))
     # (109) dh_13[n, j, l] = sum(k, dh_16[n, j, k]*U1[l, k])
@@ -295,33 +280,26 @@ def _training(
     dU1 = np.einsum("abc,abd->dc", dh_16, h_13, optimize=True)
     # (112) dh_12[n, k, j, s] = sum(d, dh_13[n, j, d + 16*k]*h_7[n, s, d + 16*k + 64]), d < 16, k <
     #     2
-    dh_12 = windows(
-        dh_13, 2, 0, (1, 16), (16, 2)
-    ).transpose(0, 3, 1, 2) @ windows(h_7, 2, 64, (1, 16), (16, 2)).transpose(0, 3, 2, 1)
+    dh_12 = dh_13.reshape(
+        n, 32, 2, 16
+    ).transpose(0, 2, 1, 3) @ h_7[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 3, 1)
     # (115) dh_11_sum[n, j, k] = sum(s, -dh_12[n, j, k, s]*h_12[n, j, k, s])
     # (122) dh_8[n, j, k, l] += [l <= k]*((dh_12[n, j, k, l] + dh_11_sum[n, j, k])*exp(h_8[n, j, k,
     #     l] - held(h_9[n, j, k]))/h_11[n, j, k])
-    part9 = np.where(np.any(part1, axis=1), h_11, 1)[:, :, :, None]
-    part10 = dh_12 + (-np.sum(dh_12 * h_12, axis=3))[:, :, :, None]
-    part11 = part10 * np.exp(np.where(part1, h_8 - h_9[:, :, :, None], 1)) / part9
-    dh_8 = np.where(part1, part11, 0)
+    part8 = np.where(np.any(part1, axis=1), h_11, 1)[:, :, :, None]
+    part9 = dh_12 + (-np.sum(dh_12 * h_12, axis=3))[:, :, :, None]
+    part10 = part9 * np.exp(np.where(part1, h_8 - h_9[:, :, :, None], 1)) / part8
+    dh_8 = np.where(part1, part10, 0)
     # (123) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
-    part12 = (
-        h_12.transpose(0, 1, 3, 2) @ windows(dh_13, 2, 0, (1, 16), (16, 2)).transpose(0, 3, 1, 2)
-    ).transpose(0, 2, 3, 1)
     dh_7 = np.zeros((n, 32, 96), dtype)
-    dh_7[:, :, 64:80] += part12[:, :, :, 0]
-    dh_7[:, :, 80:] += part12[:, :, :, 1]
+    part11 = h_12.transpose(0, 1, 3, 2) @ dh_13.reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    dh_7[:, :, 64:] += part11.transpose(0, 2, 1, 3).reshape(n, 32, 32)
     # (124) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d < 16
-    part14 = dh_8 @ windows(h_7, 2, 32, (1, 16), (16, 2)).transpose(0, 3, 1, 2)
-    part13 = part14.transpose(0, 2, 3, 1) / 4
-    dh_7[:, :, :16] += part13[:, :, :, 0]
-    dh_7[:, :, 16:32] += part13[:, :, :, 1]
+    part12 = dh_8 @ h_7[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    dh_7[:, :, :32] += (part12.transpose(0, 2, 3, 1) / 4).transpose(0, 1, 3, 2).reshape(n, 32, 32)
     # (125) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d < 16
-    part16 = dh_8.transpose(0, 1, 3, 2) @ windows(h_7, 2, 0, (1, 16), (16, 2)).transpose(0, 3, 1, 2)
-    part15 = part16.transpose(0, 2, 3, 1) / 4
-    dh_7[:, :, 32:48] += part15[:, :, :, 0]
-    dh_7[:, :, 48:64] += part15[:, :, :, 1]
+    part13 = dh_8.transpose(0, 1, 3, 2) @ h_7[:, :, :32].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    dh_7[:, :, 32:64] += (part13.transpose(0, 2, 3, 1) / 4).transpose(0, 1, 3, 2).reshape(n, 32, 32)
     # (127) db1[j] = sum(n, length, dh_7[n, length, j])
     db1 = np.sum(dh_7, axis=(0, 1))
     # (129) dh_5[n, length, k] = sum(j, dh_7[n, length, j]*W1[k, j])
@@ -337,18 +315,18 @@ def _training(
     # (136) dh_3_sum[n, length] = sum(k, -0.5*dh_4[n, length, k]*(h_1[n, length, k] - h_2[n,
     #     length]))
     # (136) dh_3[n, length] = dh_3_sum[n, length]/sqrt(1e-05 + h_3[n, length])**3
-    part17 = np.sqrt(1e-05 + h_3)
-    dh_3 = -np.sum(dh_4 * (h_1 - h_2[:, :, None]), axis=2) / 2 / (part17**2 * part17)
+    part14 = np.sqrt(1e-05 + h_3)
+    dh_3 = -np.sum(dh_4 * (h_1 - h_2[:, :, None]), axis=2) / 2 / (part14**2 * part14)
     # (139) dh_2[n, length] += sum(k, -dh_4[n, length, k]/sqrt(1e-05 + h_3[n, length]))
-    dh_2 = -(np.sum(dh_4, axis=2) / part17)
+    dh_2 = -(np.sum(dh_4, axis=2) / part14)
     # (139) dh_2[n, length] += sum(k, 0.0625*dh_3[n, length]*(h_2[n, length] - h_1[n, length, k]))
     dh_2 = dh_2 + 0.0625 * (dh_3 * np.sum(h_2[:, :, None] - h_1, axis=2))
     # (146) dh_1[n, length, m] = dh_16[n, length, m] + dh_4[n, length, m]/sqrt(1e-05 + h_3[n,
     #     length]) + 0.0625*dh_3[n, length]*(h_1[n, length, m] - h_2[n, length]) + 0.03125*dh_2[n,
     #     length]
     # (147) de[n, length, m] = (10/9)*dh_1[n, length, m]*keep1[n, length, m]
-    part18 = dh_16 + dh_4 / part17[:, :, None] + 0.0625 * dh_3[:, :, None] * (h_1 - h_2[:, :, None])
-    de = 10 / 9 * (part18 + (0.03125 * dh_2)[:, :, None]) * keep1
+    part15 = dh_16 + dh_4 / part14[:, :, None] + 0.0625 * dh_3[:, :, None] * (h_1 - h_2[:, :, None])
+    de = 10 / 9 * (part15 + (0.03125 * dh_2)[:, :, None]) * keep1
     # (148) dE1[x[n, length], m] += de[n, length, m]
     dE1 = np.zeros((52, 32), dtype)
     np.add.at(dE1, x, de)
@@ -380,7 +358,6 @@ def _evaluate(
     s, x, t, E1, P1, gamma1, beta1, W1, b1, U1, c1, gamma2, beta2, W2, b2, W3, b3, gamma3, beta3, W4, b4
 ):
     """The loss; `s` has the sizes."""
-    dtype = E1.dtype
     n = s["n"]
     # (1) e[n, length, m] = E1[x[n, length], m] + P1[length, m]
     e = E1[x] + P1
@@ -396,9 +373,9 @@ def _evaluate(
     h_6 = (part2 + beta1) @ W1 + b1
     # h_7[n, j, k, s] = sum(d, h_6[n, k, d + 16*j]*h_6[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d < 16
     h_7 = (
-        windows(h_6, 2, 0, (1, 16), (16, 2)).transpose(0, 3, 1, 2) @ windows(
-            h_6, 2, 32, (1, 16), (16, 2)
-        ).transpose(0, 3, 2, 1)
+        h_6[:, :, :32].reshape(
+            n, 32, 2, 16
+        ).transpose(0, 2, 1, 3) @ h_6[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 3, 1)
     ) / 16**0.5
     # h_8[n, j, k] = max(l, [l <= k], h_7[n, j, k, l])
     # h_9[n, j, k, l] = [l <= k]*exp(h_7[n, j, k, l] - held(h_8[n, j, k]))
@@ -408,12 +385,9 @@ def _evaluate(
     # h_10[n, j, k] = sum(l, h_9[n, j, k, l])
     # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
     # h_12[n, j, d + 16*k] += sum(s, h_11[n, k, j, s]*h_6[n, s, d + 16*k + 64]), d < 16
-    part6 = h_9 / np.sum(h_9, axis=3)[:, :, :, None]
-    part7 = part6 @ windows(h_6, 2, 64, (1, 16), (16, 2)).transpose(0, 3, 1, 2)
-    part5 = part7.transpose(0, 2, 3, 1)
-    h_12 = np.zeros((n, 32, 32), dtype)
-    h_12[:, :, :16] += part5[:, :, :, 0]
-    h_12[:, :, 16:] += part5[:, :, :, 1]
+    part5 = h_9 / np.sum(h_9, axis=3)[:, :, :, None]
+    part6 = part5 @ h_6[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    h_12 = part6.transpose(0, 2, 1, 3).reshape(n, 32, 32)
     # h_13[n, j, k] = sum(l, h_12[n, j, l]*U1[l, k])
     # h_14[n, j, k] = h_13[n, j, k] + c1[k]
     # h_15[n, length, m] = e[n, length, m] + h_14[n, length, m]
@@ -429,9 +403,9 @@ def _evaluate(
     # h_23[n, length, m] = sum(i, h_22[n, length, i]*W3[i, m])
     # h_24[n, length, m] = h_23[n, length, m] + b3[m]
     # h[n, length, m] = h_15[n, length, m] + h_24[n, length, m]
-    part8 = h_15 - h_16[:, :, None]
-    part9 = gamma2 * (part8 / np.sqrt(0.03125 * np.sum(part8**2, axis=2) + 1e-05)[:, :, None])
-    h = h_15 + (relu((part9 + beta2) @ W2 + b2) @ W3 + b3)
+    part7 = h_15 - h_16[:, :, None]
+    part8 = gamma2 * (part7 / np.sqrt(0.03125 * np.sum(part7**2, axis=2) + 1e-05)[:, :, None])
+    h = h_15 + (relu((part8 + beta2) @ W2 + b2) @ W3 + b3)
     # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
     z_1 = 0.03125 * np.sum(h, axis=2)
     # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
@@ -439,17 +413,17 @@ def _evaluate(
     # (31) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
     # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
     # z[n, length, m] = z_5[n, length, m] + b4[m]
-    part10 = h - z_1[:, :, None]
-    part11 = gamma3 * (part10 / np.sqrt(0.03125 * np.sum(part10**2, axis=2) + 1e-05)[:, :, None])
-    z = (part11 + beta3) @ W4 + b4
+    part9 = h - z_1[:, :, None]
+    part10 = gamma3 * (part9 / np.sqrt(0.03125 * np.sum(part9**2, axis=2) + 1e-05)[:, :, None])
+    z = (part10 + beta3) @ W4 + b4
     # (35) loss_1[n, length] = max(k, z[n, length, k])
     loss_1 = np.max(z, axis=2)
     # (36) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
     # (37) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
     # (38) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
     # (39) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
-    part12 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, :, None]), axis=2))
-    loss = 0.03125 / n * np.sum(part12 - z[np.arange(n)[:, None], np.arange(32), t])
+    part11 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, :, None]), axis=2))
+    loss = 0.03125 / n * np.sum(part11 - z[np.arange(n)[:, None], np.arange(32), t])
     return loss
 
 
@@ -457,7 +431,6 @@ def _network(
     s, x, E1, P1, gamma1, beta1, W1, b1, U1, c1, gamma2, beta2, W2, b2, W3, b3, gamma3, beta3, W4, b4
 ):
     """z[n, 32, 52]; `s` has the sizes."""
-    dtype = E1.dtype
     n = s["n"]
     # (1) e[n, length, m] = E1[x[n, length], m] + P1[length, m]
     e = E1[x] + P1
@@ -473,9 +446,9 @@ def _network(
     h_6 = (part2 + beta1) @ W1 + b1
     # h_7[n, j, k, s] = sum(d, h_6[n, k, d + 16*j]*h_6[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d < 16
     h_7 = (
-        windows(h_6, 2, 0, (1, 16), (16, 2)).transpose(0, 3, 1, 2) @ windows(
-            h_6, 2, 32, (1, 16), (16, 2)
-        ).transpose(0, 3, 2, 1)
+        h_6[:, :, :32].reshape(
+            n, 32, 2, 16
+        ).transpose(0, 2, 1, 3) @ h_6[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 3, 1)
     ) / 16**0.5
     # h_8[n, j, k] = max(l, [l <= k], h_7[n, j, k, l])
     # h_9[n, j, k, l] = [l <= k]*exp(h_7[n, j, k, l] - held(h_8[n, j, k]))
@@ -485,12 +458,9 @@ def _network(
     # h_10[n, j, k] = sum(l, h_9[n, j, k, l])
     # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
     # h_12[n, j, d + 16*k] += sum(s, h_11[n, k, j, s]*h_6[n, s, d + 16*k + 64]), d < 16
-    part6 = h_9 / np.sum(h_9, axis=3)[:, :, :, None]
-    part7 = part6 @ windows(h_6, 2, 64, (1, 16), (16, 2)).transpose(0, 3, 1, 2)
-    part5 = part7.transpose(0, 2, 3, 1)
-    h_12 = np.zeros((n, 32, 32), dtype)
-    h_12[:, :, :16] += part5[:, :, :, 0]
-    h_12[:, :, 16:] += part5[:, :, :, 1]
+    part5 = h_9 / np.sum(h_9, axis=3)[:, :, :, None]
+    part6 = part5 @ h_6[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    h_12 = part6.transpose(0, 2, 1, 3).reshape(n, 32, 32)
     # h_13[n, j, k] = sum(l, h_12[n, j, l]*U1[l, k])
     # h_14[n, j, k] = h_13[n, j, k] + c1[k]
     # h_15[n, length, m] = e[n, length, m] + h_14[n, length, m]
@@ -506,9 +476,9 @@ def _network(
     # h_23[n, length, m] = sum(i, h_22[n, length, i]*W3[i, m])
     # h_24[n, length, m] = h_23[n, length, m] + b3[m]
     # h[n, length, m] = h_15[n, length, m] + h_24[n, length, m]
-    part8 = h_15 - h_16[:, :, None]
-    part9 = gamma2 * (part8 / np.sqrt(0.03125 * np.sum(part8**2, axis=2) + 1e-05)[:, :, None])
-    h = h_15 + (relu((part9 + beta2) @ W2 + b2) @ W3 + b3)
+    part7 = h_15 - h_16[:, :, None]
+    part8 = gamma2 * (part7 / np.sqrt(0.03125 * np.sum(part7**2, axis=2) + 1e-05)[:, :, None])
+    h = h_15 + (relu((part8 + beta2) @ W2 + b2) @ W3 + b3)
     # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
     z_1 = 0.03125 * np.sum(h, axis=2)
     # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
@@ -516,9 +486,9 @@ def _network(
     # (31) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
     # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
     # z[n, length, m] = z_5[n, length, m] + b4[m]
-    part10 = h - z_1[:, :, None]
-    part11 = gamma3 * (part10 / np.sqrt(0.03125 * np.sum(part10**2, axis=2) + 1e-05)[:, :, None])
-    z = (part11 + beta3) @ W4 + b4
+    part9 = h - z_1[:, :, None]
+    part10 = gamma3 * (part9 / np.sqrt(0.03125 * np.sum(part9**2, axis=2) + 1e-05)[:, :, None])
+    z = (part10 + beta3) @ W4 + b4
     return z
 
 

@@ -72,7 +72,7 @@ class Readable:
     def _statement(self, origin: Statement, s: Statement, inline: set[str]) -> None:
         """The lines of one statement, as it runs; the comment says it as it was."""
         value = self.lowering.statement(s)
-        if s.out in inline and value.root.op not in CHANGED:
+        if s.out in inline and value.seen.op not in CHANGED:
             self.waiting.append(origin)
             return
         parts = dict.fromkeys(origin.reads)

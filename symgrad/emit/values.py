@@ -70,6 +70,14 @@ class Value:
     number: int = field(repr=False)
 
     @property
+    def seen(self) -> Value:
+        """The value that this is a view of, or itself."""
+        v = self
+        while v.op in VIEWS:
+            v = v.args[0]
+        return v
+
+    @property
     def root(self) -> Value:
         """The value whose memory this is a view of."""
         v = self
