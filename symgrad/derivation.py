@@ -187,7 +187,7 @@ def read_program(
     """
     if isinstance(declaration, Program):
         return declaration
-    declaration, _ = spelled(declaration)
+    (declaration,) = spelled(declaration)
     text = str(declaration)
     if isinstance(declaration, os.PathLike) or ("\n" not in text and text.strip().endswith(".sg")):
         path = Path(text.strip())

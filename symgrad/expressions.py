@@ -398,12 +398,31 @@ def applied(
     return Expression(Call(name, list(map(tree, args)), trees, layer))
 
 
-def spelled(declaration: Any, wrt: Any = None) -> tuple[Any, Any]:
-    """A declaration in which an expression is written as text, and the names of the expressions in `wrt`."""
+def spelled(declaration: Any, *tensors: Any, name: str = "loss") -> tuple[Any, ...]:
+    """A declaration in which an expression is written as text, and what it calls tensors that are given as expressions.
+
+    Args:
+        declaration: an expression, or what needs no writing.
+        tensors: each a name, an expression, several of them, or None.
+        name: what the result is called, unless it has a name.
+
+    Returns:
+        the declaration, then the tensors by name.
+
+    Raises:
+        SymgradError: an expression is given for a tensor of a text, or is no part of the declaration.
+    """
+    given = [list(t) if isinstance(t, Iterable) and not isinstance(t, (str, Expression)) else [t] for t in tensors]
+    objects = [e for group in given for e in group if isinstance(e, Expression)]
     if not isinstance(declaration, Expression):
-        return declaration, wrt
-    several = isinstance(wrt, Iterable) and not isinstance(wrt, (str, Expression))
-    wanted = list(wrt) if several else [wrt]
-    written = write(declaration.node, keep=[e.node for e in wanted if isinstance(e, Expression)])
-    names = [written.name_of(e.node) if isinstance(e, Expression) else e for e in wanted]
-    return written.text, names if several else names[0]
+        if objects:
+            raise SymgradError("the declaration is no expression: name its tensors, such as wrt=\"x\"")
+        return declaration, *tensors
+    inside = {id(node) for node in nodes.ordered(declaration.node)}
+    for e in objects:
+        if id(e.node) not in inside and not isinstance(e.node, nodes.LayerWeight):
+            raise SymgradError(f"{e!r} is no part of what is derived")
+    written = write(declaration.node, keep=[e.node for e in objects], name=name)
+    names = [[written.name_of(e.node) if isinstance(e, Expression) else e for e in group] for group in given]
+    single = [isinstance(t, (str, Expression)) or not isinstance(t, Iterable) for t in tensors]
+    return written.text, *(group[0] if one else group for group, one in zip(names, single, strict=True))

@@ -19,7 +19,7 @@ Variables = str | Expression | Iterable[str | Expression] | None
 
 def jacobian(
     declaration: Declaration,
-    of: str | None = None,
+    of: str | Expression | None = None,
     wrt: Variables = None,
     *,
     sizes: Mapping[str, int] | None = None,
@@ -32,7 +32,7 @@ def jacobian(
 
     Args:
         declaration: text of the language, the path of a `.sg` file, or an expression made of objects.
-        of: the name of a computed tensor of any shape; the loss or the last statement if None.
+        of: a computed tensor of any shape, by its name or as an expression; the loss or the last statement if None.
         wrt: the names (or the expressions) to differentiate by: weights, data, or computed tensors; every weight that
             `of` depends on if None.
         sizes: numbers for size letters; letters without one stay symbolic.
@@ -50,11 +50,12 @@ def jacobian(
         >>> print(sg.jacobian("A: data[m, n]; x: weight[n]; y = A @ x").gradients["x"])
         A
     """
-    program, wrt = _read(declaration, wrt, sizes, training)
+    text, aim, names = spelled(declaration, of, wrt, name="value")
+    program = read_program(text, sizes, training)
 
     def derived() -> Derived:
-        needed = second.aimed(program, of or program.target)
-        return second.jacobian(program, of, wanted(needed, wrt))
+        needed = second.aimed(program, aim or program.target)
+        return second.jacobian(program, aim, wanted(needed, names))
 
     return _derivation(program, derived)
 
