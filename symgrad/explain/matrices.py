@@ -57,7 +57,7 @@ from symgrad.passes.arrays import (
     Transpose as Turned,
 )
 from symgrad.passes.forms import expand
-from symgrad.passes.recognise import recognise
+from symgrad.passes.recognise import recognise, turned
 
 _COMPARE = ("<", "<=", ">", ">=", "==", "!=")
 
@@ -324,6 +324,17 @@ class Numpy(Arrays):
         if rows:
             raise NoForm  # it would need x[:, None]: the index form is clearer
         return [vector, *(self.show(b) for b in whole)]
+
+    def elementwise(self, a: Elementwise) -> Formula:
+        """As it is; of transposed matrices, whose vectors would need x[:, None], the transpose of it all."""
+        if not all(isinstance(b, Turned) for b in a.args if len(b.axes) > 1) or len(a.axes) != 2:
+            return super().elementwise(a)
+        with suppress(NoForm):
+            return super().elementwise(a)
+        other = turned(a, a.axes[::-1])
+        if not isinstance(other, Elementwise):
+            raise NoForm
+        return transposed(super().elementwise(other))
 
     def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
         top = times(*above)

@@ -50,16 +50,23 @@ def _small_sizes(program: Program, start: int) -> Iterator[dict[str, int]]:
 
 
 def _regular(program: Program, sizes: Mapping[str, int]) -> bool:
-    """Whether the matrices that a program inverts are far from singular for random inputs of these sizes."""
+    """Whether for random inputs of these sizes all inverted matrices are far from singular, all eigenvalues differ."""
     try:
         with np.errstate(all="ignore"):
             arrays = run(program, sizes, inputs(program, sizes, np.random.default_rng(0)))
     except np.linalg.LinAlgError:
         return False
     for s in program.statements:
-        if s.op in IMPLICIT and IMPLICIT[s.op].square and not IMPLICIT[s.op].symmetric:
+        if s.op in IMPLICIT and IMPLICIT[s.op].square:
             matrix = arrays[operands(s)[0].tensor]
-            if not np.isfinite(matrix).all() or np.linalg.cond(matrix).max(initial=0) > 1e8:
+            if not np.isfinite(matrix).all():
+                return False
+            if IMPLICIT[s.op].symmetric:
+                values = np.linalg.eigvalsh(matrix)
+                near = np.diff(values).min(initial=np.inf) < 1e-6 * np.abs(values).max(initial=0)
+            else:
+                near = np.linalg.cond(matrix).max(initial=0) > 1e8
+            if near:
                 return False
     return True
 
