@@ -30,6 +30,7 @@ from symgrad.derivation import Gradient as Gradient
 from symgrad.derivation import derive as derive
 from symgrad.errors import SymgradError as SymgradError
 from symgrad.expressions import Expression as Expression
+from symgrad.expressions import training as training
 from symgrad.layers import Sequential as Sequential
 from symgrad.library import define as define
 from symgrad.model import Model as Model

@@ -284,7 +284,24 @@ class Condition(Expression):
 
 
 class Choice:
-    """An option of a function that is being read: `if bias:` reads both ways."""
+    """An option of a function that is being read: `if bias:` reads both ways. `sg.training` is one of every function.
+
+    Example:
+        >>> import symgrad as sg
+        >>> @sg.op
+        ... def noise(x: "[..., i]", deviation=0.1):
+        ...     "normal noise in training"
+        ...     return x + sg.draw(..., "i", normal=deviation) if sg.training else x
+        >>> print(noise.__doc__)
+        normal noise in training
+        <BLANKLINE>
+        Its definition:
+        <BLANKLINE>
+            def noise(x: [..., i], deviation=0.1):
+                \"\"\"normal noise in training\"\"\"
+                eps: draw[..., i] = normal(deviation)
+                return x + eps if training else x
+    """
 
     __slots__ = ("_ask", "name")
 
@@ -301,6 +318,18 @@ class Choice:
         return not self._ask(self.name, other)
 
     __hash__ = object.__hash__
+
+
+ASKING: list[Callable[[str, object], bool]] = []  # how functions that are being read ask, innermost last
+
+
+def _ask(name: str, value: object) -> bool:
+    if not ASKING:
+        raise SymgradError(f"sg.{name} is asked in a function under @sg.op: `if sg.{name}:` reads both ways")
+    return ASKING[-1](name, value)
+
+
+training = Choice("training", _ask)
 
 
 # ---------------------------------------------------------------------- from Python's values to trees

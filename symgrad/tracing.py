@@ -15,7 +15,7 @@ from typing import Any
 
 from symgrad import layers
 from symgrad.errors import Refusal, SymgradError
-from symgrad.expressions import Choice, Expression, tree
+from symgrad.expressions import ASKING, Choice, Expression, tree
 from symgrad.language.syntax import is_name, parse
 from symgrad.library import define
 from symgrad.nodes import (
@@ -191,10 +191,12 @@ def _called(function: Callable[..., Any], params: Sequence[_Parameter], trace: T
     arguments = [p.argument(trace, token) for p in params if not p.by_name]
     named = {p.name: p.argument(trace, token) for p in params if p.by_name}
     TRACES.append(token)
+    ASKING.append(trace.ask)
     try:
         result = function(*arguments, **named)
     finally:
         TRACES.pop()
+        ASKING.pop()
     if result is None:
         raise SymgradError("it returns nothing; an operation returns an expression")
     if isinstance(result, (tuple, list)):
@@ -254,6 +256,8 @@ class Choices:
             return all(inside)
         test, yes, no = self.split(ways, depth)
         a, b = self._when(yes, chosen, depth + 1), self._when(no, chosen, depth + 1)
+        if not isinstance(a, bool) and not isinstance(b, bool) and ast.unparse(a) == ast.unparse(b):
+            return a
         if a is True or b is True:
             first, rest = (test, b) if a is True else (_not(test), a)
             return first if isinstance(rest, bool) else _either(first, rest)
@@ -337,6 +341,12 @@ class Merger:
         return of(range(len(roots)), 0)
 
     def chosen(self, test: ast.expr, a: Node, b: Node, sides: tuple[frozenset[int], frozenset[int]]) -> Node:
+        if isinstance(b, Chosen) and b.parts()[0] is a:  # a if test else a if other else c
+            rest = sides[1] & b.sides[1]
+            return self.chosen(_either(test, b.test), a, b.parts()[1], (sides[0] | sides[1] - rest, rest))
+        if isinstance(a, Chosen) and a.parts()[1] is b:  # (c if other else b) if test else b
+            rest = sides[0] & a.sides[0]
+            return self.chosen(_both(test, a.test), a.parts()[0], b, (rest, sides[1] | sides[0] - rest))
         found = self.known.setdefault((ast.unparse(test), id(a), id(b)), Chosen(test, a, b, sides))
         assert isinstance(found, Chosen)
         found.sides = (found.sides[0] | sides[0], found.sides[1] | sides[1])

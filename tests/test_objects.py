@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import itertools
 import math
 import os
+import random
 import re
 import subprocess
 import sys
@@ -673,6 +675,42 @@ def test_a_function_with_statements_weights_and_options() -> None:
         assert list(d.gradients) == list(weights) and d.check().ok
 
 
+def wandering(seed: int) -> Callable[..., Any]:
+    """A function that goes one of many ways by its options, for expressions and for arrays."""
+    tanh = lambda v: sg.tanh(v) if isinstance(v, sg.Expression) else np.tanh(v)  # noqa: E731
+
+    def wanders(x, a=True, b=False, c="u", d=None):
+        rng = random.Random(seed)  # noqa: S311
+        found = [x]
+        asked = {
+            0: lambda: bool(a), 1: lambda: not b, 2: lambda: c == "u", 3: lambda: c != "v", 4: lambda: d is None,
+            5: lambda: a and b, 6: lambda: b or c in ("v", "w"),
+        }  # fmt: skip
+        for _ in range(rng.randint(2, 6)):
+            y, z = found[-1], found[len(found) // 2]
+            made = [
+                lambda y=y: y + 1, lambda y=y: tanh(y), lambda y=y, z=z: y * z, lambda y=y, z=z: y - z * 0.5,
+                lambda z=z: z, lambda y=y: y + (3 if d is None else d), lambda y=y: y * y + y,
+            ]  # fmt: skip
+            first, second, question = rng.choice(made), rng.choice(made), asked[rng.randrange(7)]
+            found.append(first() if question() else second())
+        return found[-1] + 0 * x
+
+    return wanders
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_way_through_a_function_is_in_its_definition(seed: int) -> None:
+    wanders = wandering(seed)
+    sg.op(wanders)
+    arrays = {"x": np.array([0.3, -1.2, 0.7]), "d": np.array([0.5, 2.0, -1.0])}
+    for a, b, c, given_d in itertools.product((True, False), (True, False), "uvw", (False, True)):
+        options = f"a={a}, b={b}, c='{c}'" + ", d=d" * given_d
+        program = sg.Model(f"x: weight[n]; d: data[n]; loss = wanders(x, {options}) + 0*d").program
+        found = reference.run(program, {"n": 3}, arrays)[program.target]
+        np.testing.assert_allclose(found, wanders(arrays["x"], a, b, c, arrays["d"] if given_d else None), rtol=1e-12)
+
+
 def test_a_line_that_only_an_option_needs_stands_under_its_condition() -> None:
     @sg.op
     def perhaps(x: "[..., i]", gated=False):  # noqa: F821
@@ -748,6 +786,22 @@ def test_draws() -> None:
     for wrong in ({}, {"normal": 1, "bernoulli": 0.5}, {"uniform": (1,)}):
         with pytest.raises(sg.SymgradError, match="a draw has one distribution"):
             sg.draw("n", **wrong)
+
+
+def test_a_function_may_ask_whether_it_trains() -> None:
+    @sg.op
+    def shaken(x: "[..., i]", also=False):  # noqa: F821
+        noisy = x + sg.draw(..., "i", normal=0.1)
+        return noisy if sg.training or also else x
+
+    assert source("shaken").splitlines()[-1].strip() == "return x + eps if training or also else x"
+    loss = sg.sum(sg.shaken(sg.dense(x, 3)) ** 2)
+    assert [d.name for d in sg.Model(loss).program.role("draw")] == ["eps1"]
+    evaluation = sg.Model(loss).evaluation
+    assert evaluation is not None and not evaluation.role("draw")
+    assert sg.derive(loss).check().ok
+    with pytest.raises(sg.SymgradError, match=r"sg\.training is asked in a function under @sg\.op"):
+        bool(sg.training)
 
 
 def fails(function: Callable[..., Any]) -> str:
