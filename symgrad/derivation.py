@@ -152,20 +152,26 @@ class Derivation:
         return emit.load(source, name)[emit.function_name(self.derived)]
 
     def check(
-        self, given: Mapping[str, Any] | None = None, *, seed: int = 0, tolerance: float = 1e-9
+        self,
+        given: Mapping[str, Any] | None = None,
+        *,
+        seed: int = 0,
+        tolerance: float = 1e-9,
+        entries: int = 24,
     ) -> Verdict:
         """A numeric verdict: complex steps through the reference realisation, and both emitted styles against it.
 
         Args:
             given: arrays for all inputs; random ones of small pairwise different sizes if None.
             tolerance: largest accepted error, relative to the largest entry of a gradient.
+            entries: how many entries of a tensor are stepped one by one; random directions judge them all.
 
         Returns:
             a verdict with `.ok`, `.worst` and a table (`print` it).
         """
         try:
             styles = {style: self._compiled(style, f"symgrad_{style}") for style in ("readable", "fast")}
-            return judge(self.derived, given, realisations=styles, seed=seed, tolerance=tolerance)
+            return judge(self.derived, given, realisations=styles, seed=seed, tolerance=tolerance, entries=entries)
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
 

@@ -912,7 +912,9 @@ def test_the_test_of_an_operation() -> None:
     assert [t.what for t in verdict.trials] == [
         "gradient",
         "axes of one entry",
+        "second derivative",
         "entries of 1000",
+        "no entries",
         "derived again",
     ]
     assert str(verdict).splitlines()[0] == "def cooled(x, temperature=2.0):"

@@ -50,13 +50,18 @@ def function_name(derived: Derived) -> str:
 
 
 def function_source(
-    derived: Derived, *, style: str = "readable", sizes: Mapping[str, int] | None = None
+    derived: Derived,
+    *,
+    style: str = "readable",
+    sizes: Mapping[str, int] | None = None,
+    real: str = "float",
 ) -> Source:
     """Standalone source of a function (see `function_name`) that takes the inputs in declared order or by name.
 
     Args:
         style: "readable" or "fast".
         sizes: numbers for size letters that no input has.
+        real: the least type of reals, as the source names it.
 
     Returns:
         source that imports NumPy only; the function returns the loss and `{name: gradient}` (for a Hessian the names
@@ -96,6 +101,7 @@ def function_source(
         "call": call,
         "summary": summary,
         "title": title,
+        "real": real,
         "about": [words(declaration(t)) for t in inputs],
         "inputs": arrays,
         "sizes": found,

@@ -696,7 +696,7 @@ def _diff(f: Formulas, args: Args, keywords: Keywords) -> Array:
 
 
 def _variance(root: bool) -> Callable[[Formulas, Args, Keywords], Array]:
-    """`var` and `std` as NumPy has them: divided by the number of entries, less `ddof`."""
+    """`var` and `std` as NumPy has them, divided by the number of entries less `ddof`; std of equal entries is flat."""
     name = "std" if root else "var"
 
     def variance(f: Formulas, args: Args, keywords: Keywords) -> Array:
@@ -721,9 +721,14 @@ def _variance(root: bool) -> Callable[[Formulas, Args, Keywords], Array]:
         if taken != ints.ZERO:
             count = product(n for n in _reduced_sizes(f, whole, axis, args[0]))
             out = elementwise(lambda e: ex.mul(e, real(count), ex.power(real(count - taken), -1)), out)
-        return elementwise(lambda e: ex.call("sqrt", e), out) if root else out
+        return elementwise(_root, out) if root else out
 
     return variance
+
+
+def _root(e: Expr) -> Expr:
+    """The square root of what is not negative, with slope 0 at 0."""
+    return ex.mul(Bracket(Cmp(">", e, ex.ZERO)), ex.call("sqrt", e))
 
 
 def _options(keywords: Keywords) -> list[ast.keyword]:

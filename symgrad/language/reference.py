@@ -7,6 +7,7 @@ inputs too, for complex steps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -201,12 +202,19 @@ def _leaf(leaf: Leaf, values: Sequence[Any]) -> Any:
     """A leaf that is text over others; its parts are vectors over all points."""
     known: Arrays = dict(zip(leaf.params, np.broadcast_arrays(*map(np.atleast_1d, values)), strict=True))
     points = len(known[leaf.params[0]])
-    for name, body in leaf_lines(leaf):
-        entries = ex.rewrite(
-            body, lambda e: Access(e.tensor, (axis("_"),)) if isinstance(e, Access) else None
-        )
-        known[name] = np.broadcast_to(_value(entries, {"_": np.arange(points)}, {}, known), (points,))
+    for name, body in _entries(leaf):
+        known[name] = np.broadcast_to(_value(body, {"_": np.arange(points)}, {}, known), (points,))
     return known[""]
+
+
+@cache
+def _entries(leaf: Leaf) -> list[tuple[str, ex.Expr]]:
+    """The lines of a leaf, reading entries of vectors."""
+
+    def entry(e: object) -> Access | None:
+        return Access(e.tensor, (axis("_"),)) if isinstance(e, Access) else None
+
+    return [(name, ex.rewrite(body, entry)) for name, body in leaf_lines(leaf)]
 
 
 def _holds(
