@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import numpy as np
 from symgrad.check import Verdict
 from symgrad.derivation import Derivation, derive, read_program
 from symgrad.emit import function_source, load
-from symgrad.errors import SymgradError, did_you_mean
+from symgrad.errors import Refusal, SymgradError, did_you_mean
 from symgrad.language import reference, samples
 from symgrad.language.definitions import Definition, Parameter
 from symgrad.language.expr import Access, decimal
@@ -195,10 +196,12 @@ def example(d: Definition, **options: str) -> str:
     needed = [p for p in d.params if p.default is None]
     problem: SymgradError | None = None
     accepted = ""
-    for choice in itertools.product(*map(_choices, needed)):
+    for choice, letters in itertools.product(itertools.product(*map(_choices, needed)), _numbered(needed)):
         numbers = [c[0].isdigit() and "[" not in c for c in choice]
         declared = [
-            f"{p.name}: {c}" for p, c, number in zip(needed, choice, numbers, strict=True) if not number
+            f"{p.name}: {re.sub(r'[a-z]+(?=[],])', lambda m: letters.get(m[0], m[0]), c)}"
+            for p, c, number in zip(needed, choice, numbers, strict=True)
+            if not number
         ]
         arguments = [c if number else p.name for p, c, number in zip(needed, choice, numbers, strict=True)]
         call = f"{d.name}({', '.join([*arguments, *(f'{k}={v}' for k, v in options.items())])})"
@@ -213,6 +216,8 @@ def example(d: Definition, **options: str) -> str:
                 return text
         except SymgradError as failed:
             problem = problem or failed
+        except Refusal as failed:
+            problem = problem or SymgradError(failed.reason)
     if accepted:
         return accepted
     raise SymgradError(f"no example of {d.signature} could be made: {problem}")
@@ -225,6 +230,13 @@ def _declaration(declared: Iterable[str], call: str) -> str:
     if not shape:
         return "\n".join([*declared, f"loss = {call}"])
     return "\n".join([*declared, f"R: data[{', '.join(map(str, shape))}]", f"loss = sum(R*{call})"])
+
+
+def _numbered(params: Iterable[Parameter]) -> list[dict[str, str]]:
+    """Letters of axes to be given a number: none, or one that may have to be split into parts, the last axes first."""
+    axes = [[ast.unparse(a) for a in p.axes or ()] for p in params]
+    letters = [own[-k] for k in (1, 2, 3) for own in axes if len(own) > k]
+    return [{}, *({x: "6"} for x in dict.fromkeys(letters) if x.isidentifier())]
 
 
 def _gives_numbers(program: Program) -> bool:
@@ -257,7 +269,7 @@ def _choices(p: Parameter) -> list[str]:
     shape = f"[{', '.join(axes)}]" if axes else ""
     if p.label:
         return [f"label{shape} < k", f"label{shape} < 3"]
-    return [f"weight{shape}", f"data{shape} & distribution", f"0 < weight{shape} < 1"]
+    return [f"weight{shape}", f"0 < weight{shape} < 1", f"data{shape} & distribution"]
 
 
 # ---------------------------------------------------------------------- the test of an operation

@@ -403,7 +403,10 @@ def _require(f: Formulas, line: ast.Assert) -> None:
         return str(f.builder.ranges.settled(sizes[found[1]])) if found[1] in sizes else found[0]
 
     said = f"in {f.builder.label}, " + re.sub(r"{(\w+)}", size, str(line.msg.value))
-    for c in conjuncts(f.condition(line.test).at(())):
+    condition = f.condition(line.test)
+    if condition.rank:
+        raise Refusal(f"{f.builder.label} takes sizes where {words(line.test)} compares them, not arrays")
+    for c in conjuncts(condition.at(())):
         margins = margins_of(c)
         if margins is None:
             raise Refusal(f"a definition requires comparisons of sizes only, not {words(line.test)}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from symgrad.errors import Refusal
 from symgrad.language.implicit import IMPLICIT, operands
+from symgrad.language.ints import Int
 from symgrad.language.program import Program, Tensor
 from symgrad.language.reference import run
 
@@ -34,9 +35,10 @@ def small_sizes(program: Program, start: int = 2) -> dict[str, int]:
 def _small_sizes(program: Program, start: int) -> Iterator[dict[str, int]]:
     """Numbers for the size letters that meet what the program needs of them."""
     letters = program.sizes
+    few = len(letters) < 6  # else the sizes are neighbours, or a grid over all of them would be large
     # in every order of the letters if they are few, for needs such as h >= k whichever was named first
     for order in itertools.islice(itertools.permutations(range(len(letters))), 720):
-        sizes = {s: start + k + k * k for s, k in zip(letters, order, strict=True)}
+        sizes = {s: start + k + k * k * few for s, k in zip(letters, order, strict=True)}
         if not unmet(program, sizes):
             yield sizes
     for shift in range(200):
@@ -47,6 +49,11 @@ def _small_sizes(program: Program, start: int) -> Iterator[dict[str, int]]:
         }
         if len(set(sizes.values())) == len(sizes) and not unmet(program, sizes):
             yield sizes
+    # some must be equal, or multiples of one another: as many different ones as can be found
+    rng = np.random.default_rng(0)
+    drawn = (dict(zip(letters, map(int, rng.integers(start, start + 7, len(letters))), strict=True)) for _ in range(4000))
+    fitting = [sizes for sizes in drawn if not unmet(program, sizes)]
+    yield from sorted(fitting, key=lambda sizes: (-len(set(sizes.values())), sum(sizes.values())))
 
 
 def _regular(program: Program, sizes: Mapping[str, int]) -> bool:
@@ -73,7 +80,14 @@ def _regular(program: Program, sizes: Mapping[str, int]) -> bool:
 
 def unmet(program: Program, sizes: Mapping[str, int]) -> list[str]:
     """The sentences of those needs that do not hold for these sizes."""
-    return [text for need, text in program.needs if int(need.evaluate(lambda a: sizes[a.name])) < 0]  # type: ignore[union-attr]
+
+    def holds(need: Int) -> bool:
+        try:
+            return int(need.evaluate(lambda a: sizes[a.name])) >= 0  # type: ignore[union-attr]
+        except ZeroDivisionError:  # a step of no entries
+            return False
+
+    return [text for need, text in program.needs if not holds(need)]
 
 
 def numbers(t: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
