@@ -6,7 +6,7 @@ import ast
 import itertools
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -199,7 +199,7 @@ def example(d: Definition, **options: str) -> str:
     for choice, letters in itertools.product(itertools.product(*map(_choices, needed)), _numbered(needed)):
         numbers = [c[0].isdigit() and "[" not in c for c in choice]
         declared = [
-            f"{p.name}: {re.sub(r'[a-z]+(?=[],])', lambda m: letters.get(m[0], m[0]), c)}"
+            f"{p.name}: {_put_in(c, letters)}"
             for p, c, number in zip(needed, choice, numbers, strict=True)
             if not number
         ]
@@ -237,6 +237,11 @@ def _numbered(params: Iterable[Parameter]) -> list[dict[str, str]]:
     axes = [[ast.unparse(a) for a in p.axes or ()] for p in params]
     letters = [own[-k] for k in (1, 2, 3) for own in axes if len(own) > k]
     return [{}, *({x: "6"} for x in dict.fromkeys(letters) if x.isidentifier())]
+
+
+def _put_in(declaration: str, letters: Mapping[str, str]) -> str:
+    """A declaration with letters of its axes replaced."""
+    return re.sub(r"[a-z]+(?=[],])", lambda found: letters.get(found[0], found[0]), declaration)
 
 
 def _gives_numbers(program: Program) -> bool:
@@ -372,8 +377,7 @@ def _tried(d: Derivation, declaration: str, seed: int) -> Iterator[tuple[str, bo
     if d.program.sizes:
         yield "no entries", *_without_entries(d, given)
     again = derive(declaration)
-    same = again.numpy() == d.numpy()
-    same = same and all(again.latex(form) == d.latex(form) for form in ("matrix", "index"))
+    same = again.latex() == d.latex() and again.numpy() == d.numpy()
     yield "derived again", same, "the same text and code" if same else "another text or code"
 
 
@@ -382,15 +386,16 @@ def _along(d: Derivation) -> Derivation:
     program = d.derived.program
     total = program.fresh("slope")
     tensors, statements = {**program.tensors, total: Tensor(total)}, [*program.statements]
-    for name, adjoint in d.derived.gradients.items():
+    names = [name for name in d.derived.gradients if isinstance(name, str)]
+    for name in names:
         direction = program.fresh(f"along_{name}", tensors)
         tensors[direction] = Tensor(direction, program[name].shape, "data")
         axes = tuple((f"i_{k}", n) for k, n in enumerate(program[name].shape))
         index = tuple(axis(a) for a, _ in axes)
-        body = Access(direction, index) * Access(adjoint, index)
+        body = Access(direction, index) * Access(d.derived.gradients[name], index)
         statements.append(Statement(total, (), "+=", body, axes))
     slope = replace(program, tensors=tensors, statements=tuple(statements), target=total)
-    return derive(slope, list(d.derived.gradients))
+    return derive(slope, names)
 
 
 def _inputs(d: Derivation, sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:

@@ -50,9 +50,8 @@ def _small_sizes(program: Program, start: int) -> Iterator[dict[str, int]]:
         if len(set(sizes.values())) == len(sizes) and not unmet(program, sizes):
             yield sizes
     # some must be equal, or multiples of one another: as many different ones as can be found
-    rng = np.random.default_rng(0)
-    drawn = (dict(zip(letters, map(int, rng.integers(start, start + 7, len(letters))), strict=True)) for _ in range(4000))
-    fitting = [sizes for sizes in drawn if not unmet(program, sizes)]
+    drawn = np.random.default_rng(0).integers(start, start + 7, (4000, len(letters))).tolist()
+    fitting = [sizes for row in drawn if not unmet(program, sizes := dict(zip(letters, row, strict=True)))]
     yield from sorted(fitting, key=lambda sizes: (-len(set(sizes.values())), sum(sizes.values())))
 
 
