@@ -110,6 +110,7 @@ GRADIENTS = [
     "X: weight[n, m]; c: data[n]; S = X @ X.T; loss = sum(c*log(eigvals(S)))",
     "A: weight[n, n]; C: data[n, n]; loss = sum(C*eigvecs(A + A.T)**2)",
     "A: weight[n, n]; C: data[n, n]; loss = sum(C*cofactor(A)**2)",
+    "A: weight[b, n, n]; B: weight[b, n, n]; C: data[b, n, n]; loss = sum(C*minors(A, B)**2)",
     "A: weight[b, n, n]; c: data[b, n]; loss = sum(c*eigvals(A + A.mT)) + sum(logdet(A)*det(A)) + sum(inv(A)**3)",
     ("K: data[n, n]; y: weight[n]; a: weight; s: weight; S = exp(a)*(K @ K.T) + exp(s)*eye(n); "
     "loss = y @ solve(S, y)/2 + logdet(S)/2 + y @ inv(S) @ y"),
@@ -197,6 +198,18 @@ def test_the_second_derivative_of_logdet_is_the_textbooks():
     joint = run(second.program, {"n": 3}, {"A": a, "along": v})
     inverse = LINALG.inv(a)
     np.testing.assert_allclose(joint[second.gradients["A"]], -(inverse @ v @ inverse).T, rtol=1e-12)
+
+
+def test_the_second_derivative_of_det_is_right_at_a_singular_matrix():
+    a = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
+    _, found = sg.hessian("A: weight[n, n]; loss = det(A)").function()(A=a)
+    sign = np.zeros((3, 3, 3))
+    for k in range(3):
+        sign[k, (k + 1) % 3, (k + 2) % 3], sign[k, (k + 2) % 3, (k + 1) % 3] = 1, -1
+    known = np.einsum("ikp,jlq,pq->ijkl", sign, sign, a)
+    np.testing.assert_allclose(found["A", "A"], known, atol=1e-12)
+    _, zero = sg.hessian("A: weight[n, n]; loss = det(A)").function()(A=np.zeros((2, 2)))
+    np.testing.assert_allclose(zero["A", "A"], np.einsum("ik,jl->ijkl", *[[[0, 1], [-1, 0]]] * 2), atol=1e-15)
 
 
 # ---------------------------------------------------------------------- what is printed
@@ -373,7 +386,8 @@ def test_a_module_with_matrix_functions_trains_and_checks_itself(tmp_path):
 def test_a_differential_wrong_by_a_thousandth_is_caught(op, monkeypatch):
     row = implicit.IMPLICIT[op]
     wrong = {**implicit.IMPLICIT, op: replace(row, terms=tuple(f"1.001*{t}" for t in row.terms))}
-    other = {"solve": "solve(A + A.T, b)", "norm": "norm(A, axis=1)", "frobenius": "norm(A)"}
+    other = {"solve": "solve(A + A.T, b)", "minors": "minors(A, A.T)"}
+    other |= {"norm": "norm(A, axis=1)", "frobenius": "norm(A)"}
     applied = other.get(op) or f"{op}(A + A.T)"
     text = f"A: weight[n, n]; b: data[n]; loss = sum({'b*' * (op != 'solve')}{applied}**3)"
     program = read_program(text)

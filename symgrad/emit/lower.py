@@ -527,7 +527,7 @@ class Lowering:
         """An operation on stacks of matrices."""
         columns = not node.vectors and len(node.axes) > 1
         ends = [len(letters) for letters in IMPLICIT[node.op].operands]  # how many axes of each are no stack
-        ends[1:] = [2 if columns else 1 for _ in ends[1:]]
+        ends[1:] = [2 if columns else end for end in ends[1:]]
         over = max((a.axes[:-end] for a, end in zip(node.args, ends, strict=True)), key=len)
         aligned = [
             self.aligned(self.values.real(self.array(a)), a.axes, (*over, *a.axes[-end:]))

@@ -43,6 +43,22 @@ def cofactor(a: np.ndarray) -> Any:
     return turn[..., None, None] * ((u * np.prod(others, axis=-1)[..., None, :]) @ vt)
 
 
+def minors(a: np.ndarray, b: np.ndarray) -> Any:
+    """How the cofactors of a matrix change when it changes by b: the second derivative of det, of any matrix."""
+    turned = np.swapaxes(b, -1, -2)
+    if np.iscomplexobj(a):
+        y, c = np.linalg.inv(a), cofactor(a)
+        return np.einsum("...ij,...ji->...", y, b)[..., None, None] * c - c @ turned @ np.swapaxes(y, -1, -2)
+    u, s, vt = np.linalg.svd(a)
+    m = np.swapaxes(u, -1, -2) @ b @ np.swapaxes(vt, -1, -2)
+    same = np.eye(s.shape[-1], dtype=bool)
+    rest = np.prod(np.where(same[:, None, :] | same[None, :, :], 1, s[..., None, None, :]), axis=-1)
+    rest = np.where(same, 0, rest)
+    own = rest @ np.diagonal(m, axis1=-2, axis2=-1)[..., None]
+    turn = np.linalg.det(u) * np.linalg.det(vt)
+    return turn[..., None, None] * (u @ np.where(same, own, -rest * np.swapaxes(m, -1, -2)) @ vt)
+
+
 def eigenpairs(a: np.ndarray) -> Any:
     """Eigenvalues of the symmetric part, rising, and unit eigenvectors as columns.
 
@@ -160,9 +176,24 @@ IMPLICIT: Mapping[str, Implicit] = {
     ),
     "cofactor": Implicit(
         "ij", ("ij",), "ij", cofactor, r"\operatorname{{cof}}({A})", "X @ A.T = det(A)*I",
-        needs=("Y = inv(A)", "s = sum(i, j, X[i, j]*dX[i, j])", "M[q, r] = sum(p, dX[p, q]*X[p, r])"),
-        terms=("s*Y[j, i]*A[i, j]", "-M[q, j]*Y[q, i]*A[i, j]"),
+        needs=("Z = minors(A, dX)",),
+        terms=("Z[i, j]*A[i, j]",),
         helpers=(cofactor,),
+    ),
+    "minors": Implicit(
+        "ij", ("ij", "ij"), "ij", minors, r"\operatorname{{cof}}'({A}, {B})", "d(cofactor(A)) = X for d(A) = B",
+        needs=(
+            "Z = minors(A, dX)",
+            "Y = inv(A)",
+            "C = cofactor(A)",
+            "t = sum(i, j, Y[j, i]*B[i, j])",
+            "s = sum(i, j, dX[i, j]*C[i, j])",
+            "P[i, j] = t*dX[i, j] - sum(k, l, dX[i, k]*Y[k, l]*B[l, j])",
+            "U = minors(A, P)",
+            "W[i, j] = s*B[j, i] - sum(k, l, dX[k, i]*C[k, l]*B[j, l])",
+        ),
+        terms=("Z[i, j]*B[i, j]", "U[i, j]*A[i, j]", "-Y[k, i]*W[k, l]*Y[j, l]*A[i, j]"),
+        helpers=(cofactor, minors),
     ),
     "eigvals": Implicit(
         "kij", ("ij",), "k", eigvals, r"\lambda({A})", "A @ V = V * X",
@@ -251,7 +282,7 @@ def layout(s: Statement) -> Layout:
     row, at, entries = IMPLICIT[s.op], places(s), operands(s)
     over = stacked(s)
     tail: tuple[str | None, ...] = ()
-    if len(row.operands) > 1:
+    if any(len(letters) == 1 for letters in row.operands[1:]):
         extra = [a for a in over if all(a not in i.axes for i in entries[0].index)]
         tail = (extra[-1],) if extra else (None,) if over else ()
         over = tuple(a for a in over if a not in tail)

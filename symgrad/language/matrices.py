@@ -132,6 +132,20 @@ def _solve(f: Formulas, args: Args, keywords: Keywords) -> Array:
     return _write(f, "solve", (one, two), outer, [*before, j, *columns], [*before, *columns, i, j])
 
 
+def _minors(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`minors(A, B)`: how `cofactor(A)` changes when A changes by B."""
+    no_more("minors", keywords)
+    takes("minors", args, 2)
+    with f.builder.unguarded():
+        a, b = _square(f, "minors", args[0]), f.array(args[1])
+        if a.shape != b.shape:
+            raise Refusal(f"minors takes two matrices of one size, not {shown(a.shape)} and {shown(b.shape)}")
+        own = _over(f, a, a.rank)
+        one, outer = _operand(f, a, own)
+        two, more = _operand(f, b, own)
+    return _write(f, "minors", (one, two), f.builder.ranges.order([*outer, *more]), own, own)
+
+
 def _matrix_power(f: Formulas, args: Args, keywords: Keywords) -> Array:
     """`matrix_power(A, 3)`: A @ A @ A; a negative power is one of the inverse."""
     no_more("matrix_power", keywords)
@@ -297,7 +311,7 @@ def _formula(text: str, x: ast.expr, options: Keywords | None = None) -> ast.exp
 FUNCTIONS: dict[str, Function] = {
     "inv": _single("inv"), "inverse": _single("inv"), "det": _single("det"), "logdet": _single("logdet"),
     "cofactor": _single("cofactor"), "eigvals": _single("eigvals"), "eigvalsh": _single("eigvals"),
-    "eigvecs": _single("eigvecs"), "solve": _solve, "matrix_power": _matrix_power, "norm": _norm,
+    "eigvecs": _single("eigvecs"), "solve": _solve, "minors": _minors, "matrix_power": _matrix_power, "norm": _norm,
     "norm1": lambda f, args, keywords: _norm(f, [*args, ast.Constant(1)], keywords),
     "norm2": lambda f, args, keywords: _norm(f, [*args, ast.Constant(2)], keywords),
     **{name: _whole_pair(name) for name in PAIRS},
