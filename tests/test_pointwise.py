@@ -223,6 +223,71 @@ def test_probabilities_that_saturate_keep_their_loss(loss: str) -> None:
     np.testing.assert_allclose(g["z"], [1 / 3, 0, 0], atol=1e-15)
 
 
+def log_mean_exp(z: np.ndarray) -> np.ndarray:
+    return np.log(np.exp(z).sum(-1))
+
+
+# losses that PyTorch does not have, as their papers and the documentation of scikit-learn and Keras define them
+P, B, Y, T = GIVEN["p"], GIVEN["b"], GIVEN["y"], GIVEN["t"]
+AS_DEFINED: dict[str, float] = {
+    "logcosh_loss(y, t)": np.mean(np.log(np.cosh(Y - T))),
+    "quantile_loss(y, t, alpha=0.1)": np.mean(np.where(T > Y, 0.1 * (T - Y), 0.9 * (Y - T))),
+    "msle_loss(u, h)": np.mean((np.log(1 + GIVEN["u"]) - np.log(1 + GIVEN["h"])) ** 2),
+    "mape_loss(y, u)": 100 * np.mean(np.abs((GIVEN["u"] - Y) / GIVEN["u"])),
+    "focal_loss(z, b)": np.mean(
+        (0.25 * B + 0.75 * (1 - B))
+        * (1 / (1 + np.exp((2 * B - 1) * GIVEN["z"]))) ** 2
+        * np.log(1 + np.exp(-(2 * B - 1) * GIVEN["z"]))
+    ),
+    "poisson_deviance(u, h)": 2 * np.mean(
+        np.where(GIVEN["h"] > 0, GIVEN["h"] * np.log(np.maximum(GIVEN["h"], 1) / GIVEN["u"]), 0)
+        - GIVEN["h"]
+        + GIVEN["u"]
+    ),
+    "gamma_deviance(u, p)": 2 * np.mean(np.log(GIVEN["u"] / P) + P / GIVEN["u"] - 1),
+    "hinge_loss(f, s)": np.mean(np.maximum(0, 1 - GIVEN["s"] * GIVEN["f"])),
+    "squared_hinge_loss(f, s)": np.mean(np.maximum(0, 1 - GIVEN["s"] * GIVEN["f"]) ** 2),
+    "categorical_hinge(y, q)": np.mean(
+        np.maximum(0, 1 + ((1 - GIVEN["q"]) * Y).max(1) - (GIVEN["q"] * Y).sum(1))
+    ),
+    "bpr_loss(f, g)": np.mean(np.log(1 + np.exp(GIVEN["g"] - GIVEN["f"]))),
+    "contrastive_loss(a, d, o, margin=1.5)": np.mean(
+        (1 - GIVEN["o"]) * ((GIVEN["a"] - GIVEN["d"]) ** 2).sum(1)
+        + GIVEN["o"] * np.maximum(0, 1.5 - np.sqrt(((GIVEN["a"] - GIVEN["d"]) ** 2).sum(1))) ** 2
+    ) / 2,
+    "info_nce(a, d, temperature=0.5)": np.mean(
+        log_mean_exp(2 * GIVEN["a"] @ GIVEN["d"].T) - 2 * (GIVEN["a"] * GIVEN["d"]).sum(1)
+    ),
+    "dice_loss(p, b)": 1 - 2 * np.sum(P * B) / (np.sum(P**2) + np.sum(B**2)),
+    "tversky_loss(p, b, alpha=0.3, beta=0.7, eps=0)": 1 - np.sum(P * B) / (
+        np.sum(P * B) + 0.3 * np.sum(P * (1 - B)) + 0.7 * np.sum((1 - P) * B)
+    ),
+    "kl_standard_normal(y, t)": np.sum(Y**2 + np.exp(T) - 1 - T) / 2,
+    "sum(cosine_similarity(a, d))": np.sum(
+        (GIVEN["a"] * GIVEN["d"]).sum(1)
+        / np.sqrt((GIVEN["a"] ** 2).sum(1) * (GIVEN["d"] ** 2).sum(1))
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", AS_DEFINED)
+def test_loss_is_as_it_is_defined(loss: str) -> None:
+    names = re.findall(r"\b[a-z]\b(?!=)", loss.split("(", 1)[1])
+    declared = "; ".join(f"{x}: {SHAPES.get(x, 'weight[n, k]')}" for x in names)
+    value, _ = sg.derive(f"{declared}; loss = {loss}").function()(**{x: GIVEN[x] for x in names})
+    assert value == pytest.approx(AS_DEFINED[loss], rel=1e-12)
+
+
+def test_negative_sampling_loss() -> None:
+    rng = np.random.default_rng(0)
+    u, v, w = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal((5, 4, 3))
+    declared = "u: weight[n, l]; v: weight[n, l]; w: weight[n, m, l]"
+    f = sg.derive(f"{declared}; loss = negative_sampling_loss(u, v, w)").function()
+    s, r = (u * v).sum(1), np.einsum("nl,nml->nm", u, w)
+    expected = np.mean(np.log1p(np.exp(-s)) + np.log1p(np.exp(r)).sum(1))
+    assert f(u=u, v=v, w=w)[0] == pytest.approx(expected, rel=1e-12)
+
+
 def test_penalties() -> None:
     w = np.array([-2.0, 0.0, 3.0])
     value, g = sg.derive(
