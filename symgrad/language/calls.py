@@ -22,7 +22,7 @@ from symgrad.language.ints import Int, Size, of
 from symgrad.language.program import Tensor
 from symgrad.language.ranges import letter as letter_of
 from symgrad.language.syntax import is_condition, is_name, words
-from symgrad.language.values import Array, Pending, aligned, integer, shown, widened
+from symgrad.language.values import Array, Pending, aligned, integer, permuted, shown, widened
 
 if TYPE_CHECKING:
     from symgrad.language.formulas import Formulas
@@ -572,26 +572,15 @@ def _along_axis(
         raise f.placed(Refusal(f"{words(args[0])} is {shown(a.shape)} and has no axis {words(axis)}"), axis)
     number %= a.rank
     order = [*(k for k in range(a.rank) if k != number), number]
-    moved = a if number == a.rank - 1 else _permuted(a, order)
+    moved = a if number == a.rank - 1 else permuted(a, order)
     values: list[Value] = [moved, *(f.value(x) for x in args[1:])]
     options = {k: f.value(v) for k, v in keywords.items()}
     result = expand(f, d, values, options, [words(x) for x in args], _use(f, d, named))
     if not isinstance(result, Array):
         return result
     if result.rank == a.rank:
-        return result if number == a.rank - 1 else _permuted(result, [order.index(k) for k in range(a.rank)])
+        return result if number == a.rank - 1 else permuted(result, [order.index(k) for k in range(a.rank)])
     kept = f.value(keep) if keep is not None else Option(False)
     if isinstance(kept, Option) and kept.value is True and result.rank == a.rank - 1:
         return widened(result, [number])
     return result
-
-
-def _permuted(a: Array, order: Sequence[int]) -> Array:
-    """The array with its axes in another order."""
-    letters = a.letters or ("",) * a.rank
-    back = [list(order).index(k) for k in range(a.rank)]
-    return Array(
-        tuple(a.shape[k] for k in order),
-        lambda p: a.at(tuple(p[k] for k in back)),
-        tuple(letters[k] for k in order),
-    )

@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 from symgrad.errors import Refusal, did_you_mean
-from symgrad.language import calls, functions, ints, matrices, subscripts
+from symgrad.language import calls, functions, ints, matrices, moves, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.build import Builder
 from symgrad.language.definitions import Definition
@@ -34,7 +34,7 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 _DECIDE: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
-FUNCTIONS = {**functions.FUNCTIONS, **matrices.FUNCTIONS}
+FUNCTIONS = {**functions.FUNCTIONS, **matrices.FUNCTIONS, **moves.FUNCTIONS}
 _MODULES = ("np", "numpy", "torch", "jnp", "jax", "math", "F", "tf", "scipy", "sg")
 _INNER_MODULES = ("linalg", "nn", "functional", "special", "numpy")
 
@@ -152,7 +152,7 @@ class Formulas:
                 return self._product(node)
             case ast.BinOp():
                 return self._binary(node)
-            case ast.Subscript(value=ast.Call() as call) if self.callee(call.func)[0] in functions.SPLITS:
+            case ast.Subscript(value=ast.Call() as call) if self.callee(call.func)[0] in moves.SPLITS:
                 return self._part(call, node.slice)
             case ast.Subscript(value=ast.Call(func=func) as made) if self.callee(func)[0] in matrices.PAIRS:
                 return matrices.pair(self, self.callee(func)[0], made, node.slice)
@@ -508,7 +508,7 @@ class Formulas:
     def _part(self, call: ast.Call, which: ast.expr) -> Array:
         """`split(x, 2)[1]`."""
         _, args, keywords = self._arguments(call)
-        parts = functions.split(self, args, keywords)
+        parts = moves.split(self, args, keywords)
         number = self.whole(which, "a part").number
         if number is None or not -len(parts) <= number < len(parts):
             raise self.placed(Refusal(f"there are {len(parts)} parts, numbered from 0"), which)
@@ -543,7 +543,7 @@ class Formulas:
 
     def _call(self, node: ast.Call) -> Value:
         name, args, keywords = self._arguments(node)
-        if name in functions.SPLITS:
+        if name in moves.SPLITS:
             raise Refusal(
                 f"{name} gives several arrays: `a, b = {words(node)}`, or one of them, {words(node)}[0]"
             )

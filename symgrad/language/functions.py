@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,6 @@ from symgrad.language import ints, reductions
 from symgrad.language.expr import Bracket, Cmp, Expr, Stop
 from symgrad.language.frames import Option
 from symgrad.language.ints import Int, product
-from symgrad.language.program import Tensor
 from symgrad.language.syntax import grouped, words
 from symgrad.language.values import (
     Array,
@@ -25,10 +24,10 @@ from symgrad.language.values import (
     aligned,
     elementwise,
     integer,
+    permuted,
     real,
     scalar,
     shown,
-    widened,
 )
 
 if TYPE_CHECKING:
@@ -38,21 +37,18 @@ Args = list[ast.expr]
 Keywords = dict[str, ast.expr]
 T = TypeVar("T")
 
-SPLITS = ("split", "chunk")
 ALIASES = {
     "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "ln": "log", "expit": "sigmoid",
     "log_sigmoid": "logsigmoid", "arctan2": "atan2", "rint": "round",
 }  # fmt: skip
 HINTS = {
-    **dict.fromkeys(("permute", "swapaxes"), "write the axes in their new order: `y[n, c, i] = x[n, i, c]`"),
     "print": "nothing is printed here: leave the line out",
     "int": "numbers are real here; a position is an integer tensor, `t: label[n] < 10`, or a size",
     "float": "numbers are real here: leave float() out",
     "argmax": "argmax has no derivative and is not part of the language; the largest value is max(x)",
     "argmin": "argmin has no derivative and is not part of the language; the smallest value is min(x)",
     "sort": "sorting is not part of the language",
-    "average": "write mean(x), or sum(w*x)/sum(w) with weights",
     "random": "random draws are inputs: declare `u: data[n]` and give them",
     "randn": "random draws are inputs: declare `u: data[n]` and give them",
     "cumsum": "write the sum with its range: `s[i] = sum(j, [j <= i], x[j])`",
@@ -191,9 +187,40 @@ def transpose(f: Formulas, node: ast.expr) -> Array:
 
 
 def _transpose(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    takes("transpose", args, 1)
+    """All axes in reverse, or in the order given; torch's `transpose(x, 1, 2)` exchanges two."""
+    order = keywords.pop("axes", None)
     no_more("transpose", keywords)
-    return transpose(f, args[0])
+    nodes = [order] if order is not None else args[1:]
+    if not nodes:
+        return transpose(f, args[0])
+    return reordered(f, args[0], nodes, exchange=len(nodes) == 2)
+
+
+def reordered(f: Formulas, node: ast.expr, nodes: Sequence[ast.expr], *, exchange: bool) -> Array:
+    """An array with its axes in the order given, one by one or as a tuple; of two numbers those axes exchanged."""
+    a = f.array(node)
+    if len(nodes) == 1 and isinstance(nodes[0], (ast.Tuple, ast.List)):
+        nodes, exchange = nodes[0].elts, False
+    numbers = [axis_number(f, n, a.rank, node) for n in nodes]
+    if exchange and len(numbers) == 2:
+        order = list(range(a.rank))
+        order[numbers[0]], order[numbers[1]] = numbers[1], numbers[0]
+    else:
+        order = numbers
+    if sorted(order) != list(range(a.rank)):
+        raise Refusal(f"{words(node)} is {shown(a.shape)}; name each of its {a.rank} axes once")
+    return permuted(a, order)
+
+
+def _permute(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    no_more("permute", keywords)
+    return reordered(f, args[0], args[1:], exchange=False)
+
+
+def _swapaxes(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    takes("swapaxes", args, 3)
+    no_more("swapaxes", keywords)
+    return reordered(f, args[0], args[1:], exchange=True)
 
 
 def _matmul(f: Formulas, args: Args, keywords: Keywords) -> Array:
@@ -219,6 +246,55 @@ def _outer(f: Formulas, args: Args, keywords: Keywords) -> Array:
     return Array(
         (*a.shape, *b.shape), lambda p: ex.mul(a.at(p[:1]), b.at(p[1:])), (*letters_of(a), *letters_of(b))
     )
+
+
+def _vdot(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """The sum of the products of all entries."""
+    takes("vdot", args, 2)
+    no_more("vdot", keywords)
+    a, b = f.array(args[0]), f.array(args[1])
+    if a.shape != b.shape:
+        raise Refusal(f"vdot takes arrays of one shape, not {shown(a.shape)} and {shown(b.shape)}")
+    return _contracted(f, a, b, a.rank)
+
+
+def _inner(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`inner(a, b)`: the last axes meet."""
+    takes("inner", args, 2)
+    no_more("inner", keywords)
+    a, b = f.array(args[0]), f.array(args[1])
+    if not a.rank or not b.rank:
+        return elementwise(ex.mul, a, b)
+    if a.shape[-1] != b.shape[-1]:
+        raise Refusal(f"inner takes arrays with one last axis, not {shown(a.shape)} and {shown(b.shape)}")
+    return _contracted(f, a, permuted(b, [b.rank - 1, *range(b.rank - 1)]), 1)
+
+
+def _tensordot(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`tensordot(a, b, axes=2)`: so many last axes of `a` meet the first ones of `b`."""
+    axes = keywords.pop("axes", args[2] if len(args) == 3 else None)
+    no_more("tensordot", keywords)
+    takes("tensordot", args, 2, 3)
+    count = f.whole(axes, "a number of axes").number if axes is not None else 2
+    a, b = f.array(args[0]), f.array(args[1])
+    if count is None or not 0 <= count <= min(a.rank, b.rank) or a.shape[a.rank - count :] != b.shape[:count]:
+        raise Refusal(f"the last {count} axes of {shown(a.shape)} are not the first of {shown(b.shape)}")
+    return _contracted(f, a, b, count)
+
+
+def _contracted(f: Formulas, a: Array, b: Array, count: int) -> Array:
+    """The sum over the last axes of `a` and the first of `b`."""
+    kept = a.rank - count
+    over = [f.builder.ranges.new(x, n) for x, n in zip(letters_of(a)[kept:], a.shape[kept:], strict=True)]
+    k = tuple(map(ints.axis, over))
+
+    def body(p: Positions) -> tuple[Expr, None]:
+        return ex.mul(a.at((*p[:kept], *k)), b.at((*k, *p[kept:]))), None
+
+    shape = (*a.shape[:kept], *b.shape[count:])
+    if not over:
+        return Array(shape, lambda p: body(p)[0], (*letters_of(a), *letters_of(b)))
+    return f.builder.pending("+=", shape, body, over, (*letters_of(a)[:kept], *letters_of(b)[count:]))
 
 
 def _einsum(f: Formulas, args: Args, keywords: Keywords) -> Array:
@@ -358,6 +434,18 @@ def _arange(f: Formulas, args: Args, keywords: Keywords) -> Array:
     return Array((size,), lambda p: real(p[0] + start), (letter,), lambda p: p[0] + start)
 
 
+def _linspace(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`linspace(a, b, n)`: n numbers from a to b."""
+    takes("linspace", args, 3)
+    no_more("linspace", keywords)
+    low, high = f.array(args[0]), f.array(args[1])
+    size = f.range(args[2], "linspace")
+    if low.rank or high.rank or ints.nonnegative(size - 2) is False:
+        raise Refusal("linspace goes from a number to a number in at least two steps: linspace(0, 1, n)")
+    start, step = low.at(()), (high.at(()) - low.at(())) / real(size - 1)
+    return Array((size,), lambda p: start + ex.mul(step, real(p[0])))
+
+
 def _like(value: Expr) -> Callable[[Formulas, Args, Keywords], Array]:
     def like(f: Formulas, args: Args, keywords: Keywords) -> Array:
         takes("ones_like", args, 1)
@@ -375,324 +463,15 @@ def _eye(f: Formulas, args: Args, keywords: Keywords) -> Array:
     return Array(shape, lambda p: _compare("==", p[0], p[1]), letters)
 
 
-def _concatenate(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    """Arrays after one another along an axis: a tensor with a writer for each."""
-    if not 1 <= len(args) <= 2:
-        raise Refusal("concatenate takes the arrays in brackets: concatenate([a, b], axis=1)")
-    nodes = _listed(args[0], "concatenate([a, b], axis=1)")
-    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
-    no_more("concatenate", keywords)
-    arrays = [f.array(n) for n in nodes]
-    rank = arrays[0].rank
-    axis = f.whole(axis_node, "an axis").number if axis_node is not None else 0
-    if rank == 0 or axis is None or not -rank <= axis < rank:
-        raise Refusal(f"{words(nodes[0])} is {shown(arrays[0].shape)} and has no such axis to join along")
-    return _after(f, arrays, nodes, axis % rank)
+# ---------------------------------------------------------------------- made of other functions
 
 
-def _after(f: Formulas, arrays: Sequence[Array], nodes: Sequence[ast.expr], axis: int) -> Array:
-    """Arrays after one another, whose other sizes must agree."""
-    first = arrays[0]
-    if any(a.rank != first.rank for a in arrays):
-        raise Refusal(
-            f"concatenate takes arrays with the same axes, not {', '.join(shown(a.shape) for a in arrays)}"
-        )
-    for a, n in zip(arrays, nodes, strict=True):
-        if any(a.shape[d] != first.shape[d] for d in range(first.rank) if d != axis):
-            raise Refusal(
-                f"{words(nodes[0])} is {shown(first.shape)} and {words(n)} is {shown(a.shape)}: all sizes but "
-                f"that of axis {axis} must agree"
-            )
-    return _joined(f, arrays, axis)
-
-
-def _joined(f: Formulas, arrays: Sequence[Array], axis: int) -> Array:
-    """A tensor with a writer for each array, at rising offsets along the axis."""
-    b = f.builder
-    ends = [sum((a.shape[axis] for a in arrays[:k]), ints.ZERO) for k in range(len(arrays) + 1)]
-    shape = tuple(ends[-1] if d == axis else n for d, n in enumerate(arrays[0].shape))
-    found = []
-    for a, start in zip(arrays, ends, strict=False):
-        own = [b.ranges.new(x, n) for x, n in zip(letters_of(a), a.shape, strict=True)]
-        at = tuple(map(ints.axis, own))
-        left = tuple(i + start if d == axis else i for d, i in enumerate(at))
-        found.append((own, left, a.at(at)))
-        if b.outer(found[-1][2], None, own):
-            raise Refusal("concatenate stands in a line of its own, outside an equation with indices")
-    name = b.part_name()
-    letters = tuple("" if d == axis else x for d, x in enumerate(letters_of(arrays[0])))
-    b.declare(Tensor(name, shape, named=False, label=b.label), letters)
-    for own, left, body in found:
-        b.write(b.statement(name, left, "=", body, None, own, []))
-    return b.array(name)
-
-
-def _flatten(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    """The axes from `start` on (1: all but the examples) as one, the last of them running fastest."""
-    takes("flatten", args, 1)
-    start = keywords.pop("start", keywords.pop("start_dim", None))
-    no_more("flatten", keywords)
-    a = f.array(args[0])
-    first = f.whole(start, "an axis").number if start is not None else 1
-    if first is None or not 0 <= first < max(a.rank, 1):
-        raise Refusal(f"{words(args[0])} is {shown(a.shape)} and has no axis {first} to flatten from")
-    return _merged(f, a, [[k] for k in range(first)] + [list(range(first, a.rank))], "flatten")
-
-
-def _merged(f: Formulas, a: Array, groups: Sequence[Sequence[int]], name: str) -> Array:
-    """Each group of neighbouring axes as one, the last of them running fastest: one statement, if there is a group."""
-    if all(len(g) == 1 for g in groups):
-        return a
-    b = f.builder
-    own = [b.ranges.new(x, n) for x, n in zip(letters_of(a), a.shape, strict=True)]
-    at = tuple(map(ints.axis, own))
-    body = a.at(at)
-    if b.outer(body, None, own):
-        raise Refusal(f"{name} stands in a line of its own, outside an equation with indices")
-    left = tuple(_mixed([at[k] for k in g], [a.shape[k] for k in g]) for g in groups)
-    shape = tuple(product(a.shape[k] for k in g) for g in groups)
-    letters = tuple(letters_of(a)[g[0]] if len(g) == 1 else "" for g in groups)
-    made = b.part_name()
-    b.declare(Tensor(made, shape, named=False, label=b.label or name), letters)
-    b.write(b.statement(made, left, "=", body, None, own, []))
-    return b.array(made)
-
-
-def _mixed(positions: Sequence[Int], sizes: Sequence[Int]) -> Int:
-    """The place of an entry among all, the last position running fastest."""
-    place = ints.ZERO
-    for i, n in zip(positions, sizes, strict=True):
-        place = place * n + i
-    return place
-
-
-def _reshape(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    """`reshape(x, n, -1)`: the same entries in the same order under other sizes."""
-    no_more("reshape", keywords)
-    a, nodes = f.array(args[0]), args[1:]
-    if len(nodes) == 1 and isinstance(nodes[0], (ast.Tuple, ast.List)):
-        nodes = nodes[0].elts
-    shape: list[Int | None] = []
-    for node in nodes:
-        if isinstance(node, ast.Attribute) and node.attr == "shape":
-            shape.extend(f.array(node.value).shape)
-        elif isinstance(node, ast.UnaryOp) and f.whole(node).number == -1:
-            shape.append(None)
-        else:
-            shape.append(f.whole(node))
-    if not shape or shape.count(None) > 1:
-        raise Refusal("reshape takes the new sizes, of which one may be -1: reshape(x, n, -1)")
-    wanted = [n if n is not None else _left_over(a.shape, [m for m in shape if m is not None]) for n in shape]
-    pairs = _same_products(list(a.shape), wanted)
-    if pairs is None:
-        raise Refusal(
-            f"{words(args[0])} is {shown(a.shape)}, and nothing shows that {shown(wanted)} has as many entries; "
-            "write the equation with indices, `y[n, 3*g + f] = x[n, g, f], f < 3`"
-        )
-    sources = [g for g, _ in pairs]
-    merged = _merged(f, a, sources, "reshape")
-    targets = [g for _, g in pairs]
-    letters = [
-        letters_of(merged)[k] if len(g) == 1 else "" for k, g in enumerate(targets) for _ in g
-    ]
-
-    def entry(p: Positions) -> Positions:
-        return tuple(_mixed([p[k] for k in g], [wanted[k] for k in g]) for g in targets)
-
-    return Array(tuple(wanted), lambda p: merged.at(entry(p)), tuple(letters))
-
-
-def _ravel(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    takes("ravel", args, 1)
-    no_more("ravel", keywords)
-    a = f.array(args[0])
-    return _merged(f, a, [list(range(a.rank))], "ravel") if a.rank > 1 else a
-
-
-def _size_factors(sizes: Iterable[Int]) -> tuple[int, list[Int]]:
-    """A product of sizes as a number and what else is multiplied."""
-    number, others = 1, list[Int]()
-    for n in sizes:
-        if len(n.terms) == 1:
-            ((monomial, c),) = n.terms
-            number *= c
-            others.extend(ints.of(x) for x in monomial)
-        else:
-            others.append(n)
-    return number, others
-
-
-def _divided(top: Iterable[Int], bottom: Iterable[Int]) -> Int | None:
-    """The quotient of two products of sizes, where the factors show it."""
-    (number, others), (by, parts) = _size_factors(top), _size_factors(bottom)
-    for x in parts:
-        if x not in others:
-            return None
-        others.remove(x)
-    return product(others) * (number // by) if number % by == 0 else None
-
-
-def _left_over(sizes: Sequence[Int], known: Sequence[Int]) -> Int:
-    found = _divided(sizes, known)
-    if found is None:
-        said = f"nothing shows how often {product(known)} goes into the entries of {shown(sizes)}"
-        raise Refusal(f"{said}; write the size instead of -1")
-    return found
-
-
-def _same_products(a: Sequence[Int], b: Sequence[Int]) -> list[tuple[list[int], list[int]]] | None:
-    """Neighbouring axes of two shapes in groups with equal products, the smallest there are."""
-    groups: list[tuple[list[int], list[int]]] = []
-    i = j = 0
-    while i < len(a) or j < len(b):
-        start, end = i, j
-        i, j = min(i + 1, len(a)), min(j + 1, len(b))
-        while product(a[start:i]) != product(b[end:j]):
-            # the product that goes into the other one is behind; of two that tell nothing both take one more
-            goes, takes_in = _divided(b[end:j], a[start:i]), _divided(a[start:i], b[end:j])
-            more_of_a = i < len(a) and (goes is not None or takes_in is None)
-            more_of_b = j < len(b) and (takes_in is not None or goes is None)
-            if not more_of_a and not more_of_b:
-                return None
-            i, j = i + more_of_a, j + more_of_b
-        # axes of one entry at the end belong to the group before them
-        while i < len(a) and a[i] == ints.ONE and (j == len(b) or b[j] != ints.ONE):
-            i += 1
-        while j < len(b) and b[j] == ints.ONE and (i == len(a) or a[i] != ints.ONE):
-            j += 1
-        if start == i or end == j:
-            return None
-        groups.append((list(range(start, i)), list(range(end, j))))
-    return groups
-
-
-def _stacked(axis: int, least: int) -> Callable[[Formulas, Args, Keywords], Array]:
-    """`hstack`, `vstack`: arrays after one another; vectors are first made rows where `least` is 2."""
-
-    def stacked(f: Formulas, args: Args, keywords: Keywords) -> Array:
-        takes("hstack", args, 1)
-        no_more("hstack", keywords)
-        nodes = _listed(args[0], "hstack([a, b])")
-        arrays = [f.array(n) for n in nodes]
-        rows = [widened(a, range(least - a.rank)) if a.rank < least else a for a in arrays]
-        return _after(f, rows, nodes, min(axis, rows[0].rank - 1))
-
-    return stacked
-
-
-def _stack(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    """`stack([a, b], axis=0)`: arrays of one shape along a new axis."""
-    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
-    no_more("stack", keywords)
-    takes("stack", args, 1, 2)
-    nodes = _listed(args[0], "stack([a, b], axis=0)")
-    arrays = [f.array(n) for n in nodes]
-    axis = _axis_number(f, axis_node, arrays[0].rank + 1, nodes[0]) if axis_node is not None else 0
-    return _after(f, [widened(a, [axis]) for a in arrays], nodes, axis)
-
-
-def _listed(node: ast.expr, form: str) -> list[ast.expr]:
-    nodes = node.elts if isinstance(node, (ast.Tuple, ast.List)) else []
-    if not nodes:
-        raise Refusal(f"the arrays stand in brackets: {form}")
-    return nodes
-
-
-def _axis_number(f: Formulas, node: ast.expr, rank: int, of_what: ast.expr) -> int:
+def axis_number(f: Formulas, node: ast.expr, rank: int, of_what: ast.expr) -> int:
     """The axis that a number names, counted from the end if it is negative."""
     number = f.whole(node, "an axis").number
     if number is None or not -rank <= number < rank:
         raise Refusal(f"{words(of_what)} has no axis {words(node)} here")
     return number % rank
-
-
-def _squeeze(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    """An array without an axis of one entry (or without all of them)."""
-    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
-    no_more("squeeze", keywords)
-    takes("squeeze", args, 1, 2)
-    a = f.array(args[0])
-    gone = [d for d, n in enumerate(a.shape) if n == ints.ONE]
-    if axis_node is not None:
-        axis = _axis_number(f, axis_node, a.rank, args[0])
-        if axis not in gone:
-            raise Refusal(f"{words(args[0])} is {shown(a.shape)}: axis {axis} has not one entry")
-        gone = [axis]
-    kept = [d for d in range(a.rank) if d not in gone]
-
-    def entry(p: Positions) -> Positions:
-        left = iter(p)
-        return tuple(ints.ZERO if d in gone else next(left) for d in range(a.rank))
-
-    return Array(
-        tuple(a.shape[d] for d in kept), lambda p: a.at(entry(p)), tuple(letters_of(a)[d] for d in kept)
-    )
-
-
-def _expand_dims(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
-    no_more("expand_dims", keywords)
-    if not args or axis_node is None:
-        raise Refusal("say where the new axis stands: expand_dims(x, axis=0)")
-    a = f.array(args[0])
-    return widened(a, [_axis_number(f, axis_node, a.rank + 1, args[0])])
-
-
-def split(f: Formulas, args: Args, keywords: Keywords) -> tuple[Array, ...]:
-    """`split(x, 3, axis=1)`: parts of one size along an axis; they are read by number, or unpacked."""
-    axis_node = keywords.pop("axis", keywords.pop("dim", args[2] if len(args) == 3 else None))
-    no_more("split", keywords)
-    takes("split", args, 2, 3)
-    a, count = f.array(args[0]), f.whole(args[1], "a number of parts").number
-    axis = _axis_number(f, axis_node, a.rank, args[0]) if axis_node is not None else 0
-    if count is None or count < 1 or not a.rank:
-        raise Refusal(f"split takes an array and a number of parts, split({words(args[0])}, 2, axis=0)")
-    size = a.shape[axis] // count
-    if size * count != a.shape[axis]:
-        f.builder.needs[
-            a.shape[axis] % count * -1, f"{a.shape[axis]} entries do not split into {count} parts"
-        ] = None
-    return tuple(_part(a, axis, size * k, size) for k in range(count))
-
-
-def _part(a: Array, axis: int, start: Int, size: Int) -> Array:
-    """`size` entries along an axis, from `start`."""
-    shape = tuple(size if d == axis else n for d, n in enumerate(a.shape))
-    letters = tuple("" if d == axis else x for d, x in enumerate(letters_of(a)))
-    return Array(
-        shape, lambda p: a.at(tuple(i + start if d == axis else i for d, i in enumerate(p))), letters
-    )
-
-
-def _flip(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    axis_node = keywords.pop("axis", keywords.pop("dim", args[1] if len(args) == 2 else None))
-    no_more("flip", keywords)
-    takes("flip", args, 1, 2)
-    a = f.array(args[0])
-    turned = range(a.rank) if axis_node is None else [_axis_number(f, axis_node, a.rank, args[0])]
-    return Array(
-        a.shape,
-        lambda p: a.at(tuple(a.shape[d] - 1 - i if d in turned else i for d, i in enumerate(p))),
-        letters_of(a),
-    )
-
-
-def _diff(f: Formulas, args: Args, keywords: Keywords) -> Array:
-    """`diff(x)`: each entry less the one before it, along an axis."""
-    axis_node = keywords.pop("axis", keywords.pop("dim", None))
-    no_more("diff", keywords)
-    takes("diff", args, 1)
-    a = f.array(args[0])
-    axis = _axis_number(f, axis_node, a.rank, args[0]) if axis_node is not None else a.rank - 1
-    if not a.rank or ints.nonnegative(a.shape[axis] - 2) is False:
-        raise Refusal(f"{words(args[0])} is {shown(a.shape)}: there is nothing to take the difference of")
-    size = a.shape[axis] - 1
-    if ints.nonnegative(size - 1) is None:
-        f.builder.needs[size - 1, f"diff({words(args[0])}) needs two entries"] = None
-    return elementwise(lambda x, y: x - y, _part(a, axis, ints.ONE, size), _part(a, axis, ints.ZERO, size))
-
-
-# ---------------------------------------------------------------------- made of other functions
 
 
 def _variance(root: bool) -> Callable[[Formulas, Args, Keywords], Array]:
@@ -739,7 +518,7 @@ def _reduced_sizes(f: Formulas, a: Array, axis: ast.expr | None, node: ast.expr)
     if axis is None:
         return list(a.shape)
     nodes = axis.elts if isinstance(axis, ast.Tuple) else [axis]
-    return [a.shape[_axis_number(f, n, a.rank, node)] for n in nodes]
+    return [a.shape[axis_number(f, n, a.rank, node)] for n in nodes]
 
 
 def _one_hot(f: Formulas, args: Args, keywords: Keywords) -> Array:
@@ -830,6 +609,21 @@ def _logarithm(base: int) -> Callable[[Formulas, Args, Keywords], Array]:
     return logarithm
 
 
+def _average(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`average(x, weights=w)`: `sum(w*x)/sum(w)`."""
+    weights = keywords.pop("weights", None)
+    takes("average", args, 1, 2)
+    along = [*args[1:]]
+    if weights is None:
+        return reductions.reduction(f, "mean", [args[0], *along], keywords)
+    with f.as_name(args[0]) as x, f.as_name(weights) as w:
+        product_of_both = ast.fix_missing_locations(ast.BinOp(w, ast.Mult(), x))
+        top = reductions.reduction(f, "sum", [product_of_both, *along], dict(keywords))
+        like = ast.fix_missing_locations(ast.BinOp(w, ast.Mult(), ast.Call(ast.Name("ones_like"), [x], [])))
+        bottom = reductions.reduction(f, "sum", [like, *along], dict(keywords))
+    return elementwise(lambda a, b: a / b, top, bottom)
+
+
 def _negative(f: Formulas, args: Args, keywords: Keywords) -> Array:
     takes("negative", args, 1)
     no_more("negative", keywords)
@@ -874,18 +668,15 @@ def _reduction(name: str) -> Callable[[Formulas, Args, Keywords], Array]:
 FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
     **{name: _reduction(name) for name in reductions.OPS}, "reduced": reductions.reduced,
     "amax": _reduction("max"), "amin": _reduction("min"), "product": _reduction("prod"),
-    "dot": _dot, "matmul": _matmul, "mm": _matmul, "bmm": _matmul, "inner": _dot, "outer": _outer,
+    "dot": _dot, "matmul": _matmul, "mm": _matmul, "bmm": _matmul, "inner": _inner,
+    "vdot": _vdot, "tensordot": _tensordot, "outer": _outer,
     "einsum": _einsum, "kron": _kron, "trace": _trace, "tr": _trace, "diag": _diag,
     "tril": _triangle("<="), "triu": _triangle(">="),
-    "transpose": _transpose, "t": _transpose,
-    "eye": _eye, "identity": _eye, "arange": _arange, "range": _arange,
+    "transpose": _transpose, "t": _transpose, "permute": _permute, "swapaxes": _swapaxes,
+    "eye": _eye, "identity": _eye, "arange": _arange, "range": _arange, "linspace": _linspace,
     "ones": _filled(ex.ONE), "zeros": _filled(ex.ZERO),
     "ones_like": _like(ex.ONE), "zeros_like": _like(ex.ZERO),
-    "flatten": _flatten, "reshape": _reshape, "view": _reshape, "ravel": _ravel,
-    "concatenate": _concatenate, "cat": _concatenate, "concat": _concatenate,
-    "hstack": _stacked(1, 1), "vstack": _stacked(0, 2), "stack": _stack,
-    "squeeze": _squeeze, "expand_dims": _expand_dims, "unsqueeze": _expand_dims, "flip": _flip, "diff": _diff,
-    "var": _variance(root=False), "std": _variance(root=True), "one_hot": _one_hot,
+    "average": _average, "var": _variance(root=False), "std": _variance(root=True), "one_hot": _one_hot,
     "stop": _stopped("stop"), "held": _stopped("held"), "index": _index,
     "where": _where, "clip": _clip, "clamp": _clip,
     "square": _powers(Fraction(2)), "reciprocal": _powers(Fraction(-1)), "negative": _negative,

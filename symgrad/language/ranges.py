@@ -105,6 +105,8 @@ class Ranges:
         while wanted:
             found = {a: n for a in wanted if (n := self._longest(a, places)) is not None}
             found = found or {a: self.weak[a] for a in wanted if a in self.weak}
+            # sizes that are open still, those of a recurrence among them, may be what this one is going to tell
+            found = found or {a: n for a in wanted if (n := self._longest(a, places, told=True)) is not None}
             if not found:
                 name = letter(wanted[0])
                 raise Refusal(
@@ -129,8 +131,11 @@ class Ranges:
         """Take note of a place at once: a bare letter whose range is open takes it from here."""
         self._bare(place)
 
-    def _longest(self, axis: str, places: Sequence[Place]) -> Int | None:
-        """The most that compound places leave to an axis: the smallest of their limits."""
+    def _longest(self, axis: str, places: Sequence[Place], *, told: bool = False) -> Int | None:
+        """The most that compound places leave to an axis: the smallest of their limits.
+
+        None where one of them is open still, unless only those that are `told` shall count.
+        """
         limits: dict[tuple[Int, Int], None] = {}  # (top, divisor): the range is top//divisor + 1
         for p in places:
             position, size = self.settled(p.position), self.settled(p.size)
@@ -140,6 +145,8 @@ class Ranges:
             step = factor.number
             rest = position - factor * Axis(axis)
             if any(a in self._open for a in rest.axes) or _pending(size):
+                if told:
+                    continue
                 return None
             ends = ints.bounds(rest, self._all(rest.axes))
             if ends is None or step is None and ints.nonnegative(factor) is not True:

@@ -235,6 +235,8 @@ def axes(f: Formulas, node: ast.expr | None, rank: int, body: ast.expr) -> list[
 
 
 def _is_axis(node: ast.expr) -> bool:
+    if isinstance(node, ast.Tuple):
+        return all(map(_is_axis, node.elts))
     inside = node.operand if isinstance(node, ast.UnaryOp) else node
     return isinstance(inside, ast.Constant) and type(inside.value) is int
 

@@ -218,3 +218,14 @@ def widened(a: Array, at: Sequence[int]) -> Array:
         None if whole is None else lambda p: whole(inside(p)),
         narrow=(a, at),
     )
+
+
+def permuted(a: Array, order: Sequence[int]) -> Array:
+    """The array with its axes in another order."""
+    letters = a.letters or ("",) * a.rank
+    back = [list(order).index(k) for k in range(a.rank)]
+    return Array(
+        tuple(a.shape[k] for k in order),
+        lambda p: a.at(tuple(p[k] for k in back)),
+        tuple(letters[k] for k in order),
+    )
