@@ -92,12 +92,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
     sub.add_argument("-o", "--output", type=Path, help="a file to write instead of the terminal")
 
+    _kinds(sub)
+
     sub = command("generate", _generate, "Write a standalone training module that needs NumPy only.")
     sub.add_argument("output", type=Path, help="the file to write, such as digits.py")
     _module_options(sub)
 
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
     sub.add_argument("--seed", type=_natural, default=0)
+    _kinds(sub)
 
     sub = command(
         "train", _train, "Train a declared network on a table (CSV); further options go to the module."
@@ -127,6 +130,29 @@ def _module_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--style", choices=("readable", "fast"), default="fast")
 
 
+def _kinds(sub: argparse.ArgumentParser) -> None:
+    """What else may be derived than the gradient."""
+    kinds = sub.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--jacobian", nargs="?", const="", metavar="z",
+        help="the derivative of every entry of a tensor, the last one if none is named",
+    )  # fmt: skip
+    kinds.add_argument("--hessian", action="store_true", help="the second derivatives")
+    kinds.add_argument("--hvp", action="store_true", help="the Hessian times vectors")
+    kinds.add_argument("--per-example", action="store_true", help="the gradient of each example's share")
+
+
+def _derived(options: argparse.Namespace, wrt: list[str] | None = None, training: bool = True) -> Derivation:
+    """The derivation that was asked for: of the gradient, unless an option says otherwise."""
+    declaration, sizes = _declared(options)
+    if options.jacobian is not None:
+        of = options.jacobian or None
+        return symgrad.jacobian(declaration, of, wrt, sizes=sizes, training=training)
+    kinds = {"hessian": symgrad.hessian, "hvp": symgrad.hvp, "per_example": symgrad.per_example}
+    kind = next((make for name, make in kinds.items() if getattr(options, name)), derive)
+    return kind(declaration, wrt, sizes=sizes, training=training)
+
+
 def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
     """The declaration, and the sizes given on the line."""
     sizes = {}
@@ -146,9 +172,7 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
 
 
 def _derive(options: argparse.Namespace) -> int:
-    declaration, sizes = _declared(options)
-    wrt = options.wrt.split(",") if options.wrt else None
-    d = derive(declaration, wrt, sizes=sizes, training=not options.evaluation)
+    d = _derived(options, options.wrt.split(",") if options.wrt else None, not options.evaluation)
     width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80
     text = {
         "text": lambda: d.text(width=width, detail=options.detail),
@@ -183,8 +207,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    declaration, sizes = _declared(options)
-    d = derive(declaration, sizes=sizes)
+    d = _derived(options)
     verdict = d.check(seed=options.seed)
     print(verdict)
     return 0 if verdict.ok else 1

@@ -141,3 +141,18 @@ def test_demo(tmp_path: Path) -> None:
     assert accuracy and accuracy[-1] >= 0.95, done.stdout[-800:]
     assert {"digits.py", "digits.tex", "digits.npz"} <= set(os.listdir(tmp_path / "d"))
     assert done.stdout.count("agrees") >= 1
+
+
+def test_more_than_gradients(tmp_path: Path) -> None:
+    quadratic = "x: weight[n]; A: constant[n, n]; loss = x @ A @ x"
+    done = symgrad("derive", quadratic, "--hessian", "--detail", "result", cwd=tmp_path)
+    assert done.returncode == 0 and "A + Aᵀ" in done.stdout
+    done = symgrad("derive", "x: weight[n]; h = tanh(x); loss = sum(h)", "--jacobian", "h", cwd=tmp_path)
+    assert done.returncode == 0 and "∂h/∂x = diag(1 − h²)" in done.stdout
+    done = symgrad("derive", LINE, "--per-example", "--format", "numpy", cwd=tmp_path)
+    assert done.returncode == 0 and "def loss_and_grads(" in done.stdout
+    for words in (["--hvp"], ["--hessian"], ["--jacobian"]):
+        done = symgrad("check", quadratic, *words, cwd=tmp_path)
+        assert done.returncode == 0 and "agrees" in done.stdout
+    refused(symgrad("derive", quadratic, "--hessian", "--hvp", cwd=tmp_path), "not allowed")
+    refused(symgrad("derive", quadratic, "--jacobian", "q", cwd=tmp_path), "of names 'q'")

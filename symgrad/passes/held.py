@@ -26,13 +26,13 @@ from symgrad.language.trace import Step
 SPREADS = (4.0, 20.0, 21.0, 22.0, 100.0)
 
 
-def prove(program: Program) -> None:
-    """Raise `Refusal` if some `held` value matters to the target."""
+def prove(program: Program, strict: bool = False) -> None:
+    """Raise `Refusal` if some `held` value matters to the target; `strict`: or if there is a doubt."""
     program = replace(program, statements=tuple(map(_at_zero, program.statements)))
     holders = _holders(program)
     read = {r for s in program.statements for r in s.reads} if holders else set()
     for key, places in holders.items():
-        culprit = _matters(program, key, places, read)
+        culprit = _matters(program, key, places, read, strict)
         if culprit is not None:
             shown = ex.show(program.statements[places[0]].body)
             raise Refusal(
@@ -57,7 +57,7 @@ def cancelled(program: Program, wanted: Collection[str] = ()) -> tuple[Program, 
             continue
         trial = replace(program, statements=tuple(tried.get(t, t) for t in program.statements))
         try:
-            prove(trial)
+            prove(trial, strict=True)
         except Refusal:
             continue
         program = trial
@@ -110,7 +110,9 @@ def _key(e: Expr) -> Expr:
     return ex.substitute(e, {Axis(a): Axis(f"i_{k}") for k, a in enumerate(ex.axes(e))})
 
 
-def _matters(program: Program, key: Expr, places: list[int], read: set[str]) -> str | None:
+def _matters(
+    program: Program, key: Expr, places: list[int], read: set[str], strict: bool
+) -> str | None:
     """The first tensor downstream through which a held value reaches the end, or None if its effect dies out."""
 
     def culprit(start: int, spread: float = 0.0) -> tuple[str | None, bool]:
@@ -124,7 +126,8 @@ def _matters(program: Program, key: Expr, places: list[int], read: set[str]) -> 
             found, finite = culprit(0)
         for spread in SPREADS if found is None else ():
             wide, finite = culprit(places[0], spread)
-            if wide and finite and culprit(0, spread) == (wide, True):
+            # run from the start, large sums may saturate what follows and hide what matters
+            if wide and finite and (strict or culprit(0, spread) == (wide, True)):
                 return wide
     return found
 

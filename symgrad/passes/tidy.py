@@ -69,7 +69,8 @@ class Sheet:
 
     def learn_total(self, s: Statement) -> None:
         """Make a forward sum available where the same one is met again."""
-        self.totals.setdefault(_read(s), []).append(s)
+        turned = symmetric((s,), self)
+        self.totals.setdefault(_read(s), []).append(turned[0][0] if turned else s)
 
     def learn(self, s: Statement) -> None:
         """Make a forward statement's value available to later bodies."""
@@ -217,6 +218,32 @@ def _picked(f: Bracket, a: str) -> Int | None:
         for x, y in ((c.a.int, c.b.int), (c.b.int, c.a.int)):
             if x.axis == a and a not in y.axes:
                 return y
+    return None
+
+
+def symmetric(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """Entries of a tensor that is declared symmetric, with what is summed in the last place: `A @ x` for `A.T @ x`."""
+    for k, s in enumerate(group):
+        order = {a: j for j, a in enumerate((*s.kept, *s.reduced))}
+        seen: dict[str, None] = {}
+
+        def turned(
+            e: object, order: Mapping[str, int] = order, seen: dict[str, None] = seen
+        ) -> Expr | None:
+            if not isinstance(e, Access) or e.tensor in sheet.wanted:
+                return None
+            *ahead, i, j = e.index if len(e.index) > 1 else (ints.ZERO, ints.ZERO)
+            if not sheet.tensors[e.tensor].facts.symmetric or i.axis is None or j.axis is None:
+                return None
+            if order[i.axis] > order[j.axis]:
+                seen[e.tensor] = None
+                return Access(e.tensor, (*ahead, j, i))
+            return None
+
+        body = ex.rewrite(s.body, turned)
+        if seen:
+            reason = f"{', '.join(seen)} is declared symmetric: its places may be exchanged."
+            return (*group[:k], replace(s, body=body), *group[k + 1 :]), reason
     return None
 
 
@@ -686,6 +713,7 @@ def _mirror(e: object) -> Expr | None:
 PASSES: dict[str, Pass] = {
     "substitute": substitute,
     "fact": facts,
+    "symmetric": symmetric,
     "look-up": look_up,
     "split": split,
     "diagonal": diagonal,
