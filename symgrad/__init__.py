@@ -17,30 +17,30 @@ object too: `sg.Dense(32)`, `sg.relu(x)`.
 
 from typing import Any
 
-from symgrad import layers as _layers
 from symgrad.check import Verdict as Verdict
-from symgrad.declared import constant as constant
-from symgrad.declared import data as data
-from symgrad.declared import draw as draw
-from symgrad.declared import label as label
-from symgrad.declared import size as size
-from symgrad.declared import weight as weight
 from symgrad.derivation import Derivation as Derivation
 from symgrad.derivation import Gradient as Gradient
 from symgrad.derivation import derive as derive
 from symgrad.errors import SymgradError as SymgradError
-from symgrad.expressions import Expression as Expression
-from symgrad.expressions import training as training
-from symgrad.layers import Sequential as Sequential
 from symgrad.library import define as define
 from symgrad.model import Model as Model
+from symgrad.objects import layers as _layers
+from symgrad.objects.declared import constant as constant
+from symgrad.objects.declared import data as data
+from symgrad.objects.declared import draw as draw
+from symgrad.objects.declared import label as label
+from symgrad.objects.declared import size as size
+from symgrad.objects.declared import weight as weight
+from symgrad.objects.expressions import Expression as Expression
+from symgrad.objects.expressions import training as training
+from symgrad.objects.layers import Sequential as Sequential
+from symgrad.objects.tracing import op as op
 from symgrad.ops import check_op as check_op
 from symgrad.ops import describe as describe
 from symgrad.second import hessian as hessian
 from symgrad.second import hvp as hvp
 from symgrad.second import jacobian as jacobian
 from symgrad.second import per_example as per_example
-from symgrad.tracing import op as op
 
 __version__ = "0.1.0"
 __all__ = [

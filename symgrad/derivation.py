@@ -14,12 +14,12 @@ from symgrad import emit, explain
 from symgrad.check import Verdict
 from symgrad.check import check as judge
 from symgrad.errors import Refusal, SymgradError, complete
-from symgrad.expressions import Expression, spelled
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
 from symgrad.language.reader import read
 from symgrad.language.trace import Derived, Key, Step
 from symgrad.library import DEFINITIONS
+from symgrad.objects.expressions import Expression, spelled
 from symgrad.passes.derive import derive as run_passes
 
 Function = Callable[..., tuple[Any, dict[Any, Any]]]
@@ -171,7 +171,9 @@ class Derivation:
         """
         try:
             styles = {style: self._compiled(style, f"symgrad_{style}") for style in ("readable", "fast")}
-            return judge(self.derived, given, realisations=styles, seed=seed, tolerance=tolerance, entries=entries)
+            return judge(
+                self.derived, given, realisations=styles, seed=seed, tolerance=tolerance, entries=entries
+            )
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
 

@@ -14,9 +14,9 @@ from typing import Any
 from symgrad import emit
 from symgrad.derivation import Derivation, derive, read_program
 from symgrad.errors import Refusal, SymgradError
-from symgrad.expressions import Expression
 from symgrad.language.program import Program
-from symgrad.writing import Written, write
+from symgrad.objects.expressions import Expression
+from symgrad.objects.writing import Written, write
 
 
 class Model:

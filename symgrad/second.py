@@ -8,9 +8,9 @@ from typing import Any
 
 from symgrad.derivation import Derivation, read_program, wanted
 from symgrad.errors import Refusal, complete
-from symgrad.expressions import Expression, spelled
 from symgrad.language.program import Program
 from symgrad.language.trace import Derived
+from symgrad.objects.expressions import Expression, spelled
 from symgrad.passes import second
 
 Declaration = str | os.PathLike[str] | Program | Expression

@@ -34,6 +34,7 @@ FLOORS = {
     "emit": 5,
     "explain": 5,
     "check": 5,
+    "objects": 6,
 }
 TOP_FLOOR = 6  # __init__, cli, and every other module directly in symgrad/
 APART = {"emit", "explain", "check"}  # these import nothing of one another
@@ -181,6 +182,17 @@ def complaint(*command: str) -> str:
 
 def test_floors() -> None:
     assert faults_of_floors(PACKAGE) == []
+
+
+def test_definitions_are_short() -> None:
+    """A thing is its definition, and a definition is a few lines, its docstring aside."""
+    library = importlib.import_module("symgrad.library").DEFINITIONS
+    every = [d for first in library.values() for d in (first, *first.others)]
+    lines = {
+        d.signature: len([x for x in d.source.split("\n")[1:] if x.strip()]) - len(d.doc.splitlines())
+        for d in every
+    }
+    assert {signature: n for signature, n in lines.items() if n > 11} == {}
 
 
 def test_nothing_runs_text() -> None:

@@ -21,13 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import symgrad as sg
-from symgrad import layers
 from symgrad.language import reference
 from symgrad.language.definitions import Parameter, parse_definitions
 from symgrad.language.formulas import FUNCTIONS
 from symgrad.language.functions import ALIASES
 from symgrad.leaves import LEAVES
 from symgrad.library import DEFINITIONS, public
+from symgrad.objects import layers
 
 OPERATIONS = sorted({*public(), *LEAVES})
 
@@ -321,7 +321,9 @@ def test_a_convolutional_network_is_the_text_and_has_its_gradients() -> None:
     same(loss, by_hand)
     assert sg.derive(loss).check().ok
     strided = sg.MaxPool2d(3, stride=(2, 1))(sg.Conv2d(2, 3, groups=1)(images))
-    assert text(strided).splitlines()[1:] == ["loss = max_pool2d(conv2d(x, 2, 3, groups=1), 3, stride=(2, 1))"]
+    assert text(strided).splitlines()[1:] == [
+        "loss = max_pool2d(conv2d(x, 2, 3, groups=1), 3, stride=(2, 1))"
+    ]
 
 
 def test_a_transformer_is_the_text_and_ties_its_embedding() -> None:
@@ -708,7 +710,9 @@ def test_every_way_through_a_function_is_in_its_definition(seed: int) -> None:
         options = f"a={a}, b={b}, c='{c}'" + ", d=d" * given_d
         program = sg.Model(f"x: weight[n]; d: data[n]; loss = wanders(x, {options}) + 0*d").program
         found = reference.run(program, {"n": 3}, arrays)[program.target]
-        np.testing.assert_allclose(found, wanders(arrays["x"], a, b, c, arrays["d"] if given_d else None), rtol=1e-12)
+        np.testing.assert_allclose(
+            found, wanders(arrays["x"], a, b, c, arrays["d"] if given_d else None), rtol=1e-12
+        )
 
 
 def test_a_line_that_only_an_option_needs_stands_under_its_condition() -> None:

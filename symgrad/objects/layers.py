@@ -12,16 +12,16 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from symgrad.declared import size
 from symgrad.errors import SymgradError, did_you_mean, listing
-from symgrad.expressions import Expression, applied, missing
 from symgrad.language.definitions import Definition, Parameter, declares_weights, stems
 from symgrad.language.formulas import FUNCTIONS
 from symgrad.language.functions import ALIASES, HINTS
 from symgrad.leaves import LEAVES
 from symgrad.library import DEFINITIONS
-from symgrad.nodes import LayerWeight, Owner, checked
-from symgrad.writing import function_names
+from symgrad.objects.declared import size
+from symgrad.objects.expressions import Expression, applied, missing
+from symgrad.objects.nodes import LayerWeight, Owner, checked
+from symgrad.objects.writing import function_names
 
 COMMON = ("axis", "dim", "keepdims", "keepdim")  # options of every function along the last axis
 CAPITALS = {

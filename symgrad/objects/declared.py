@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import EllipsisType
 
 from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
-from symgrad.expressions import COMPARE, Expression, tree
 from symgrad.language.declarations import STARTS
 from symgrad.language.syntax import is_name, parse
-from symgrad.nodes import Declared, Size, checked, place
+from symgrad.objects.expressions import COMPARE, Expression, tree
+from symgrad.objects.nodes import Declared, Size, checked, place
 
 
 def size_tree(value: object) -> ast.expr:

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from symgrad import nodes
 from symgrad.errors import SymgradError, did_you_mean
 from symgrad.language.functions import HINTS
-from symgrad.nodes import Call, Hole, Node, Owner, checked, place
-from symgrad.writing import function_names, write
+from symgrad.objects import nodes
+from symgrad.objects.nodes import Call, Hole, Node, Owner, checked, place
+from symgrad.objects.writing import function_names, write
 
 ENTRIES = 1000  # of an array that is written into the text
 
@@ -441,11 +441,13 @@ def spelled(declaration: Any, *tensors: Any, name: str = "loss") -> tuple[Any, .
     Raises:
         SymgradError: an expression is given for a tensor of a text, or is no part of the declaration.
     """
-    given = [list(t) if isinstance(t, Iterable) and not isinstance(t, (str, Expression)) else [t] for t in tensors]
+    given = [
+        list(t) if isinstance(t, Iterable) and not isinstance(t, (str, Expression)) else [t] for t in tensors
+    ]
     objects = [e for group in given for e in group if isinstance(e, Expression)]
     if not isinstance(declaration, Expression):
         if objects:
-            raise SymgradError("the declaration is no expression: name its tensors, such as wrt=\"x\"")
+            raise SymgradError('the declaration is no expression: name its tensors, such as wrt="x"')
         return declaration, *tensors
     inside = {id(node) for node in nodes.ordered(declaration.node)}
     for e in objects:

@@ -18,7 +18,7 @@ from symgrad.language.reader import CORE
 from symgrad.language.syntax import same_chain
 from symgrad.leaves import LEAVES
 from symgrad.library import public
-from symgrad.nodes import (
+from symgrad.objects.nodes import (
     Call,
     Chosen,
     Condition,

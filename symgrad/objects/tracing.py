@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from symgrad import layers
 from symgrad.errors import Refusal, SymgradError
-from symgrad.expressions import ASKING, Choice, Expression, tree
 from symgrad.language.syntax import is_name, parse
 from symgrad.library import define
-from symgrad.nodes import (
+from symgrad.objects import layers
+from symgrad.objects.expressions import ASKING, Choice, Expression, tree
+from symgrad.objects.nodes import (
     TRACES,
     Call,
     Chosen,
@@ -30,7 +30,7 @@ from symgrad.nodes import (
     Parameter,
     ordered,
 )  # fmt: skip
-from symgrad.writing import write
+from symgrad.objects.writing import write
 
 WAYS = 64  # through a function
 
