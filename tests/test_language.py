@@ -144,6 +144,7 @@ MEANS: list[tuple[str, Callable[..., Any]]] = [
     ("np.inner(X, Y) + np.tensordot(X, Y.T, 1)", lambda X, Y, **_: 2 * X @ Y.T),
     ("np.tensordot(y, w, axes=0)", lambda y, w, **_: np.outer(y, w)),
     ("np.roll(w, 1) + np.roll(X, -1, axis=1)[0]", lambda w, X, **_: np.roll(w, 1) + np.roll(X[0], -1)),
+    ("np.cumsum(w) + cumsum(X, axis=1)[0]", lambda w, X, **_: np.cumsum(w) + np.cumsum(X[0])),
     ("np.repeat(X, 2, axis=0)", lambda X, **_: np.repeat(X, 2, 0)),
     ("np.tile(w, 2) + np.tile(X, (1, 2))", lambda w, X, **_: np.tile(w, 2) + np.tile(X, (1, 2))),
     ("np.pad(X, ((1, 2), (0, 1)))", lambda X, **_: np.pad(X, ((1, 2), (0, 1)))),

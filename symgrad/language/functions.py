@@ -51,7 +51,6 @@ HINTS = {
     "sort": "sorting is not part of the language",
     "random": "random draws are inputs: declare `u: data[n]` and give them",
     "randn": "random draws are inputs: declare `u: data[n]` and give them",
-    "cumsum": "write the sum with its range: `s[i] = sum(j, [j <= i], x[j])`",
     "eval": "text is never run here",
     "exec": "text is never run here",
     "detach": "write stop(x): its value, with derivative zero",

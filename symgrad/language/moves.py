@@ -336,7 +336,7 @@ def _axis_option(f: Formulas, args: Args, keywords: Keywords, place: int, a: Arr
     node = keywords.pop("axis", keywords.pop("dim", args[place] if len(args) > place else None))
     no_more(name, keywords)
     if node is None and a.rank != 1:
-        raise Refusal(f"say along which axis: {name}({words(args[0])}, {words(args[1])}, axis=0)")
+        raise Refusal(f"say along which axis: {name}({', '.join(map(words, args[:place]))}, axis=0)")
     return axis_number(f, node, a.rank, args[0]) if node is not None else 0
 
 
@@ -354,6 +354,20 @@ def _roll(f: Formulas, args: Args, keywords: Keywords) -> Array:
     axis = _axis_option(f, args, keywords, 2, a, "roll")
     size = a.shape[axis]
     return _along(a, axis, size, lambda i: (i + size - shift) % size)
+
+
+def _cumsum(f: Formulas, args: Args, keywords: Keywords) -> Array:
+    """`cumsum(x)`: the sums of all entries up to each one."""
+    takes("cumsum", args, 1, 2)
+    a = f.array(args[0])
+    axis = _axis_option(f, args, keywords, 1, a, "cumsum")
+    over = f.builder.ranges.new(letters_of(a)[axis], a.shape[axis])
+    k = ints.axis(over)
+
+    def body(p: Positions) -> tuple[Expr, Cmp]:
+        return a.at((*p[:axis], k, *p[axis + 1 :])), Cmp("<=", ex.val(k), ex.val(p[axis]))
+
+    return f.builder.pending("+=", a.shape, body, [over], letters_of(a))
 
 
 def _repeat(f: Formulas, args: Args, keywords: Keywords) -> Array:
@@ -424,5 +438,5 @@ FUNCTIONS: dict[str, Callable[[Formulas, Args, Keywords], Array]] = {
     "hstack": _stacked(1, 1), "vstack": _stacked(0, 2), "stack": _stack,
     "flatten": _flatten, "reshape": _reshape, "view": _reshape, "ravel": _ravel,
     "squeeze": _squeeze, "expand_dims": _expand_dims, "unsqueeze": _expand_dims, "flip": _flip, "diff": _diff,
-    "roll": _roll, "repeat": _repeat, "tile": _tile, "pad": _pad,
+    "cumsum": _cumsum, "roll": _roll, "repeat": _repeat, "tile": _tile, "pad": _pad,
 }  # fmt: skip
