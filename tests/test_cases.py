@@ -35,7 +35,8 @@ def realisations(d: sg.Derivation) -> dict[str, Evaluation]:
     fast = emit.load(source, "symgrad_fast")[emit.function_name(d.derived)]
 
     def bound(given: dict[str, Any]) -> tuple[dict[str, int], dict[str, Any]]:
-        return bind(program, {t.name: given[t.name] for t in program.inputs})  # a derivative may not need them all
+        needed = {t.name: given[t.name] for t in program.inputs if t.name in given}  # a derivative may not need all
+        return bind(program, needed)
 
     def compiled(**given: Any) -> tuple[Any, dict[str, Any]]:
         with np.errstate(divide="ignore", over="ignore"):  # as `function` does
