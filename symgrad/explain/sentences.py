@@ -199,6 +199,8 @@ class Sentences:
                     "; so for every letter.",
                 )
             )
+        if self.cast.derived.kind == "per example":
+            lines.append((self.names.symbols[self.names.target], " under ∂ is the share of each example."))
         nicknames = [(symbols[n], " is ", f"`{n}`") for n in self.names.nicknames if n in symbols]
         if nicknames:
             lines.append((*_joined(nicknames), " in the generated code."))
