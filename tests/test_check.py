@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import symgrad as sg
 from symgrad.chain import partial
 from symgrad.check.numeric import check
 from symgrad.language import expr as ex
@@ -286,3 +287,22 @@ def test_kink_conventions() -> None:
         _, slopes = parts(leaf)
         at = {p: np.array([0.0]) for p in leaf.params}
         assert [float(evaluate(s, at)[0]) for s in slopes] == CONVENTIONS[leaf.name]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: weight[n]; loss = sum(log(x))",
+        "x: weight[n]; loss = sum(acosh(x))",
+        "X: data[n, d]; w: weight[d]; loss = -sum(log(X @ w))",
+        "p: weight[n]; t: data[n]; loss = -mean(t*log(p) + (1 - t)*log(1 - p))",
+    ],
+)
+def test_points_lie_where_the_formula_is_defined(text: str) -> None:
+    """A first formula of a student says nothing about the signs of its inputs."""
+    assert sg.derive(text).check().ok
+
+
+def test_a_formula_that_is_defined_nowhere_is_said_to_be() -> None:
+    with pytest.raises(sg.SymgradError, match="declare where the inputs lie"):
+        sg.derive("x: weight[n]; loss = sum(log(-x**2))").check()

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import composite
 
+import symgrad as sg
 from symgrad.errors import SymgradError
 from symgrad.language import reference, samples
 from symgrad.language.program import Program
@@ -692,3 +693,28 @@ def formulas(draw: st.DrawFn, shape: tuple[str, ...], depth: int = 3) -> str:
 @given(st.sampled_from([(), ("n",), ("i",), ("n", "i")]).flatmap(formulas))
 def test_random_formulas_read_back(text: str) -> None:
     check_reads_back(read("X: data[n, i]; V: data[i, j]; w: data[i]; y: data[n]; a: data\nout = " + text))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ('gelu(x, approximate="exact")', 'gelu takes "none" or "tanh" as approximate, not "exact"'),
+        ('feed_forward(x, 5, activation="tanhh")', "did you mean 'tanh'"),
+        ('elu(x, "a")', "chooses an option"),
+    ],
+)
+def test_words_that_no_option_knows_are_refused(call: str, message: str) -> None:
+    with pytest.raises(SymgradError) as problem:
+        read_bare(f"x: data[n, 6]; w: weight[6]; loss = sum({call}) + sum(w)", DEFINITIONS)
+    assert message in str(problem.value)
+
+
+def test_an_entry_is_no_array_in_a_definition() -> None:
+    text = "def f(x: [..., k]):\n    s = sum(j, x[..., j])\n    return s"
+    with pytest.raises(SymgradError, match=r"write `s\[\.\.\.\] = \.\.\.`"):
+        read_bare(f"{text}\nx: weight[n, 3]; loss = sum(f(x))", DEFINITIONS)
+
+
+def test_a_scalar_may_be_one_of_two_arguments() -> None:
+    _, g = sg.derive("x: weight[n]; loss = sum(arctan2(x, 2))").function()(x=[1.0, -2.0])
+    assert g["x"] == pytest.approx([2/5, 2/8])

@@ -16,16 +16,22 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.errors import Refusal
 from symgrad.language import ints
 from symgrad.language.bind import bind
 from symgrad.language.expr import Access
 from symgrad.language.ints import Int
-from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.program import Facts, Program, Statement, Tensor
 from symgrad.language.reference import Arrays, run
 from symgrad.language.samples import inputs, numbers, small_sizes
 from symgrad.language.trace import Derived, Key
 
 STEP = 1e-30
+_RANGES = (
+    (0.2, 2.0),
+    (0.1, 0.9),
+    (1.1, 2.0),
+)  # where inputs are drawn for whose signs a formula is not defined
 Realisation = Callable[..., tuple[Any, Mapping[Any, Any]]]
 
 
@@ -106,7 +112,8 @@ def check(
     """Judge a derivation.
 
     Args:
-        given: arrays for all inputs; random ones as declared, of small pairwise different sizes, if None.
+        given: arrays for all inputs; random ones as declared, of small pairwise different sizes, if None. What is not
+            declared to lie anywhere is drawn anew, above zero, where the result is no finite number: log(x) needs that.
         realisations: other ways to compute `(loss, gradients)` from the same arrays, by name; each is compared with
             the reference realisation of the derived program.
         entries: how many entries of a tensor are stepped one by one (all if it has no more); beside them two random
@@ -116,7 +123,7 @@ def check(
     source = derived.source
     rng = np.random.default_rng(seed)
     if given is None:
-        given = inputs(source, small_sizes(source), rng)
+        given = _point(derived, rng)
     sizes, arrays = bind(source, given)
     joint = run(derived.program, sizes, arrays)
     rows = []
@@ -131,6 +138,25 @@ def check(
         for what, realisation in (realisations or {}).items():
             rows.append(_compare(source.target, what, np.asarray(realisation(*arrays.values())[0]), value))
     return Verdict(tuple(rows), tolerance, sizes)
+
+
+def _point(derived: Derived, rng: np.random.Generator) -> Arrays:
+    """Random inputs at which the target and its gradients are finite."""
+    source = derived.source
+    sizes = small_sizes(source)
+    for low, high in ((0.0, 0.0), *_RANGES):
+        given = inputs(source, sizes, rng)
+        for t in source.inputs if high else ():
+            if not t.integer and t.role != "draw" and t.facts == Facts():
+                given[t.name] = rng.uniform(low, high, given[t.name].shape)
+        with np.errstate(all="ignore"):
+            joint = run(derived.program, sizes, given)
+        if all(np.isfinite(joint[name]).all() for name in (source.target, *derived.gradients.values())):
+            return given
+    raise Refusal(
+        f"at no random point {source.target} and its gradients are finite numbers: declare where the inputs lie, such as "
+        "`x: weight[n] > 0`, or give arrays"
+    )
 
 
 def _shown(key: Key) -> str:
@@ -237,7 +263,11 @@ def exposed(program: Program, name: str) -> tuple[Program, str]:
         statements.append(replace(s, out=bare) if s in moved else s)
         if s == moved[-1]:
             statements.append(whole)
-    tensors = {**program.tensors, bare: replace(t, name=bare, early=()), shift: Tensor(shift, t.shape, "data")}
+    tensors = {
+        **program.tensors,
+        bare: replace(t, name=bare, early=()),
+        shift: Tensor(shift, t.shape, "data"),
+    }
     return replace(program, tensors=tensors, statements=tuple(statements)), shift
 
 

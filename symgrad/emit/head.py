@@ -167,7 +167,8 @@ def helper(name: str, names: Names) -> str:
     lowering = Lowering(Program({}, (), ""), calls=False, products=False)
     own = Names()
     arguments = ", ".join(own.of(p) for p in leaf.params)
-    text = Text(own, f"{own.of(leaf.params[0])}.dtype")
+    several = len(leaf.params) > 1
+    text = Text(own, "dtype" if several else f"{own.of(leaf.params[0])}.dtype")
     known = {p: lowering.values.make("input", (), p, (ints.size("?"),)) for p in leaf.params}
     about = leaf.note if ";" in leaf.run else f"{leaf.run}{f': {leaf.note}' if leaf.note else ''}"
     lines = [f'"""{words(about or f"{leaf.name}, stable for all numbers")}"""']
@@ -180,4 +181,7 @@ def helper(name: str, names: Names) -> str:
         if part:
             known[part] = value
             text.bound[shown] = own.of(part)
+    if several and any("dtype" in line for line in lines):  # one of them may be a number
+        cast = ", ".join(f"np.asarray({own.of(p)}, dtype)" for p in leaf.params)
+        lines[1:1] = [f"dtype = np.result_type({arguments})", f"{arguments} = {cast}"]
     return "\n    ".join([f"def {names.of(name)}({arguments}):", *lines])

@@ -183,6 +183,8 @@ def _bind(
             _fit(f, d, p, v, text, frame, lead)
         if p.parts:
             _fit_parts(d, p, v, text, frame)
+        if isinstance(v, Option) and isinstance(v.value, str):
+            _check_choice(d, p, v.value)
         if isinstance(v, Array):
             v = f.builder.stored(v)
             if v.whole is not None and v.fixed is not None:
@@ -239,6 +241,14 @@ def _fit_parts(d: Definition, p: Parameter, v: Value, text: str, frame: Frame) -
         )
     for letter, number in zip(p.parts, numbers, strict=True):
         frame.sizes[letter], frame.values[letter] = number, integer(number)
+
+
+def _check_choice(d: Definition, p: Parameter, given: str) -> None:
+    """Refuse a word that a definition does not ask an option for."""
+    known = d.choices.get(p.name)
+    if known is not None and given not in known:
+        told = listing([f'"{word}"' for word in known], "or")
+        raise Refusal(f'{d.name} takes {told} as {p.name}, not "{given}"{did_you_mean(given, known)}')
 
 
 def _fit(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from symgrad.errors import Refusal, complete
 from symgrad.language import declarations
@@ -63,6 +64,31 @@ class Definition:
     def signature(self) -> str:
         """`dense(x: [..., i], m, bias=True)`."""
         return f"{self.name}({_written(self.params)})"
+
+    @cached_property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """The words that an option may be, where the body asks it for words and does nothing else with it."""
+        names = [n for line in self.body for n in ast.walk(line) if isinstance(n, ast.Name)]
+        found: dict[str, dict[str, None]] = {}
+        asked: dict[str, int] = {}
+        for line in self.body:
+            for n in ast.walk(line):
+                match n:
+                    case ast.Compare(
+                        left=ast.Name(id=name),
+                        ops=[ast.Eq() | ast.NotEq()],
+                        comparators=[ast.Constant(value=str(word))],
+                    ):
+                        found.setdefault(name, {})[word] = None
+                        asked[name] = asked.get(name, 0) + 1
+        for p in self.params:
+            if p.name in found and isinstance(p.default, ast.Constant) and isinstance(p.default.value, str):
+                found[p.name] = {p.default.value: None, **found[p.name]}
+        return {
+            name: tuple(words)
+            for name, words in found.items()
+            if asked[name] == sum(n.id == name for n in names)
+        }
 
     @property
     def weights(self) -> tuple[ast.AnnAssign, ...]:

@@ -128,6 +128,9 @@ def local(f: Formulas, line: ast.Assign) -> None:
         left = subscripts.left_positions(f, target) if isinstance(target, ast.Subscript) else None
         v = f.array(value)
         if left is None:
+            if equation.dots and not v.rank and set(ex.axes(v.at(()))) & set(equation.dots):
+                said = f"the right side gives one entry, and {base.id} is written without indices"
+                raise f.placed(Refusal(f"{said}: write `{base.id}[...] = ...`"), value)
             solved(f, equation, since)
             f.frame.values[base.id] = v if v.fixed is not None else f.builder.stored(v)
             return

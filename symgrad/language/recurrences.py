@@ -290,10 +290,9 @@ def _declared(f: Formulas, circle: Sequence[str], steps: Sequence[_Line], local:
         own = [x for x in steps if x.name == name]
         if len(own) != 1:
             node = (own[1:] or own)[0].node if own else steps[0].node
-            raise f.placed(
-                Refusal(f"a recurrence has one equation for the steps of {name}, and {len(own)} are given"),
-                node,
-            )
+            said = f"a recurrence has one equation for the steps of {name}, and {len(own)} are given"
+            hint = f"a start stands at a number, `{name}[-1] = ...`, and what runs backwards counts from the end"
+            raise f.placed(Refusal(f"{said}; {hint}, `x[n - 1 - t]`"), node)
         (line,) = own
         axes = [i.axis or "" for i in line.left]
         tensors[name] = b.part_name() if local else name
