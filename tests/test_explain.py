@@ -130,10 +130,47 @@ def test_results_read_back(name: str, form: str) -> None:
 
 def test_result_is_what_a_textbook_says() -> None:
     assert explain.result_text(derived("line"), "w") == "2/n * X.T @ (X @ w - y)"
-    indexed = "2/n*sum(n, (sum(i_2, X[n, i_2]*w[i_2]) - y[n])*X[n, i])"
+    indexed = "dw[i] = 2/n*sum(n, (sum(i_2, X[n, i_2]*w[i_2]) - y[n])*X[n, i])"
     assert explain.result_text(derived("line"), "w", "index") == indexed
     assert explain.result_latex(derived("line"), "w").endswith(r"= \frac{2}{N} \, X^{\top} (X w - y)")
     assert explain.result_text(derived("quadratic"), "x") == "A.T @ x + A @ x"
+
+
+RNN = "x: data[t, i]; loss = sum(rnn(x, 3)**2)"
+JOINED = "x: weight[n]; y: weight[m]; loss = sum(np.concatenate([x, y])**3)"
+PADDED = "x: data[t]; w: weight; loss = sum(np.concatenate([w*x, zeros(4)])**3)"
+
+
+@pytest.mark.parametrize(
+    ("text", "by", "first", "last"),
+    [
+        (RNN, "U1", ["loss_2[-1, j] = 0, j < 3"], "dU1[l, k] = sum(j, dloss_4[j, k]*loss_2[j - 1, l])"),
+        (RNN, "W1", ["loss_2[-1, j] = 0, j < 3"], "x.T @ dloss_4"),
+        (JOINED, "x", ["loss_1[n] = x[n]", "loss_1[n + j] = y[j]"], "dx[k] = 3*loss_1[k]**2, k < n"),
+        (JOINED, "y", ["loss_1[n] = x[n]", "loss_1[n + j] = y[j]"], "dy[j] = dloss_1[n + j], j < m"),
+        (PADDED, "w", ["loss_1[t] = w*x[t]", "loss_1[t + j] = 0, j < 4"], "3*sum(k < t, loss_1[k]**2*x[k])"),
+    ],
+)
+def test_results_say_their_places(text: str, by: str, first: list[str], last: str) -> None:
+    """Each writer of a part has its own line, and letters that run in a result stand on its left side."""
+    d = derive(read(text, definitions=DEFINITIONS))
+    told = explain.result_text(d, by).splitlines()
+    assert told[: len(first)] == first
+    assert told[-1] == last
+
+
+@every_form
+@pytest.mark.parametrize(("text", "by"), [(JOINED, "x"), (JOINED, "y"), (PADDED, "w")])
+def test_results_of_joined_parts_read_back(text: str, by: str, form: str) -> None:
+    """Without the user's equations, the printed lines alone give the value of the derived gradient."""
+    d = derive(read(text, definitions=DEFINITIONS))
+    sizes = samples.small_sizes(d.source, 3)
+    arrays = samples.inputs(d.source, sizes, np.random.default_rng(0))
+    truth = reference.run(d.program, sizes, arrays)[d.gradients[by]]
+    declared = "\n".join(line for line in str(d.source).splitlines() if ":" in line.partition("=")[0])
+    answer = "\n".join(explain.result_equations(d, by, form)).replace(d.gradients[by], "the_answer")
+    again = read("\n".join([declared, answer, "in_all = sum(the_answer)"]), definitions=DEFINITIONS)
+    np.testing.assert_allclose(reference.run(again, sizes, arrays)["the_answer"], truth, rtol=1e-9)
 
 
 def test_softmax_reads_as_in_textbooks() -> None:

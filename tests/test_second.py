@@ -95,7 +95,7 @@ def test_results_in_matrix_form(
 def test_the_hessian_of_a_log_sum_of_exponentials() -> None:
     g = sg.hessian("x: weight[n]; logsumexp(x)").gradients["x", "x"]
     assert str(g).splitlines()[-1] == "diag(p) - outer(p, p)"
-    assert str(g.text("index")).splitlines()[-1] == "p[k]*([i == k] - p[i])"
+    assert str(g.text("index")).splitlines()[-1] == "d2x_x[i, k] = p[k]*([i == k] - p[i])"
     assert r"\frac{\partial^2 \mathrm{value}}{\partial x \, \partial x}" in g.latex()
     assert r"\operatorname{diag}(p) - p p^{\top}" in g.latex()
     assert g.shape == ("n", "n")

@@ -62,7 +62,8 @@ def latex(derived: Derived, form: str = "matrix", fragment: bool = True, detail:
 
 
 def result_text(derived: Derived, name: Key, form: str = "matrix") -> str:
-    """One gradient as text of the language, with the parts that it needs on lines before it.
+    """One gradient as text of the language, with the parts that it needs on lines before it. The last line has
+    a left side where letters run in it: that says which letter is which axis.
 
     Example:
         >>> from symgrad.language.reader import read
@@ -71,10 +72,11 @@ def result_text(derived: Derived, name: Key, form: str = "matrix") -> str:
         >>> print(result_text(d, "w"))
         2/n * X.T @ (X @ w - y)
         >>> print(result_text(d, "w", "index"))
-        2/n*sum(n, (sum(i_2, X[n, i_2]*w[i_2]) - y[n])*X[n, i])
+        dw[i] = 2/n*sum(n, (sum(i_2, X[n, i_2]*w[i_2]) - y[n])*X[n, i])
     """
     *parts, last = result_equations(derived, name, form)
-    return "\n".join([*parts, last.partition(" = ")[2]])
+    left, _, right = last.partition(" = ")
+    return "\n".join([*parts, last if "[" in left else right])
 
 
 def result_equations(derived: Derived, name: Key, form: str = "matrix") -> list[str]:
@@ -84,18 +86,17 @@ def result_equations(derived: Derived, name: Key, form: str = "matrix") -> list[
     Ranges of letters that nothing shows are said: `dE[v, d] = sum(n, [v == t[n]], de[n, d]), v < 7`.
     """
     sides, lines = _sides(derived, name, form, numpy=True), []
-    for left, right in sides.result([derived.gradients[name]], code=True):
-        unseen = sides.unseen(left, right)
-        ranges = "".join(f", {CODE.line(x)} < {CODE.line(n)}" for x, n in unseen)
-        lines.append(f"{CODE.line(left)} = {CODE.line(right)}{ranges}")
+    for line in sides.result([derived.gradients[name]], code=True):
+        ranges = "".join(f", {CODE.line(x)} < {CODE.line(n)}" for x, n in line.said)
+        lines.append(f"{CODE.line(line.left)} = {CODE.line(line.right)}{ranges}")
     return lines
 
 
 def result_latex(derived: Derived, name: Key, form: str = "matrix") -> str:
     """One gradient as LaTeX for math mode, after the parts that it needs."""
     rows: list[str] = []
-    for left, right in _sides(derived, name, form, numpy=False).result([derived.gradients[name]]):
-        rows += tex.rows(Equation(left, right), tex.NARROW, 0.0)[0]
+    for line in _sides(derived, name, form, numpy=False).result([derived.gradients[name]]):
+        rows += tex.rows(Equation(line.left, line.right), tex.NARROW, 0.0)[0]
     if len(rows) == 1:
         return rows[0].replace(" &= ", " = ", 1)
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"

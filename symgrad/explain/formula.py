@@ -25,6 +25,11 @@ class Symbol:
 
 
 @dataclass(frozen=True)
+class Extent(Symbol):
+    """The name of a size, which may also be the name of a running letter."""
+
+
+@dataclass(frozen=True)
 class Number:
     value: Fraction  # not negative; a sign belongs to a `Sum`
 

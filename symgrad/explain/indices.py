@@ -3,7 +3,7 @@ place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -61,10 +61,11 @@ ALL = Symbol(":", ":", ":")  # every position
 
 
 class Indices:
-    """Formulas of statements and expressions, with `inline` parts put in place of their names."""
+    """Formulas of statements and expressions, with `inline` parts put in place of their names; no letter of these
+    is one of `avoid`."""
 
-    def __init__(self, names: Names, inline: Inline):
-        self.names, self.inline = names, inline
+    def __init__(self, names: Names, inline: Inline, avoid: Collection[str] = ()):
+        self.names, self.inline, self.avoid = names, inline, avoid
         self.whole: Callable[[str], Formula] = names.tensor  # a tensor without its index
 
     # statements
@@ -102,7 +103,7 @@ class Indices:
             taken = {*used, *self.names.tensors, *self.names.letters}
             stem = next((x for x in "klmrquvabcd" if x not in taken), stem)
         name, k = stem, 1
-        while name in used:
+        while name in used or name in self.avoid:
             k += 1
             name = f"{stem}_{k}"
         return name

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from symgrad.explain.formula import Derivative, Formula, Symbol
+from symgrad.explain.formula import Derivative, Extent, Formula, Symbol
 from symgrad.language.expr import Call
 from symgrad.language.program import Statement, Tensor
 
@@ -212,7 +212,7 @@ class Names:
         return f"δ{self.symbols[t.of].text}", mathematical(self.symbols[t.of].text)
 
     @cached_property
-    def sizes(self) -> dict[str, Symbol]:
+    def sizes(self) -> dict[str, Extent]:
         """A size is a capital where its letter also runs as an index: 2/N Σ_n."""
         running = {a for s in self.statements for a, _ in s.axes}
         taken = {*self.tensors, *self.letters, *running, self.loss}
@@ -224,11 +224,11 @@ class Names:
                 latex = n.upper()
             else:
                 latex = rf"\lvert {mathematical(n)} \rvert"
-            found[n] = Symbol(n, n, latex)
+            found[n] = Extent(n, n, latex)
         return found
 
-    def size(self, name: str) -> Symbol:
-        return self.sizes.get(name) or Symbol(name, name, mathematical(name))
+    def size(self, name: str) -> Extent:
+        return self.sizes.get(name) or Extent(name, name, mathematical(name))
 
     def letter(self, name: str) -> Symbol:
         """A running index; a copy of a letter (`i_2`) is primed."""

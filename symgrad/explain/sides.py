@@ -3,11 +3,12 @@ formula."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from symgrad.explain.cast import Cast, bare
-from symgrad.explain.formula import Derivative, Entry, Formula, Symbol, walk
+from symgrad.explain.formula import Big, Derivative, Entry, Extent, Formula, Iverson, Symbol, walk
 from symgrad.explain.indices import Indices
 from symgrad.explain.matrices import Arrays, Mathematics, NoForm, Numpy
 from symgrad.language import expr as ex
@@ -22,6 +23,39 @@ Group = tuple[Statement, ...]
 Parts = Mapping[str, Statement]
 
 
+@dataclass(frozen=True)
+class Line:
+    """One equation of a result, with the letters whose ranges nothing shows and these."""
+
+    left: Formula
+    right: Formula
+    said: tuple[tuple[Formula, Formula], ...] = ()
+
+    @property
+    def letters(self) -> set[str]:
+        """Running letters, by their names in code."""
+        return {x.code for x in self._inside if isinstance(x, Symbol) and not isinstance(x, Extent)}
+
+    @property
+    def sizes(self) -> set[str]:
+        """Sizes that stand where a letter could."""
+        return {x.code for x in self._inside if isinstance(x, Extent)}
+
+    @property
+    def _inside(self) -> list[Formula]:
+        """What stands at places, in conditions and in ranges."""
+        found: list[Formula] = [f for pair in self.said for f in pair]
+        for f in (*walk(self.left), *walk(self.right)):
+            match f:
+                case Entry(_, index) | Derivative(index=index):
+                    found += index
+                case Iverson(condition):
+                    found.append(condition)
+                case Big(_, letters, conditions, _, ranges):
+                    found += [*letters, *conditions, *(n for n in ranges if n is not None)]
+        return [x for f in found for x in walk(f)]
+
+
 class Sides:
     """Statements as equations.
 
@@ -33,9 +67,9 @@ class Sides:
     def __init__(self, cast: Cast, form: str, *, numpy: bool):
         self.cast, self.form, self.numpy = cast, form, numpy
 
-    def indices(self, parts: Parts | None = None) -> Indices:
-        """The index form, with further parts put in place."""
-        indices = Indices(self.cast.names, {**self.cast.hidden, **self.cast.sums, **(parts or {})})
+    def indices(self, parts: Parts | None = None, avoid: Collection[str] = ()) -> Indices:
+        """The index form, with further parts put in place, by letters that are none of `avoid`."""
+        indices = Indices(self.cast.names, {**self.cast.hidden, **self.cast.sums, **(parts or {})}, avoid)
         arrays = (Numpy if self.numpy else Mathematics)(indices, self.cast.program)
 
         def whole(name: str) -> Formula:
@@ -49,13 +83,15 @@ class Sides:
     def arrays(self, parts: Parts | None = None) -> Arrays:
         return (Numpy if self.numpy else Mathematics)(self.indices(parts), self.cast.program)
 
-    def total(self, group: Group, parts: Parts | None = None) -> tuple[Formula, Formula, tuple[str, ...]]:
+    def total(
+        self, group: Group, parts: Parts | None = None, avoid: Collection[str] = ()
+    ) -> tuple[Formula, Formula, tuple[str, ...]]:
         """All that is written to one tensor, and why there are transposes and the like."""
         if self.form == "matrix":
             found = self.arrays(parts).total(group)
             if found is not None:
                 return found
-        left, right = self.indices(parts).total(group)
+        left, right = self.indices(parts, avoid).total(group)
         return left, right, ()
 
     def defined(self, s: Statement) -> tuple[Formula, Formula]:
@@ -66,14 +102,22 @@ class Sides:
 
     # results
 
-    def result(self, bars: Sequence[str], *, code: bool = False) -> list[tuple[Formula, Formula]]:
+    def result(self, bars: Sequence[str], *, code: bool = False) -> list[Line]:
         """Gradients as formulas, after the parts that they need: those read more than once or too large to be
         put in place. For `code` the letters are such that their ranges can be said."""
         program = self.cast.derived.program
         defined, parts = self._slice(bars)
-        groups = (program.writers(name) for name in dict.fromkeys((*defined, *bars)))
+        order = {id(s): k for k, s in enumerate(program.statements)}
+        groups: list[Group] = []
+        for name in defined:
+            group = tuple(program.writers(name))
+            apart = self.cast.tensors[name].role != "adjoint" and not (len(group) == 1 and group[0].plain)
+            groups += [(s,) for s in group] if apart and any(s.op == "=" for s in group) else [group]
+        # the first places of recurrences before the steps, which may read each other's
+        groups.sort(key=lambda group: order[id(group[0])])
+        groups += [tuple(program.writers(bar)) for bar in dict.fromkeys(bars)]
         shown = [group for group in groups if group and group[0].out != program.target]
-        return [self._unclashed(group, parts) if code else self.total(group, parts)[:2] for group in shown]
+        return [self._unclashed(group, parts, code) for group in shown]
 
     def short(self, bar: str) -> bool:
         """Whether only a few error signals stand between a gradient and the forward values."""
@@ -128,27 +172,53 @@ class Sides:
         weight = size(s.body) + sum(size(parts[r].body) for r in s.reads if r in parts)
         return all(map(bare, places)) and weight <= (_ONCE if len(places) == 1 else _OFTEN)
 
-    def _unclashed(self, group: Group, parts: Parts) -> tuple[Formula, Formula]:
-        """The two sides, no letter that needs its range said called like its size: `n < n` would say
-        nothing."""
-        left, right, _ = self.total(group, parts)
-        unseen = [
-            (x, n) for x, n in self.unseen(left, right) if isinstance(x, Symbol) and isinstance(n, Symbol)
-        ]
-        clash = [x.code for x, n in unseen if x.code == n.code]
-        if clash:
-            used = [a for s in group for a, _ in s.axes]
-            fresh: dict[str, str] = {}
-            for a in clash:
-                fresh[a] = self.indices().fresh("k", [*used, *fresh.values()])
-            left, right, _ = self.total(tuple(s.rename(fresh) for s in group), parts)
-        return left, right
+    def _unclashed(self, group: Group, parts: Parts, code: bool) -> Line:
+        """A line of a result in which no letter is called like a size that stands at a place or in a condition,
+        or is said as its range: `n < n` would say nothing."""
+        line = self._line(group, parts, (), code)
+        if not (code or self.numpy):
+            return line  # there a size is written as a capital
+        clash = sorted(line.letters & line.sizes)
+        if not clash:
+            return line
+        used = [a for s in group for a, _ in s.axes]
+        fresh: dict[str, str] = {}
+        for a in clash:
+            fresh[a] = self.indices().fresh("k", [*used, *fresh.values()])
+        return self._line(tuple(s.rename(fresh) for s in group), parts, clash, code)
+
+    def _line(self, group: Group, parts: Parts, avoid: Sequence[str], code: bool) -> Line:
+        """All that is written to a tensor; what one of several writers gives stands at its own places."""
+        s = group[0]
+        several = len(self.cast.derived.program.writers(s.out)) > len(group)
+        apart = several or s.op == "=" and not s.plain and self.cast.tensors[s.out].role != "adjoint"
+        if apart and s.op == "=":
+            left, right = self.indices(parts, avoid).equation(s)
+        else:
+            left, right, _ = self.total(group, parts, avoid)
+        if not code:
+            return Line(left, right)
+        return Line(left, right, tuple(self._said(s, right) if apart else self.unseen(left, right)))
+
+    def _said(self, s: Statement, right: Formula) -> list[tuple[Formula, Formula]]:
+        """Letters of one writer's left side whose range no place of the right side shows, with their ranges."""
+        said = [(self.cast.names.letter(a), self.indices().integer(s.ranges[a])) for a in s.kept]
+        return [(x, n) for x, n in said if not self._shown(x, n, right)]
 
     def unseen(self, left: Formula, right: Formula) -> list[tuple[Formula, Formula]]:
-        """Letters of a left side that stand alone in no place of the right side, with their sizes."""
+        """Letters of a left side that stand alone in no place of their size on the right side, with their sizes."""
         if not isinstance(left, (Entry, Derivative)) or not left.index:
             return []
         name = left.code if isinstance(left, Derivative) else getattr(left.base, "code", "")
-        alone = [x for f in walk(right) if isinstance(f, Entry) for x in f.index]
         sizes = map(self.indices().integer, self.cast.tensors[name].shape)
-        return [(x, n) for x, n in zip(left.index, sizes, strict=True) if x not in alone]
+        return [(x, n) for x, n in zip(left.index, sizes, strict=True) if not self._shown(x, n, right)]
+
+    def _shown(self, x: Formula, n: Formula, f: Formula) -> bool:
+        """Whether a letter stands alone in some place of size `n`."""
+        for part in walk(f):
+            if isinstance(part, Entry) and x in part.index:
+                t = self.cast.tensors.get(getattr(part.base, "code", ""))
+                sizes = part.index if t is None else map(self.indices().integer, t.shape)
+                if any(x == i and (t is None or n == m) for i, m in zip(part.index, sizes, strict=True)):
+                    return True
+        return False

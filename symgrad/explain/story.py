@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Big, Derivative, Formula, entry, plus, times
 from symgrad.explain.sentences import HELD, RULES, Sentence, Sentences
-from symgrad.explain.sides import Group, Sides
+from symgrad.explain.sides import Group, Line, Sides
 from symgrad.language import expr as ex
 from symgrad.language.program import Statement
 from symgrad.language.trace import Derived, Step
@@ -274,8 +274,8 @@ class Teller:
             for bar in bars:
                 short = self.sides.result([bar]) if self.sides.short(bar) else []
                 group = self.derived.program.writers(bar)
-                found += short if len(short) == 1 or not group else [self.sides.total(group)[:2]]
-        return Passage(("Result",), tuple(Equation(left, right) for left, right in found))
+                found += short if len(short) == 1 or not group else [Line(*self.sides.total(group)[:2])]
+        return Passage(("Result",), tuple(Equation(line.left, line.right) for line in found))
 
 
 def _single(group: Group) -> bool:
