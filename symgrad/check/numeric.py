@@ -154,8 +154,8 @@ def _point(derived: Derived, rng: np.random.Generator) -> Arrays:
         if all(np.isfinite(joint[name]).all() for name in (source.target, *derived.gradients.values())):
             return given
     raise Refusal(
-        f"at no random point {source.target} and its gradients are finite numbers: declare where the inputs lie, such as "
-        "`x: weight[n] > 0`, or give arrays"
+        f"at no random point {source.target} and its gradients are finite numbers: declare where the inputs lie, "
+        "such as `x: weight[n] > 0`, or give arrays"
     )
 
 
