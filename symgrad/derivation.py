@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy as np
 from symgrad import emit, explain
 from symgrad.check import Verdict
 from symgrad.check import check as judge
-from symgrad.errors import Refusal, SymgradError, complete
+from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
 from symgrad.language.reader import read
@@ -62,6 +63,23 @@ class Gradient:
         return f"$\\displaystyle {self.latex()}$"
 
 
+class _Absent(SymgradError, KeyError):
+    """A name that a derivation has no result for."""
+
+    __str__ = SymgradError.__str__  # a KeyError shows its text in quotes
+
+
+class _Results(dict[Key, Gradient]):
+    """The results by name; one that is not there is answered in a sentence."""
+
+    def __missing__(self, key: object) -> Gradient:
+        near = did_you_mean(key, [k for k in self if isinstance(k, str)]) if isinstance(key, str) else ""
+        had = listing(k if isinstance(k, str) else repr(k) for k in self)
+        raise _Absent(
+            f"the derivation has no result by {key!r}{near}; it has those by {had}, and `wrt` asks for others"
+        )
+
+
 class Derivation:
     """The gradient of a loss, how it was found, and what can be made of it.
 
@@ -86,7 +104,7 @@ class Derivation:
     @cached_property
     def gradients(self) -> dict[Key, Gradient]:
         """The results by name; those of a Hessian by pairs of names."""
-        return {name: Gradient(self.derived, name) for name in self.derived.gradients}
+        return _Results((name, Gradient(self.derived, name)) for name in self.derived.gradients)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -95,7 +113,13 @@ class Derivation:
 
     def text(self, width: int = 80, detail: str = "steps") -> str:
         """The derivation for a terminal of `width` columns; `detail` is "result", "steps" or "everything"."""
-        return explain.text(self.derived, width=width, detail=detail)
+        try:
+            columns = operator.index(width)
+        except TypeError:
+            columns = 0
+        if columns < 1:
+            raise SymgradError(f"width is a whole number of columns of at least 1, such as 80, not {width!r}")
+        return explain.text(self.derived, width=columns, detail=detail)
 
     def latex(self, form: str = "matrix", *, fragment: bool = True, detail: str = "steps") -> str:
         """The derivation as LaTeX: `form` is "matrix" or "index"; a fragment to `\\input`, or a whole document."""
@@ -196,6 +220,11 @@ def read_program(
     if isinstance(declaration, Program):
         return declaration
     (declaration,) = spelled(declaration)
+    if not isinstance(declaration, (str, os.PathLike)):
+        raise SymgradError(
+            "a declaration is text such as 'x: weight[n]; loss = sum(x**2)', the path of a .sg file or an expression, "
+            f"not {declaration!r}"
+        )
     text = str(declaration)
     if isinstance(declaration, os.PathLike) or ("\n" not in text and text.strip().endswith(".sg")):
         path = Path(text.strip())

@@ -135,6 +135,10 @@ class Model:
             >>> path.name
             'line.py'
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise SymgradError(
+                f'a module is written to the path of a file, such as "digits.py", not to {path!r}'
+            )
         path = Path(path)
         if path.suffix != ".py" or not path.stem.isidentifier() or keyword.iskeyword(path.stem):
             raise SymgradError(

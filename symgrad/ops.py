@@ -134,6 +134,8 @@ def describe(name: str | None = None) -> str:
 
 def _examples(name: str) -> list[tuple[str, str]]:
     """For each definition of a name, what is said of it and a declaration that uses it."""
+    if not isinstance(name, str):
+        raise SymgradError(f'an operation is given by its name in quotes, such as "relu", not as {name!r}')
     found = [_leaf(LEAVES[name])] if name in LEAVES else []
     found += [_implicit(op) for op in IMPLICIT if spoken(op) == name]
     if name in FORMULAS:

@@ -1,5 +1,7 @@
 """The front door: what comes in as text comes out derived; what is wrong is answered in one sentence."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -171,3 +173,48 @@ def test_sizes_are_found_whichever_letter_must_be_larger() -> None:
         sg.derive("X: data[n, 3]; w: weight[3]; loss = mean((X @ w)**2)").function()(
             np.zeros((0, 3)), np.zeros(3)
         )
+
+
+LINE = "x: data[n, 3]; w: weight[3]; loss = sum(n, i, x[n, i]*w[i])"
+WRONG_KIND = {
+    "sizes": (lambda: sg.derive("x: weight[n]; loss = sum(x)", sizes=[3]), ["sizes", '{"n": 3}', "[3]"]),
+    "declaration": (lambda: sg.derive(3), ["a declaration is text", "not 3"]),
+    "no declaration": (lambda: sg.derive(None), ["a declaration is text", "not None"]),
+    "width": (lambda: sg.derive(LINE).text(width=-1), ["width", "at least 1", "-1"]),
+    "width of text": (lambda: sg.derive(LINE).text(width="a"), ["width", "whole number", "'a'"]),
+    "arrays": (lambda: sg.derive(LINE).check(3), ["by name", '{"x": ..., "w": ...}', "not as 3"]),
+    "definition": (lambda: sg.define(None), ["'def cube(x): return x**3'", "None"]),
+    "operation": (lambda: sg.check_op(None), ["by its name in quotes", "None"]),
+    "description": (lambda: sg.describe(3), ["by its name in quotes", "3"]),
+    "rate": (lambda: sg.Model(LINE).source(lr="a"), ["lr of adam is a number", "'a'"]),
+    "module": (lambda: sg.Model(LINE).generate(3), ["the path of a file", "digits.py", "3"]),
+    "label": (lambda: sg.label("n"), ["how many values", "sg.label('n', below=10)"]),
+    "gradient": (
+        lambda: sg.derive("weights_1: weight[n]; loss = sum(weights_1**2)").gradients["weight_1"],
+        ["'weight_1'", "did you mean 'weights_1'", "wrt"],
+    ),
+    "hessian": (lambda: sg.hessian(LINE.replace("*w", "*w[i]*w")).gradients["w"], ["'w'", "('w', 'w')"]),
+}
+
+
+@pytest.mark.parametrize("call, words", WRONG_KIND.values(), ids=WRONG_KIND)
+def test_a_wrong_kind_is_refused_in_a_sentence(call: Callable[[], object], words: list[str]) -> None:
+    with pytest.raises(sg.SymgradError) as caught:
+        call()
+    message = str(caught.value)
+    assert all(w in message for w in words), message
+    assert caught.value.__cause__ is None and "\n" not in message
+
+
+def test_the_results_are_a_dictionary() -> None:
+    found = sg.derive(LINE).gradients
+    assert isinstance(found, dict) and list(found) == ["w"]
+    assert found.get("q") is None and "q" not in found
+    with pytest.raises(KeyError):
+        found["q"]
+
+
+@pytest.mark.parametrize("op", ["<", "<="])
+def test_a_moving_range_is_answered_with_its_own_comparison(op: str) -> None:
+    with pytest.raises(sg.SymgradError, match=rf"the range of j moves with i; .* \[j {op} i\]"):
+        sg.derive(f"x: weight[n]; a[i] = sum(j {op} i, x[j]); loss = sum(a)")

@@ -892,6 +892,50 @@ def test_functions_that_are_no_definitions() -> None:
     assert "x" in repr(leaked[0])
 
 
+def test_an_option_for_which_a_function_raises_is_refused() -> None:
+    @sg.op
+    def powered(x, mode="a", again=True):
+        if mode == "a":
+            y = x * 2
+        elif mode == "b":
+            y = x**3
+        else:
+            raise ValueError("mode is a or b")
+        if not again and mode == "b":
+            raise NotImplementedError("b once")
+        return y + sg.sin(x) if again else y
+
+    z = sg.weight("n", name="z")
+    for mode, again, written in (
+        ("a", True, "2*z + sin(z)"),
+        ("b", True, "z**3 + sin(z)"),
+        ("a", False, "2*z"),
+    ):
+        value, gradients = sg.derive(sg.sum(sg.powered(z, mode, again=again))).function()(z=[0.3, -1.2])
+        by_hand, expected = sg.derive(f"z: weight[n]; loss = sum({written})").function()(z=[0.3, -1.2])
+        assert np.isclose(value, by_hand) and np.allclose(gradients["z"], expected["z"])
+    with pytest.raises(sg.SymgradError, match="mode is a or b"):
+        sg.derive(sg.sum(sg.powered(z, "c")))
+    with pytest.raises(sg.SymgradError, match="NotImplementedError: b once"):
+        sg.derive(sg.sum(sg.powered(z, "b", again=False)))
+    assert sg.check_op("powered").ok
+
+    def f(x, mode="a"):
+        if mode == "a":
+            raise ValueError("not a")
+        raise ValueError("not this")
+
+    assert fails(f).startswith(
+        "in the function f: it raises an exception whatever its options are, not a and not"
+    )
+
+    def f(x, mode="a"):
+        return x * 2 if mode == "a" else x.foo
+
+    with pytest.raises(AttributeError, match="an expression has no 'foo'"):
+        sg.op(f)  # a slip is no refusal
+
+
 def test_what_a_function_raises_itself_is_not_changed() -> None:
     def f(x):
         return x.foo

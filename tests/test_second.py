@@ -378,7 +378,11 @@ def test_shares_of_a_mean_with_a_penalty(text: str) -> None:
     ("text", "wrt", "said"),
     [
         (BATCH_NORM, None, "of batch_norm"),
-        ("x: data[n, i]; w: weight[i]; s = x @ w; loss = logsumexp(s)", None, "no example a share"),
+        (
+            "x: data[n, i]; w: weight[i]; s = x @ w; loss = logsumexp(s)",
+            None,
+            "so no example has a share of its own in loss; per-example gradients need",
+        ),
         ("x: data[n, i]; W: weight[i, k]; z = x @ W; S = z @ z.T; loss = sum(S)", None, "compares examples"),
         ("x: data[n]; w: weight; loss = sum(x*w)**2", None, "does not enter it linearly"),
         ("x: data[n]; w: weight; loss = w*sum(x*w)", None, "does not enter it linearly"),

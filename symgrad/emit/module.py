@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,7 +62,7 @@ def module_source(
     style: str = "readable",
     predict: str | None = None,
     evaluation: Program | None = None,
-    **options: float,
+    **options: Any,
 ) -> Source:
     """The text of a training module.
 
@@ -81,11 +82,15 @@ def module_source(
             f"there is no style '{style}'{did_you_mean(style, STYLES)} (there are {listing(STYLES)})"
         )
     rule = find(optimizer)
-    for option in options:
+    for option, value in options.items():
         if option not in rule.options:
             raise Refusal(
                 f"{rule.name} has no option '{option}'{did_you_mean(option, rule.options)} "
                 f"(it has {listing(rule.options)})"
+            )
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise Refusal(
+                f"{option} of {rule.name} is a number, such as {rule.options[option]}, not {value!r}"
             )
     source = derived.source
     weights = source.role("weight")

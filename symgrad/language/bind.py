@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ def bind(program: Program, given: Mapping[str, Any]) -> tuple[dict[str, int], di
         Refusal: an input is missing or unknown, a shape does not fit, a declared fact does not hold.
     """
     inputs = {t.name: t for t in program.inputs}
+    if not isinstance(given, Mapping):
+        raise Refusal(f"the arrays are given by name, {_named(inputs)}, not as {given!r}")
     for name in given:
         if name not in inputs:
             raise Refusal(
@@ -45,6 +47,11 @@ def bind(program: Program, given: Mapping[str, Any]) -> tuple[dict[str, int], di
     for sentence in unmet(program, sizes):
         raise Refusal(sentence)
     return sizes, arrays
+
+
+def _named(names: Iterable[str]) -> str:
+    """How a dictionary of arrays is written."""
+    return "{" + ", ".join(f'"{name}": ...' for name in names) + "}"
 
 
 def _first(t: Tensor) -> float | None:

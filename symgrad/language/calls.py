@@ -405,7 +405,7 @@ def _zeros(f: Formulas, line: ast.AnnAssign) -> None:
 
 
 def _require(f: Formulas, line: ast.Assert) -> None:
-    """What a definition requires of its sizes: refused where it cannot hold, else a need of the program."""
+    """What a definition requires of its options and sizes: refused where it cannot hold, else a need of the program."""
     assert isinstance(line.msg, ast.Constant)
     sizes = f.frame.sizes
 
@@ -413,6 +413,11 @@ def _require(f: Formulas, line: ast.Assert) -> None:
         return str(f.builder.ranges.settled(sizes[found[1]])) if found[1] in sizes else found[0]
 
     said = f"in {f.builder.label}, " + re.sub(r"{(\w+)}", size, str(line.msg.value))
+    held = f.option(line.test)
+    if held is not None:
+        if not held:
+            raise Refusal(said)
+        return
     condition = f.condition(line.test)
     if condition.rank:
         raise Refusal(f"{f.builder.label} takes sizes where {words(line.test)} compares them, not arrays")

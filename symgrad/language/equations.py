@@ -60,7 +60,7 @@ def suffixed(f: Formulas, value: ast.expr) -> tuple[ast.expr, dict[str, Int]]:
                         Refusal(f"`{words(node)}` says nothing: give the index another letter"), node
                     )
                 subscripts.refuse_tensor_letter(f, name, node)
-                given[name] = f.range(bound, name) + (1 if isinstance(op, ast.LtE) else 0)
+                given[name] = f.range(bound, name, op)
             case _:
                 raise f.placed(
                     Refusal("after an equation stand ranges only, `y[g, f] = ..., g < 2, f < 3`"), node

@@ -128,15 +128,16 @@ class Formulas:
             )
         return a.whole
 
-    def range(self, node: ast.expr, name: str) -> Int:
-        """The end of the range of an index: a size, which no index moves."""
+    def range(self, node: ast.expr, name: str, op: ast.cmpop | None = None) -> Int:
+        """The end of the range of an index, `name < end` or `name <= end`: a size, which no index moves."""
         size = self.whole(node, "a range")
+        last = isinstance(op, ast.LtE)
         if size.axes or any(isinstance(a, Look) for a in size.atoms()):
             said = f"the range of {name} moves with {words(node)}; let it run over all and write a condition"
-            raise self.placed(Refusal(f"{said}, [{name} < {words(node)}]"), node)
+            raise self.placed(Refusal(f"{said}, [{name} {'<=' if last else '<'} {words(node)}]"), node)
         if ints.nonnegative(size - 1) is False:
             raise self.placed(Refusal(f"the range of {name} is empty"), node)
-        return size
+        return size + 1 if last else size
 
     def _value(self, node: ast.expr) -> Value:
         match node:
@@ -414,12 +415,12 @@ class Formulas:
 
     def _choice(self, node: ast.IfExp) -> Value:
         """`a if c else b`: by an option when there is one, else entry by entry."""
-        chosen = self._option(node.test)
+        chosen = self.option(node.test)
         if chosen is not None:
             return self.value(node.body if chosen else node.orelse)
         return self.where(node.test, node.body, node.orelse)
 
-    def _option(self, test: ast.expr) -> bool | None:
+    def option(self, test: ast.expr) -> bool | None:
         """The truth of a test over options, or None where it speaks of numbers."""
         match test:
             case ast.Name() if isinstance(v := self._option_named(test), Option):
@@ -427,10 +428,10 @@ class Formulas:
             case ast.Constant(value=bool() as v):
                 return v
             case ast.UnaryOp(op=ast.Not(), operand=part):
-                inner_value = self._option(part)
+                inner_value = self.option(part)
                 return None if inner_value is None else not inner_value
             case ast.BoolOp(op=op, values=parts):
-                found = [self._option(p) for p in parts]
+                found = [self.option(p) for p in parts]
                 if None in found:
                     return None
                 return all(found) if isinstance(op, ast.And) else any(found)
@@ -452,6 +453,7 @@ class Formulas:
         v = self.frame.values.get(node.id)
         known = v is not None or node.id in self.frame.weights or node.id in self.frame.sizes
         return v if known or node.id != "training" else self.training
+
     def _settled_test(self, test: ast.Compare) -> bool | None:
         """The truth of a comparison of numbers and sizes, where it is the same for all sizes."""
         known = self.frame.values

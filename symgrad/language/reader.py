@@ -54,6 +54,10 @@ def read(
         loss_1 = sum(n, w[n]*x[n])
         loss = loss_1**2
     """
+    if sizes is not None and not isinstance(sizes, Mapping):
+        raise SymgradError(
+            f'sizes takes a number for each size letter, such as sizes={{"n": 3}}, not {sizes!r}'
+        )
     cleaned = text if isinstance(text, str) else ""
     try:
         cleaned, tree = parse(text)

@@ -134,7 +134,7 @@ def _leading(f: Formulas, name: str, before: Sequence[ast.expr]) -> _Leading:
                     raise f.placed(
                         Refusal(f"`{words(node)}` says nothing: give the index another letter"), node
                     )
-                size = f.range(bound, letter) + (1 if isinstance(op, ast.LtE) else 0)
+                size = f.range(bound, letter, op)
                 out.axes.append(_bind(f, letter, node, size))
             case ast.List(elts=[condition]):
                 out.nodes.append(condition)

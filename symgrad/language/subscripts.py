@@ -314,7 +314,7 @@ def left_positions(f: Formulas, target: ast.Subscript) -> tuple[Int | None, ...]
             case ast.Name(id=name):
                 _bind_left(f, name, m)
             case ast.Compare(left=ast.Name(id=name), ops=[ast.Lt() | ast.LtE() as op], comparators=[bound]):
-                size = f.range(bound, name) + (1 if isinstance(op, ast.LtE) else 0)
+                size = f.range(bound, name, op)
                 _own_range(f, name, bound)
                 _bind_left(f, name, m, size)
             case ast.Compare(left=ast.Name(id=name), ops=[ast.Gt() | ast.GtE()]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 
+from symgrad.errors import SymgradError
 from symgrad.language.definitions import Definition, parse_definitions
 
 APART = ("optimizers.sg",)  # update equations, which are no operations
@@ -53,6 +54,10 @@ def define(text: str) -> tuple[str, ...]:
         >>> print(sg.derive("x: weight[n]; loss = sum(cube(x))").gradients["x"])
         3*x**2
     """
+    if not isinstance(text, str):
+        raise SymgradError(
+            f"definitions are given as text, such as 'def cube(x): return x**3', not as {text!r}"
+        )
     new = parse_definitions(text)
     DEFINITIONS.update(new)
     return tuple(new)

@@ -129,13 +129,13 @@ def data(
 
 
 def label(
-    *shape: int | str | Expression, below: int | str | Expression, name: str | None = None
+    *shape: int | str | Expression, below: int | str | Expression | None = None, name: str | None = None
 ) -> Expression:
     """Whole numbers from 0 that name a class or a position: `t: label[n] < 10`.
 
     Args:
         shape: the sizes, each a letter or a whole number.
-        below: how many values it may have.
+        below: how many values it may have; it must be given.
         name: what it is called; "t" if it has none.
 
     Raises:
@@ -149,6 +149,9 @@ def label(
         t: label[n] < 10
         loss = softmax_cross_entropy(z, t)
     """
+    if below is None:
+        sizes = "".join(f"{n!r}, " for n in shape)
+        raise SymgradError(f"a label says how many values it may have: sg.label({sizes}below=10)")
     return _declared("label", shape, {"<": below}, (), None, "t", name)
 
 

@@ -64,7 +64,8 @@ def op(function: Callable[..., Any]) -> Callable[..., Expression]:
 
     The function is called with expressions for its arguments. Parameters may say their axes, `x: "[..., i]"` or
     `t: "label[...]"`; a parameter whose default is a number is a number, one whose default is a bool, a text or None an
-    option, which `if` may ask. `sg.weight` inside makes the operation a layer. The docstring becomes the definition's.
+    option, which `if` may ask; where it raises a ValueError for an option, the operation refuses that with the same
+    words. `sg.weight` inside makes the operation a layer. The docstring becomes the definition's.
 
     Returns:
         the function of the operation, as `sg.relu` is; in a text and as `sg.name` it is known at once.
@@ -104,14 +105,24 @@ def definition(function: Callable[..., Any]) -> str:
     token = object()  # whose parameters and weights these are
     ways: list[Trace] = []
     merger = Merger()
-    roots: list[Node] = []
+    roots: list[Node | None] = []
+    refused: dict[str, list[int]] = {}  # what is said on the ways that the function refuses
     given: list[bool] | None = []
     while given is not None:
         if len(ways) >= WAYS:
             raise SymgradError(f"its options are asked in more than {WAYS} ways")
         ways.append(Trace(given))
-        roots.append(merger.canonical(_called(function, params, ways[-1], token)))
+        try:
+            roots.append(merger.canonical(_called(function, params, ways[-1], token)))
+        except (ValueError, NotImplementedError, AssertionError, LookupError) as problem:
+            if isinstance(problem, SymgradError) or not ways[-1].answers:
+                raise
+            refused.setdefault(_said(problem), []).append(len(roots))
+            roots.append(None)
         given = _next(ways[-1].answers)
+    if not any(roots):
+        raise SymgradError(f"it raises an exception whatever its options are, {' and '.join(refused)}; "
+                           "it must return an expression for at least one value of each")  # fmt: skip
     choices = Choices(ways)
     names = dict.fromkeys(
         [*(p.name for p in params), *(x for p in params for x in p.letters), function.__name__]
@@ -120,7 +131,12 @@ def definition(function: Callable[..., Any]) -> str:
     for e in written.nodes:
         if isinstance(e, Declared):
             _may_declare(e, written.names[id(e)], names)
-    body = [*written.declared, *written.equations[:-1], ast.Return(written.result)]
+    body = [
+        *choices.requirements(refused),
+        *written.declared,
+        *written.equations[:-1],
+        ast.Return(written.result),
+    ]
     doc = inspect.getdoc(function)
     if doc:
         body.insert(0, ast.Expr(ast.Constant(doc)))
@@ -204,6 +220,14 @@ def _called(function: Callable[..., Any], params: Sequence[_Parameter], trace: T
     return result.node if isinstance(result, Expression) else Node(tree(result))
 
 
+def _said(problem: Exception) -> str:
+    """An exception as the sentence of a requirement."""
+    said = str(problem.args[0]) if len(problem.args) == 1 else str(problem)
+    return (
+        said if said and isinstance(problem, ValueError) else f"{type(problem).__name__}: {said}".rstrip(": ")
+    )
+
+
 def _may_declare(e: Declared, name: str, known: Mapping[str, None]) -> None:
     if e.role not in ("weight", "draw"):
         raise SymgradError(f"{name} is declared as {e.role}; what an operation is given is a parameter")
@@ -249,6 +273,15 @@ class Choices:
         found = self._when(range(len(self.ways)), chosen, 0)
         assert not isinstance(found, bool)
         return found
+
+    def requirements(self, refused: Mapping[str, Sequence[int]]) -> list[ast.Assert]:
+        """What the options must be, for each sentence with which ways are refused."""
+        lines = []
+        for sentence, ways in refused.items():
+            test = self.when(frozenset(range(len(self.ways))) - {*ways})
+            assert test is not None
+            lines.append(ast.Assert(test, ast.Constant(sentence)))
+        return lines
 
     def _when(self, ways: Sequence[int], chosen: frozenset[int], depth: int) -> bool | ast.expr:
         inside = [k in chosen for k in ways]
@@ -325,20 +358,24 @@ class Merger:
             new[id(e)] = self.known.setdefault(key, out)
         return new[id(root)]
 
-    def merged(self, choices: Choices, roots: Sequence[Node]) -> Node:
-        """One expression for all ways."""
+    def merged(self, choices: Choices, roots: Sequence[Node | None]) -> Node:
+        """One expression for all ways; those that are refused, None, may take any."""
 
-        def of(ways: Sequence[int], depth: int) -> Node:
+        def of(ways: Sequence[int], depth: int) -> Node | None:
             if len(ways) == 1:
                 return roots[ways[0]]
             test, yes, no = choices.split(ways, depth)
             a, b = of(yes, depth + 1), of(no, depth + 1)
+            if a is None or b is None:
+                return b if a is None else a
             self.made.clear()
             sides = (frozenset(yes), frozenset(no))
             found = self.choice(test, a, b, sides)
             return self.chosen(test, a, b, sides) if found is None else found
 
-        return of(range(len(roots)), 0)
+        result = of(range(len(roots)), 0)
+        assert result is not None
+        return result
 
     def chosen(self, test: ast.expr, a: Node, b: Node, sides: tuple[frozenset[int], frozenset[int]]) -> Node:
         if isinstance(b, Chosen) and b.parts()[0] is a:  # a if test else a if other else c

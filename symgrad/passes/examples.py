@@ -88,7 +88,7 @@ class _Apart:
                 raise self.refusal(s, "reads other examples")
         sums = [a for a in ex.accesses(s.body, stopped=False) if a.tensor in self.summed]
         if own and sums:
-            raise self.refusal(s, f"reads {self.called(sums[0].tensor)}, which depends on all examples,")
+            raise self.refusal(s, f"reads {self.called(sums[0].tensor)}, which depends on all examples")
         if own and any(i.axis == own[0] for i in s.left):
             if len(self.places(s.out)) != 1:
                 raise self.refusal(s, "compares examples with each other")
@@ -102,15 +102,15 @@ class _Apart:
                 raise self.refusal(
                     s,
                     f"is no sum of terms over the examples: {self.called(sums[0].tensor)} does not "
-                    "enter it linearly, so it",
+                    "enter it linearly",
                 )
             self.summed[s.out] = None
 
     def refusal(self, s: Statement, does: str) -> Refusal:
         by = f" (of {s.label})" if s.label else ""
         return Refusal(
-            f"{self.called(s.out)}{by} {does} and leaves no example a share of its own in {self.program.target}; "
-            f"per-example gradients need a loss in which each n < {self.letter} goes its own way to one sum",
+            f"{self.called(s.out)}{by} {does}, so no example has a share of its own in {self.program.target}; "
+            f"per-example gradients need a loss that is one sum over the axis {self.letter}, each term of one example",
             s.line or None,
         )
 
