@@ -899,6 +899,8 @@ def test_an_option_for_which_a_function_raises_is_refused() -> None:
             y = x * 2
         elif mode == "b":
             y = x**3
+        elif mode == "c":
+            raise ValueError("c has no slope")
         else:
             raise ValueError("mode is a or b")
         if not again and mode == "b":
@@ -914,8 +916,10 @@ def test_an_option_for_which_a_function_raises_is_refused() -> None:
         value, gradients = sg.derive(sg.sum(sg.powered(z, mode, again=again))).function()(z=[0.3, -1.2])
         by_hand, expected = sg.derive(f"z: weight[n]; loss = sum({written})").function()(z=[0.3, -1.2])
         assert np.isclose(value, by_hand) and np.allclose(gradients["z"], expected["z"])
-    with pytest.raises(sg.SymgradError, match="mode is a or b"):
+    with pytest.raises(sg.SymgradError, match="in powered, c has no slope"):
         sg.derive(sg.sum(sg.powered(z, "c")))
+    with pytest.raises(sg.SymgradError, match="in powered, mode is a or b"):
+        sg.derive(sg.sum(sg.powered(z, "d")))
     with pytest.raises(sg.SymgradError, match="NotImplementedError: b once"):
         sg.derive(sg.sum(sg.powered(z, "b", again=False)))
     assert sg.check_op("powered").ok

@@ -49,6 +49,7 @@ class Definition:
         kind: "layer" if it declares weights, draws or states, else "function".
         where: where it is written: a file's name, or "" for the program's own text.
         others: further definitions of the same name, for other arguments.
+        any_word: whether an option may be a word that the body does not ask for; what it requires says what it may be.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Definition:
     kind: str = "function"
     where: str = ""
     others: tuple[Definition, ...] = ()
+    any_word: bool = False
 
     @property
     def signature(self) -> str:
@@ -68,6 +70,8 @@ class Definition:
     @cached_property
     def choices(self) -> Mapping[str, tuple[str, ...]]:
         """The words that an option may be, where the body asks it for words and does nothing else with it."""
+        if self.any_word:
+            return {}
         names = [n for line in self.body for n in ast.walk(line) if isinstance(n, ast.Name)]
         found: dict[str, dict[str, None]] = {}
         asked: dict[str, int] = {}

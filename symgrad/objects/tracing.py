@@ -10,12 +10,12 @@ import ast
 import inspect
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from symgrad.errors import Refusal, SymgradError
 from symgrad.language.syntax import is_name, parse
-from symgrad.library import define
+from symgrad.library import DEFINITIONS, define
 from symgrad.objects import layers
 from symgrad.objects.expressions import ASKING, Choice, Expression, tree
 from symgrad.objects.nodes import (
@@ -96,6 +96,8 @@ def op(function: Callable[..., Any]) -> Callable[..., Expression]:
         define(definition(function))
     except SymgradError as problem:
         raise SymgradError(f"in the function {name}: {problem}") from None
+    # the `else` of a function is for all other words; those that it refuses are requirements
+    DEFINITIONS[name] = replace(DEFINITIONS[name], any_word=True)
     return layers.function(name)
 
 
