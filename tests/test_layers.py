@@ -426,9 +426,10 @@ def test_cross_attention() -> None:
     agree("y = multi_head_attention(x, z, 2)", data, attention_weights(6), theirs)
 
 
-@pytest.mark.parametrize("norm_first", [True, False])
-@pytest.mark.parametrize("causal", [False, True])
-def test_transformer_block(norm_first: bool, causal: bool) -> None:
+@pytest.mark.parametrize(
+    ("norm_first", "causal", "activation"), [(True, False, "relu"), (True, True, "gelu"), (False, True, "relu")]
+)
+def test_transformer_block(norm_first: bool, causal: bool, activation: str) -> None:
     torch = pytest.importorskip("torch")
     e, m, heads = 6, 7, 2
     weights = attention_weights(e)
@@ -437,8 +438,9 @@ def test_transformer_block(norm_first: bool, causal: bool) -> None:
 
     def theirs(x: Any, **w: Any) -> Any:
         layer = torch.nn.TransformerEncoderLayer(
-            e, heads, m, dropout=0.0, norm_first=norm_first, batch_first=True, dtype=torch.float64
-        )
+            e, heads, m, dropout=0.0, activation=activation, norm_first=norm_first, batch_first=True,
+            dtype=torch.float64,
+        )  # fmt: skip
         own = {
             "self_attn.in_proj_weight": w["W1"].T, "self_attn.in_proj_bias": w["b1"],
             "self_attn.out_proj.weight": w["U1"].T, "self_attn.out_proj.bias": w["c1"],
@@ -450,7 +452,8 @@ def test_transformer_block(norm_first: bool, causal: bool) -> None:
         mask = torch.ones(4, 4, dtype=torch.bool).triu(1) if causal else None
         return torch.func.functional_call(layer, own, (x,), {"src_mask": mask})
 
-    y = f"y = transformer_block(x, {heads}, {m}, causal={causal}, norm_first={norm_first})"
+    given = options({"causal": causal, "norm_first": norm_first, "activation": activation})
+    y = f"y = transformer_block(x, {heads}, {m}{given})"
     agree(y, {"x": normal(N, 4, e)}, weights, theirs)
 
 
@@ -501,7 +504,17 @@ def test_gated_linear_units() -> None:
     torch = pytest.importorskip("torch")
     f = torch.nn.functional
     agree("y = glu(x)", {"x": normal(N, 4, 10)}, {}, by_position(f.glu))
-    agree("y = reglu(x)", {"x": normal(N, 4, 10)}, {}, lambda x: x[..., :5] * f.relu(x[..., 5:]))
+    for name, gate in (("reglu", f.relu), ("geglu", f.gelu), ("swiglu", f.silu)):
+
+        def theirs(x: Any, gate: Any = gate) -> Any:
+            return x[..., :5] * gate(x[..., 5:])
+
+        def layer(x: Any, W1: Any, W2: Any, W3: Any, gate: Any = gate) -> Any:
+            return (x @ W1 * gate(x @ W2)) @ W3
+
+        agree(f"y = {name}(x)", {"x": normal(N, 4, 10)}, {}, theirs)
+        weights = {"W1": normal(5, 7), "W2": normal(5, 7, seed=1), "W3": normal(7, 5)}
+        agree(f"y = {name}(x, 7)", {"x": normal(N, 4, 5)}, weights, layer)
 
 
 def test_images() -> None:
@@ -588,6 +601,8 @@ REFUSED = [
     ("x: data[n, 5, 7]; y = positional_embedding(x, 4)",
      "in positional_embedding, 5 positions are more than the 4 that are learned"),
     ("x: data[n, 5]; y = glu(x)", "and no k makes 2 * k = 5"),
+    ('x: data[n, 5]; y = feed_forward(x, 7, activation="swish")',
+     "in feed_forward, the activation is relu, gelu, silu or tanh"),
     ("x: data[n, 5]; y = embedding(x, 4)", "takes an integer tensor (a label) as t, and x is none"),
 ]  # fmt: skip
 

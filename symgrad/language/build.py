@@ -317,7 +317,8 @@ class Builder:
                 wanted = next(x for x in _pool(wanted) if x not in taken)
             names[a] = wanted
             used.add(wanted)
-        return s.rename(names)
+        s = s.rename(names)
+        return replace(s, axes=tuple((a, s.ranges[a]) for a in (*s.kept, *s.reduced)))
 
 
 def _letters(a: Array) -> tuple[str, ...]:

@@ -188,7 +188,8 @@ def _placed(
     statement, outer = _entries(f, v, places, ANY, units)
     left = statement.left
     at = writers.box(statement)
-    shape = None if at is None else writers.extent([at])
+    found = None if at is None else writers.extent([at])
+    shape = None if found is None else tuple(map(b.ranges.settled, found))
     if shape is None:
         raise f.placed(Refusal(f"nothing shows that {words(target)} writes each entry once"), target)
     before = tuple(map(ints.axis, outer))

@@ -15,7 +15,7 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Condition
-from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Size, of
+from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Quotient, Size, of
 
 
 def letter(axis: str) -> str:
@@ -56,6 +56,7 @@ class Ranges:
         self._count = 0
         self._open: dict[str, None] = {}
         self._solved: dict[Atom, IntLike] = {}
+        self._parts: dict[Quotient, Int] = {}  # quotients without a remainder, and what they are parts of
 
     def new(self, name: str, size: Int | None = None) -> str:
         """A fresh axis; without a size its range is open."""
@@ -82,7 +83,15 @@ class Ranges:
         """An integer expression with the ranges found so far put in."""
         while any(a in self._solved for a in x.atoms()):
             x = x.substitute(self._solved)
+        for part, whole in self._parts.items():
+            x = _put_together(x, part, whole)
         return x
+
+    def divides(self, whole: Int, count: int) -> None:
+        """Take note that a size is `count` times its part: `2*(c//2)` is `c` from here on."""
+        part = (whole // count).atom
+        if isinstance(part, Quotient) and part.top == whole:
+            self._parts[part] = whole
 
     def pin(self, size: Int, other: Int) -> bool:
         """Make two sizes equal where one of them is an open range; whether they are equal now."""
@@ -231,6 +240,19 @@ class Ranges:
 
 def _open_size(x: Int) -> bool:
     return isinstance(x.atom, Size) and x.atom.name.startswith("?")
+
+
+def _put_together(x: Int, part: Quotient, whole: Int) -> Int:
+    """An expression with as many parts as make a whole put together."""
+    count = part.bottom.number
+    assert count
+    out = x
+    for monomial, c in x.terms:
+        if part in monomial and c % count == 0:
+            k = monomial.index(part)
+            rest = Int(((monomial[:k] + monomial[k + 1 :], c // count),))
+            out = out - Int(((monomial, c),)) + rest * whole
+    return out
 
 
 def _pending(size: Int) -> bool:
