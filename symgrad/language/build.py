@@ -318,7 +318,11 @@ class Builder:
             names[a] = wanted
             used.add(wanted)
         s = s.rename(names)
-        return replace(s, axes=tuple((a, s.ranges[a]) for a in (*s.kept, *s.reduced)))
+        if all(i.axis is not None or not i.axes for i in s.left):
+            return s
+        # the axes of the left side in the order in which they stand there now that they have other names
+        order = {a: k for k, a in enumerate(s.kept)}
+        return replace(s, axes=tuple(sorted(s.axes, key=lambda axis: order.get(axis[0], len(order)))))
 
 
 def _letters(a: Array) -> tuple[str, ...]:
