@@ -602,7 +602,7 @@ REFUSED = [
      "in positional_embedding, 5 positions are more than the 4 that are learned"),
     ("x: data[n, 5]; y = glu(x)", "and no k makes 2 * k = 5"),
     ('x: data[n, 5]; y = feed_forward(x, 7, activation="swish")',
-     "in feed_forward, the activation is relu, gelu, silu or tanh"),
+     'takes "gelu", "silu", "relu", "tanh" or "sigmoid" as activation, not "swish"'),
     ("x: data[n, 5]; y = embedding(x, 4)", "takes an integer tensor (a label) as t, and x is none"),
 ]  # fmt: skip
 
