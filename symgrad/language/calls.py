@@ -226,7 +226,7 @@ def _repeated(p: Parameter, v: Array, frame: Frame) -> Array:
         shape,
         lambda at: v.at(aligned(v, shape, at)),
         letters,
-        None if whole is None else lambda at: whole(aligned(v, shape, at)),
+        None if whole is None or v.fixed is not None else lambda at: whole(aligned(v, shape, at)),
     )
 
 
@@ -431,6 +431,15 @@ def _require(f: Formulas, line: ast.Assert) -> None:
                 raise Refusal(said)
             if holds is None:
                 f.builder.needs[margin, said] = None
+                _divisible(f, margin)
+
+
+def _divisible(f: Formulas, margin: Int) -> None:
+    """What is learned where `c % groups == 0` is required."""
+    for monomial, _ in margin.terms if len(margin.terms) == 1 else ():
+        (a, *more) = monomial or (None,)
+        if isinstance(a, ints.Remainder) and not more and a.bottom.number:
+            f.builder.ranges.divides(a.top, a.bottom.number)
 
 
 def _number(f: Formulas, d: Definition, frame: Frame) -> str:

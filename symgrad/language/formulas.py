@@ -415,12 +415,12 @@ class Formulas:
 
     def _choice(self, node: ast.IfExp) -> Value:
         """`a if c else b`: by an option when there is one, else entry by entry."""
-        chosen = self._option(node.test)
+        chosen = self.option(node.test)
         if chosen is not None:
             return self.value(node.body if chosen else node.orelse)
         return self.where(node.test, node.body, node.orelse)
 
-    def _option(self, test: ast.expr) -> bool | None:
+    def option(self, test: ast.expr) -> bool | None:
         """The truth of a test over options, or None where it speaks of numbers."""
         match test:
             case ast.Name() if isinstance(v := self._option_named(test), Option):
@@ -428,10 +428,10 @@ class Formulas:
             case ast.Constant(value=bool() as v):
                 return v
             case ast.UnaryOp(op=ast.Not(), operand=part):
-                inner_value = self._option(part)
+                inner_value = self.option(part)
                 return None if inner_value is None else not inner_value
             case ast.BoolOp(op=op, values=parts):
-                found = [self._option(p) for p in parts]
+                found = [self.option(p) for p in parts]
                 if None in found:
                     return None
                 return all(found) if isinstance(op, ast.And) else any(found)
