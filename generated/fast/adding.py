@@ -96,7 +96,6 @@ def _training(s, dtype, weights, gradients):
     h_1 = np.empty((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    const1 = np.full((n, 16), 0, dtype)
     part1 = np.empty((n, 11, 16), dtype)
     view3 = part1[:, 0]
     part2 = np.empty((n, 11, 16), dtype)
@@ -104,9 +103,9 @@ def _training(s, dtype, weights, gradients):
     part3 = np.empty((n, 10, 64), dtype)
     part4 = np.empty((n, 10, 64), dtype)
     h_7 = np.empty((n, 64), dtype)
-    const2 = np.asarray(0, dtype)
+    const1 = np.asarray(0, dtype)
     part5 = np.empty((n, 64), dtype)
-    const3 = np.asarray(1, dtype)
+    const2 = np.asarray(1, dtype)
     part6 = np.empty((n, 16), dtype)
     part7 = np.empty((n, 16), dtype)
     steps1 = [
@@ -120,7 +119,7 @@ def _training(s, dtype, weights, gradients):
     y_1 = np.empty((n,), dtype)
     total = np.empty((n,), dtype)
     part8 = np.empty((n,), dtype)
-    const4 = np.asarray(2 / n, dtype)
+    const3 = np.asarray(2 / n, dtype)
     view19 = view18.T
     view20 = y_1[:, None]
     part11 = np.empty((n, 11, 16), dtype)
@@ -154,10 +153,10 @@ def _training(s, dtype, weights, gradients):
         add(h_1, b1, h_1)
         # (3) h[j, -1, k] = 0, j < n, k < 16
         part1.fill(0)
-        copyto(view3, const1)
+        copyto(view3, 0)
         # (4) h_4[j, -1, k] = 0, j < n, k < 16
         part2.fill(0)
-        copyto(view4, const1)
+        copyto(view4, 0)
         part3.fill(0)
         part4.fill(0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14, view15, view16, view17 in steps1:
@@ -167,12 +166,12 @@ def _training(s, dtype, weights, gradients):
             add(view6, h_7, h_7)
             copyto(view7, h_7)
             # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
-            minimum(view8, const2, out=h_7)
+            minimum(view8, const1, out=h_7)
             exp(h_7, h_7)
             negative(view8, part5)
             minimum(view8, part5, out=part5)
             exp(part5, part5)
-            add(const3, part5, part5)
+            add(const2, part5, part5)
             divide(h_7, part5, h_7)
             copyto(view9, h_7)
             # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
@@ -196,7 +195,7 @@ def _training(s, dtype, weights, gradients):
         part9 = add.reduce(part8, axis=None)
         loss = part9 / n
         # (13) dy[n] = 2*(y[n] - total[n])/n
-        multiply(const4, y_1, y_1)
+        multiply(const3, y_1, y_1)
         # (15) db = sum(n, dy[n])
         part10 = add.reduce(y_1, axis=None)
         # (17) dw[j] = sum(n, dy[n]*h[n, 9, j])
@@ -217,7 +216,7 @@ def _training(s, dtype, weights, gradients):
             add(view24, part7, out=view24)
             # (28) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
             square(part6, part6)
-            subtract(const3, part6, part6)
+            subtract(const2, part6, part6)
             multiply(view22, view25, part7)
             multiply(part7, part6, part7)
             add(view26, part7, out=view26)
@@ -230,12 +229,12 @@ def _training(s, dtype, weights, gradients):
             add(view31, part6, out=view31)
             # (23) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
             square(part7, part7)
-            subtract(const3, part7, part7)
+            subtract(const2, part7, part7)
             multiply(view27, view32, part6)
             multiply(part6, part7, part6)
             add(view33, part6, out=view33)
             # (23) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
-            subtract(const3, view35, h_7)
+            subtract(const2, view35, h_7)
             multiply(view34, h_7, h_7)
             multiply(h_7, view35, h_7)
             add(view36, h_7, out=view36)
@@ -275,16 +274,15 @@ def _evaluate(s, dtype, weights, gradients):
     h_1 = np.empty((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    const1 = np.full((n, 16), 0, dtype)
     part1 = np.empty((n, 11, 16), dtype)
     view3 = part1[:, 0]
     part2 = np.empty((n, 11, 16), dtype)
     view4 = part2[:, 0]
     h_7 = np.empty((n, 64), dtype)
-    const2 = np.asarray(0, dtype)
+    const1 = np.asarray(0, dtype)
     part3 = np.empty((n, 64), dtype)
     part4 = np.empty((n, 64), dtype)
-    const3 = np.asarray(1, dtype)
+    const2 = np.asarray(1, dtype)
     part5 = np.empty((n, 16), dtype)
     part6 = np.empty((n, 16), dtype)
     steps1 = [
@@ -304,22 +302,22 @@ def _evaluate(s, dtype, weights, gradients):
         add(h_1, b1, h_1)
         # (3) h[j, -1, k] = 0, j < n, k < 16
         part1.fill(0)
-        copyto(view3, const1)
+        copyto(view3, 0)
         # (4) h_4[j, -1, k] = 0, j < n, k < 16
         part2.fill(0)
-        copyto(view4, const1)
+        copyto(view4, 0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14 in steps1:
             # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
             view5.dot(U1, h_7)
             # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
             add(view6, h_7, h_7)
             # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
-            minimum(h_7, const2, out=part3)
+            minimum(h_7, const1, out=part3)
             exp(part3, part3)
             negative(h_7, part4)
             minimum(h_7, part4, out=part4)
             exp(part4, part4)
-            add(const3, part4, part4)
+            add(const2, part4, part4)
             divide(part3, part4, part3)
             # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
@@ -360,16 +358,15 @@ def _network(s, dtype, weights, gradients):
     h_1 = np.empty((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    const1 = np.full((n, 16), 0, dtype)
     part1 = np.empty((n, 11, 16), dtype)
     view3 = part1[:, 0]
     part2 = np.empty((n, 11, 16), dtype)
     view4 = part2[:, 0]
     h_7 = np.empty((n, 64), dtype)
-    const2 = np.asarray(0, dtype)
+    const1 = np.asarray(0, dtype)
     part3 = np.empty((n, 64), dtype)
     part4 = np.empty((n, 64), dtype)
-    const3 = np.asarray(1, dtype)
+    const2 = np.asarray(1, dtype)
     part5 = np.empty((n, 16), dtype)
     part6 = np.empty((n, 16), dtype)
     steps1 = [
@@ -388,22 +385,22 @@ def _network(s, dtype, weights, gradients):
         add(h_1, b1, h_1)
         # (3) h[j, -1, k] = 0, j < n, k < 16
         part1.fill(0)
-        copyto(view3, const1)
+        copyto(view3, 0)
         # (4) h_4[j, -1, k] = 0, j < n, k < 16
         part2.fill(0)
-        copyto(view4, const1)
+        copyto(view4, 0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14 in steps1:
             # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
             view5.dot(U1, h_7)
             # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
             add(view6, h_7, h_7)
             # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
-            minimum(h_7, const2, out=part3)
+            minimum(h_7, const1, out=part3)
             exp(part3, part3)
             negative(h_7, part4)
             minimum(h_7, part4, out=part4)
             exp(part4, part4)
-            add(const3, part4, part4)
+            add(const2, part4, part4)
             divide(part3, part4, part3)
             # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])

@@ -87,10 +87,10 @@ def _training(s, x, total, w, b, W1, b1, U1):
     h_6 = x @ W1 + b1
     # (3) h[j, -1, k] = 0, j < n, k < 16
     h = np.zeros((n, 11, 16), dtype)
-    h[:, 0] = np.full((n, 16), 0, dtype)
+    h[:, 0] = 0
     # (4) h_4[j, -1, k] = 0, j < n, k < 16
     h_4 = np.zeros((n, 11, 16), dtype)
-    h_4[:, 0] = np.full((n, 16), 0, dtype)
+    h_4[:, 0] = 0
     h_2 = np.zeros((n, 10, 64), dtype)
     h_3 = np.zeros((n, 10, 64), dtype)
     for t in range(10):
@@ -161,10 +161,10 @@ def _evaluate(s, x, total, w, b, W1, b1, U1):
     h_6 = x @ W1 + b1
     # (3) h[j, -1, k] = 0, j < n, k < 16
     h = np.zeros((n, 11, 16), dtype)
-    h[:, 0] = np.full((n, 16), 0, dtype)
+    h[:, 0] = 0
     # (4) h_4[j, -1, k] = 0, j < n, k < 16
     h_4 = np.zeros((n, 11, 16), dtype)
-    h_4[:, 0] = np.full((n, 16), 0, dtype)
+    h_4[:, 0] = 0
     for t in range(10):
         # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
         # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
@@ -192,10 +192,10 @@ def _network(s, x, w, b, W1, b1, U1):
     h_6 = x @ W1 + b1
     # (3) h[j, -1, k] = 0, j < n, k < 16
     h = np.zeros((n, 11, 16), dtype)
-    h[:, 0] = np.full((n, 16), 0, dtype)
+    h[:, 0] = 0
     # (4) h_4[j, -1, k] = 0, j < n, k < 16
     h_4 = np.zeros((n, 11, 16), dtype)
-    h_4[:, 0] = np.full((n, 16), 0, dtype)
+    h_4[:, 0] = 0
     for t in range(10):
         # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
         # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]

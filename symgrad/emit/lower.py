@@ -248,6 +248,8 @@ class Lowering:
         value = self.entries(s) if value is None else value
         how = kinds(s.left)
         if safe and "array" not in how and not any(_looks(i) for i in s.left):
+            if value.op == "broadcast" and python(value.args[0]):
+                value = value.args[0]  # a number goes everywhere by itself
             return self.values.make("store", (target, value), (name, self.basic(s.left, shape)), target.shape)
         loops = self.offsets(s) if safe else None
         if loops is not None:
