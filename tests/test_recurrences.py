@@ -252,6 +252,7 @@ def test_planted_fault_in_a_loop_is_found() -> None:
 
 
 REFUSED = {
+    "h[t] = a*h[t - 1] + norm(x + h[t - 1]) + x[t]; h[-1] = 0": "norm stands inside the recurrence of h",
     "h[t] = a*h[t - 1] + x[t]": "add its start, `h[-1] = ...`",
     "h[t] = a*h[t - 2] + x[t]; h[-1] = 0": "add its start, `h[-2] = ...`",
     "h[t] = a*h[t + 1] + x[t]; h[-1] = 0": "reads the same step or earlier ones",

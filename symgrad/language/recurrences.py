@@ -17,6 +17,7 @@ from symgrad.language import declarations, equations, ints, subscripts
 from symgrad.language import expr as ex
 from symgrad.language.expr import Cmp, Condition, Expr
 from symgrad.language.frames import Equation
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Int
 from symgrad.language.program import Scan, Statement, Tensor, in_step_order
 from symgrad.language.ranges import Place, letter, plain
@@ -217,6 +218,10 @@ def read(f: Formulas, circle: Sequence[str], nodes: Sequence[ast.Assign], *, loc
             f"the steps of {listing(circle)} must run as far as one another, not over {listing(map(str, ranges))}"
         )
     block = [s for s in b.statements[since:] if s.scan is not None]
+    for s in block:
+        if s.op in IMPLICIT:
+            said = f"{s.op} stands inside the recurrence of {listing(circle)}, step by step, where it cannot be taken"
+            raise f.placed(Refusal(f"{said}; write it outside, for the whole array, or as equations"), nodes[0])
     b.statements[len(b.statements) - len(block) :] = in_step_order(tuple(block))
     for name in circle:
         f.frame.values[name] = b.array(tensors[name])
