@@ -22,8 +22,9 @@ from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
 from symgrad.explain.indices import Indices
 from symgrad.explain.names import escape, mathematical
+from symgrad.explain.parts import spans
 from symgrad.explain.scripts import CODE, LATEX, TEXT, fold
-from symgrad.explain.story import Teller, spans
+from symgrad.explain.story import Teller
 from symgrad.language import expr as ex
 from symgrad.language import reference, samples
 from symgrad.language.expr import Access, Expr

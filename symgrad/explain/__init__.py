@@ -8,14 +8,37 @@ what a statement looks like, `story` what is told in which order, `terminal`, `t
 from __future__ import annotations
 
 from symgrad.errors import Refusal, listing
-from symgrad.explain import marked, terminal, tex
+from symgrad.explain import tex
 from symgrad.explain.cast import Cast
+from symgrad.explain.document import Document
+from symgrad.explain.parts import Equation
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import FORMS, Sides
-from symgrad.explain.story import DETAILS, Equation, Teller
+from symgrad.explain.story import DETAILS, Teller
 from symgrad.language.trace import Derived, Key
 
-__all__ = ["latex", "markdown", "mimebundle", "result_equations", "result_latex", "result_text", "text"]
+__all__ = [
+    "document",
+    "latex",
+    "markdown",
+    "mimebundle",
+    "result_equations",
+    "result_latex",
+    "result_text",
+    "text",
+]
+
+
+def document(derived: Derived, form: str = "matrix", detail: str = "steps") -> Document:
+    """The derivation as a document, to be written in any format.
+
+    Args:
+        form: "matrix" writes what can be with whole arrays; "index" everything with indices.
+        detail: "result", "steps" or "everything".
+    """
+    _among("detail", detail, DETAILS)
+    _among("form", form, FORMS)
+    return Document(lambda numpy: Teller(derived, form, detail, numpy=numpy).tell())
 
 
 def text(derived: Derived, width: int = 80, detail: str = "steps", form: str = "matrix") -> str:
@@ -36,9 +59,7 @@ def text(derived: Derived, width: int = 80, detail: str = "steps", form: str = "
         Result
              ∂L/∂x = x
     """
-    _among("detail", detail, DETAILS)
-    _among("form", form, FORMS)
-    return terminal.written(Teller(derived, form, detail, numpy=True).tell(), width)
+    return document(derived, form, detail).text(width)
 
 
 def latex(derived: Derived, form: str = "matrix", fragment: bool = True, detail: str = "steps") -> str:
@@ -56,9 +77,7 @@ def latex(derived: Derived, form: str = "matrix", fragment: bool = True, detail:
         >>> "\\frac{\\partial L}{\\partial x}" in latex(derive(read("x: weight[n]; loss = sum(x**2)")))
         True
     """
-    _among("detail", detail, DETAILS)
-    _among("form", form, FORMS)
-    return tex.written(Teller(derived, form, detail).tell(), fragment)
+    return document(derived, form, detail).latex(fragment)
 
 
 def result_text(derived: Derived, name: Key, form: str = "matrix") -> str:
@@ -113,9 +132,7 @@ def markdown(derived: Derived, form: str = "matrix", detail: str = "steps") -> s
     Args:
         form, detail: as for `latex`.
     """
-    _among("detail", detail, DETAILS)
-    _among("form", form, FORMS)
-    return marked.written(Teller(derived, form, detail).tell())
+    return document(derived, form, detail).markdown()
 
 
 def _sides(derived: Derived, name: Key, form: str, *, numpy: bool) -> Sides:

@@ -160,9 +160,17 @@ class Derivative:
         return tuple(x for f in (self.top, self.bottom) for x in _index(f))
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """Entries written out, row by row; a `vector` is one row, which linear algebra sets as a column."""
+
+    rows: tuple[tuple[Formula, ...], ...]
+    vector: bool = False
+
+
 Formula = Union[
     Symbol, Number, Entry, Sum, Product, Quotient, Modulo, Power, Apply, Big, Fold, Iverson, Relation,
-    Connected, Transpose, Norm, Derivative,
+    Connected, Transpose, Norm, Derivative, Matrix,
 ]  # fmt: skip
 
 ONE = Number(Fraction(1))
@@ -240,6 +248,8 @@ def height(f: Formula) -> int:
             return height(base)
         case Apply("exp", _):
             return 0
+        case Matrix(rows, vector):
+            return 2 if vector or len(rows) > 1 else max(map(height, rows[0]), default=0)
         case _:
             return max(map(height, children(f)), default=0)
 
@@ -259,6 +269,8 @@ def children(f: Formula) -> tuple[Formula, ...]:
             return (*letters, *conditions, body)
         case Fold(_, a) | Iverson(a) | Transpose(a) | Norm(a):
             return (a,)
+        case Matrix(rows):
+            return tuple(x for row in rows for x in row)
     return ()
 
 

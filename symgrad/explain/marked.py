@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 
+from symgrad.explain.parts import (
+    Listing,
+    Part,
+    Passage,
+    Picture,
+    Prose,
+    Remark,
+    Sentence,
+    Story,
+    Table,
+    spans,
+)
 from symgrad.explain.scripts import LATEX
-from symgrad.explain.sentences import Sentence
-from symgrad.explain.story import Passage, Remark, Story, spans
 from symgrad.explain.tex import WIDE, rows
 
 
 def written(story: Story) -> str:
     """Passages with a heading, one display of aligned equations, and a list of reasons."""
-    passages = [_passage(p) for p in story.passages]
+    passages = [_part(p) for p in story.passages]
     return "\n\n".join([*(said(line) for line in story.notation), *passages]) + "\n"
 
 
@@ -26,6 +36,24 @@ def _words(text: str) -> str:
     return "".join(
         f"`{p}`" if k % 2 else re.sub(r"([\\*_\[\]<>#$|~])", r"\\\1", p) for k, p in enumerate(parts)
     )
+
+
+def _part(p: Part) -> str:
+    if isinstance(p, Passage):
+        return _passage(p)
+    heading = [f"**{said(p.heading)}**"] if p.heading else []
+    match p:
+        case Prose(_, paragraphs):
+            body = [said(line) for line in paragraphs]
+        case Listing(_, text, language):
+            body = [f"```{language}\n{text}\n```"]
+        case Table(_, columns, rows):
+            lines = ["| " + " | ".join(map(said, row)) + " |" for row in (columns, *rows)]
+            lines.insert(1, "|" + " --- |" * len(columns))
+            body = ["\n".join(lines)]
+        case Picture(alt=alt):
+            body = [alt]
+    return "\n\n".join([*heading, *body])
 
 
 def _passage(p: Passage) -> str:

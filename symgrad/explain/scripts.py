@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import zip_longest
 from string import Formatter
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ from symgrad.explain.formula import (
     Fold,
     Formula,
     Iverson,
+    Matrix,
     Modulo,
     Norm,
     Number,
@@ -201,9 +203,15 @@ class Code(Script):
                 return [*self.write(a, ATOM, depth), self.piece(".mT" if f.stacked else ".T")]
             case Norm(a):
                 return self.call("norm", [self.write(a, SUM, depth + 1)], depth)
+            case Matrix(rows, vector):
+                lists = [self.listed((self.write(x, SUM, depth + 2) for x in row), depth + 1) for row in rows]
+                return lists[0] if vector else self.listed(lists, depth + 1)
             case Derivative():
                 return self.node(entry(Symbol(f.code, f.code, f.code), f.index), depth)
         return super().node(f, depth)
+
+    def listed(self, items: Iterable[Pieces], depth: int) -> Pieces:
+        return [self.piece("["), *self.commas(items, depth), self.piece("]")]
 
     def call(self, name: str, args: Sequence[Pieces], depth: int) -> Pieces:
         return [self.piece(f"{name}("), *self.commas(args, depth + 1), self.piece(")")]
@@ -336,6 +344,12 @@ def points(latex: str, scale: float = 1.0) -> float:
             group, k = _group(tokens, k + 2)
             rows = re.sub(r"\\substack", "", group).split(r"\\")
             width += max(_POINTS[t] * scale, *(points(r, scale * 0.72) for r in rows)) + 1.7
+        elif t == r"\begin":
+            end = tokens.index(r"\end", k)
+            inside = " ".join(tokens[_group(tokens, k + 1)[1] : end])
+            cells = [[points(c, scale) for c in row.split("&")] for row in inside.split(r"\\")]
+            width += sum(max(c) + 10.0 for c in zip_longest(*cells, fillvalue=0.0))
+            k = _group(tokens, end + 1)[1]
         else:
             width += 0.0 if t in "{}" else (_POINTS.get(t, 11.5 if t in _BINARY else _letter(t))) * scale
             k += 1
@@ -471,6 +485,10 @@ class Latex(Script):
                     *self.write(a, SUM, depth + 1),
                     self.piece(r" \rVert" + "_F" * matrix),
                 ]
+            case Matrix(rows, vector):
+                lines: Sequence[Sequence[Formula]] = [(x,) for x in rows[0]] if vector else rows
+                inside = r" \\ ".join(" & ".join(map(self.line, row)) for row in lines)
+                return [self.piece(rf"\begin{{bmatrix}} {inside} \end{{bmatrix}}")]
             case Derivative(Derivative(top, first), second):
                 below = rf"\partial {self.group(first)} \, \partial {self.group(second)}"
                 return [self.piece(rf"\frac{{\partial^2 {self.group(top)}}}{{{below}}}")]

@@ -25,14 +25,13 @@ from symgrad.explain.formula import (
     walk,
 )  # fmt: skip
 from symgrad.explain.matrices import NoForm
+from symgrad.explain.parts import Sentence
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Statement
 from symgrad.language.trace import Step
 from symgrad.leaves import LEAVES
-
-Sentence = tuple[Union[str, Formula], ...]
 
 RULES = {
     "definition": "definition", "chain": "chain rule", "stable": "stable form", "fact": "declared fact",

@@ -11,6 +11,7 @@ from symgrad.explain.cast import Cast, bare
 from symgrad.explain.formula import Big, Derivative, Entry, Extent, Formula, Iverson, Symbol, walk
 from symgrad.explain.indices import Indices
 from symgrad.explain.matrices import Arrays, Mathematics, NoForm, Numpy
+from symgrad.explain.parts import Group
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Statement
@@ -19,7 +20,6 @@ from symgrad.passes.forms import size
 FORMS = ("matrix", "index")
 _ONCE, _OFTEN = 24, 5  # nodes of a part that is put in place once, or wherever it stands
 
-Group = tuple[Statement, ...]
 Parts = Mapping[str, Statement]
 
 

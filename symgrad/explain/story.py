@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Big, Derivative, Formula, entry, plus, times
-from symgrad.explain.sentences import HELD, RULES, Sentence, Sentences
-from symgrad.explain.sides import Group, Line, Sides
+from symgrad.explain.parts import Equation, Group, Passage, Remark, Sentence, Story
+from symgrad.explain.sentences import HELD, RULES, Sentences
+from symgrad.explain.sides import Line, Sides
 from symgrad.language import expr as ex
 from symgrad.language.program import Statement
 from symgrad.language.trace import Derived, Step
@@ -21,38 +22,6 @@ from symgrad.language.trace import Derived, Step
 DETAILS = ("result", "steps", "everything")
 # steps that only rewrite: their reasons are told with the next equation
 QUIET = ("substitute", "merge", "equal", "output", "rename")
-
-
-@dataclass(frozen=True)
-class Equation:
-    """`left = right`, with the numbers of the steps that it stands for; without `left` it goes on from the
-    one before."""
-
-    left: Formula | None
-    right: Formula
-    numbers: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Remark:
-    """Why: the numbers it is about, the name of the rule, a sentence."""
-
-    numbers: tuple[int, ...]
-    rule: str
-    sentence: Sentence
-
-
-@dataclass(frozen=True)
-class Passage:
-    heading: Sentence
-    equations: tuple[Equation, ...]
-    remarks: tuple[Remark, ...] = ()
-
-
-@dataclass(frozen=True)
-class Story:
-    notation: tuple[Sentence, ...]
-    passages: tuple[Passage, ...]
 
 
 @dataclass(frozen=True)
@@ -109,10 +78,10 @@ class Teller:
             t for t in self.cast.silent if any(t.out in u.reads for u in self.derived.program.writers(s.out))
         ]
         for t in stored:
-            yield Equation(*self.sides.defined(t))
+            yield Equation(*self.sides.defined(t), statements=(t,))
         if s.out not in self.cast.hidden:
             final = self.derived.program.writers(s.out)[0] if stored else s
-            yield Equation(*self.sides.defined(final), (number,))
+            yield Equation(*self.sides.defined(final), (number,), (final,))
 
     def _origin(self, step: Step) -> Iterable[Remark]:
         """What to say of a forward equation: why it has another form, from which call it comes, what is held
@@ -146,7 +115,7 @@ class Teller:
     def _direction(self, step: Step) -> Passage:
         """The slope along vectors, whose gradient is asked for."""
         left, right, _ = self.sides.total(step.equation)
-        return Passage((step.reason,), (Equation(left, right, (step.number,)),))
+        return Passage((step.reason,), (Equation(left, right, (step.number,), step.equation),))
 
     def _passage(self, bar: str, name: str, steps: Sequence[Step]) -> Passage:
         states, sums = self._states(bar, steps)
@@ -158,7 +127,9 @@ class Teller:
             equations.append(Equation(self.indices.total(states[0].group)[0], symbolic))
         waiting: list[_State] = []
         for k, state in enumerate(states):
-            equations += [Equation(*self.sides.total(part, sums)[:2], state.numbers) for part in state.aside]
+            equations += [
+                Equation(*self.sides.total(part, sums)[:2], state.numbers, part) for part in state.aside
+            ]
             waiting.append(state)
             if self._skipped(states, k):
                 continue
@@ -170,7 +141,7 @@ class Teller:
                 # put in place, what came out of a sum shows only by where the sum stands
                 equations[-1] = replace(equations[-1], numbers=(*equations[-1].numbers, *state.numbers))
             else:
-                equations.append(Equation(left, right, state.numbers))
+                equations.append(Equation(left, right, state.numbers, state.group))
             remarks += self._remarks(waiting)
             why = self.sentences.reasons(r for r in reasons if r not in told)
             remarks += [Remark(state.numbers, "matrix form", why)] if why else []
@@ -281,21 +252,6 @@ class Teller:
 def _single(group: Group) -> bool:
     """Whether one statement gives every entry, so that it can be put in place of its tensor."""
     return len(group) == 1 and group[0].plain
-
-
-def spans(numbers: Iterable[int], dash: str) -> list[str]:
-    """Numbers in order, three or more in a row as a span.
-
-    >>> spans([5, 1, 2, 3, 8], "-")
-    ['1-3', '5', '8']
-    """
-    rows: list[list[int]] = []
-    for n in sorted(dict.fromkeys(numbers)):
-        if rows and n == rows[-1][-1] + 1:
-            rows[-1].append(n)
-        else:
-            rows.append([n])
-    return [part for r in rows for part in ([f"{r[0]}{dash}{r[-1]}"] if len(r) > 2 else map(str, r))]
 
 
 def _continued(equations: Sequence[Equation]) -> tuple[Equation, ...]:

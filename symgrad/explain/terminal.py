@@ -5,18 +5,49 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from symgrad.explain.parts import (
+    Equation,
+    Listing,
+    Part,
+    Passage,
+    Picture,
+    Prose,
+    Remark,
+    Sentence,
+    Story,
+    Table,
+    spans,
+)
 from symgrad.explain.scripts import TEXT, fold
-from symgrad.explain.sentences import Sentence
-from symgrad.explain.story import Equation, Passage, Remark, Story, spans
 
 
 def written(story: Story, width: int) -> str:
     """Numbered equations with their reasons; no line is longer than `width` unless one name is."""
-    margin = max((len(_numbers(e.numbers)) for p in story.passages for e in p.equations), default=0) + 2
+    passages = [p for p in story.passages if isinstance(p, Passage)]
+    margin = max((len(_numbers(e.numbers)) for p in passages for e in p.equations), default=0) + 2
     margin = min(margin, 12)
     parts = ["\n".join(_wrapped(said(line), width, "") for line in story.notation)] if story.notation else []
-    parts += ["\n".join(_passage(p, width, margin)) for p in story.passages]
+    parts += ["\n".join(_part(p, width, margin)) for p in story.passages]
     return "\n\n".join(parts)
+
+
+def _part(p: Part, width: int, margin: int) -> list[str]:
+    heading = [_wrapped(said(p.heading), width, "")] if p.heading else []
+    match p:
+        case Prose(_, paragraphs):
+            return [*heading, *(_wrapped(said(line), width, "") for line in paragraphs)]
+        case Listing(_, text):
+            return [*heading, *(f"    {line}".rstrip() for line in text.splitlines())]
+        case Table(_, columns, rows):
+            cells = [[said(c) for c in row] for row in (columns, *rows)]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            lines = [
+                "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
+            ]
+            return [*heading, *(f"  {line}" for line in lines)]
+        case Picture(alt=alt):
+            return [*heading, _wrapped(alt, width, "")]
+    return _passage(p, width, margin)
 
 
 def said(sentence: Sentence) -> str:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symgrad.explain.names import escape
+from symgrad.explain.parts import (
+    Equation,
+    Listing,
+    Part,
+    Passage,
+    Picture,
+    Prose,
+    Remark,
+    Sentence,
+    Story,
+    Table,
+    spans,
+)
 from symgrad.explain.scripts import LATEX, fold
-from symgrad.explain.sentences import Sentence
-from symgrad.explain.story import Equation, Passage, Remark, Story, spans
 
 NARROW, WIDE = 345.0, 455.0  # text widths in points: of the article class on A4, and of our own document
 _TAG = 12.0  # what LaTeX keeps free beside a number
@@ -29,7 +40,7 @@ def written(story: Story, fragment: bool) -> str:
     """The whole story; a fragment needs `amsmath` and fits the text width of the standard article class."""
     width = NARROW if fragment else WIDE
     parts = [_notation(story)] if story.notation else []
-    parts += [_passage(p, width) for p in story.passages]
+    parts += [_part(p, width) for p in story.passages]
     body = "\n\n".join(parts) + "\n"
     return body if fragment else f"{PREAMBLE}\n{body}\n\\end{{document}}\n"
 
@@ -47,6 +58,24 @@ def _words(text: str) -> str:
 
 def _notation(story: Story) -> str:
     return "\n".join(f"{said(line)}" for line in story.notation)
+
+
+def _part(p: Part, width: float) -> str:
+    if isinstance(p, Passage):
+        return _passage(p, width)
+    heading = [rf"\paragraph{{{said(p.heading)}}}"] if p.heading else []
+    match p:
+        case Prose(_, paragraphs):
+            body = "\n\n".join(map(said, paragraphs))
+        case Listing(_, text):
+            body = "\n".join([r"\begin{verbatim}", text, r"\end{verbatim}"])
+        case Table(_, columns, rows):
+            lines = [" & ".join(map(said, row)) + r" \\" for row in (columns, *rows)]
+            lines.insert(1, r"\hline")
+            body = "\n".join([rf"\begin{{tabular}}{{{'l' * len(columns)}}}", *lines, r"\end{tabular}"])
+        case Picture(tikz=tikz):
+            body = tikz
+    return "\n".join([*heading, body])
 
 
 def _passage(p: Passage, width: float) -> str:
