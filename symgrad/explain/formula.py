@@ -31,7 +31,10 @@ class Extent(Symbol):
 
 @dataclass(frozen=True)
 class Number:
+    """`fraction` says whether it is written as one, `1/8`, or as a decimal, `0.125`; None leaves it to the script."""
+
     value: Fraction  # not negative; a sign belongs to a `Sum`
+    fraction: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ Group = tuple[Statement, ...]
 @dataclass(frozen=True)
 class Equation:
     """`left = right`, with the numbers of the steps that it stands for; without `left` it goes on from the
-    one before. `statements` are what it says, all writers of one tensor; none where it is the rule in symbols."""
+    one before. `statements` are what it says, all writers of one tensor; none where it is the rule in symbols.
+    `sign` stands between the sides: "=", or "←" for a change."""
 
     left: Formula | None
     right: Formula
     numbers: tuple[int, ...] = ()
     statements: Group = ()
+    sign: str = "="
 
 
 @dataclass(frozen=True)

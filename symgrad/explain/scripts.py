@@ -84,8 +84,8 @@ class Script:
                 return PRODUCT
             case Power():
                 return POWER
-            case Number(v):
-                return PRODUCT if "/" in decimal(v) else ATOM
+            case Number():
+                return PRODUCT if "/" in numeral(f) else ATOM
         return ATOM
 
     def join(self, parts: Iterable[tuple[str, Pieces]], depth: int) -> Pieces:
@@ -171,8 +171,8 @@ class Code(Script):
         match f:
             case Symbol():
                 return [self.piece(self.name(f))]
-            case Number(v):
-                return [self.piece(decimal(v))]
+            case Number():
+                return [self.piece(numeral(f))]
             case Entry(base, index):
                 inside = self.commas((self.write(i, SUM, depth + 2) for i in index), depth + 2)
                 return [*self.write(base, ATOM, depth), self.piece("["), *inside, self.piece("]")]
@@ -385,7 +385,13 @@ class Latex(Script):
         "hadamard": r" \odot ",
         "scaled": r" \, ",
     }
-    RELATIONS: ClassVar[dict[str, str]] = {"<=": r"\le", ">=": r"\ge", "!=": r"\neq", "==": "="}
+    RELATIONS: ClassVar[dict[str, str]] = {
+        "<=": r"\le",
+        ">=": r"\ge",
+        "!=": r"\neq",
+        "==": "=",
+        "←": r"\leftarrow",
+    }
     CONNECTIVES: ClassVar[dict[str, str]] = {"and": r" \land ", "or": r" \lor ", "not": r"\lnot "}
 
     def width(self, text: str) -> float:
@@ -410,7 +416,7 @@ class Latex(Script):
             case Apply(name, _):
                 return _leaf_level(_template(name))
             case Number(v):
-                return POWER if "/" in _number(f) else ATOM if v >= 0 else SUM
+                return POWER if r"\frac" in _number(f) else ATOM if v >= 0 else SUM
             case Quotient(kind=kind):
                 return {"times": POWER, "hadamard": PRODUCT, "floor": ATOM}[kind]
             case Derivative():
@@ -608,10 +614,15 @@ def _leaf_level(template: str) -> int:
     return POWER if len(re.findall(r"\\[a-zA-Z]+", flat)) > 1 and not flat.startswith(r"\lvert") else ATOM
 
 
+def numeral(f: Number) -> str:
+    """A number as text, `0.5` or `1/2`, as it asks."""
+    return str(f.value) if f.fraction else decimal(f.value)
+
+
 def _number(f: Number) -> str:
-    v = f.value
-    if v.denominator == 1 or v.denominator in (5, 10) or "/" not in decimal(v) and v.denominator > 16:
-        text = decimal(v)
+    v, text = f.value, numeral(f)
+    short = v.denominator in (5, 10) or f.fraction is False or v.denominator > 16
+    if v.denominator == 1 or "/" not in text and short:
         if "e" in text:
             digits, exponent = text.split("e")
             return rf"{digits} \cdot 10^{{{int(exponent)}}}" if digits != "1" else f"10^{{{int(exponent)}}}"

@@ -75,7 +75,7 @@ def _equation(e: Equation, width: int, margin: int, before: str) -> list[str]:
     number = _numbers(e.numbers)
     lead = f"{number:>{margin - 2}}  " if len(number) <= margin - 2 else f"{number} "
     left = TEXT.line(e.left) if e.left is not None else " " * min(len(before), width // 3)
-    start = f"{lead}{left} = "
+    start = f"{lead}{left} {e.sign} "
     pieces = TEXT.write(e.right)
     whole = sum(p.width for p in pieces)
     if len(start) > width * 0.6 and len(start) + whole > width:

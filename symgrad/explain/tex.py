@@ -100,7 +100,8 @@ def rows(e: Equation, width: float, indent: float, mark: str = r" \tag{%s}") -> 
     tag = _numbers(e.numbers)
     room = width - indent - LATEX.width(tag) - 2 * _TAG
     first, *more = fold(LATEX.write(e.right), room, first=11.0, hang=22.0)
-    lines = [f"{left} &= {first}".lstrip(), *(rf"&\quad {{}}{row}" for row in more)]
+    sign = LATEX.RELATIONS.get(e.sign, e.sign)
+    lines = [f"{left} &{sign} {first}".lstrip(), *(rf"&\quad {{}}{row}" for row in more)]
     if tag:
         lines[-1] += mark % tag
     return lines, indent
