@@ -18,13 +18,16 @@ Group = tuple[Statement, ...]
 class Equation:
     """`left = right`, with the numbers of the steps that it stands for; without `left` it goes on from the
     one before. `statements` are what it says, all writers of one tensor; none where it is the rule in symbols.
-    `sign` stands between the sides: "=", or "←" for a change."""
+    `sign` stands between the sides: "=", or "←" for a change. `put` are the statements that the formula has in place
+    of their tensors, besides those that the cast hides. `at` is the entry that it says, from 0, where it says one."""
 
     left: Formula | None
     right: Formula
     numbers: tuple[int, ...] = ()
     statements: Group = ()
     sign: str = "="
+    put: Group = ()
+    at: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,14 @@ class Remark:
 
 @dataclass(frozen=True)
 class Passage:
-    """A heading, equations, reasons. `beside` holds the same equations in further forms: (form, equations)."""
+    """A heading, equations, reasons. `beside` holds the same equations in further forms: (form, equations); then `form`
+    says which form the first equations are in."""
 
     heading: Sentence
     equations: tuple[Equation, ...] = ()
     remarks: tuple[Remark, ...] = ()
     beside: tuple[tuple[str, tuple[Equation, ...]], ...] = ()
+    form: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,13 @@ Parts = Mapping[str, Statement]
 
 @dataclass(frozen=True)
 class Line:
-    """One equation of a result, with the letters whose ranges nothing shows and these."""
+    """One equation of a result, what it says and the parts put in place in it, with the letters whose ranges nothing
+    shows and these."""
 
     left: Formula
     right: Formula
+    group: Group = ()
+    put: Group = ()
     said: tuple[tuple[Formula, Formula], ...] = ()
 
     @property
@@ -196,9 +199,8 @@ class Sides:
             left, right = self.indices(parts, avoid).equation(s)
         else:
             left, right, _ = self.total(group, parts, avoid)
-        if not code:
-            return Line(left, right)
-        return Line(left, right, tuple(self._said(s, right) if apart else self.unseen(left, right)))
+        said = () if not code else self._said(s, right) if apart else self.unseen(left, right)
+        return Line(left, right, group, tuple(parts.values()), tuple(said))
 
     def _said(self, s: Statement, right: Formula) -> list[tuple[Formula, Formula]]:
         """Letters of one writer's left side whose range no place of the right side shows, with their ranges."""

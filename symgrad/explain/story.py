@@ -119,6 +119,7 @@ class Teller:
 
     def _passage(self, bar: str, name: str, steps: Sequence[Step]) -> Passage:
         states, sums = self._states(bar, steps)
+        put = tuple(sums.values())
         equations: list[Equation] = []
         remarks: list[Remark] = []
         told: list[str] = []
@@ -128,7 +129,8 @@ class Teller:
         waiting: list[_State] = []
         for k, state in enumerate(states):
             equations += [
-                Equation(*self.sides.total(part, sums)[:2], state.numbers, part) for part in state.aside
+                Equation(*self.sides.total(part, sums)[:2], state.numbers, part, put=put)
+                for part in state.aside
             ]
             waiting.append(state)
             if self._skipped(states, k):
@@ -141,7 +143,7 @@ class Teller:
                 # put in place, what came out of a sum shows only by where the sum stands
                 equations[-1] = replace(equations[-1], numbers=(*equations[-1].numbers, *state.numbers))
             else:
-                equations.append(Equation(left, right, state.numbers, state.group))
+                equations.append(Equation(left, right, state.numbers, state.group, put=put))
             remarks += self._remarks(waiting)
             why = self.sentences.reasons(r for r in reasons if r not in told)
             remarks += [Remark(state.numbers, "matrix form", why)] if why else []
@@ -245,8 +247,12 @@ class Teller:
             for bar in bars:
                 short = self.sides.result([bar]) if self.sides.short(bar) else []
                 group = self.derived.program.writers(bar)
-                found += short if len(short) == 1 or not group else [Line(*self.sides.total(group)[:2])]
-        return Passage(("Result",), tuple(Equation(line.left, line.right) for line in found))
+                found += (
+                    short if len(short) == 1 or not group else [Line(*self.sides.total(group)[:2], group)]
+                )
+        return Passage(
+            ("Result",), tuple(Equation(f.left, f.right, statements=f.group, put=f.put) for f in found)
+        )
 
 
 def _single(group: Group) -> bool:
