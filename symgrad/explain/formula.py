@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Union
 
+from symgrad.explain.boxes import Boxes
+
 
 @dataclass(frozen=True)
 class Symbol:
@@ -231,11 +233,12 @@ SUM, PRODUCT, POWER, ATOM = range(4)
 @dataclass(frozen=True)
 class Piece:
     """A part of a line that is not broken; `depth` says how deep in brackets a break before it would be, None
-    forbids one. `width` is in columns (text) or in points of a 10 pt font (LaTeX)."""
+    forbids one. `width` is in columns (text) or in points of a 10 pt font (LaTeX). In LaTeX it has its `boxes`."""
 
     text: str
     width: float
     depth: int | None = None
+    boxes: Boxes = ()
 
 
 def height(f: Formula) -> int:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import zip_longest
 from string import Formatter
 from typing import ClassVar
 
+from symgrad.explain import boxes
+from symgrad.explain.boxes import Box, Boxes
 from symgrad.explain.formula import (
     ATOM,
     POWER,
@@ -433,9 +436,17 @@ class Latex(Script):
     def between(self, sign: str, a: Formula, b: Formula) -> str:
         return " " if sign == r" \, " and _near(a) and _near(b) else sign
 
-    def group(self, f: Formula) -> str:
+    def piece(self, text: str, depth: int | None = None) -> Piece:
+        return Piece(text, points(text), depth, boxes.read(text))
+
+    def set(self, *given: Box, depth: int | None = None) -> Piece:
+        """Boxes that no line break parts."""
+        text = boxes.source(given)
+        return Piece(text, points(text), depth, given)
+
+    def inside(self, f: Formula, level: int = SUM) -> Boxes:
         """The formula inside braces: no line can break there."""
-        return self.line(f)
+        return tuple(b for p in self.write(f, level) for b in p.boxes)
 
     def node(self, f: Formula, depth: int) -> Pieces:
         match f:
@@ -444,22 +455,21 @@ class Latex(Script):
             case Number():
                 return [self.piece(_number(f))]
             case Entry(base, index):
-                whole = self.line(base)
-                if isinstance(base, Apply):  # an entry of what is computed: of all of it
-                    whole = "".join(p.text for p in self.write(base, ATOM))
-                return [self.piece(f"{whole}_{{{self.subscript(index)}}}")]
+                # an entry of what is computed: of all of it
+                whole = self.inside(base, ATOM if isinstance(base, Apply) else SUM)
+                return [self.set(*whole, boxes.lowered(self.subscript(index)))]
             case Product(factors, "times"):
                 return self.juxtaposed(factors, depth)
             case Quotient(top, bottom, "floor"):
-                under = "".join(p.text for p in self.write(bottom, POWER))
-                above = "".join(p.text for p in self.write(top, PRODUCT))
-                return [self.piece(rf"\lfloor {above} / {under} \rfloor")]
+                above, under = self.inside(top, PRODUCT), self.inside(bottom, POWER)
+                left, by, right = map(boxes.read, (r"\lfloor ", " / ", r" \rfloor"))
+                return [self.set(*left, *above, *by, *under, *right)]
             case Quotient(top, bottom, "hadamard"):
                 inner = isinstance(top, Product) and top.kind != "hadamard"
                 over = self.write(top, POWER if inner else PRODUCT, depth)
                 return [*over, self.piece(r" \oslash ", depth), *self.write(bottom, POWER, depth)]
             case Quotient(top, bottom):
-                return [self.piece(rf"\frac{{{self.group(top)}}}{{{self.group(bottom)}}}")]
+                return [self.set(boxes.fraction(self.inside(top), self.inside(bottom)))]
             case Modulo(top, bottom):
                 return [
                     *self.write(top, POWER, depth),
@@ -467,8 +477,11 @@ class Latex(Script):
                     *self.write(bottom, POWER, depth),
                 ]
             case Power(base, exponent, elementwise):
-                mark = r"\odot " if elementwise else ""
-                return [*self.write(base, ATOM, depth), self.piece(f"^{{{mark}{self.group(exponent)}}}")]
+                mark = boxes.read(r"\odot ") if elementwise else ()
+                return [
+                    *self.write(base, ATOM, depth),
+                    self.set(boxes.raised((*mark, *self.inside(exponent)))),
+                ]
             case Apply("index", (position,)):
                 return self.node(position, depth)
             case Apply("inv", (Transpose(a),)) | Transpose(Apply("inv", (a,))):
@@ -493,19 +506,19 @@ class Latex(Script):
                 ]
             case Matrix(rows, vector):
                 lines: Sequence[Sequence[Formula]] = [(x,) for x in rows[0]] if vector else rows
-                inside = r" \\ ".join(" & ".join(map(self.line, row)) for row in lines)
-                return [self.piece(rf"\begin{{bmatrix}} {inside} \end{{bmatrix}}")]
+                return [self.set(boxes.grid([[self.inside(x) for x in row] for row in lines]))]
             case Derivative(Derivative(top, first), second):
-                below = rf"\partial {self.group(first)} \, \partial {self.group(second)}"
-                return [self.piece(rf"\frac{{\partial^2 {self.group(top)}}}{{{below}}}")]
+                twice, once, again = map(boxes.read, (r"\partial^2 ", r"\partial ", r" \, \partial "))
+                below = (*once, *self.inside(first), *again, *self.inside(second))
+                return [self.set(boxes.fraction((*twice, *self.inside(top)), below))]
             case Derivative(top, bottom):
-                return [self.piece(rf"\frac{{\partial {self.group(top)}}}{{\partial {self.group(bottom)}}}")]
+                once = boxes.read(r"\partial ")
+                return [self.set(boxes.fraction((*once, *self.inside(top)), (*once, *self.inside(bottom))))]
         return super().node(f, depth)
 
-    def subscript(self, index: Sequence[Formula]) -> str:
-        shown = [self.line(i) for i in index]
-        letters = all(re.fullmatch(r"[a-zA-Z]'*|\\[a-z]+", s) for s in shown)
-        return " ".join(shown) if letters else ", ".join(shown)
+    def subscript(self, index: Sequence[Formula]) -> Boxes:
+        letters = all(re.fullmatch(r"[a-zA-Z]'*|\\[a-z]+", self.line(i)) for i in index)
+        return boxes.joined(" " if letters else ", ", map(self.inside, index))
 
     def juxtaposed(self, factors: Sequence[Formula], depth: int) -> Pieces:
         r"""A product by nearness; a dot only between numbers."""
@@ -537,44 +550,35 @@ class Latex(Script):
     def big(
         self, op: str, letters: Sequence[Formula], conditions: Sequence[Formula], body: Formula, depth: int
     ) -> Pieces:
-        rows = [", ".join(map(self.line, letters)), *map(self.line, conditions)]
-        rows = [r for r in rows if r]
-        stacked = r" \\ ".join(rows)
-        below = rf"\substack{{{stacked}}}" if len(rows) > 1 else stacked
-        sign = {"sum": r"\sum", "prod": r"\prod", "max": r"\max", "min": r"\min"}[op]
-        head = f"{sign}_{{{below}}} " if below else rf"{sign} "
-        return [self.piece(head), *self.write(body, PRODUCT, depth + 1)]
+        rows = [boxes.joined(", ", map(self.inside, letters)), *map(self.inside, conditions)]
+        head = boxes.limits(rf"\{op}", [r for r in rows if r])
+        return [self.set(*head), *self.write(body, PRODUCT, depth + 1)]
 
     def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
         """A leaf by its template in the table: brackets grow with the arguments, a minus brackets a sum."""
         known = LEAVES[name].params if name in LEAVES else "AB" if name in IMPLICIT else ()
         params: Sequence[str] = known or [f"x{k}" for k, _ in enumerate(args)]
         given = dict(zip(params, args, strict=False))
-        left, right = self.brackets(max(map(height, args), default=0))
-        out: list[tuple[str, int | None]] = []
-        nesting = 0
-        for literal, field, _, _ in Formatter().parse(_template(name, len(args))):
-            inner = nesting  # what stands in braces is set small, and its brackets stay
-            nesting += literal.count("{") - literal.count("}")
-            if literal:
-                grown = literal if inner else literal.replace("(", left).replace(")", right)
-                out.append((grown, None))
-            if field is not None:
-                sign = literal.rstrip()[-1:]
-                signed = sign == "+" and _signed(given[field])
-                level = POWER if sign == "-" else PRODUCT if signed else SUM
-                out += [(p.text, p.depth) for p in self.write(given[field], level, depth + 1)]
-        return [self.piece(text, place) for text, place in _whole(out)]
+        grown = dict(zip("()", self.brackets(max(map(height, args), default=0)), strict=True))
+        out: Pieces = []
+        sign = ""
+        for box in boxes.read(_holes(_template(name, len(args)))):
+            if isinstance(box, boxes.Hole):
+                out += self.write(given[box.name], self.argument(sign, given[box.name]), depth + 1)
+            elif box.latex in grown:
+                out.append(self.piece(grown[box.latex]))
+            else:
+                # what stands in braces is set small, and its brackets stay
+                filled = boxes.filled(
+                    box, lambda hole, sign: self.inside(given[hole], self.argument(sign, given[hole]))
+                )
+                out.append(self.set(filled))
+            sign = box.latex.strip() or sign
+        return out
 
-
-def _whole(parts: Iterable[tuple[str, int | None]]) -> list[tuple[str, int | None]]:
-    """Parts joined where a break between them would fall between braces."""
-    out: list[tuple[str, int | None]] = []
-    nesting = 0
-    for text, place in parts:
-        out = [*out[:-1], (out[-1][0] + text, out[-1][1])] if nesting else [*out, (text, place)]
-        nesting += len(re.findall(r"(?<!\\)\{", text)) - len(re.findall(r"(?<!\\)\}", text))
-    return out
+    def argument(self, sign: str, f: Formula) -> int:
+        """How tightly an argument must bind after a sign of the template."""
+        return POWER if sign == "-" else PRODUCT if sign == "+" and _signed(f) else SUM
 
 
 def _near(f: Formula) -> bool:
@@ -600,6 +604,13 @@ def _template(name: str, count: int = 1) -> str:
         return IMPLICIT[name].latex
     shown = {"trace": "tr"}.get(name, name)
     return rf"\operatorname{{{{{shown}}}}}({', '.join(f'{{x{k}}}' for k in range(count))})"
+
+
+@cache
+def _holes(template: str) -> str:
+    """A template with its fields as `boxes.read` takes them."""
+    parts = Formatter().parse(template)
+    return "".join(literal + (rf"\hole{{{field}}}" if field else "") for literal, field, _, _ in parts)
 
 
 @cache
@@ -640,24 +651,28 @@ def fold(pieces: Sequence[Piece], width: float, first: float = 0.0, hang: float 
     Args:
         width: of a line; `first` is taken already on the first line, `hang` on all others.
     """
-    lines: list[str] = []
+    lines = ["".join(p.text for p in line) for line in folded(pieces, width, first, hang)]
+    lines = [line.lstrip() if k else line for k, line in enumerate(lines)]
+    return [*(line.rstrip() for line in lines[:-1]), *lines[-1:]] or [""]
+
+
+def folded(
+    pieces: Sequence[Piece], width: float, first: float = 0.0, hang: float = 4.0
+) -> list[Sequence[Piece]]:
+    """The same, as pieces."""
+    lines: list[Sequence[Piece]] = []
     rest = list(pieces)
     while rest:
         room = width - (first if not lines else hang)
         total, end = 0.0, 0
         while end < len(rest) and (total := total + rest[end].width) <= room:
             end += 1
-        if end == len(rest):
-            lines.append("".join(p.text for p in rest))
-            break
-        cut = _cut(rest, end, room)
-        if cut == len(rest):
-            lines.append("".join(p.text for p in rest))
-            break
-        lines.append("".join(p.text for p in rest[:cut]).rstrip())
+        cut = len(rest) if end == len(rest) else _cut(rest, end, room)
+        lines.append(rest[:cut])
         rest = rest[cut:]
-        rest[0] = Piece(rest[0].text.lstrip(), rest[0].width)
-    return lines or [""]
+        if rest:
+            rest[0] = replace(rest[0], depth=None)
+    return lines
 
 
 def _cut(pieces: Sequence[Piece], end: int, room: float) -> int:
