@@ -17,7 +17,8 @@ import symgrad
 from symgrad import emit
 from symgrad.derivation import Derivation, derive
 from symgrad.errors import SymgradError
-from symgrad.model import Model, write_atomically
+from symgrad.files import write_atomically
+from symgrad.model import Model
 from symgrad.ops import describe, listing
 
 OPTIMIZERS = emit.OPTIMIZERS

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import keyword
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 from symgrad import emit
 from symgrad.derivation import Derivation, derive, read_program
 from symgrad.errors import Refusal, SymgradError
+from symgrad.files import write_atomically
 from symgrad.language.program import Program
 from symgrad.objects.expressions import Expression
 from symgrad.objects.writing import Written, write
@@ -174,25 +173,3 @@ def _applied(declaration: Any, x: Any, t: Any, loss: Any) -> Any:
     if not isinstance(result, Expression):
         raise SymgradError(f"the loss of a model is an expression, and {result!r} is none")
     return result
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all: a temporary file beside it, flushed, then renamed over it."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as problem:
-        raise SymgradError(
-            f"{path} cannot be written: {problem.strerror or problem}; nothing was changed"
-        ) from None
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)

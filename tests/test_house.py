@@ -26,6 +26,7 @@ TOP_LEVEL = {"pyproject.toml", "README.md", "symgrad", "templates", "generated",
 
 FLOORS = {
     "errors": 0,
+    "files": 0,
     "leaves": 0,
     "language": 1,
     "chain": 2,

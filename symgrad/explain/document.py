@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 
-from symgrad.explain import marked, terminal, tex
+from symgrad.errors import Refusal, listing
+from symgrad.explain import html, marked, pdf, terminal, tex
 from symgrad.explain.parts import Story
+from symgrad.files import write_atomically
 
 
 class Document:
@@ -40,3 +44,43 @@ class Document:
     def markdown(self) -> str:
         """Markdown with mathematics, as GitHub and notebooks render it."""
         return marked.written(self.story)
+
+    def html(self) -> str:
+        """A page of HTML that stands alone: MathML, one style sheet, no script, nothing fetched."""
+        return html.written(self.story)
+
+    def pdf(self, path: str | os.PathLike[str]) -> str:
+        """Write a PDF: by LaTeX if the machine has it, else by a browser that prints the page.
+
+        Returns:
+            the program that made it, such as "latexmk" or "chromium".
+
+        Raises:
+            SymgradError: nothing on this machine makes one, or the file cannot be written.
+        """
+        data, program = pdf.made(lambda: self.latex(fragment=False), self.html)
+        write_atomically(Path(path), data)
+        return program
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file in the format that its name ends with: .txt, .tex, .md, .html or .pdf.
+
+        Raises:
+            SymgradError: no format has that ending, or the file cannot be written.
+        """
+        target = Path(path)
+        if target.suffix.lower() == ".pdf":
+            self.pdf(target)
+            return
+        ways: dict[str, Callable[[], str]] = {
+            ".txt": self.text,
+            ".tex": lambda: self.latex(fragment=False),
+            ".md": self.markdown,
+            ".html": self.html,
+        }
+        way = ways.get(target.suffix.lower())
+        if way is None:
+            raise Refusal(
+                f"the name {target.name} says no format; it ends with {listing([*ways, '.pdf'], 'or')}"
+            )
+        write_atomically(target, way().rstrip("\n") + "\n")

@@ -651,9 +651,14 @@ def fold(pieces: Sequence[Piece], width: float, first: float = 0.0, hang: float 
     Args:
         width: of a line; `first` is taken already on the first line, `hang` on all others.
     """
-    lines = ["".join(p.text for p in line) for line in folded(pieces, width, first, hang)]
-    lines = [line.lstrip() if k else line for k, line in enumerate(lines)]
-    return [*(line.rstrip() for line in lines[:-1]), *lines[-1:]] or [""]
+    return joined(folded(pieces, width, first, hang))
+
+
+def joined(lines: Iterable[Sequence[Piece]]) -> list[str]:
+    """Lines of pieces as text."""
+    texts = ["".join(p.text for p in line) for line in lines]
+    texts = [text.lstrip() if k else text for k, text in enumerate(texts)]
+    return [*(text.rstrip() for text in texts[:-1]), *texts[-1:]] or [""]
 
 
 def folded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symgrad.explain.formula import Piece
 from symgrad.explain.names import escape
 from symgrad.explain.parts import (
     Equation,
@@ -18,7 +19,7 @@ from symgrad.explain.parts import (
     Table,
     spans,
 )
-from symgrad.explain.scripts import LATEX, fold
+from symgrad.explain.scripts import LATEX, folded, joined
 
 NARROW, WIDE = 345.0, 455.0  # text widths in points: of the article class on A4, and of our own document
 _TAG = 12.0  # what LaTeX keeps free beside a number
@@ -96,15 +97,21 @@ def rows(e: Equation, width: float, indent: float, mark: str = r" \tag{%s}") -> 
     """The rows of an equation, broken at operators, the number as `mark` says on the last; and the width of
     its left side (`indent` is that of the equation before)."""
     left = LATEX.line(e.left) if e.left is not None else ""
-    indent = max(indent, LATEX.width(left)) if left else indent
+    parts, indent = broken(e, width, indent)
     tag = _numbers(e.numbers)
-    room = width - indent - LATEX.width(tag) - 2 * _TAG
-    first, *more = fold(LATEX.write(e.right), room, first=11.0, hang=22.0)
+    first, *more = joined(parts)
     sign = LATEX.RELATIONS.get(e.sign, e.sign)
     lines = [f"{left} &{sign} {first}".lstrip(), *(rf"&\quad {{}}{row}" for row in more)]
     if tag:
         lines[-1] += mark % tag
     return lines, indent
+
+
+def broken(e: Equation, width: float, indent: float) -> tuple[list[Sequence[Piece]], float]:
+    """The lines of the right side, and the width of the left sides so far."""
+    indent = max(indent, LATEX.width(LATEX.line(e.left))) if e.left is not None else indent
+    room = width - indent - LATEX.width(_numbers(e.numbers)) - 2 * _TAG
+    return folded(LATEX.write(e.right), room, first=11.0, hang=22.0), indent
 
 
 def _numbers(numbers: Sequence[int]) -> str:
