@@ -88,7 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--format", choices=("text", "latex", "tex", "numpy"), default="text", help="tex is a whole document"
     )
-    sub.add_argument("--form", choices=("matrix", "index"), default="matrix")
+    sub.add_argument(
+        "--form", default="matrix", metavar="matrix,index,scalar",
+        help="one of them, or several, or all, side by side; scalar writes out every entry and needs sizes",
+    )  # fmt: skip
     sub.add_argument("--detail", choices=("result", "steps", "everything"), default="steps")
     sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
     sub.add_argument("-o", "--output", type=Path, help="a file to write instead of the terminal")
@@ -174,11 +177,12 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
 
 def _derive(options: argparse.Namespace) -> int:
     d = _derived(options, options.wrt.split(",") if options.wrt else None, not options.evaluation)
+    form = options.form.split(",") if "," in options.form else options.form
     width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80
     text = {
-        "text": lambda: d.text(width=width, detail=options.detail),
-        "latex": lambda: d.latex(options.form, detail=options.detail),
-        "tex": lambda: d.latex(options.form, fragment=False, detail=options.detail),
+        "text": lambda: d.text(width, options.detail, form=form),
+        "latex": lambda: d.latex(form, detail=options.detail),
+        "tex": lambda: d.latex(form, fragment=False, detail=options.detail),
         "numpy": d.numpy,
     }[options.format]()
     if options.output:

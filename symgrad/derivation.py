@@ -44,13 +44,16 @@ class Gradient:
         """The shape, as the size expressions of the program; of a gradient it is the shape of the variable."""
         return tuple(map(str, self._derived.program[self._derived.gradients[self.name]].shape))
 
-    def text(self, form: str = "matrix") -> str:
-        """The result as text of the language, in matrix form where there is one, or `form="index"`."""
-        return explain.result_text(self._derived, self.name, form)
+    def text(self, form: str = "matrix", *, sizes: Mapping[str, int] | None = None) -> str:
+        """The result as text of the language, in matrix form where there is one, or `form="index"`.
 
-    def latex(self, form: str = "matrix") -> str:
+        `form="scalar"` writes out every entry, for sizes that have numbers: those of the derivation, or `sizes` here.
+        """
+        return explain.result_text(self._derived, self.name, form, sizes)
+
+    def latex(self, form: str = "matrix", *, sizes: Mapping[str, int] | None = None) -> str:
         """The result as LaTeX for math mode."""
-        return explain.result_latex(self._derived, self.name, form)
+        return explain.result_latex(self._derived, self.name, form, sizes)
 
     def __str__(self) -> str:
         return self.text()
@@ -111,19 +114,40 @@ class Derivation:
         """The derivation as data: number, rule, equation, source, partial, before, reason."""
         return self.derived.steps
 
-    def text(self, width: int = 80, detail: str = "steps") -> str:
-        """The derivation for a terminal of `width` columns; `detail` is "result", "steps" or "everything"."""
+    def text(
+        self,
+        width: int = 80,
+        detail: str = "steps",
+        *,
+        form: explain.Form = "matrix",
+        sizes: Mapping[str, int] | None = None,
+    ) -> str:
+        """The derivation for a terminal.
+
+        Args:
+            width: columns; lines break at operators.
+            detail: "result", "steps" or "everything".
+            form: "matrix", "index" or "scalar" (every entry written out); several, or "all", are shown side by side.
+            sizes: numbers for size letters that have none yet; the scalar form needs one for each.
+        """
         try:
             columns = operator.index(width)
         except TypeError:
             columns = 0
         if columns < 1:
             raise SymgradError(f"width is a whole number of columns of at least 1, such as 80, not {width!r}")
-        return explain.text(self.derived, width=columns, detail=detail)
+        return explain.text(self.derived, columns, detail, form, sizes)
 
-    def latex(self, form: str = "matrix", *, fragment: bool = True, detail: str = "steps") -> str:
-        """The derivation as LaTeX: `form` is "matrix" or "index"; a fragment to `\\input`, or a whole document."""
-        return explain.latex(self.derived, form=form, fragment=fragment, detail=detail)
+    def latex(
+        self,
+        form: explain.Form = "matrix",
+        *,
+        fragment: bool = True,
+        detail: str = "steps",
+        sizes: Mapping[str, int] | None = None,
+    ) -> str:
+        """The derivation as LaTeX: a fragment to `\\input`, or a whole document; `form` and `sizes` as for `text`."""
+        return explain.latex(self.derived, form, fragment, detail, sizes)
 
     def numpy(self) -> str:
         """Standalone NumPy source of `loss_and_grad(...)`: the loss and a dictionary of gradients.
