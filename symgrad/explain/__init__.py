@@ -17,6 +17,7 @@ from symgrad.explain.beside import together
 from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
 from symgrad.explain.parts import Equation, Story
+from symgrad.explain.picture import Drawing, drawing
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import FORMS, Sides
 from symgrad.explain.story import DETAILS, Teller
@@ -27,7 +28,9 @@ Form = Union[str, Sequence[str]]
 Sizes = Union[Mapping[str, int], None]
 
 __all__ = [
+    "Drawing",
     "document",
+    "drawing",
     "latex",
     "markdown",
     "mimebundle",

@@ -39,12 +39,15 @@ PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 
 
 def written(story: Story, fragment: bool) -> str:
-    """The whole story; a fragment needs `amsmath` and fits the text width of the standard article class."""
+    """The whole story; a fragment needs `amsmath` (and `tikz` for a picture) and fits the text width of the standard
+    article class."""
     width = NARROW if fragment else WIDE
     parts = [_notation(story)] if story.notation else []
     parts += [_part(p, width) for p in story.passages]
     body = "\n\n".join(parts) + "\n"
-    return body if fragment else f"{PREAMBLE}\n{body}\n\\end{{document}}\n"
+    drawn = any(isinstance(p, Picture) for p in story.passages)
+    preamble = PREAMBLE.replace("{amsmath}\n", "{amsmath}\n\\usepackage{tikz}\n") if drawn else PREAMBLE
+    return body if fragment else f"{preamble}\n{body}\n\\end{{document}}\n"
 
 
 def said(sentence: Sentence) -> str:
