@@ -15,7 +15,8 @@ from symgrad import emit, explain
 from symgrad.check import Verdict
 from symgrad.check import check as judge
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
-from symgrad.explain import Drawing
+from symgrad.explain import Drawing, grading
+from symgrad.explain.grading import Grade
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
 from symgrad.language.reader import read
@@ -244,6 +245,49 @@ class Derivation:
             )
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
+
+    def grade(
+        self,
+        answers: Any = None,
+        /,
+        *,
+        at: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Grade:
+        """Whether an answer is right; if it is wrong, which term differs and which likely mistake gives it.
+
+        An answer is text of the language (`"2/n * X.T @ (X @ w - y)"`; an index equation `"dw[i] = ..."`; several lines
+        with names of their own, which may use the program's names and error signals such as `dz`), a function of NumPy
+        arrays that asks for inputs by the names of its parameters, or numbers for the inputs `at`. Text is read, never
+        run. Equality is decided at random inputs of several small sizes: exactly where the formulas are made of
+        arithmetic and exponentials, else to 40 digits; functions that take floats only, to float accuracy; numbers to
+        the digits that they are given with.
+
+        Args:
+            answers: answers by name, or by pairs of names for a Hessian; the answer alone if there is one result.
+            at: for numbers, an array for each input.
+            named: answers by name.
+
+        Raises:
+            SymgradError: an answer cannot be read: one sentence, with the line and a caret.
+
+        Example:
+            >>> import symgrad as sg
+            >>> d = sg.derive("x: weight[n]; loss = sum(tanh(x))")
+            >>> d.grade(x="1/cosh(x)**2").right
+            True
+        """
+        given: dict[Key, Any] = {}
+        given.update(named)
+        if isinstance(answers, Mapping):
+            given = {**answers, **given}
+        elif answers is not None:
+            (only, *more) = self.derived.gradients
+            if more:
+                names = listing(k if isinstance(k, str) else repr(k) for k in self.derived.gradients)
+                raise SymgradError(f"there are results by {names}: say for which the answer is, by name")
+            given = {only: answers, **given}
+        return grading.grade(self.derived, given, at)
 
     def __str__(self) -> str:
         return self.text()
