@@ -460,9 +460,9 @@ def _training(s, dtype, weights, gradients, following):
         # (27) loss = sum(n, loss_5[n]/n)
         part25 = add.reduce(loss_1, axis=None)
         loss = part25 / n
-        # (38) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+        # (38) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         divide(part23, view41, part23)
-        # (39) dz[n, k] = (p[n, k] - [k == t[n]])/n
+        # (39) dz[n, k] = (P[n, k] - [k == t[n]])/n
         equal(const12, view42, part26)
         subtract(part23, part26, part23)
         divide(part23, const13, part23)

@@ -182,10 +182,10 @@ def _training(
     # (26) loss_5[n] = loss_3[n] - z[n, t[n]]
     # (27) loss = sum(n, loss_5[n]/n)
     loss = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n), t]) / n
-    # (38) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-    p = np.exp(z - loss_1[:, None]) / loss_2[:, None]
-    # (39) dz[n, k] = (p[n, k] - [k == t[n]])/n
-    dz = (p - (np.arange(10) == t[:, None])) / n
+    # (38) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+    P = np.exp(z - loss_1[:, None]) / loss_2[:, None]
+    # (39) dz[n, k] = (P[n, k] - [k == t[n]])/n
+    dz = (P - (np.arange(10) == t[:, None])) / n
     # (41) db3[m] = sum(n, dz[n, m])
     db3 = np.sum(dz, axis=0)
     # (45) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])

@@ -32,15 +32,6 @@ class Extent(Symbol):
 
 
 @dataclass(frozen=True)
-class Position(Symbol):
-    """Where an entry stands, as a number: from 0 in code, from 1 in mathematics."""
-
-    @classmethod
-    def at(cls, n: int) -> Position:
-        return cls(str(n), str(n + 1), str(n + 1))
-
-
-@dataclass(frozen=True)
 class Number:
     """`fraction` says whether it is written as one, `1/8`, or as a decimal, `0.125`; None leaves it to the script."""
 
@@ -182,9 +173,17 @@ class Matrix:
     vector: bool = False
 
 
+@dataclass(frozen=True)
+class Ranged:
+    """A right side, and how far letters of the left side run that nothing else tells: `q, r < 2`."""
+
+    body: Formula
+    ranges: tuple[Formula, ...]
+
+
 Formula = Union[
     Symbol, Number, Entry, Sum, Product, Quotient, Modulo, Power, Apply, Big, Fold, Iverson, Relation,
-    Connected, Transpose, Norm, Derivative, Matrix,
+    Connected, Transpose, Norm, Derivative, Matrix, Ranged,
 ]  # fmt: skip
 
 ONE = Number(Fraction(1))
@@ -232,6 +231,12 @@ def times(*factors: Formula, kind: str = "times") -> Formula:
         flat += f.factors if isinstance(f, Product) and f.kind == kind else [] if f == ONE else [f]
     product = ONE if not flat else flat[0] if len(flat) == 1 else Product(tuple(flat), kind)
     return minus(product) if negative else product
+
+
+def applied(op: str, args: tuple[Formula, ...]) -> Formula:
+    """What an equation defines; what solves `A @ X = I` is the inverse."""
+    identity = len(args) > 1 and (args[1] == IDENTITY or isinstance(args[1], Apply) and args[1].name == "eye")
+    return Apply("inv", args[:1]) if op == "solve" and identity else Apply(op, args)
 
 
 # printing
@@ -284,6 +289,8 @@ def children(f: Formula) -> tuple[Formula, ...]:
             return (*letters, *conditions, body)
         case Fold(_, a) | Iverson(a) | Transpose(a) | Norm(a):
             return (a,)
+        case Ranged(body, ranges):
+            return (body, *ranges)
         case Matrix(rows):
             return tuple(x for row in rows for x in row)
     return ()

@@ -25,6 +25,7 @@ from symgrad.explain.formula import (
     Sum,
     Symbol,
     Transpose,
+    applied,
     entry,
     minus,
     plus,
@@ -55,7 +56,7 @@ from symgrad.language.ints import Axis, Int, Look, Size
 from symgrad.language.program import Statement
 from symgrad.passes.forms import match_index, placed
 
-REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
+_REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
 Inline = Mapping[str, Statement]
 ALL = Symbol(":", ":", ":")  # every position
 
@@ -72,7 +73,7 @@ class Indices:
 
     def equation(self, s: Statement) -> tuple[Formula, Formula]:
         """A forward statement's two sides, its left side as it stands."""
-        left = self.at(s.out, s.left)
+        left = entry(self.names.tensor(s.out), tuple(map(self.integer, s.left)))
         return left, self.side(s, tuple(i.axis or "" for i in s.left), [], [])
 
     def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula]:
@@ -83,7 +84,10 @@ class Indices:
         """
         letters = self.letters(group)
         left = entry(self.names.tensor(group[0].out), tuple(map(self.names.letter, letters)))
-        return left, plus(*(self.contribution(s, letters) for s in group))
+        # some write rows before the first, where the others write nothing
+        early = [d for d, _ in enumerate(group[0].left) if (group[0].out, d) in self.names.before]
+        early = [d for d in early if any(s.left[d].axis is None for s in group)]
+        return left, plus(*(self.contribution(s, letters, early) for s in group))
 
     def letters(self, group: Sequence[Statement]) -> tuple[str, ...]:
         """Letters for the places of the tensor that a group writes."""
@@ -100,16 +104,17 @@ class Indices:
 
     def fresh(self, stem: str, used: Sequence[str]) -> str:
         if stem == "k":
-            taken = {*used, *self.names.tensors, *self.names.letters}
+            taken = {*used, *self.names.tensors, *self.names.letters, *self.names.aliases.values()}
             stem = next((x for x in "klmrquvabcd" if x not in taken), stem)
         name, k = stem, 1
-        while name in used or name in self.avoid:
+        while name in used or name in self.avoid or name in self.names.aliases.values():
             k += 1
             name = f"{stem}_{k}"
         return name
 
-    def contribution(self, s: Statement, letters: tuple[str, ...]) -> Formula:
-        """What a statement adds to the entry at the letters."""
+    def contribution(self, s: Statement, letters: tuple[str, ...], early: Sequence[int] = ()) -> Formula:
+        """What a statement adds to the entry at the letters; along the axes `early` these begin before 0."""
+        late = [d for d in early if s.left[d].axis is not None]
         s = _own_step(s)
         onto: dict[str, str] = {}
         for i, x in zip(s.left, letters, strict=True):
@@ -133,6 +138,7 @@ class Indices:
             if i.axis != x
         ]
         shape, ranges = self.names.tensors[s.out].shape, s.ranges
+        places += [Relation((self.integer(ints.ZERO), self.names.letter(letters[d])), ("<=",)) for d in late]
         places += [
             Relation((self.names.letter(x), self.integer(ranges[x])), ("<",))
             for i, x, n in zip(s.left, letters, shape, strict=True)
@@ -156,8 +162,8 @@ class Indices:
         bare = _bare(s, self.names)
         ranges = tuple(None if bare.get(a) == n else self.integer(n) for a, n in over)
         letters = tuple(self.names.letter(a) for a, _ in over)
-        front, body = scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
-        return times(front, Big(REDUCERS[s.op], letters, tuple(conditions), body, ranges))
+        front, body = _scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
+        return times(front, Big(_REDUCERS[s.op], letters, tuple(conditions), body, ranges))
 
     def implicit(self, s: Statement, index: tuple[Int, ...]) -> Formula:
         """An entry of what is found from whole arrays: `inv(A)[i, j]`, `norm(X[b, :])`."""
@@ -167,10 +173,14 @@ class Indices:
             whole = self.whole(e.tensor)
             own, wanted = tuple(i.axis for i in e.index), tuple(a for a in axes if a is not None)
             if not IMPLICIT[s.op].square:
-                inner = whole if not at else entry(whole, tuple(self.position(at[a]) if a in at else ALL for a in own))
+                inner = (
+                    whole
+                    if not at
+                    else entry(whole, tuple(self.integer(at[a]) if a in at else ALL for a in own))
+                )
                 return Norm(inner, matrix=len(own) - len(at) > 1)
             args.append(whole if own == wanted else Transpose(whole, stacked=len(own) > 2))
-        return entry(Apply(s.op, tuple(args)), tuple(map(self.position, index)))
+        return entry(applied(s.op, tuple(args)), tuple(map(self.integer, index)))
 
     def conditions(self, guard: Condition | None, used: list[str]) -> list[Formula]:
         """A guard as conditions that all hold, bounds of one thing in a row."""
@@ -269,7 +279,7 @@ class Indices:
         s = self.inline.get(name)
         bound = None if s is None else match_index(s.left, index, {})
         if s is None or bound is None:
-            return self.at(name, index)
+            return entry(self.names.tensor(name), tuple(map(self.integer, index)))
         if s.op in IMPLICIT:
             return self.implicit(s, index)
         copies: dict[str, str] = {}
@@ -289,16 +299,8 @@ class Indices:
 
     # integers
 
-    def at(self, name: str, index: tuple[Int, ...]) -> Formula:
-        """An entry of a tensor."""
-        return entry(self.names.tensor(name), tuple(map(self.position, index)))
-
-    def position(self, i: Int) -> Formula:
-        """Where an entry stands."""
-        return self.integer(i)
-
     def integer(self, i: Int) -> Formula:
-        """An integer expression: a position, a size, a label."""
+        """A position or a size."""
         terms = []
         for monomial, c in i.terms:
             term = times(Number(Fraction(abs(c))), *map(self.atom, monomial))
@@ -314,7 +316,7 @@ class Indices:
             case Size(name):
                 return self.names.size(name)
             case Look(name, index):
-                return self.at(name, index)
+                return entry(self.names.tensor(name), tuple(map(self.integer, index)))
             case ints.Quotient(top, bottom):
                 return Quotient(self.integer(top), self.integer(bottom), "floor")
             case ints.Remainder(top, bottom):
@@ -363,15 +365,15 @@ def _parts(c: Fraction) -> tuple[Fraction, Fraction]:
     return Fraction(c.numerator), Fraction(c.denominator)
 
 
-def scale(body: Formula) -> tuple[Formula, Formula]:
+def _scale(body: Formula) -> tuple[Formula, Formula]:
     """What multiplies a body and has no letter, to stand before the sum, and the rest. Outside of positions,
     brackets and `index(...)` a bare name is a size or a scalar."""
     if isinstance(body, Sum) and len(body.terms) == 1 and body.terms[0][0]:
-        front, rest = scale(body.terms[0][1])
+        front, rest = _scale(body.terms[0][1])
         return minus(front), rest
     if isinstance(body, Quotient) and body.kind == "times":
-        over, top = scale(body.top)
-        under, bottom = scale(body.bottom)
+        over, top = _scale(body.top)
+        under, bottom = _scale(body.bottom)
         if under == ONE and not _lettered_inside(bottom):
             under, bottom = bottom, ONE
         rest = top if bottom == ONE else Quotient(top, bottom)

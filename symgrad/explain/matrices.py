@@ -29,6 +29,7 @@ from symgrad.explain.formula import (
     Relation,
     Sum,
     Transpose,
+    applied,
     children,
     minus,
     plus,
@@ -154,13 +155,21 @@ class Arrays(ABC):
         s = self.indices.inline.get(name)
         return self.indices.names.tensor(name) if s is None else self.show(recognise(s, self.program))
 
+    def turnable(self, a: Array) -> bool:
+        """Whether the transpose of a product is that of its factors in reverse: all of them are matrices."""
+        if isinstance(a, Ref) and a.tensor in self.indices.inline:
+            return self.turnable(recognise(self.indices.inline[a.tensor], self.program))
+        if not isinstance(a, MatMul):
+            return True
+        return len(a.a.axes) == len(a.b.axes) == 2 and self.turnable(a.a) and self.turnable(a.b)
+
     def implicit(self, a: Implicit) -> Formula:
         """An operation on whole arrays; as linear algebra writes it there are no stacks of matrices."""
         if a.vectors or any(len(b.axes) > 2 for b in a.args):
             raise NoForm
         if not IMPLICIT[a.op].square:
             return self.length(self.show(a.args[0]), a)
-        return Apply(a.op, tuple(map(self.show, a.args)))
+        return applied(a.op, tuple(map(self.show, a.args)))
 
     def elementwise(self, a: Elementwise) -> Formula:
         match a.op:
@@ -196,7 +205,7 @@ class Arrays(ABC):
             e = b.expr if isinstance(b, Scalar) else None
             if e is not None:
                 scalars.append(e)
-            elif self.apart and a.axes and not b.axes:
+            elif self.apart and not b.axes:
                 if isinstance(b, Elementwise) and b.op == "power" and _exponent(b) < 0:
                     base = self.show(b.args[0])
                     under.append(base if _exponent(b) == -1 else Power(base, Number(-_exponent(b))))
@@ -212,7 +221,13 @@ class Arrays(ABC):
         product = self.hadamard(self.factors(above, a.axes), below)
         front = self.indices.expr(ex.mul(abs(c), rest), [])
         if over or under:
-            top, bottom = times(front, *over), times(*under)
+            bar = (
+                isinstance(front, Quotient)
+                and product == ONE
+                and (under or len(over) == 1 and _simple(over[0]))
+            )
+            first, last = (front.top, front.bottom) if bar and isinstance(front, Quotient) else (front, ONE)
+            top, bottom = times(first, *over), times(last, *under)
             product = scaled(top if bottom == ONE else Quotient(top, bottom), product)
         elif front != ONE:
             if (
@@ -235,7 +250,8 @@ class Arrays(ABC):
     def power(self, a: Elementwise) -> Formula:
         base, n = self.aligned(a.args[0], a.axes), _exponent(a)
         if n < 0:
-            return self.hadamard([], [base if n == -1 else self.raised(base, -n, a)])
+            below = base if n == -1 else self.raised(base, -n, a)
+            return self.hadamard([], [below]) if a.axes else Quotient(ONE, below)
         exponent = self.aligned(a.args[1], a.axes)
         return Power(base, exponent, elementwise=bool(a.axes))
 
@@ -289,7 +305,8 @@ class Arrays(ABC):
     def transpose(self, a: Turned) -> Formula:
         if len(a.axes) != 2:
             raise NoForm
-        return transposed(self.show(a.a))
+        shown = self.show(a.a)
+        return transposed(shown) if self.turnable(a.a) else Transpose(shown)
 
     @abstractmethod
     def reduce(self, a: Reduce) -> Formula: ...
@@ -342,7 +359,7 @@ class Numpy(Arrays):
 
     def matmul(self, a: MatMul) -> Formula:
         x, y = self.show(a.a), self.show(a.b)
-        if len(a.a.axes) == 1 and len(a.b.axes) == 2:
+        if len(a.a.axes) == 1 and len(a.b.axes) == 2 and self.turnable(a.b):
             return matmul(transposed(y), x, strict=False)
         return matmul(x, y, strict=False)
 
@@ -531,7 +548,11 @@ def _diagonal(a: Elementwise) -> Index | None:
 def _triangle(a: Array) -> tuple[str, int] | None:
     """The triangle that a bracket leaves of a matrix: `tril` or `triu`, and of which diagonal it begins at."""
     condition = a.args[0] if isinstance(a, Elementwise) and a.op == "bracket" else None
-    if not isinstance(condition, Elementwise) or condition.op not in ("<=", ">=", "<", ">") or len(a.axes) != 2:
+    if (
+        not isinstance(condition, Elementwise)
+        or condition.op not in ("<=", ">=", "<", ">")
+        or len(a.axes) != 2
+    ):
         return None
     x, y = condition.args
     if not isinstance(x, Index) or not isinstance(y, Index):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from symgrad.explain.formula import Derivative, Extent, Formula, Symbol
-from symgrad.language.expr import Call
+from symgrad.language.expr import Call, accesses
 from symgrad.language.program import Statement, Tensor
 
 _LOWER = (
@@ -190,7 +190,10 @@ class Names:
         t = self.tensors[name]
         if t.role != "adjoint":
             return self.symbols[name]
-        whole, ahead = self.whole.get((t.seed, t.of), name) == name, len(t.shape) - len(self.tensors[t.of].shape)
+        whole, ahead = (
+            self.whole.get((t.seed, t.of), name) == name,
+            len(t.shape) - len(self.tensors[t.of].shape),
+        )
         if whole and self.tensors[t.of].role not in ("value", "adjoint"):
             return Derivative(self.tensor(t.seed or self.target), self.symbols[t.of], name, ahead)
         text, latex = self._signal(t)
@@ -230,8 +233,29 @@ class Names:
     def size(self, name: str) -> Extent:
         return self.sizes.get(name) or Extent(name, name, mathematical(name))
 
+    @cached_property
+    def before(self) -> frozenset[tuple[str, int]]:
+        """The axes, by tensor and number, along which something reads a row before the first."""
+        return frozenset(
+            (a.tensor, d)
+            for s in self.statements
+            for a in accesses(s.body)
+            for d, i in enumerate(a.index)
+            if (i.number or 0) < 0
+        )
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Other letters for those that are called like a tensor, as a part's own letters may be."""
+        running = list(dict.fromkeys(a for s in self.statements for a, _ in s.axes))
+        taken = {*self.tensors, *self.letters, *running, self.loss}
+        free = [x for x in "ijklmnpqrsuvwabcdefgh" if x not in taken]
+        clash = [a for a in running if a in self.tensors]
+        return {a: free[k] if k < len(free) else f"{a}_i" for k, a in enumerate(clash)}
+
     def letter(self, name: str) -> Symbol:
         """A running index; a copy of a letter (`i_2`) is primed."""
+        name = self.aliases.get(name, name)
         copy = re.fullmatch(r"([a-zA-Z])_([23])", name)
         if copy:
             marks = int(copy[2]) - 1

@@ -33,10 +33,10 @@ from symgrad.explain.formula import (
     Norm,
     Number,
     Piece,
-    Position,
     Power,
     Product,
     Quotient,
+    Ranged,
     Relation,
     Symbol,
     Transpose,
@@ -55,6 +55,7 @@ class Script:
     """What the scripts share: sums, products and brackets."""
 
     PLUS, MINUS = " + ", " - "
+    SAID = ", "
     KINDS: ClassVar[dict[str, str]] = {"times": "*", "matmul": " @ ", "hadamard": "*", "scaled": " * "}
     RELATIONS: ClassVar[dict[str, str]] = {}
     CONNECTIVES: ClassVar[dict[str, str]] = {"and": " and ", "or": " or ", "not": "not "}
@@ -124,6 +125,9 @@ class Script:
                 return self.join(zip(signs, written, strict=True), depth)
             case Iverson(c):
                 return [self.piece("["), *self.write(c, SUM, depth + 1), self.piece("]")]
+            case Ranged(body, ranges):
+                said = [p for x in ranges for p in (self.piece(self.SAID), *self.write(x, SUM, depth + 1))]
+                return [*self.write(body, SUM, depth), *said]
         raise TypeError(f"not a formula: {type(f).__name__}")
 
     def product(self, factors: Sequence[Formula], kind: str, depth: int) -> Pieces:
@@ -161,6 +165,12 @@ class Script:
         for pieces in items:
             out += [self.piece(","), self.piece(" ", depth), *pieces] if out else pieces
         return out
+
+
+def ranged(f: Big) -> list[Formula]:
+    """The letters of a sum, each with its size where no place that it stands at shows that."""
+    ranges = f.ranges or (None,) * len(f.letters)
+    return [x if n is None else Relation((x, n), ("<",)) for x, n in zip(f.letters, ranges, strict=True)]
 
 
 class Code(Script):
@@ -221,23 +231,13 @@ class Code(Script):
         return [self.piece(f"{name}("), *self.commas(args, depth + 1), self.piece(")")]
 
     def big(self, f: Big, depth: int) -> Pieces:
-        ranges = f.ranges or (None,) * len(f.letters)
-        letters = [
-            self.write(x if n is None else Relation((x, n), ("<",)), SUM, depth)
-            for x, n in zip(f.letters, ranges, strict=True)
-        ]
+        letters = [self.write(x, SUM, depth) for x in ranged(f)]
         conditions = [self.write(Iverson(c), SUM, depth) for c in f.conditions]
         return self.call(f.op, [*letters, *conditions, self.write(f.body, SUM, depth + 1)], depth)
 
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-_LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SIGNS = {"sum": "Σ", "prod": "Π", "max": "max", "min": "min"}
-
-
-def _digits(index: Sequence[Formula]) -> bool:
-    """Whether all positions are single digits, which need nothing between them."""
-    return all(isinstance(i, Position) and i.text.isdigit() and len(i.text) == 1 for i in index)
 
 
 class Text(Code):
@@ -258,9 +258,6 @@ class Text(Code):
 
     def node(self, f: Formula, depth: int) -> Pieces:
         match f:
-            case Entry(base, index) if _digits(index):
-                lowered = "".join(i.text for i in index if isinstance(i, Position)).translate(_LOWERED)
-                return [*self.write(base, ATOM, depth), self.piece(lowered)]
             case Power(base, Number(v)) if v.denominator == 1:
                 raised = str(v).translate(_RAISED)
                 return [*self.write(base, ATOM, depth), self.piece(raised)]
@@ -293,8 +290,9 @@ class Text(Code):
         return super().node(f, depth)
 
     def big(self, f: Big, depth: int) -> Pieces:
-        letters = ",".join(self.line(x) for x in f.letters)
-        sign = _SIGNS[f.op] + (f"_{letters}" if len(f.letters) == 1 else f"_({letters})" if letters else "")
+        letters = ",".join(self.line(x).replace(" ", "") for x in ranged(f))
+        alone = len(f.letters) == 1 and "<" not in letters
+        sign = _SIGNS[f.op] + (f"_{letters}" if alone else f"_({letters})" if letters else "")
         out = [self.piece(sign + " ")]
         for c in f.conditions:
             out += [*self.write(Iverson(c), SUM, depth), self.piece("·")]
@@ -391,6 +389,8 @@ def _group(tokens: Sequence[str], k: int) -> tuple[str, int]:
 
 class Latex(Script):
     """For math mode, with amsmath."""
+
+    SAID = r",\quad "
 
     KINDS: ClassVar[dict[str, str]] = {
         "times": r" \, ",
@@ -502,8 +502,8 @@ class Latex(Script):
                 return self.node(Product((Apply("inv", (a,)), b), "matmul"), depth)
             case Apply(name, args):
                 return self.apply(name, args, depth)
-            case Big(op, letters, conditions, body):
-                return self.big(op, letters, conditions, body, depth)
+            case Big():
+                return self.big(f, depth)
             case Transpose(Symbol(latex=latex)) if re.search(r"\^\{\(\d+\)\}$", latex):
                 return [self.piece(latex[:-1] + r"\top}")]
             case Transpose(a):
@@ -528,8 +528,7 @@ class Latex(Script):
 
     def subscript(self, index: Sequence[Formula]) -> Boxes:
         letters = all(re.fullmatch(r"[a-zA-Z]'*|\\[a-z]+", self.line(i)) for i in index)
-        between = "" if _digits(index) else " " if letters else ", "
-        return boxes.joined(between, map(self.inside, index))
+        return boxes.joined(" " if letters else ", ", map(self.inside, index))
 
     def juxtaposed(self, factors: Sequence[Formula], depth: int) -> Pieces:
         r"""A product by nearness; a dot only between numbers."""
@@ -558,12 +557,10 @@ class Latex(Script):
             before = f
         return out
 
-    def big(
-        self, op: str, letters: Sequence[Formula], conditions: Sequence[Formula], body: Formula, depth: int
-    ) -> Pieces:
-        rows = [boxes.joined(", ", map(self.inside, letters)), *map(self.inside, conditions)]
-        head = boxes.limits(rf"\{op}", [r for r in rows if r])
-        return [self.set(*head), *self.write(body, PRODUCT, depth + 1)]
+    def big(self, f: Big, depth: int) -> Pieces:
+        rows = [boxes.joined(", ", map(self.inside, ranged(f))), *map(self.inside, f.conditions)]
+        head = boxes.limits(rf"\{f.op}", [r for r in rows if r])
+        return [self.set(*head), *self.write(f.body, PRODUCT, depth + 1)]
 
     def apply(self, name: str, args: Sequence[Formula], depth: int) -> Pieces:
         """A leaf by its template in the table: brackets grow with the arguments, a minus brackets a sum."""
@@ -613,8 +610,6 @@ def _template(name: str, count: int = 1) -> str:
         return LEAVES[name].latex
     if name in IMPLICIT:
         return IMPLICIT[name].latex
-    if name in ("max", "min"):
-        return rf"\{name}({', '.join(f'{{x{k}}}' for k in range(count))})"
     shown = {"trace": "tr"}.get(name, name)
     return rf"\operatorname{{{{{shown}}}}}({', '.join(f'{{x{k}}}' for k in range(count))})"
 

@@ -663,7 +663,8 @@ def _share(e: Expr, base: Access, s: Statement, sheet: Sheet) -> tuple[Expr, str
         rest = quotient(e, ex.mul(f, ex.power(base, -1)))
         if rest is None:
             continue
-        name = sheet.fresh("p")
+        running = {a for u in sheet.program.statements for a, _ in u.axes}
+        name = sheet.fresh(next((x for x in "pPqQ" if x not in running and sheet.fresh(x) == x), "p"))
         ranges = total.ranges
         index = tuple(map(ints.axis, (*total.kept, *total.reduced)))
         shape = tuple(ranges[a] for a in (*total.kept, *total.reduced))

@@ -1,0 +1,162 @@
+"""Every case of `cases`, printed: each result, read as code and read as mathematics, is the gradient that is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import cases, declarations
+from reading import Arrays, Reader, Unreadable
+from test_cases import agrees
+
+import symgrad as sg
+from symgrad import explain
+from symgrad.explain.cast import Cast
+from symgrad.explain.formula import Formula, Product, Sum, Transpose, minus
+from symgrad.explain.sides import FORMS, Line, Sides
+from symgrad.language.bind import bind
+from symgrad.language.program import rows
+from symgrad.language.reader import read
+from symgrad.language.reference import run
+from symgrad.language.trace import Derived, Key
+from symgrad.library import DEFINITIONS
+from symgrad.passes.derive import forward
+from symgrad.passes.precise import precise
+
+CASES = cases()
+DECLARED = declarations()
+# the first spelling of each problem in the normal run, all of them where there is time
+FIRST = list({heading.partition(":")[0]: heading for heading in reversed(DECLARED)}.values())[::-1]
+HEADINGS = [*FIRST, *(pytest.param(h, marks=pytest.mark.long) for h in DECLARED if h not in FIRST)]
+# what the language has no words for: equations that run from the last step to the first
+BACKWARD = ("read one another at the same step only", "put that line first", "nothing tells how far")
+
+
+def given(d: Derived, case: Any) -> dict[str, Any]:
+    made = case.make(0)
+    return {t.name: made[t.name] for t in d.source.inputs if t.name in made}
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_printed_gradients(heading: str) -> None:
+    """In every form, what is printed as code, read by the language, and what is printed as mathematics, evaluated as
+    mathematics means it, gives what is known."""
+    case = CASES[heading.partition(":")[0]]
+    make = sg.jacobian if case.kind == "jacobian" else sg.derive
+    d = make(DECLARED[heading], wrt=case.wrt).derived
+    inputs = given(d, case)
+    reader = a_reader(d, inputs)
+    for name in case.wrt:
+        known = case.grad[name](**case.make(0))
+        for form in FORMS:
+            value = reader(mathematics(d, form, name))[d.gradients[name]]
+            agrees(value, known, f"{form}, {name}, as mathematics")
+            code = read_back(d, DECLARED[heading], form, name, inputs)
+            if code is None:  # what is read as mathematics above
+                assert any(s.scan and s.scan.backward for s in d.program.statements), heading
+            else:
+                agrees(code, known, f"{form}, {name}, as code")
+
+
+def read_back(d: Derived, text: str, form: str, name: str, inputs: dict[str, Any]) -> Any:
+    """The value of the printed lines, read beside the user's own; None of equations that run backward."""
+    *above, last = text.splitlines()
+    named = re.match(r"\w+(\[[^=]*\])?\s*=[^=]", last)
+    *parts, answer = explain.result_equations(d, name, form)
+    bar = d.gradients[name]
+    assert answer.startswith(bar)
+    lines = [*above, last if named else f"in_value = {last}", *parts, "the_answer" + answer.removeprefix(bar)]
+    try:
+        again = read("\n".join([*lines, "in_all = sum(the_answer)"]), definitions=DEFINITIONS)
+    except sg.SymgradError as problem:
+        if any(why in str(problem) for why in BACKWARD):
+            return None
+        raise
+    with np.errstate(all="ignore"):
+        return run(precise(forward(again)), *bind(again, inputs))["the_answer"]
+
+
+def mathematics(d: Derived, form: str, name: Key) -> list[Line]:
+    return Sides(Cast(d), form, numpy=False).result([d.gradients[name]])
+
+
+def a_reader(d: Derived, inputs: dict[str, Any]) -> Callable[[list[Line]], Arrays]:
+    """A reader who knows the inputs and what the user named."""
+    sizes, arrays = bind(d.source, inputs)
+    with np.errstate(all="ignore"):
+        values: Arrays = run(rows(precise(d.program)), sizes, arrays)
+    known = {
+        name: a
+        for name, a in values.items()
+        if name in d.source.tensors or d.program[name].literal is not None
+    }
+    parts = {name: a for name, a in values.items() if d.program[name].role != "adjoint"}
+
+    def reads(lines: list[Line]) -> Arrays:
+        with np.errstate(all="ignore"):
+            return Reader(d.program, sizes, known, parts).read(lines)
+
+    return reads
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", [case.id for case in CASES.values() if case.hess])
+def test_printed_hessian_is_the_hessian(name: str, form: str) -> None:
+    case = CASES[name]
+    for a, b in case.hess:
+        d = sg.hessian(DECLARED[name], wrt=list(dict.fromkeys((a, b)))).derived
+        value = a_reader(d, given(d, case))(mathematics(d, form, (a, b)))[d.gradients[a, b]]
+        agrees(value, case.hess[a, b](**case.make(0)), f"{a} {b}")
+
+
+# ---------------------------------------------------------------------- the reader notices what is wrong
+
+
+def changed(f: Any, change: Callable[[Formula], Formula | None]) -> Any:
+    """A formula with every part that `change` has another one for replaced."""
+    if isinstance(f, tuple):
+        return tuple(changed(x, change) for x in f)
+    if not hasattr(f, "__dataclass_fields__"):
+        return f
+    found = change(f)
+    if found is not None:
+        return found
+    return replace(f, **{k: changed(getattr(f, k), change) for k in f.__dataclass_fields__})
+
+
+FAULTS: dict[str, Callable[[Formula], Formula | None]] = {
+    "a transpose": lambda f: f.a if isinstance(f, Transpose) else None,
+    "a Hadamard product": lambda f: (
+        replace(f, kind="matmul") if getattr(f, "kind", "") == "hadamard" else None
+    ),
+    "the order of a product": lambda f: (
+        replace(f, factors=f.factors[::-1]) if isinstance(f, Product) and f.kind == "matmul" else None
+    ),
+    "a sign": lambda f: minus(f) if isinstance(f, Product) else None,
+    "a term": lambda f: f.terms[0][1] if isinstance(f, Sum) and len(f.terms) > 1 else None,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_reader_finds_faults(fault: str) -> None:
+    text = "X: data[n, i]\nV: weight[i, j]\nB: data[n, j]\nC: data[n, j]\nL = sum(B*(X @ V)**2 - C*(X @ V))"
+    d = sg.derive(text, wrt=["V"]).derived
+    (line,) = mathematics(d, "matrix", "V")
+    sizes = {"n": 2, "i": 3, "j": 4}
+    rng = np.random.default_rng(0)
+    shapes = {"X": (2, 3), "V": (3, 4), "B": (2, 4), "C": (2, 4)}
+    arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    right = run(d.program, sizes, arrays)[d.gradients["V"]]
+    bar = d.gradients["V"]
+    agrees(Reader(d.program, sizes, arrays, {}).read([line])[bar], right, "as it is")
+    wrong = replace(line, right=changed(line.right, FAULTS[fault]))
+    assert wrong.right != line.right
+    try:
+        value = Reader(d.program, sizes, arrays, {}).read([wrong])[bar]
+    except Unreadable:
+        return
+    assert not np.allclose(value, right)
