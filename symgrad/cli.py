@@ -6,12 +6,15 @@ An error is one paragraph on standard error and exit status 2; never a traceback
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import symgrad
 from symgrad import emit
@@ -86,9 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("derive", _derive, "Derive the gradient of a loss and print every step.")
     sub.add_argument("--wrt", metavar="w,X", help="what to differentiate by; every weight if not given")
     sub.add_argument(
-        "--format", choices=("text", "latex", "tex", "numpy"), default="text", help="tex is a whole document"
+        "--format", choices=("text", "latex", "tex", "numpy", "svg", "tikz"), default="text",
+        help="tex is a whole document; svg and tikz draw the computational graph",
+    )  # fmt: skip
+    sub.add_argument(
+        "--direction", choices=("forward", "backward", "both"), default="both", help="what svg and tikz show"
     )
-    sub.add_argument("--form", choices=("matrix", "index"), default="matrix")
+    sub.add_argument(
+        "--form", default="matrix", metavar="matrix,index,scalar",
+        help="one of them, or several, or all, side by side; scalar writes out every entry and needs sizes",
+    )  # fmt: skip
     sub.add_argument("--detail", choices=("result", "steps", "everything"), default="steps")
     sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
     sub.add_argument("-o", "--output", type=Path, help="a file to write instead of the terminal")
@@ -101,6 +111,21 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
     sub.add_argument("--seed", type=_natural, default=0)
+    _kinds(sub)
+
+    sub = command(
+        "grade",
+        _grade,
+        "Say whether an answer is right, and if not, what is wrong.",
+    )
+    sub.add_argument(
+        "--answer", action="append", default=[], metavar="'w=...'",
+        help="an answer: text of the language after the name that it is for (not needed if there is only one)",
+    )  # fmt: skip
+    sub.add_argument("--wrt", metavar="w,X", help="what to differentiate by; every weight if not given")
+    sub.add_argument("--at", type=Path, help="a JSON file with the inputs, for answers that are numbers")
+    sub.add_argument("--hint", action="store_true", help="only a hint, which does not give the answer away")
+    sub.add_argument("--solution", action="store_true", help="the derivation below the verdict")
     _kinds(sub)
 
     sub = command(
@@ -174,12 +199,15 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
 
 def _derive(options: argparse.Namespace) -> int:
     d = _derived(options, options.wrt.split(",") if options.wrt else None, not options.evaluation)
+    form = options.form.split(",") if "," in options.form else options.form
     width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80
     text = {
-        "text": lambda: d.text(width=width, detail=options.detail),
-        "latex": lambda: d.latex(options.form, detail=options.detail),
-        "tex": lambda: d.latex(options.form, fragment=False, detail=options.detail),
+        "text": lambda: d.text(width, options.detail, form=form),
+        "latex": lambda: d.latex(form, detail=options.detail),
+        "tex": lambda: d.latex(form, fragment=False, detail=options.detail),
         "numpy": d.numpy,
+        "svg": lambda: d.picture(options.direction, form=form, detail=options.detail).svg,
+        "tikz": lambda: d.picture(options.direction, form=form, detail=options.detail).tikz,
     }[options.format]()
     if options.output:
         write_atomically(options.output, text.rstrip("\n") + "\n")
@@ -212,6 +240,44 @@ def _check(options: argparse.Namespace) -> int:
     verdict = d.check(seed=options.seed)
     print(verdict)
     return 0 if verdict.ok else 1
+
+
+def _grade(options: argparse.Namespace) -> int:
+    d = _derived(options, options.wrt.split(",") if options.wrt else None)
+    at = _json(options.at) if options.at else None
+    answers: dict[Any, Any] = {}
+    for given in options.answer:
+        named = re.match(r"\s*(\w+)\s*=(?!=)(.*)", given, re.DOTALL)
+        if named and (named[1] in d.gradients or len(d.gradients) > 1):
+            name, text = named[1], named[2]
+        elif len(d.gradients) == 1:
+            name, text = next(iter(d.gradients)), given
+        else:
+            raise SymgradError(f"--answer takes a name and an answer, such as 'w=2*x', not '{given}'")
+        answers[name] = _numbers_in(text) if at is not None else text
+    verdict = d.grade(answers, at=at)
+    if options.hint:
+        print("right" if verdict else verdict.hint)
+    else:
+        print(verdict)
+        if options.solution:
+            print(f"\n{d.text()}")
+    return 0 if verdict else 1
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise SymgradError(f"{path} cannot be read as JSON: {problem}") from None
+
+
+def _numbers_in(text: str) -> Any:
+    """Numbers in brackets as lists; other text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _train(options: argparse.Namespace) -> int:

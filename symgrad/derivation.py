@@ -15,6 +15,8 @@ from symgrad import emit, explain
 from symgrad.check import Verdict
 from symgrad.check import check as judge
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
+from symgrad.explain import Drawing, grading
+from symgrad.explain.grading import Grade
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
 from symgrad.language.reader import read
@@ -44,13 +46,16 @@ class Gradient:
         """The shape, as the size expressions of the program; of a gradient it is the shape of the variable."""
         return tuple(map(str, self._derived.program[self._derived.gradients[self.name]].shape))
 
-    def text(self, form: str = "matrix") -> str:
-        """The result as text of the language, in matrix form where there is one, or `form="index"`."""
-        return explain.result_text(self._derived, self.name, form)
+    def text(self, form: str = "matrix", *, sizes: Mapping[str, int] | None = None) -> str:
+        """The result as text of the language, in matrix form where there is one, or `form="index"`.
 
-    def latex(self, form: str = "matrix") -> str:
+        `form="scalar"` writes out every entry, for sizes that have numbers: those of the derivation, or `sizes` here.
+        """
+        return explain.result_text(self._derived, self.name, form, sizes)
+
+    def latex(self, form: str = "matrix", *, sizes: Mapping[str, int] | None = None) -> str:
         """The result as LaTeX for math mode."""
-        return explain.result_latex(self._derived, self.name, form)
+        return explain.result_latex(self._derived, self.name, form, sizes)
 
     def __str__(self) -> str:
         return self.text()
@@ -111,19 +116,59 @@ class Derivation:
         """The derivation as data: number, rule, equation, source, partial, before, reason."""
         return self.derived.steps
 
-    def text(self, width: int = 80, detail: str = "steps") -> str:
-        """The derivation for a terminal of `width` columns; `detail` is "result", "steps" or "everything"."""
+    def text(
+        self,
+        width: int = 80,
+        detail: str = "steps",
+        *,
+        form: explain.Form = "matrix",
+        sizes: Mapping[str, int] | None = None,
+    ) -> str:
+        """The derivation for a terminal.
+
+        Args:
+            width: columns; lines break at operators.
+            detail: "result", "steps" or "everything".
+            form: "matrix", "index" or "scalar" (every entry written out); several, or "all", are shown side by side.
+            sizes: numbers for size letters that have none yet; the scalar form needs one for each.
+        """
         try:
             columns = operator.index(width)
         except TypeError:
             columns = 0
         if columns < 1:
             raise SymgradError(f"width is a whole number of columns of at least 1, such as 80, not {width!r}")
-        return explain.text(self.derived, width=columns, detail=detail)
+        return explain.text(self.derived, columns, detail, form, sizes)
 
-    def latex(self, form: str = "matrix", *, fragment: bool = True, detail: str = "steps") -> str:
-        """The derivation as LaTeX: `form` is "matrix" or "index"; a fragment to `\\input`, or a whole document."""
-        return explain.latex(self.derived, form=form, fragment=fragment, detail=detail)
+    def latex(
+        self,
+        form: explain.Form = "matrix",
+        *,
+        fragment: bool = True,
+        detail: str = "steps",
+        sizes: Mapping[str, int] | None = None,
+    ) -> str:
+        """The derivation as LaTeX: a fragment to `\\input`, or a whole document; `form` and `sizes` as for `text`."""
+        return explain.latex(self.derived, form, fragment, detail, sizes)
+
+    def picture(self, direction: str = "both", *, form: str = "matrix", detail: str = "steps") -> Drawing:
+        """The computational graph: equations in boxes, shapes on the wires between them.
+
+        Args:
+            direction: "forward", "backward" (with the error signals that flow back), or "both".
+            form: "matrix" or "index", as for `latex`.
+            detail: "everything" gives each part a box of its own.
+
+        Returns:
+            a drawing with `.svg`, `.tikz` (for a document that loads the package of this name) and `.tex` (a document).
+
+        Example:
+            >>> import symgrad as sg
+            >>> d = sg.derive("X: data[n, i]; w: weight[i]; loss = sum((X @ w)**2)")
+            >>> d.picture("forward").svg.startswith("<svg")
+            True
+        """
+        return explain.drawing(self.derived, direction, form, detail)
 
     def numpy(self) -> str:
         """Standalone NumPy source of `loss_and_grad(...)`: the loss and a dictionary of gradients.
@@ -200,6 +245,49 @@ class Derivation:
             )
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
+
+    def grade(
+        self,
+        answers: Any = None,
+        /,
+        *,
+        at: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Grade:
+        """Whether an answer is right; if it is wrong, which term differs and which likely mistake gives it.
+
+        An answer is text of the language (`"2/n * X.T @ (X @ w - y)"`; an index equation `"dw[i] = ..."`; several lines
+        with names of their own, which may use the program's names and error signals such as `dz`), a function of NumPy
+        arrays that asks for inputs by the names of its parameters, or numbers for the inputs `at`. Text is read, never
+        run. Equality is decided at random inputs of several small sizes: exactly where the formulas are made of
+        arithmetic and exponentials, else to 40 digits; functions that take floats only, to float accuracy; numbers to
+        the digits that they are given with.
+
+        Args:
+            answers: answers by name, or by pairs of names for a Hessian; the answer alone if there is one result.
+            at: for numbers, an array for each input.
+            named: answers by name.
+
+        Raises:
+            SymgradError: an answer cannot be read: one sentence, with the line and a caret.
+
+        Example:
+            >>> import symgrad as sg
+            >>> d = sg.derive("x: weight[n]; loss = sum(tanh(x))")
+            >>> d.grade(x="1/cosh(x)**2").right
+            True
+        """
+        given: dict[Key, Any] = {}
+        given.update(named)
+        if isinstance(answers, Mapping):
+            given = {**answers, **given}
+        elif answers is not None:
+            (only, *more) = self.derived.gradients
+            if more:
+                names = listing(k if isinstance(k, str) else repr(k) for k in self.derived.gradients)
+                raise SymgradError(f"there are results by {names}: say for which the answer is, by name")
+            given = {only: answers, **given}
+        return grading.grade(self.derived, given, at)
 
     def __str__(self) -> str:
         return self.text()

@@ -56,7 +56,10 @@ def complete(problem: Refusal, text: str) -> SymgradError:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'exp'?"`, or nothing when no known name is near."""
-    near = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.6)
+    words = sorted(set(known))
+    near = [k for k in words if k.lower() == name.lower()] or difflib.get_close_matches(
+        name, words, n=1, cutoff=0.6
+    )
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

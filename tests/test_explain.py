@@ -194,7 +194,7 @@ def test_unknown_requests_are_refused() -> None:
         lambda: explain.text(d, detail="all"),
         lambda: explain.latex(d, "tensor"),
         lambda: explain.result_text(d, "X"),
-        lambda: explain.result_latex(d, "w", "scalar"),
+        lambda: explain.result_latex(d, "w", "tensor"),
     ):
         with pytest.raises(Refusal, match=r"is not known here|there is no gradient"):
             bad()

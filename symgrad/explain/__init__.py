@@ -1,24 +1,36 @@
-r"""Derivations for readers: the trace as text, as LaTeX in matrix or index form, and for notebooks.
+r"""Derivations for readers: the trace as text, as LaTeX in matrix, index or scalar form, and for notebooks.
 
 Everything printed comes from the statements of the trace; nothing is derived here. `names` says how names
-look, `formula` what stands on a page, `scripts` how it is written in text and LaTeX, `indices` and `matrices`
-what a statement looks like, `story` what is told in which order, `terminal`, `tex` and `marked` set it.
+look, `formula` what stands on a page, `scripts` how it is written in text and LaTeX, `indices`, `matrices` and
+`scalars` what a statement looks like, `story` what is told in which order, `beside` joins the stories of several
+forms, `terminal`, `tex` and `marked` set it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Union
+
 from symgrad.errors import Refusal, listing
 from symgrad.explain import tex
+from symgrad.explain.beside import together
 from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
-from symgrad.explain.parts import Equation
+from symgrad.explain.parts import Equation, Story
+from symgrad.explain.picture import Drawing, drawing
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import FORMS, Sides
 from symgrad.explain.story import DETAILS, Teller
+from symgrad.language import samples
 from symgrad.language.trace import Derived, Key
 
+Form = Union[str, Sequence[str]]
+Sizes = Union[Mapping[str, int], None]
+
 __all__ = [
+    "Drawing",
     "document",
+    "drawing",
     "latex",
     "markdown",
     "mimebundle",
@@ -29,25 +41,36 @@ __all__ = [
 ]
 
 
-def document(derived: Derived, form: str = "matrix", detail: str = "steps") -> Document:
+def document(derived: Derived, form: Form = "matrix", detail: str = "steps", sizes: Sizes = None) -> Document:
     """The derivation as a document, to be written in any format.
 
     Args:
-        form: "matrix" writes what can be with whole arrays; "index" everything with indices.
+        form: "matrix" writes what can be with whole arrays; "index" everything with indices; "scalar" every entry.
+            Several, such as `("matrix", "index")`, or "all", are shown side by side.
         detail: "result", "steps" or "everything".
+        sizes: numbers for size letters that have none yet; the scalar form needs one for each.
+
+    Raises:
+        Refusal: an unknown form or detail; for the scalar form a size without a number, or too much to write out.
     """
     _among("detail", detail, DETAILS)
-    _among("form", form, FORMS)
-    return Document(lambda numpy: Teller(derived, form, detail, numpy=numpy).tell())
+    forms = _forms(form)
+    given = _numbers(derived, sizes)
+
+    def tell(numpy: bool) -> Story:
+        return together([(f, Teller(derived, f, detail, numpy=numpy, sizes=given).tell()) for f in forms])
+
+    return Document(tell)
 
 
-def text(derived: Derived, width: int = 80, detail: str = "steps", form: str = "matrix") -> str:
+def text(
+    derived: Derived, width: int = 80, detail: str = "steps", form: Form = "matrix", sizes: Sizes = None
+) -> str:
     """The derivation for a terminal: forward equations, then one passage for each adjoint, then the results.
 
     Args:
         width: columns; lines break at operators.
-        detail: "result", "steps" or "everything".
-        form: "matrix" writes what can be with whole arrays, as NumPy does; "index" everything with indices.
+        detail, form, sizes: as for `document`.
 
     Example:
         >>> from symgrad.language.reader import read
@@ -59,17 +82,18 @@ def text(derived: Derived, width: int = 80, detail: str = "steps", form: str = "
         Result
              ∂L/∂x = x
     """
-    return document(derived, form, detail).text(width)
+    return document(derived, form, detail, sizes).text(width)
 
 
-def latex(derived: Derived, form: str = "matrix", fragment: bool = True, detail: str = "steps") -> str:
+def latex(
+    derived: Derived, form: Form = "matrix", fragment: bool = True, detail: str = "steps", sizes: Sizes = None
+) -> str:
     r"""The derivation as LaTeX.
 
     Args:
-        form: "matrix" (linear algebra; vectors are columns) or "index"; what has no matrix form is in index
-            form.
+        form: as for `document`; the matrix form is linear algebra, where vectors are columns.
         fragment: the body alone, to `\input` where amsmath is loaded; else a document that pdflatex sets.
-        detail: "result", "steps" or "everything".
+        detail, sizes: as for `document`.
 
     Example:
         >>> from symgrad.language.reader import read
@@ -77,10 +101,10 @@ def latex(derived: Derived, form: str = "matrix", fragment: bool = True, detail:
         >>> "\\frac{\\partial L}{\\partial x}" in latex(derive(read("x: weight[n]; loss = sum(x**2)")))
         True
     """
-    return document(derived, form, detail).latex(fragment)
+    return document(derived, form, detail, sizes).latex(fragment)
 
 
-def result_text(derived: Derived, name: Key, form: str = "matrix") -> str:
+def result_text(derived: Derived, name: Key, form: str = "matrix", sizes: Sizes = None) -> str:
     """One gradient as text of the language, with the parts that it needs on lines before it. The last line has
     a left side where letters run in it: that says which letter is which axis.
 
@@ -92,29 +116,32 @@ def result_text(derived: Derived, name: Key, form: str = "matrix") -> str:
         2/n * X.T @ (X @ w - y)
         >>> print(result_text(d, "w", "index"))
         dw[i] = 2/n*sum(n, (sum(i_2, X[n, i_2]*w[i_2]) - y[n])*X[n, i])
+        >>> print(result_text(d, "w", "scalar", sizes={"n": 1, "i": 2}))
+        dw[0] = 2*(X[0, 0]*w[0] + X[0, 1]*w[1] - y[0])*X[0, 0]
+        dw[1] = 2*(X[0, 0]*w[0] + X[0, 1]*w[1] - y[0])*X[0, 1]
     """
-    *parts, last = result_equations(derived, name, form)
+    *parts, last = result_equations(derived, name, form, sizes)
     left, _, right = last.partition(" = ")
     return "\n".join([*parts, last if "[" in left else right])
 
 
-def result_equations(derived: Derived, name: Key, form: str = "matrix") -> list[str]:
+def result_equations(derived: Derived, name: Key, form: str = "matrix", sizes: Sizes = None) -> list[str]:
     """One gradient as equations of the language: the parts that it needs, then the gradient under its
-    adjoint's name.
+    adjoint's name; in the scalar form one for each entry.
 
     Ranges of letters that nothing shows are said: `dE[v, d] = sum(n, [v == t[n]], de[n, d]), v < 7`.
     """
-    sides, lines = _sides(derived, name, form, numpy=True), []
-    for line in sides.result([derived.gradients[name]], code=True):
+    sides, lines = _sides(derived, name, form, sizes, numpy=True), []
+    for line in sides.answer([derived.gradients[name]], code=True):
         ranges = "".join(f", {CODE.line(x)} < {CODE.line(n)}" for x, n in line.said)
         lines.append(f"{CODE.line(line.left)} = {CODE.line(line.right)}{ranges}")
     return lines
 
 
-def result_latex(derived: Derived, name: Key, form: str = "matrix") -> str:
+def result_latex(derived: Derived, name: Key, form: str = "matrix", sizes: Sizes = None) -> str:
     """One gradient as LaTeX for math mode, after the parts that it needs."""
     rows: list[str] = []
-    for line in _sides(derived, name, form, numpy=False).result([derived.gradients[name]]):
+    for line in _sides(derived, name, form, sizes, numpy=False).answer([derived.gradients[name]]):
         rows += tex.rows(Equation(line.left, line.right), tex.NARROW, 0.0)[0]
     if len(rows) == 1:
         return rows[0].replace(" &= ", " = ", 1)
@@ -126,24 +153,49 @@ def mimebundle(derived: Derived) -> dict[str, str]:
     return {"text/plain": text(derived), "text/latex": latex(derived), "text/markdown": markdown(derived)}
 
 
-def markdown(derived: Derived, form: str = "matrix", detail: str = "steps") -> str:
+def markdown(derived: Derived, form: Form = "matrix", detail: str = "steps", sizes: Sizes = None) -> str:
     """The derivation as Markdown with mathematics between dollars, one display a passage.
 
     Args:
-        form, detail: as for `latex`.
+        form, detail, sizes: as for `document`.
     """
-    return document(derived, form, detail).markdown()
+    return document(derived, form, detail, sizes).markdown()
 
 
-def _sides(derived: Derived, name: Key, form: str, *, numpy: bool) -> Sides:
+def _sides(derived: Derived, name: Key, form: str, sizes: Sizes, *, numpy: bool) -> Sides:
     _among("form", form, FORMS)
     if name not in derived.gradients:
         raise Refusal(
             f"there is no gradient by '{name}' here; this derivation has {listing(map(str, derived.gradients))}"
         )
-    return Sides(Cast(derived), form, numpy=numpy)
+    return Sides(Cast(derived), form, numpy=numpy, sizes=_numbers(derived, sizes))
 
 
-def _among(what: str, given: str, known: tuple[str, ...]) -> None:
+def _forms(form: Form) -> tuple[str, ...]:
+    """The forms to show, each once."""
+    forms = FORMS if form == "all" else (form,) if isinstance(form, str) else tuple(dict.fromkeys(form))
+    for f in forms or ("",):
+        _among("form", f, FORMS, *(["all"] if isinstance(form, str) else []))
+    return forms
+
+
+def _numbers(derived: Derived, sizes: Sizes) -> dict[str, int]:
+    """Numbers for size letters, which must be letters of the program and fit what it needs of them."""
+    program = derived.source
+    for name, n in (sizes or {}).items():
+        if name not in program.sizes:
+            known = f"open sizes are {listing(program.sizes)}" if program.sizes else "none is open here"
+            raise Refusal(f"there is no size '{name}' to give a number for; {known}")
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise Refusal(f"the size {name} is a whole number of at least 1, not {n!r}")
+    given = dict(sizes or {})
+    unmet = samples.unmet(program, given) if len(given) == len(program.sizes) else []
+    if unmet:
+        raise Refusal(unmet[0])
+    return given
+
+
+def _among(what: str, given: str, known: tuple[str, ...], *more: str) -> None:
     if given not in known:
-        raise Refusal(f"{what}='{given}' is not known here; it is {listing([repr(k) for k in known], 'or')}")
+        shown = listing([repr(k) for k in (*known, *more)], "or")
+        raise Refusal(f"{what}={given!r} is not known here; it is {shown}")

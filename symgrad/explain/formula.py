@@ -32,6 +32,15 @@ class Extent(Symbol):
 
 
 @dataclass(frozen=True)
+class Position(Symbol):
+    """Where an entry stands, as a number: from 0 in code, from 1 in mathematics."""
+
+    @classmethod
+    def at(cls, n: int) -> Position:
+        return cls(str(n), str(n + 1), str(n + 1))
+
+
+@dataclass(frozen=True)
 class Number:
     """`fraction` says whether it is written as one, `1/8`, or as a decimal, `0.125`; None leaves it to the script."""
 

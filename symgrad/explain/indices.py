@@ -56,7 +56,7 @@ from symgrad.language.ints import Axis, Int, Look, Size
 from symgrad.language.program import Statement
 from symgrad.passes.forms import match_index, placed
 
-_REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
+REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
 Inline = Mapping[str, Statement]
 ALL = Symbol(":", ":", ":")  # every position
 
@@ -73,7 +73,7 @@ class Indices:
 
     def equation(self, s: Statement) -> tuple[Formula, Formula]:
         """A forward statement's two sides, its left side as it stands."""
-        left = entry(self.names.tensor(s.out), tuple(map(self.integer, s.left)))
+        left = self.at(s.out, s.left)
         return left, self.side(s, tuple(i.axis or "" for i in s.left), [], [])
 
     def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula]:
@@ -162,8 +162,8 @@ class Indices:
         bare = _bare(s, self.names)
         ranges = tuple(None if bare.get(a) == n else self.integer(n) for a, n in over)
         letters = tuple(self.names.letter(a) for a, _ in over)
-        front, body = _scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
-        return times(front, Big(_REDUCERS[s.op], letters, tuple(conditions), body, ranges))
+        front, body = scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
+        return times(front, Big(REDUCERS[s.op], letters, tuple(conditions), body, ranges))
 
     def implicit(self, s: Statement, index: tuple[Int, ...]) -> Formula:
         """An entry of what is found from whole arrays: `inv(A)[i, j]`, `norm(X[b, :])`."""
@@ -173,14 +173,10 @@ class Indices:
             whole = self.whole(e.tensor)
             own, wanted = tuple(i.axis for i in e.index), tuple(a for a in axes if a is not None)
             if not IMPLICIT[s.op].square:
-                inner = (
-                    whole
-                    if not at
-                    else entry(whole, tuple(self.integer(at[a]) if a in at else ALL for a in own))
-                )
+                inner = whole if not at else entry(whole, tuple(self.position(at[a]) if a in at else ALL for a in own))
                 return Norm(inner, matrix=len(own) - len(at) > 1)
             args.append(whole if own == wanted else Transpose(whole, stacked=len(own) > 2))
-        return entry(applied(s.op, tuple(args)), tuple(map(self.integer, index)))
+        return entry(applied(s.op, tuple(args)), tuple(map(self.position, index)))
 
     def conditions(self, guard: Condition | None, used: list[str]) -> list[Formula]:
         """A guard as conditions that all hold, bounds of one thing in a row."""
@@ -279,7 +275,7 @@ class Indices:
         s = self.inline.get(name)
         bound = None if s is None else match_index(s.left, index, {})
         if s is None or bound is None:
-            return entry(self.names.tensor(name), tuple(map(self.integer, index)))
+            return self.at(name, index)
         if s.op in IMPLICIT:
             return self.implicit(s, index)
         copies: dict[str, str] = {}
@@ -299,8 +295,16 @@ class Indices:
 
     # integers
 
+    def at(self, name: str, index: tuple[Int, ...]) -> Formula:
+        """An entry of a tensor."""
+        return entry(self.names.tensor(name), tuple(map(self.position, index)))
+
+    def position(self, i: Int) -> Formula:
+        """Where an entry stands."""
+        return self.integer(i)
+
     def integer(self, i: Int) -> Formula:
-        """A position or a size."""
+        """An integer expression: a position, a size, a label."""
         terms = []
         for monomial, c in i.terms:
             term = times(Number(Fraction(abs(c))), *map(self.atom, monomial))
@@ -316,7 +320,7 @@ class Indices:
             case Size(name):
                 return self.names.size(name)
             case Look(name, index):
-                return entry(self.names.tensor(name), tuple(map(self.integer, index)))
+                return self.at(name, index)
             case ints.Quotient(top, bottom):
                 return Quotient(self.integer(top), self.integer(bottom), "floor")
             case ints.Remainder(top, bottom):
@@ -365,15 +369,15 @@ def _parts(c: Fraction) -> tuple[Fraction, Fraction]:
     return Fraction(c.numerator), Fraction(c.denominator)
 
 
-def _scale(body: Formula) -> tuple[Formula, Formula]:
+def scale(body: Formula) -> tuple[Formula, Formula]:
     """What multiplies a body and has no letter, to stand before the sum, and the rest. Outside of positions,
     brackets and `index(...)` a bare name is a size or a scalar."""
     if isinstance(body, Sum) and len(body.terms) == 1 and body.terms[0][0]:
-        front, rest = _scale(body.terms[0][1])
+        front, rest = scale(body.terms[0][1])
         return minus(front), rest
     if isinstance(body, Quotient) and body.kind == "times":
-        over, top = _scale(body.top)
-        under, bottom = _scale(body.bottom)
+        over, top = scale(body.top)
+        under, bottom = scale(body.bottom)
         if under == ONE and not _lettered_inside(bottom):
             under, bottom = bottom, ONE
         rest = top if bottom == ONE else Quotient(top, bottom)

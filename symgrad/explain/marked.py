@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from symgrad.explain.beside import shown
 from symgrad.explain.parts import (
     Listing,
     Part,
@@ -57,16 +58,17 @@ def _part(p: Part) -> str:
 
 
 def _passage(p: Passage) -> str:
-    aligned: list[str] = []
-    indent = 0.0
-    for e in p.equations:
-        more, indent = rows(e, WIDE, indent, r" && \text{(%s)}")
-        aligned += more
-    body = " \\\\\n".join(aligned)
-    display = f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$"
-    return "\n\n".join(
-        [f"**{said(p.heading)}**", display, *(["\n".join(map(_remark, p.remarks))] if p.remarks else [])]
-    )
+    parts = [f"**{said(p.heading)}**"]
+    for caption, equations in shown(p):
+        parts += [f"*{caption}:*"] if caption else []
+        aligned: list[str] = []
+        indent = 0.0
+        for e in equations:
+            more, indent = rows(e, WIDE, indent, r" && \text{(%s)}")
+            aligned += more
+        body = " \\\\\n".join(aligned)
+        parts.append(f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$")
+    return "\n\n".join([*parts, *(["\n".join(map(_remark, p.remarks))] if p.remarks else [])])
 
 
 def _remark(r: Remark) -> str:

@@ -33,6 +33,7 @@ from symgrad.explain.formula import (
     Norm,
     Number,
     Piece,
+    Position,
     Power,
     Product,
     Quotient,
@@ -237,7 +238,13 @@ class Code(Script):
 
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SIGNS = {"sum": "Σ", "prod": "Π", "max": "max", "min": "min"}
+
+
+def _digits(index: Sequence[Formula]) -> bool:
+    """Whether all positions are single digits, which need nothing between them."""
+    return all(isinstance(i, Position) and i.text.isdigit() and len(i.text) == 1 for i in index)
 
 
 class Text(Code):
@@ -258,6 +265,9 @@ class Text(Code):
 
     def node(self, f: Formula, depth: int) -> Pieces:
         match f:
+            case Entry(base, index) if _digits(index):
+                lowered = "".join(i.text for i in index if isinstance(i, Position)).translate(_LOWERED)
+                return [*self.write(base, ATOM, depth), self.piece(lowered)]
             case Power(base, Number(v)) if v.denominator == 1:
                 raised = str(v).translate(_RAISED)
                 return [*self.write(base, ATOM, depth), self.piece(raised)]
@@ -528,7 +538,8 @@ class Latex(Script):
 
     def subscript(self, index: Sequence[Formula]) -> Boxes:
         letters = all(re.fullmatch(r"[a-zA-Z]'*|\\[a-z]+", self.line(i)) for i in index)
-        return boxes.joined(" " if letters else ", ", map(self.inside, index))
+        between = "" if _digits(index) else " " if letters else ", "
+        return boxes.joined(between, map(self.inside, index))
 
     def juxtaposed(self, factors: Sequence[Formula], depth: int) -> Pieces:
         r"""A product by nearness; a dot only between numbers."""
@@ -610,6 +621,8 @@ def _template(name: str, count: int = 1) -> str:
         return LEAVES[name].latex
     if name in IMPLICIT:
         return IMPLICIT[name].latex
+    if name in ("max", "min"):
+        return rf"\{name}({', '.join(f'{{x{k}}}' for k in range(count))})"
     shown = {"trace": "tr"}.get(name, name)
     return rf"\operatorname{{{{{shown}}}}}({', '.join(f'{{x{k}}}' for k in range(count))})"
 

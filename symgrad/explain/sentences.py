@@ -16,6 +16,7 @@ from symgrad.explain.formula import (
     Derivative,
     Formula,
     Iverson,
+    Position,
     Power,
     Product,
     Quotient,
@@ -42,6 +43,7 @@ RULES = {
     "direction": "direction", "length": "length", "split": "change of letters",
 }  # fmt: skip
 
+POSITIONS = "Positions{} count from 1 here, in code from 0."
 BRACKETS: Sentence = ("A condition in brackets is 1 where it holds, and 0 elsewhere.",)
 ENTRYWISE: Sentence = (
     "Functions, ", Symbol("*", "⊙", r"\odot"), ", ", Symbol("/", "⊘", r"\oslash"), " and powers with ",
@@ -212,6 +214,9 @@ class Sentences:
             lines += [("Vectors are columns, and ", ONES, " is one of ones.")] if ONES in met else []
             lines += [(IDENTITY, " is the identity matrix.")] if IDENTITY in met else []
             lines += [ENTRYWISE] if any(map(_entrywise, met)) else []
+        if any(isinstance(x, Position) for x in met):
+            labels = any(self.cast.tensors[n].integer for n in symbols if n in self.cast.tensors)
+            lines.append((POSITIONS.format(" and the values of labels" if labels else ""),))
         if any(isinstance(x, Iverson) for x in met):
             lines.append(BRACKETS)
         return tuple(lines)

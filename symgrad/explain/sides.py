@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
+from symgrad.errors import Refusal, listing
 from symgrad.explain.cast import Cast, bare
 from symgrad.explain.formula import (
     Apply,
@@ -23,14 +25,17 @@ from symgrad.explain.formula import (
 )
 from symgrad.explain.indices import Indices
 from symgrad.explain.matrices import Arrays, Mathematics, NoForm, Numpy
-from symgrad.explain.parts import Group
+from symgrad.explain.parts import Group, Passage
+from symgrad.explain.scalars import Scalars, in_order, refuse_much, written
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Statement
 from symgrad.passes.forms import size
 
-FORMS = ("matrix", "index")
+_Form = TypeVar("_Form", bound=Indices)
+FORMS = ("matrix", "index", "scalar")
 _ONCE, _OFTEN = 24, 5  # nodes of a part that is put in place once, or wherever it stands
+_ENTRY = 12  # entries that a part which is put in place reads, written out
 
 Parts = Mapping[str, Statement]
 
@@ -77,16 +82,57 @@ class Sides:
     """Statements as equations.
 
     Args:
-        form: "matrix" or "index"; what has no matrix form is written with indices.
+        form: "matrix" or "index"; what has no matrix form is written with indices. "scalar" is the index form until
+            it is written out.
         numpy: whether matrices are written with NumPy's operators rather than as linear algebra.
+        sizes: numbers for the size letters that have none in the program; for the scalar form.
     """
 
-    def __init__(self, cast: Cast, form: str, *, numpy: bool):
-        self.cast, self.form, self.numpy = cast, form, numpy
+    def __init__(self, cast: Cast, form: str, *, numpy: bool, sizes: Mapping[str, int] | None = None):
+        self.cast, self.form, self.numpy, self.sizes = cast, form, numpy, sizes or {}
 
     def indices(self, parts: Parts | None = None, avoid: Collection[str] = ()) -> Indices:
         """The index form, with further parts put in place, by letters that are none of `avoid`."""
-        indices = Indices(self.cast.names, {**self.cast.hidden, **self.cast.sums, **(parts or {})}, avoid)
+        return self._whole(Indices(self.cast.names, self._inline(parts), avoid))
+
+    def scalars(self, parts: Parts | None = None, loose: Collection[str] = ()) -> Scalars:
+        """The scalar form, with further parts put in place.
+
+        Raises:
+            Refusal: a size has no number.
+        """
+        missing = [n for n in self.cast.derived.source.sizes if n not in self.sizes]
+        if missing:
+            examples = {n: k for k, n in enumerate(missing, 2)}
+            many = len(missing) > 1
+            raise Refusal(
+                f"the scalar form writes out every entry and needs {'numbers' if many else 'a number'} for the "
+                f"size{'s' * many} {listing(missing)}; give sizes={examples}, or "
+                + " ".join(f"--size {n}={k}" for n, k in examples.items())
+            )
+        return self._whole(Scalars(self.cast.names, self._inline(parts), self.sizes, loose))
+
+    def told(self, passages: Sequence[Passage]) -> tuple[Passage, ...]:
+        """Passages as they are, in the scalar form with every entry written out.
+
+        Raises:
+            Refusal: a size has no number, or that would be too much to read.
+        """
+        if self.form != "scalar":
+            return tuple(passages)
+        return written(passages, self.scalars, self.complete)
+
+    def complete(self, group: Group) -> bool:
+        """Whether nothing else writes the tensor that a group writes."""
+        name = group[0].out
+        writers = max(len(self.cast.derived.program.writers(name)), len(self.cast.forward.get(name, ())))
+        return self.cast.tensors[name].role == "adjoint" or writers <= len(group)
+
+    def _inline(self, parts: Parts | None) -> Parts:
+        return {**self.cast.hidden, **self.cast.sums, **(parts or {})}
+
+    def _whole(self, indices: _Form) -> _Form:
+        """A form in which a tensor without its index is what the reader has seen of it."""
         arrays = (Numpy if self.numpy else Mathematics)(indices, self.cast.program)
 
         def whole(name: str) -> Formula:
@@ -142,6 +188,26 @@ class Sides:
         shown = [group for group in groups if group and group[0].out != program.target]
         return [self._unclashed(group, parts, code) for group in shown]
 
+    def answer(self, bars: Sequence[str], *, code: bool = False) -> list[Line]:
+        """Gradients as formulas, in the scalar form one for each entry. In code the steps of a recurrence have a name
+        each there, and what is read comes first.
+
+        Raises:
+            Refusal: a size has no number, or that would be too much to read.
+        """
+        lines = self.result(bars, code=code)
+        if self.form != "scalar":
+            return lines
+        steps = {f.group[0].out for f in lines if any(s.scan is not None for s in f.group)} if code else set()
+        told = [(f, self.scalars({s.out: s for s in f.put}, steps - set(bars))) for f in lines]
+        refuse_much([(f.group, scalars) for f, scalars in told])
+        found = [
+            Line(left, right, f.group, f.put)
+            for f, scalars in told
+            for _, left, right in scalars.entries(f.group, self.complete(f.group))
+        ]
+        return [found[k] for k in in_order([(f.left, f.right) for f in found])] if steps else found
+
     def short(self, bar: str) -> bool:
         """Whether only a few error signals stand between a gradient and the forward values."""
         met, todo = {bar: None}, [bar]
@@ -193,6 +259,8 @@ class Sides:
             return False
         places = [a for u in readers for a in ex.accesses(u.body) if a.tensor == s.out]
         weight = size(s.body) + sum(size(parts[r].body) for r in s.reads if r in parts)
+        if self.form == "scalar" and self.scalars(parts).weight(s, s.reduced) > _ENTRY:
+            return False
         return all(map(bare, places)) and weight <= (_ONCE if len(places) == 1 else _OFTEN)
 
     def _unclashed(self, group: Group, parts: Parts, code: bool) -> Line:

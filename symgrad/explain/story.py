@@ -7,7 +7,7 @@ walk this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symgrad.explain.cast import Cast
@@ -39,15 +39,24 @@ class Teller:
     """Tells a derivation in one form and detail.
 
     Args:
-        form: "matrix" or "index"; equations without a matrix form are told with indices.
+        form: "matrix", "index" or "scalar"; equations without a matrix form are told with indices.
         detail: "result", "steps" or "everything".
         numpy: whether matrices are written with NumPy's operators rather than as linear algebra.
+        sizes: numbers for size letters, for the scalar form.
     """
 
-    def __init__(self, derived: Derived, form: str = "matrix", detail: str = "steps", *, numpy: bool = False):
+    def __init__(
+        self,
+        derived: Derived,
+        form: str = "matrix",
+        detail: str = "steps",
+        *,
+        numpy: bool = False,
+        sizes: Mapping[str, int] | None = None,
+    ):
         self.derived, self.detail = derived, detail
         self.cast = Cast(derived, named=detail == "everything")
-        self.sides = Sides(self.cast, form, numpy=numpy)
+        self.sides = Sides(self.cast, form, numpy=numpy, sizes=sizes)
         self.indices = self.sides.indices()
         self.sentences = Sentences(self.cast, self.sides)
 
@@ -55,6 +64,7 @@ class Teller:
         """Notation, forward equations, adjoints from the loss back, results."""
         backward = () if self.detail == "result" else tuple(self._backward())
         passages = tuple(p for p in (self._forward(), *backward, self._results()) if p.equations)
+        passages = self.sides.told(passages)
         formulas = [f for p in passages for e in p.equations for f in (e.left, e.right) if f is not None]
         return Story(self.sentences.notation(formulas, numpy=self.sides.numpy), passages)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from symgrad.explain.beside import shown
 from symgrad.explain.parts import (
     Equation,
     Listing,
@@ -24,7 +25,9 @@ from symgrad.explain.scripts import TEXT, fold
 def written(story: Story, width: int) -> str:
     """Numbered equations with their reasons; no line is longer than `width` unless one name is."""
     passages = [p for p in story.passages if isinstance(p, Passage)]
-    margin = max((len(_numbers(e.numbers)) for p in passages for e in p.equations), default=0) + 2
+    margin = (
+        max((len(_numbers(e.numbers)) for p in passages for _, told in shown(p) for e in told), default=0) + 2
+    )
     margin = min(margin, 12)
     parts = ["\n".join(_wrapped(said(line), width, "") for line in story.notation)] if story.notation else []
     parts += ["\n".join(_part(p, width, margin)) for p in story.passages]
@@ -61,10 +64,12 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 def _passage(p: Passage, width: int, margin: int) -> list[str]:
     lines = [_wrapped(said(p.heading), width, "")]
-    left = ""
-    for e in p.equations:
-        lines += _equation(e, width, margin, left)
-        left = TEXT.line(e.left) if e.left is not None else left
+    for caption, equations in shown(p):
+        lines += [f"{' ' * margin}{caption}:"] if caption else []
+        left = ""
+        for e in equations:
+            lines += _equation(e, width, margin, left)
+            left = TEXT.line(e.left) if e.left is not None else left
     for r in p.remarks:
         lines.append(_wrapped(_remark(r), width, " " * margin, " " * (margin + 2)))
     return lines

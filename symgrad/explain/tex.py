@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symgrad.explain.beside import shown
 from symgrad.explain.formula import Piece
 from symgrad.explain.names import escape
 from symgrad.explain.parts import (
@@ -38,12 +39,15 @@ PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 
 
 def written(story: Story, fragment: bool) -> str:
-    """The whole story; a fragment needs `amsmath` and fits the text width of the standard article class."""
+    """The whole story; a fragment needs `amsmath` (and `tikz` for a picture) and fits the text width of the standard
+    article class."""
     width = NARROW if fragment else WIDE
     parts = [_notation(story)] if story.notation else []
     parts += [_part(p, width) for p in story.passages]
     body = "\n\n".join(parts) + "\n"
-    return body if fragment else f"{PREAMBLE}\n{body}\n\\end{{document}}\n"
+    drawn = any(isinstance(p, Picture) for p in story.passages)
+    preamble = PREAMBLE.replace("{amsmath}\n", "{amsmath}\n\\usepackage{tikz}\n") if drawn else PREAMBLE
+    return body if fragment else f"{preamble}\n{body}\n\\end{{document}}\n"
 
 
 def said(sentence: Sentence) -> str:
@@ -80,14 +84,15 @@ def _part(p: Part, width: float) -> str:
 
 
 def _passage(p: Passage, width: float) -> str:
-    lines = [rf"\paragraph{{{said(p.heading)}}}", r"\begin{align*}"]
-    aligned: list[str] = []
-    indent = 0.0
-    for e in p.equations:
-        more, indent = rows(e, width, indent)
-        aligned += more
-    lines.append(" \\\\\n".join(aligned))
-    lines.append(r"\end{align*}")
+    lines = [rf"\paragraph{{{said(p.heading)}}}"]
+    for caption, equations in shown(p):
+        lines += [rf"\emph{{{escape(caption)}:}}"] if caption else []
+        aligned: list[str] = []
+        indent = 0.0
+        for e in equations:
+            more, indent = rows(e, width, indent)
+            aligned += more
+        lines += [r"\begin{align*}", " \\\\\n".join(aligned), r"\end{align*}"]
     if p.remarks:
         lines.append(r"{\small " + "\n".join(_remark(r) for r in p.remarks) + r"\par}")
     return "\n".join(lines)

@@ -299,14 +299,15 @@ def margins_of(c: Condition) -> tuple[Int, ...] | None:
     """Integer expressions that are nonnegative exactly where a comparison of integers holds; else None."""
     if not isinstance(c, Cmp) or c.op == "!=":
         return None
-    a, b = _whole(c.a), _whole(c.b)
+    a, b = whole(c.a), whole(c.b)
     if a is None or b is None:
         return None
     over, under = b - a, a - b
     return {"<": (over - 1,), "<=": (over,), ">": (under - 1,), ">=": (under,), "==": (over, under)}[c.op]
 
 
-def _whole(e: Expr) -> Int | None:
+def whole(e: Expr) -> Int | None:
+    """An expression as an integer expression, if it is one."""
     if isinstance(e, Num) and e.value.denominator == 1:
         return of(int(e.value))
     return e.int if isinstance(e, Val) else None

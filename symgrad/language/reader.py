@@ -62,13 +62,29 @@ def read(
     try:
         cleaned, tree = parse(text)
         try:
-            return _Reader(cleaned, tree, definitions or {}, sizes or {}, training).program()
+            return programmed(cleaned, tree, definitions, sizes, training)
         except Refusal as problem:
             raise _with_declarations(problem, cleaned, tree, definitions or {}) or problem from None
     except Refusal as problem:
         raise complete(problem, cleaned) from None
+
+
+def programmed(
+    text: str,
+    tree: ast.Module,
+    definitions: Mapping[str, Definition] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    training: bool = True,
+) -> Program:
+    """The program of a text that `parse` took; what it cannot take it refuses with the place in the text.
+
+    Raises:
+        Refusal: what is wrong, and where.
+    """
+    try:
+        return _Reader(text, tree, definitions or {}, sizes or {}, training).program()
     except RecursionError:
-        raise SymgradError("the text is nested too deeply; give parts a line of their own") from None
+        raise Refusal("the text is nested too deeply; give parts a line of their own") from None
 
 
 def _with_declarations(

@@ -1,12 +1,14 @@
 """The reference realisation: every statement over its whole grid, by fancy indexing and `np.add.at`.
 
 Slow, short and obviously right: the oracle that every pass and every emitted module is judged by. It takes complex
-inputs too, for complex steps.
+inputs too, for complex steps, and other kinds of numbers in arrays of objects, with an `Arithmetic` of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -48,8 +50,51 @@ _AT = {"+=": np.add, "max=": np.maximum, "min=": np.minimum, "prod=": np.multipl
 Arrays = dict[str, np.ndarray]
 
 
+class Arithmetic:
+    """What numbers are: those of floating point, unless a class of this kind says otherwise.
+
+    Numbers of another kind stand in arrays of objects, have Python's operators, and take whole numbers beside them.
+    """
+
+    def number(self, value: Fraction | int) -> Any:
+        """A rational number."""
+        return float(value)
+
+    def whole(self, values: Any) -> Any:
+        """Whole numbers or truth values, one or an array of them, as numbers."""
+        return values * 1.0
+
+    def constant(self, name: str) -> Any:
+        """`pi` or `e`."""
+        return {"pi": np.pi, "e": np.e}[name]
+
+    def leaf(self, leaf: Leaf, values: Sequence[Any]) -> Any:
+        """A scalar function, entry by entry."""
+        return getattr(np, leaf.run)(*values) if leaf.ufunc else _leaf(leaf, values)
+
+    def implicit(self, op: str, arrays: Sequence[np.ndarray]) -> Any:
+        """An operation on stacks of whole matrices."""
+        return IMPLICIT[op].run(*arrays)
+
+
+FLOATS = Arithmetic()
+
+
+@dataclass(frozen=True)
+class _Here:
+    """What the values of expressions depend on beside the point: sizes, tensors, and what numbers are."""
+
+    sizes: Mapping[str, int]
+    arrays: Arrays
+    kind: Arithmetic
+
+
 def run(
-    program: Program, sizes: Mapping[str, int], given: Mapping[str, Any], dtype: Any = np.float64
+    program: Program,
+    sizes: Mapping[str, int],
+    given: Mapping[str, Any],
+    dtype: Any = np.float64,
+    kind: Arithmetic = FLOATS,
 ) -> Arrays:
     """All tensors of a program, by name.
 
@@ -57,6 +102,7 @@ def run(
         sizes: the number of each size letter.
         given: an array for each input, in its declared shape.
         dtype: the type of computed tensors; complex if any input is.
+        kind: what numbers are; of another kind than floating point they need the dtype `object`.
 
     Example:
         >>> from symgrad.language.reader import read
@@ -68,14 +114,23 @@ def run(
     stored = rows(program)
     for t in program.tensors.values():
         if t.literal is not None:
-            arrays[t.name] = np.array(t.literal, dtype=np.int64 if t.integer else dtype)
+            numbers = np.array(t.literal, dtype=np.int64 if t.integer else object)
+            arrays[t.name] = numbers if t.integer else _each(kind.number, numbers).astype(dtype)
         elif t.name in given:
             arrays[t.name] = np.asarray(given[t.name])
     if any(np.iscomplexobj(a) for a in arrays.values()):
         dtype = np.result_type(dtype, np.complex64)
     for block in blocks(stored.statements):
-        execute(block, stored, sizes, arrays, dtype)
+        execute(block, stored, sizes, arrays, dtype, kind)
     return {name: trimmed(a, program[name]) for name, a in arrays.items()}
+
+
+def _each(change: Any, values: np.ndarray) -> np.ndarray:
+    """An array of objects with each entry changed."""
+    found = np.empty(values.shape, object)
+    for place in np.ndindex(*values.shape):
+        found[place] = change(values[place])
+    return found
 
 
 def trimmed(a: np.ndarray, t: Tensor) -> np.ndarray:
@@ -88,26 +143,32 @@ def shape(program: Program, name: str, sizes: Mapping[str, int]) -> tuple[int, .
     return tuple(int(n.evaluate(lambda a: sizes[a.name])) for n in program[name].shape)  # type: ignore[union-attr]
 
 
-def execute(block: Block, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
+def execute(
+    block: Block,
+    program: Program,
+    sizes: Mapping[str, int],
+    arrays: Arrays,
+    dtype: Any,
+    kind: Arithmetic = FLOATS,
+) -> None:
     """Run one statement, or those of a loop step by step, adding their tensors to `arrays`."""
-    scan = block[0].scan
+    scan, here = block[0].scan, _Here(sizes, arrays, kind)
     if scan is None:
-        _execute(block[0], program, sizes, arrays, dtype)
+        _execute(block[0], program, here, dtype)
         return
     for s in block:
         _room(s, program, sizes, arrays, dtype)
     steps = range(int(block[0].ranges[scan.axis].evaluate(lambda a: sizes[a.name])))  # type: ignore[union-attr]
     for step in reversed(steps) if scan.backward else steps:
         for s in block:
-            _execute(s, program, sizes, arrays, dtype, step)
+            _execute(s, program, here, dtype, step)
 
 
-def _execute(
-    s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any, step: int = 0
-) -> None:
+def _execute(s: Statement, program: Program, here: _Here, dtype: Any, step: int = 0) -> None:
     """Run one statement; of a loop, the part of one step."""
+    sizes, arrays = here.sizes, here.arrays
     if s.op in IMPLICIT:
-        arrays[s.out] = _implicit(s, sizes, arrays).astype(dtype)
+        arrays[s.out] = _implicit(s, here).astype(dtype)
         return
     loop = s.scan.axis if s.scan is not None else None
     extents = [1 if a == loop else int(n.evaluate(lambda a: sizes[a.name])) for a, n in s.axes]  # type: ignore[union-attr]
@@ -116,14 +177,14 @@ def _execute(
     if loop is not None:
         grid[loop] = grid[loop] + step
     if s.guard is not None:
-        kept = _holds(s.guard, grid, points, sizes, arrays)
+        kept = _holds(s.guard, grid, points, here)
         grid, points = {a: g[kept] for a, g in grid.items()}, int(kept.sum())
     _room(s, program, sizes, arrays, dtype)
     if not points:
         return  # what is excluded everywhere is not computed: it may divide by zero
-    body = np.broadcast_to(_value(s.body, grid, sizes, arrays), (points,))
+    body = np.broadcast_to(_value(s.body, grid, here), (points,))
     out = arrays[s.out]
-    where = tuple(np.broadcast_to(_int(i, grid, sizes, arrays), (points,)) for i in s.left)
+    where = tuple(np.broadcast_to(_int(i, grid, here), (points,)) for i in s.left)
     if s.op == "=":
         out[where] = body if where else body[0]
     elif where:
@@ -138,63 +199,63 @@ def _room(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arra
         arrays[s.out] = np.full(shape(program, s.out, sizes), _START[s.op], dtype)
 
 
-def _implicit(s: Statement, sizes: Mapping[str, int], arrays: Arrays) -> np.ndarray:
+def _implicit(s: Statement, here: _Here) -> np.ndarray:
     """The result of an implicit statement, from whole stacks of matrices."""
     how = layout(s)
     args = []
     for e, axes in zip(operands(s), how.args, strict=True):
         own = [a for a in axes if a is not None]
-        extents = [int(s.ranges[a].evaluate(lambda x: sizes[x.name])) for a in own]  # type: ignore[union-attr]
-        entries = _value(e, dict(zip(own, np.indices(extents), strict=True)), sizes, arrays)
+        extents = [int(s.ranges[a].evaluate(lambda x: here.sizes[x.name])) for a in own]  # type: ignore[union-attr]
+        entries = _value(e, dict(zip(own, np.indices(extents), strict=True)), here)
         args.append(np.expand_dims(entries, tuple(k for k, a in enumerate(axes) if a is None)))
-    result = np.asarray(IMPLICIT[s.op].run(*args))
+    result = np.asarray(here.kind.implicit(s.op, args))
     result = result[..., 0] if how.result and how.result[-1] is None else result
     order = [a for a in how.result if a is not None]
     return result.transpose([order.index(i.axis) for i in s.left])  # type: ignore[arg-type]
 
 
-def _int(i: Int, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arrays: Arrays) -> Any:
+def _int(i: Int, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
     def value(atom: Any) -> Any:
         match atom:
             case Axis(name):
                 return grid[name]
             case Size(name):
-                return sizes[name]
+                return here.sizes[name]
             case Look(name, index):
-                return arrays[name][tuple(_int(j, grid, sizes, arrays) for j in index)]
+                return here.arrays[name][tuple(_int(j, grid, here) for j in index)]
 
     return i.evaluate(value)
 
 
-def _value(e: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arrays: Arrays) -> Any:
+def _value(e: Any, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
     def go(x: Any) -> Any:
-        return _value(x, grid, sizes, arrays)
+        return _value(x, grid, here)
 
     match e:
         case Num(v):
-            return float(v)
+            return here.kind.number(v)
         case Const(name):
-            return {"pi": np.pi, "e": np.e}[name]
+            return here.kind.constant(name)
         case Val(i):
-            return _int(i, grid, sizes, arrays) * 1.0
+            return here.kind.whole(_int(i, grid, here))
         case Access(name, index):
-            return arrays[name][tuple(_int(j, grid, sizes, arrays) for j in index)]
+            return here.arrays[name][tuple(_int(j, grid, here) for j in index)]
         case Add(args):
             return sum((go(a) for a in args[1:]), go(args[0]))
         case Mul(args):
-            return _product(args, grid, sizes, arrays)
+            return _product(args, grid, here)
         case Pow(a, Num(v)) if v.denominator == 1:
             return go(a) ** int(v)
         case Pow(a, b):
             return go(a) ** go(b)
         case Call(name, args):
-            leaf, values = LEAVES[name], list(map(go, args))
-            return getattr(np, leaf.run)(*values) if leaf.ufunc else _leaf(leaf, values)
+            return here.kind.leaf(LEAVES[name], list(map(go, args)))
         case Bracket(c):
-            return _holds(c, grid, next((len(g) for g in grid.values()), 1), sizes, arrays) * 1.0
+            return here.kind.whole(_holds(c, grid, next((len(g) for g in grid.values()), 1), here))
         case Stop(a, kind):
             # a complex step must not pass through a deliberate constant; through a held value it may
-            return np.real(go(a)) if kind == "stop" else go(a)
+            value = go(a)
+            return np.real(value) if kind == "stop" and np.iscomplexobj(value) else value
     raise TypeError(f"not an expression: {type(e).__name__}")
 
 
@@ -203,7 +264,9 @@ def _leaf(leaf: Leaf, values: Sequence[Any]) -> Any:
     known: Arrays = dict(zip(leaf.params, np.broadcast_arrays(*map(np.atleast_1d, values)), strict=True))
     points = len(known[leaf.params[0]])
     for name, body in _entries(leaf):
-        known[name] = np.broadcast_to(_value(body, {"_": np.arange(points)}, {}, known), (points,))
+        known[name] = np.broadcast_to(
+            _value(body, {"_": np.arange(points)}, _Here({}, known, FLOATS)), (points,)
+        )
     return known[""]
 
 
@@ -217,34 +280,32 @@ def _entries(leaf: Leaf) -> list[tuple[str, ex.Expr]]:
     return [(name, ex.rewrite(body, entry)) for name, body in leaf_lines(leaf)]
 
 
-def _holds(
-    c: Any, grid: Mapping[str, np.ndarray], points: int, sizes: Mapping[str, int], arrays: Arrays
-) -> np.ndarray:
+def _holds(c: Any, grid: Mapping[str, np.ndarray], points: int, here: _Here) -> np.ndarray:
     """Where a condition holds. What `and` has excluded already is not read, nor what `or` has settled."""
     match c:
         case Cmp(op, a, b):
-            where = _COMPARE[op](_value(a, grid, sizes, arrays), _value(b, grid, sizes, arrays))
+            where = _COMPARE[op](_value(a, grid, here), _value(b, grid, here))
             return np.broadcast_to(where, (points,))
         case Logic("not", (a,)):
-            return ~_holds(a, grid, points, sizes, arrays)
+            return ~_holds(a, grid, points, here)
         case Logic(op, args):
             settled = np.full(points, op == "or")  # the value where the rest no longer matters, once reached
             undecided = np.arange(points)
             for a in args:
                 inside = {name: g[undecided] for name, g in grid.items()}
-                holds = _holds(a, inside, len(undecided), sizes, arrays)
+                holds = _holds(a, inside, len(undecided), here)
                 undecided = undecided[holds == (op == "and")]
             settled[undecided] = op == "and"
             return settled
     raise TypeError(f"not a condition: {type(c).__name__}")
 
 
-def _product(args: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int], arrays: Arrays) -> Any:
+def _product(args: Any, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
     """A product whose brackets are strongly zero: what they exclude is never read."""
     # those on positions first: they may keep the others in range
     brackets = sorted((a for a in args if isinstance(a, Bracket)), key=lambda b: bool(accesses(b)))
     points = next((len(g) for g in grid.values()), 1)
-    kept = _holds(Logic("and", tuple(b.condition for b in brackets)), grid, points, sizes, arrays)
+    kept = _holds(Logic("and", tuple(b.condition for b in brackets)), grid, points, here)
     if not brackets:
         inside, kept_grid = None, grid
     else:
@@ -254,9 +315,9 @@ def _product(args: Any, grid: Mapping[str, np.ndarray], sizes: Mapping[str, int]
     total: Any = 1.0
     for a in args:
         if not isinstance(a, Bracket):
-            total = total * _value(a, kept_grid, sizes, arrays)
+            total = total * _value(a, kept_grid, here)
     if inside is None or not grid:
         return total
-    out = np.zeros(points, np.result_type(total, float))
+    out = np.zeros(points, np.result_type(np.asarray(total).dtype, float))
     out[inside] = total
     return out

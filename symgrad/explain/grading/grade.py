@@ -1,0 +1,201 @@
+"""The verdict on answers: read, compared, and what is wrong found out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
+from symgrad.explain import result_text
+from symgrad.explain.grading.answers import Answer
+from symgrad.explain.grading.equality import close, rounds_to, same_digits, same_exactly
+from symgrad.explain.grading.functions import arguments, called, is_exact
+from symgrad.explain.grading.mistake import Mistake
+from symgrad.explain.grading.points import Point
+from symgrad.explain.grading.shapes import misshapen
+from symgrad.explain.grading.truth import Truth
+from symgrad.explain.grading.verdict import Grade, together
+from symgrad.language.bind import bind
+from symgrad.language.trace import Derived, Key
+
+Values = Callable[[int, bool], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether two are equal, and how that was decided."""
+
+    right: bool
+    how: str
+    shapes: bool = True  # whether they have the same shape
+
+
+def grade(derived: Derived, answers: Mapping[Key, Any], at: Mapping[str, Any] | None = None) -> Grade:
+    """Answers for derivatives, judged.
+
+    Args:
+        answers: for each name (or pair of names) text of the language, a function, or numbers.
+        at: the inputs at which numbers were computed.
+
+    Raises:
+        SymgradError: an answer cannot be read, or is for something that was not derived.
+    """
+    if not answers:
+        raise SymgradError(f"there is nothing to grade: give an answer for {_among(derived)}")
+    for key in answers:
+        if key not in derived.gradients:
+            names = [k for k in derived.gradients if isinstance(k, str)]
+            near = did_you_mean(key, names) if isinstance(key, str) else ""
+            raise SymgradError(
+                f"the derivation has no result by {key!r}{near}; it has those by {_among(derived)}"
+            )
+    point = None
+    if at is not None:
+        try:
+            sizes, arrays = bind(derived.source, at)
+        except Refusal as problem:
+            raise SymgradError(problem.reason) from None
+        truth = Truth(derived)
+        point = Point(sizes, arrays, truth.points[0].exact)
+    truth = Truth(derived)
+    there = Truth(derived, point) if point is not None else None
+    try:
+        return together(tuple(_graded(truth, there, key, given) for key, given in answers.items()))
+    except Refusal as problem:
+        raise SymgradError(problem.reason) from None
+
+
+def _among(derived: Derived) -> str:
+    return listing(k if isinstance(k, str) else repr(k) for k in derived.gradients)
+
+
+def _graded(truth: Truth, there: Truth | None, key: Key, given: Any) -> Grade:
+    solution = result_text(truth.derived, key)
+    if isinstance(given, str):
+        return _text(truth, key, given, solution)
+    if callable(given):
+        return _function(truth, key, given, solution)
+    return _numbers(there, key, given, solution)
+
+
+def _text(truth: Truth, key: Key, given: str, solution: str) -> Grade:
+    answer = truth.desk(key).read(given)
+
+    def values(k: int, exact: bool) -> np.ndarray:
+        return np.asarray(truth.value(answer, k, exact=exact))
+
+    had = answer.program[answer.name].shape
+    decision = decided(truth, key, values, answer)
+    shown = answer.text.strip()
+    if decision.right:
+        return Grade(key, True, decision.how, given=shown, solution=solution)
+    if not decision.shapes:
+        mistake = _misshapen(truth, key, values, had)
+        return Grade(key, False, mistake.why, mistake.hint, mistake.why, given=shown, solution=solution)
+    return _wrong(truth, key, values, shown, solution, answer)
+
+
+def _misshapen(truth: Truth, key: Key, values: Values, had: Any) -> Mistake:
+    bar = truth.derived.gradients[key]
+    k = next(k for k in range(len(truth.points)) if values(k, False).shape != _right(truth, key, k).shape)
+    a, b = np.asarray(values(k, False), float), np.asarray(_right(truth, key, k), float)
+    of = key if isinstance(key, str) else " and ".join(key)
+    return misshapen(a, b, had if had is not None else a.shape, truth.derived.program[bar].shape, of, close)
+
+
+def _right(truth: Truth, key: Key, k: int, *, exact: bool = False) -> np.ndarray:
+    return np.asarray(truth.right(key, k, exact=exact))
+
+
+def decided(truth: Truth, key: Key, values: Values, answer: Answer | None = None) -> Decision:
+    """Whether an answer equals a derivative, at every point."""
+    count = range(len(truth.points))
+    for k in count:
+        if values(k, False).shape != _right(truth, key, k).shape:
+            return Decision(False, "", shapes=False)
+    exactly, digits, tried = True, True, 0
+    for k in count:
+        if truth.heavy(answer, k):
+            if not close(values(k, False), _right(truth, key, k)):
+                return Decision(False, "")
+            continue
+        exact = truth.points[k].exact
+        a, b = values(k, True), _right(truth, key, k, exact=True)
+        exactly = exactly and same_exactly(a, b, exact)
+        digits = digits and same_digits(a, b, exact)
+        tried += 1
+        if not (exactly or digits):
+            return Decision(False, "")
+    if not tried:
+        return Decision(True, "equal in floating point at random inputs (too large for exact arithmetic)")
+    if exactly:
+        return Decision(True, "equal, decided in exact arithmetic at random inputs of several sizes")
+    return Decision(True, "equal to 40 digits at random inputs of several sizes")
+
+
+def _wrong(truth: Truth, key: Key, values: Values, shown: str, solution: str, answer: Answer | None) -> Grade:
+    return Grade(
+        key,
+        False,
+        "not equal to the derivative",
+        "Go through the chain rule again.",
+        given=shown,
+        solution=solution,
+    )
+
+
+def _function(truth: Truth, key: Key, given: Callable[..., Any], solution: str) -> Grade:
+    """A function: in exact arithmetic if it takes arrays of such numbers, else in floating point."""
+    wanted = arguments(given, truth, key)
+    shown = getattr(given, "__name__", "a function")
+
+    def run(k: int, exact: bool) -> np.ndarray:
+        return called(given, wanted, truth, key, k, exact=exact)
+
+    try:
+        floats = [np.asarray(run(k, False), float) for k in range(len(truth.points))]
+    except Exception as problem:  # noqa: BLE001 - the student's function may raise anything
+        raise SymgradError(f"the function for {key} raised {type(problem).__name__}: {problem}") from None
+    for k, shape in enumerate(a.shape for a in floats):
+        if shape != _right(truth, key, k).shape:
+            mistake = _misshapen(truth, key, lambda k, _: floats[k], None)
+            return Grade(key, False, mistake.why, mistake.hint, mistake.why, given=shown, solution=solution)
+    right = all(close(a, _right(truth, key, k)) for k, a in enumerate(floats))
+    how = "equal in floating point at random inputs of several sizes"
+    takes = False
+    try:
+        objects = [run(k, True) for k in range(len(truth.points))]
+        takes = all(is_exact(a, truth.points[k].exact) for k, a in enumerate(objects))
+    except Exception:  # noqa: BLE001 - then it takes floats only
+        takes = False
+    if takes:
+        decision = decided(truth, key, lambda k, exact: objects[k] if exact else floats[k])
+        right, how = right or decision.right, decision.how or how
+    if right:
+        return Grade(key, True, how, given=shown, solution=solution)
+    return _wrong(truth, key, lambda k, _: floats[k], shown, solution, None)
+
+
+def _numbers(there: Truth | None, key: Key, given: Any, solution: str) -> Grade:
+    try:
+        numbers = np.asarray(given, float)
+    except (TypeError, ValueError):
+        raise SymgradError(
+            f"an answer is text of the language, a function, or numbers; for {key} it is {type(given).__name__}"
+        ) from None
+    if there is None:
+        raise SymgradError(
+            f"the answer for {key} is numbers, which are right at some inputs: give them too, at={{...}} with an "
+            "array for each input"
+        )
+    right = _right(there, key, 0)
+    shown = np.array2string(numbers, threshold=60)
+    if numbers.shape != right.shape:
+        mistake = _misshapen(there, key, lambda _k, _: numbers, numbers.shape)
+        return Grade(key, False, mistake.why, mistake.hint, mistake.why, given=shown, solution=solution)
+    if rounds_to(numbers, right):
+        return Grade(key, True, "equal at these inputs, to the digits given", given=shown, solution=solution)
+    return _wrong(there, key, lambda _k, _: numbers, shown, solution, None)

@@ -1,0 +1,184 @@
+"""Where answers are tried: small random inputs as declared, and what the derivation gives there."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import Refusal
+from symgrad.explain.grading.reals import Exact
+from symgrad.language import expr as ex
+from symgrad.language.implicit import IMPLICIT
+from symgrad.language.program import Facts, Program, Tensor, blocks, needed
+from symgrad.language.reference import Arrays, run
+from symgrad.language.samples import inputs, small_sizes, unmet
+from symgrad.language.trace import Derived
+
+HEAVY = 40_000  # numbers that a program computes, beyond which it is not tried in exact arithmetic
+MOST = 5_000_000  # and beyond which it is not tried at all
+_GRID = 10_007  # inputs are fractions over this
+_RANGES = ((0.0, 0.0), (0.2, 2.0), (0.1, 0.9), (1.1, 2.0))  # where inputs are drawn that have no facts
+_STEEP = {
+    "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sigmoid", "expm1", "softplus", "logsigmoid", "logaddexp",
+    "log1mexp", "logcosh", "sinc", "dsinc",
+}  # fmt: skip
+
+
+class Point:
+    """Inputs for one choice of sizes, as floats and as numbers to decide by.
+
+    Args:
+        given: an array for each input: of fractions where real, of whole numbers where labels.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], given: Arrays, exact: Exact):
+        self.sizes, self.exact, self._given = dict(sizes), exact, given
+
+    @cached_property
+    def floats(self) -> Arrays:
+        return {n: a if a.dtype.kind == "i" else a.astype(float) for n, a in self._given.items()}
+
+    @cached_property
+    def objects(self) -> Arrays:
+        lift = np.frompyfunc(self.exact.lift, 1, 1)
+        return {n: a if a.dtype.kind == "i" else np.asarray(lift(a), object) for n, a in self._given.items()}
+
+    def run(
+        self, program: Program, targets: Iterable[str], *, exact: bool = False, known: Arrays | None = None
+    ) -> Arrays:
+        """Some tensors of a program and what they need, with `known` ones as they are.
+
+        Raises:
+            Refusal: they are too large to be tried.
+        """
+        known = known or {}
+        rest = tuple(s for s in program.statements if s.out not in known)
+        part = replace(program, statements=needed(rest, targets))
+        if work(part, self.sizes) > MOST:
+            raise Refusal("this computes too many numbers to be tried, even for the smallest sizes")
+        given = {**(self.objects if exact else self.floats), **known}
+        with np.errstate(all="ignore"):
+            if exact:
+                return run(part, self.sizes, given, object, self.exact)
+            return run(part, self.sizes, given)
+
+
+def work(program: Program, sizes: Mapping[str, int]) -> int:
+    """How many numbers are computed, those of inner sums counted."""
+    total = 0
+    for s in program.statements:
+        extents = [int(n.evaluate(lambda a: sizes[a.name])) for _, n in s.axes]  # type: ignore[union-attr]
+        total += math.prod(extents) * (max(extents, default=1) if s.op in IMPLICIT else 1)
+    return total
+
+
+def points(derived: Derived, seed: int = 0) -> list[Point]:
+    """Random inputs for three choices of sizes: two with sizes that all differ, and all of them 1 where that may be.
+
+    Raises:
+        Refusal: the derivative is no finite number at any of many points.
+    """
+    found = []
+    for k, sizes in enumerate(_choices(derived)):
+        exact = Exact(levels(derived.program, sizes) + 3)
+        given = _finite(derived, sizes, np.random.default_rng([seed, k]))
+        if given is not None:
+            found.append(Point(sizes, given, exact))
+    if not found:
+        raise Refusal(
+            f"at no random point {derived.source.target} and its derivative are finite numbers: declare where the "
+            "inputs lie, such as `x: weight[n] > 0`"
+        )
+    return found
+
+
+def _choices(derived: Derived) -> Iterator[dict[str, int]]:
+    """Sizes: small ones that all differ, others, and ones."""
+    program = derived.source
+    letters = program.sizes
+    if not letters:
+        yield {}
+        yield {}
+        return
+    square = any(s.op in IMPLICIT and IMPLICIT[s.op].square for s in program.statements)
+    if square:
+        yield small_sizes(program)
+        yield small_sizes(program, 3)
+    else:
+        tight = list(itertools.islice(_tight(program), 2))
+        yield from tight
+        yield from (small_sizes(program, 2 + k) for k in range(2 - len(tight)))
+    ones = dict.fromkeys(letters, 1)
+    if not unmet(program, ones):
+        yield ones
+
+
+def _tight(program: Program) -> Iterator[dict[str, int]]:
+    """Neighbouring numbers for the size letters, in few orders, that meet what the program needs."""
+    letters = program.sizes
+    for start, turned in ((2, False), (2, True), (3, False), (3, True)):
+        rising = range(start, start + len(letters))
+        for order in itertools.islice(itertools.permutations(reversed(rising) if turned else rising), 60):
+            sizes = dict(zip(letters, order, strict=True))
+            if not unmet(program, sizes):
+                yield sizes
+                break
+
+
+def _finite(derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator) -> Arrays | None:
+    """Random inputs at which the target and its derivatives are finite; None where none were found."""
+    source, watched = derived.source, (derived.source.target, *derived.gradients.values())
+    for low, high in (*_RANGES, *_RANGES):
+        drawn = inputs(source, sizes, rng)
+        for t in source.inputs if high else ():
+            if not t.integer and t.role != "draw" and t.facts == Facts():
+                drawn[t.name] = rng.uniform(low, high, drawn[t.name].shape)
+        given = {t.name: drawn[t.name] if t.integer else fractions(drawn[t.name], t) for t in source.inputs}
+        floats = {n: a if a.dtype.kind == "i" else a.astype(float) for n, a in given.items()}
+        try:
+            with np.errstate(all="ignore"):
+                joint = run(derived.program, sizes, floats)
+        except np.linalg.LinAlgError:
+            continue
+        if all(np.isfinite(joint[name]).all() for name in watched):
+            return given
+    return None
+
+
+def fractions(drawn: np.ndarray, t: Tensor) -> np.ndarray:
+    """Fractions near the numbers drawn, for which the declared facts hold exactly."""
+    found = np.empty(drawn.shape, object)
+    for place in np.ndindex(*drawn.shape):
+        found[place] = Fraction(round(float(drawn[place]) * _GRID), _GRID)
+    return found / found.sum(-1, keepdims=True) if t.facts.distribution else found
+
+
+def levels(program: Program, sizes: Mapping[str, int]) -> int:
+    """How many exponentials stand in exponents of one another, at most."""
+    deep: dict[str, int] = {}
+
+    def depth(e: Any) -> int:
+        below = max(map(depth, ex.children(e)), default=0)
+        if isinstance(e, ex.Access):
+            return deep.get(e.tensor, 0)
+        return below + (isinstance(e, ex.Call) and e.name in _STEEP)
+
+    for block in blocks(program.statements):
+        scan = block[0].scan
+        steps = 1 if scan is None else int(block[0].ranges[scan.axis].evaluate(lambda a: sizes[a.name]))  # type: ignore[union-attr]
+        for _ in range(max(1, min(steps, 8))):
+            for s in block:
+                deep[s.out] = max(deep.get(s.out, 0), depth(s.body))
+    return max(deep.values(), default=0)
+
+
+def is_heavy(program: Program, point: Point) -> bool:
+    """Whether a program is too large for exact arithmetic."""
+    return work(program, point.sizes) > HEAVY

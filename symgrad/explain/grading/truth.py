@@ -1,0 +1,126 @@
+"""What is right: the derivation's values at the points where answers are tried, and the names that answers may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+
+from symgrad.errors import Refusal
+from symgrad.explain.cast import Cast
+from symgrad.explain.formula import Symbol
+from symgrad.explain.grading.answers import Answer, Desk
+from symgrad.explain.grading.points import Point, is_heavy, points
+from symgrad.language.program import Program, Tensor
+from symgrad.language.reference import Arrays
+from symgrad.language.syntax import is_name
+from symgrad.language.trace import Derived, Key
+from symgrad.passes.derive import derive
+
+
+class Truth:
+    """A derivation and its values.
+
+    Args:
+        at: a point given by the student, tried instead of random ones.
+    """
+
+    def __init__(self, derived: Derived, at: Point | None = None):
+        self.derived, self._at = derived, at
+        self._joint: dict[tuple[int, bool], Arrays] = {}
+        self._desks: dict[Key, Desk] = {}
+
+    @cached_property
+    def points(self) -> list[Point]:
+        return [self._at] if self._at is not None else points(self.derived)
+
+    @cached_property
+    def plain(self) -> Derived | None:
+        """The gradient once more as the chain rule gives it, nothing simplified, by every named value too; None for
+        other derivatives."""
+        if self.derived.kind != "gradient":
+            return None
+        source = self.derived.source
+        wanted = [k for k in self.derived.gradients if isinstance(k, str)]
+        values = [
+            t.name
+            for t in source.tensors.values()
+            if t.role == "value" and t.named and t.name != source.target
+        ]
+        try:
+            return derive(source, list(dict.fromkeys([*wanted, *values])), passes=())
+        except Refusal:
+            return None
+
+    @cached_property
+    def program(self) -> Program:
+        """All that is computed: the derivation, then what the chain rule alone gives under names of its own."""
+        base, plain = self.derived.program, self.plain
+        if plain is None:
+            return base
+        computed = {s.out for s in base.statements}
+        more = tuple(s for s in plain.program.statements if s.out not in computed)
+        return replace(
+            base,
+            tensors={**plain.program.tensors, **base.tensors},
+            statements=(*base.statements, *more),
+        )
+
+    @cached_property
+    def signals(self) -> Mapping[str, Tensor]:
+        """What an answer may use beside the program's own names: error signals and parts, as they are printed and as
+        they are written in code."""
+        cast, found = Cast(self.derived), dict[str, Tensor]()
+        computed = {s.out for s in self.program.statements}
+        for name, t in self.program.tensors.items():
+            if name not in computed or name in self.derived.source.tensors and t.named:
+                continue
+            spelled = [name]
+            if name in cast.tensors:
+                symbol = cast.names.tensor(name) if t.role == "adjoint" else cast.names.symbols.get(name)
+                spelled += [symbol.text] if isinstance(symbol, Symbol) else []
+            if t.role == "adjoint" and self._whole(t):
+                spelled += [f"δ{t.of}", f"d{t.of}"]
+            for x in spelled:
+                if is_name(x):
+                    found.setdefault(x, t)
+        return found
+
+    def _whole(self, t: Tensor) -> bool:
+        """Whether a tensor is the whole derivative of the target by a tensor."""
+        known = {**(self.plain.adjoints if self.plain else {}), **self.derived.adjoints}
+        return t.seed == self.derived.source.target and known.get(t.of) == t.name
+
+    def desk(self, key: Key) -> Desk:
+        """Where answers for a derivative are read: they may use all signals but that derivative itself."""
+        if key not in self._desks:
+            asked = {key} if isinstance(key, str) else set(key)
+            own = {
+                t.name for t in self.signals.values()
+                if t.name == self.derived.gradients[key] or t.role == "adjoint" and t.of in asked and self._whole(t)
+            }  # fmt: skip
+            signals = {x: t for x, t in self.signals.items() if t.name not in own}
+            self._desks[key] = Desk(self.derived.source, signals)
+        return self._desks[key]
+
+    def joint(self, k: int, *, exact: bool = False) -> Arrays:
+        """Everything that is computed, at a point."""
+        if (k, exact) not in self._joint:
+            outs = {s.out for s in self.program.statements}
+            self._joint[k, exact] = self.points[k].run(self.program, outs, exact=exact)
+        return self._joint[k, exact]
+
+    def right(self, key: Key, k: int, *, exact: bool = False) -> object:
+        """A derivative at a point."""
+        return self.joint(k, exact=exact)[self.derived.gradients[key]]
+
+    def heavy(self, answer: Answer | None, k: int) -> bool:
+        """Whether the numbers at a point are too many for exact arithmetic."""
+        own = answer is not None and is_heavy(answer.program, self.points[k])
+        return own or is_heavy(self.program, self.points[k])
+
+    def value(self, answer: Answer, k: int, *, exact: bool = False) -> object:
+        """What an answer gives at a point."""
+        known = self.joint(k, exact=exact) if answer.signals else {}
+        given = {x: known[t.name] for x, t in answer.signals.items()}
+        return self.points[k].run(answer.program, [answer.name], exact=exact, known=given)[answer.name]

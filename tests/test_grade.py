@@ -1,0 +1,261 @@
+"""Right and wrong answers: what is accepted, what is rejected, and what is said of it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+from symgrad.cli import main
+from symgrad.explain.grading.reals import _MATRICES, Exact
+from symgrad.explain.grading.signatures import chain
+from symgrad.language.implicit import IMPLICIT
+from symgrad.language.reference import FLOATS
+from symgrad.leaves import LEAVES
+
+LINE = "X: data[n, i]; y: data[n]; w: weight[i]; loss = mean((X @ w - y)**2)"
+MLP = (
+    "x: data[n, i]; t: data[n, k] & distribution; W1: weight[i, j]; b1: weight[j]; W2: weight[j, k]; b2: weight[k]; "
+    "h = tanh(x @ W1 + b1); z = h @ W2 + b2; loss = -sum(t*log(softmax(z)))/n"
+)
+RIDGE = LINE.replace("loss = ", "lam: constant; loss = ") + " + lam*sum(w**2)"
+
+# the numbers that equality is decided by
+
+
+def test_primes_are_a_chain() -> None:
+    primes = chain()
+    for a, b in itertools.pairwise(primes):
+        assert (a.p - 1) % b.p == 0 and a.p % 4 == 1
+        assert pow(a.g, b.p, a.p) == pow(a.h, b.p, a.p) == 1 != a.g
+        assert a.i**2 % a.p == a.p - 1
+
+
+def test_scalar_functions_have_their_values() -> None:
+    exact = Exact()
+    for name, leaf in LEAVES.items():
+        at = [1.25, 1.75] if name == "acosh" else [0.375, 0.75]
+        values = [np.array(at), np.array([0.625, 0.25])][: len(leaf.params)]
+        lifted = [np.array([exact.lift(x) for x in v], object) for v in values]
+        got = exact.leaf(leaf, lifted).astype(float)
+        np.testing.assert_allclose(got, FLOATS.leaf(leaf, values), rtol=1e-14, err_msg=name)
+
+
+def test_matrix_functions_have_their_values() -> None:
+    exact, rng = Exact(), np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 3, 3)), rng.standard_normal((2, 3, 3))
+    lift = np.frompyfunc(exact.lift, 1, 1)
+    assert set(_MATRICES) == set(IMPLICIT)
+    for op, (ranks, _) in _MATRICES.items():
+        given = [a, b][: len(ranks)]
+        got, wanted = exact.implicit(op, list(map(lift, given))).astype(float), IMPLICIT[op].run(*given)
+        if op == "eigvecs":  # up to their signs
+            got, wanted = np.abs(got), np.abs(wanted)
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12, err_msg=op)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ("exp(x + y)", "exp(x)*exp(y)", True),
+        ("1 - tanh(x)**2", "1/cosh(x)**2", True),
+        ("sigmoid(x)*(1 - sigmoid(x))", "exp(-x)/(1 + exp(-x))**2", True),
+        ("tanh(tanh(x))", "(exp(2*tanh(x)) - 1)/(exp(2*tanh(x)) + 1)", True),
+        ("sin(x)**2 + cos(x)**2", "1", True),
+        ("sin(x + y)", "sin(x)*cos(y) + cos(x)*sin(y)", True),
+        ("log(x**2 + y)/(x - y)", "-log(y + x*x)/(y - x)", True),
+        ("erf(x)*y", "y*erf(x)", True),
+        ("exp(x*y)", "exp(x)*exp(y)", False),
+        ("tanh(tanh(x))", "tanh(x)", False),
+        ("1 - tanh(x)**2", "1 - tanh(x)", False),
+        ("erf(x)", "erf(y)", False),
+        ("sin(x)", "cos(x)", False),
+    ],
+)
+def test_signatures(a: str, b: str, same: bool) -> None:
+    """Equal exactly where the formulas are equal; no digit is looked at."""
+    from symgrad.language.reader import read
+    from symgrad.language.reference import run
+
+    exact = Exact()
+    given = {"x": np.array(exact.number(Fraction(3, 7))), "y": np.array(exact.number(Fraction(5, 11)))}
+    found = []
+    for text in (a, b):
+        program = read(f"x: data; y: data; f = {text} + 0*x*y")
+        found.append(run(program, {}, given, object, exact)["f"][()])
+    one, two = found
+    assert one.signature and two.signature
+    assert (one.signature[0] == two.signature[0]) == same
+
+
+# answers that are right
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (LINE, "2/n * X.T @ (X @ w - y)"),
+        (LINE, "w = 2/n * (X @ w - y) @ X"),
+        (LINE, "dw[i] = 2/n*sum(n, (sum(j, X[n, j]*w[j]) - y[n])*X[n, i])"),
+        (LINE, "g[j] = sum(m, 2*X[m, j]*(X[m, :] @ w - y[m]))/n"),
+        (LINE, "r = X @ w - y; 2/n * X.T @ r"),
+        (LINE, "y_hat = np.dot(X, w)\ne = y_hat - y\ndw = 2*np.dot(X.T, e)/X.shape[0]"),
+        (LINE, "∂L/∂w = 2/n*(X.T @ X @ w - X.T @ y)"),
+        (LINE, "(2*X*(X @ w - y)[:, None]).mean(axis=0)"),
+        ("x: weight[n]; loss = sum(tanh(x))", "1/cosh(x)**2"),
+        ("x: weight[n]; loss = sum(sigmoid(x))", "1/(2 + exp(x) + exp(-x))"),
+        ("x: weight[n]; loss = sum(abs(x))", "x/abs(x)"),
+        ("x: weight; loss = 3*x", "3"),
+        ("x: weight[n]; loss = sum(x)", "1 + 0*x"),
+        ("x: weight[n]; loss = mean(x)", "ones(n)/n"),
+    ],
+)
+def test_right_answers(text: str, answer: str) -> None:
+    grade = sg.derive(text).grade(answer)
+    assert grade.right and grade and not grade.hint, grade
+
+
+def test_names_of_the_problem_and_error_signals() -> None:
+    d = sg.derive(MLP)
+    grade = d.grade(
+        W2="h.T @ (softmax(z) - t)/n",
+        b2="sum(dz, axis=0)",
+        W1="δz = (softmax(z) - t)/n; δh = δz @ W2.T; x.T @ (δh*(1 - h**2))",
+        b1="p = softmax(z)\nnp.sum(((p - t)/n) @ W2.T * (1 - h**2), axis=0)",
+    )
+    assert grade.right and all(grade) and len(list(grade)) == 4
+    assert d.grade(W1="x.T @ (δh*(1 - h*h))")
+
+
+def test_facts_decide() -> None:
+    """p - t needs that t sums to one."""
+    right = "(softmax(z) - t)/n"
+    assert sg.derive(MLP, wrt="z").grade(right)
+    free = MLP.replace(" & distribution", "")
+    assert not sg.derive(free, wrt="z").grade(right)
+    assert sg.derive(free, wrt="z").grade("(softmax(z)*sum(t, axis=1, keepdims=True) - t)/n")
+
+
+def test_other_derivatives() -> None:
+    j = sg.jacobian("x: weight[n]; p = softmax(x)", wrt="x")
+    assert j.grade("diag(p) - outer(p, p)")
+    assert not j.grade("outer(p, p) - diag(p)")
+    h = sg.hessian("A: data[n, n]; x: weight[n]; loss = x @ A @ x/2", wrt="x")
+    assert h.grade({("x", "x"): "(A + A.T)/2"}) and not h.grade("A")
+
+
+# functions and numbers
+
+
+def test_functions() -> None:
+    d = sg.derive(LINE)
+    assert d.grade(w=lambda X, y, w: 2 * X.T @ (X @ w - y) / len(y))
+    assert d.grade(w=lambda w, n, **rest: 2 * (rest["X"] @ w - rest["y"]) @ rest["X"] / n)
+    assert not d.grade(w=lambda X, y, w: X.T @ (X @ w - y) / len(y))
+    assert d.grade(w=lambda X, y, w: (0.0, {"w": 2 * X.T @ (X @ w - y) / len(y)}))
+    tanh = sg.derive("x: weight[n]; loss = sum(tanh(x))")
+    assert "exact" in tanh.grade(x=lambda x: 1 / np.cosh(x) ** 2).why
+    assert "floating" in tanh.grade(x=lambda x: np.array([1 - float(np.tanh(float(v))) ** 2 for v in x])).why
+    with pytest.raises(sg.SymgradError, match=r"asks for 'Y'.*did you mean 'y'"):
+        d.grade(w=lambda X, Y, w: X)
+    with pytest.raises(sg.SymgradError, match="raised ZeroDivisionError"):
+        d.grade(w=lambda X: 1 / 0)
+
+
+def test_numbers() -> None:
+    d = sg.derive(LINE)
+    at = {"X": np.eye(3, 2), "y": [1, 2, 3], "w": [0.5, 0.25]}
+    assert d.grade(w=[-1 / 3, -7 / 6], at=at)
+    assert d.grade(w=[-0.333, -1.17], at=at)
+    assert not d.grade(w=[-0.334, -1.17], at=at)
+    assert not d.grade(w=[0.333, 1.17], at=at)
+    with pytest.raises(sg.SymgradError, match="at="):
+        d.grade(w=[1, 2])
+    with pytest.raises(sg.SymgradError, match="no array was given for y and w"):
+        d.grade(w=[1, 2], at={"X": np.eye(3, 2)})
+
+
+# answers of another shape
+
+
+@pytest.mark.parametrize(
+    ("key", "answer", "said"),
+    [
+        ("W2", "(softmax(z) - t).T @ h/n", "Jacobian layout"),
+        ("W2", "(softmax(z) - t).T @ h", "other way round"),
+        ("b2", "(softmax(z) - t)/n", "the sum over n is missing"),
+        ("b2", "sum(softmax(z) - t, axis=1)/n", r"your answer is \[n\]"),
+        ("b2", "sum((softmax(z) - t)/n)", "summed over k"),
+        ("b2", "sum(softmax(z) - t, axis=0, keepdims=True)/n", "axis of one entry too many"),
+        ("b2", "0", "a single number"),
+    ],
+)
+def test_shapes(key: str, answer: str, said: str) -> None:
+    grade = sg.derive(MLP).grade({key: answer})
+    assert not grade.right and grade.hint
+    assert re.search(said, grade.why), grade.why
+
+
+# answers that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("2/n * x.T @ (X @ w - y)", "x is no name of this problem; did you mean 'X'"),
+        ("2/n * X.T @ (X @ w - ", "a bracket is open"),
+        ("", "empty"),
+        ("w: data[n]", "an answer declares nothing"),
+        ("X ^ 2", "is no power here"),
+        ("__import__('os')", "two underscores"),
+        ("sum(x*"*40, "nested|bracket"),
+        ("X"*30_000, "characters"),
+        ("X.T @ (X @ v - y)", "v is no name of this problem.*an answer may use X, y, w"),
+        ("dw", "dw is no name"),
+    ],
+)  # fmt: skip
+def test_unreadable(answer: str, said: str) -> None:
+    with pytest.raises(sg.SymgradError, match=said):
+        sg.derive(LINE).grade(w=answer)
+
+
+def test_wrong_calls() -> None:
+    d = sg.derive(MLP)
+    with pytest.raises(sg.SymgradError, match="no result by 'w1'; did you mean 'W1'"):
+        d.grade(w1="0")
+    with pytest.raises(sg.SymgradError, match="say for which"):
+        d.grade("0")
+    with pytest.raises(sg.SymgradError, match="nothing to grade"):
+        d.grade()
+    with pytest.raises(sg.SymgradError, match="it is object"):
+        d.grade(W1=object())
+
+
+# the command
+
+
+def test_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grade", LINE, "--answer", "w=2/n * X.T @ (X @ w - y)"]) == 0
+    assert "w: right" in capsys.readouterr().out
+    assert main(["grade", LINE, "--answer", "1/n * X.T @ (X @ w - y)", "--hint"]) == 1
+    hint = capsys.readouterr().out
+    assert hint and "X.T" not in hint
+    assert main(["grade", LINE, "--answer", "w=X.T @ Y", "--solution"]) == 2
+    said = capsys.readouterr().err
+    assert "Y is no name of this problem" in said and "^" in said
+    assert main(["grade", LINE, "--answer", "0*w", "--solution"]) == 1
+    assert "Result" in capsys.readouterr().out
+
+
+def test_command_with_numbers(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = tmp_path / "inputs.json"
+    inputs.write_text('{"X": [[1, 0], [0, 1], [0, 0]], "y": [1, 2, 3], "w": [0.5, 0.25]}')
+    assert main(["grade", LINE, "--answer", "w=[-0.3333, -1.1667]", "--at", str(inputs)]) == 0
+    assert main(["grade", LINE, "--answer", "w=[-0.3333, 1.1667]", "--at", str(inputs)]) == 1
+    inputs.write_text("{")
+    assert main(["grade", LINE, "--answer", "w=[0, 0]", "--at", str(inputs)]) == 2
+    assert "cannot be read as JSON" in capsys.readouterr().err
