@@ -10,8 +10,10 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+import webbrowser
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import symgrad
 from symgrad import emit
 from symgrad.derivation import Derivation, derive
 from symgrad.errors import SymgradError
+from symgrad.explain import Document
 from symgrad.files import write_atomically
 from symgrad.model import Model
 from symgrad.ops import describe, listing
@@ -88,10 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("derive", _derive, "Derive the gradient of a loss and print every step.")
     sub.add_argument("--wrt", metavar="w,X", help="what to differentiate by; every weight if not given")
-    sub.add_argument(
-        "--format", choices=("text", "latex", "tex", "numpy", "svg", "tikz"), default="text",
-        help="tex is a whole document; svg and tikz draw the computational graph",
-    )  # fmt: skip
+    _formats(sub, "text", "latex", "tex", "html", "markdown", "pdf", "json", "numpy", "svg", "tikz")
     sub.add_argument(
         "--direction", choices=("forward", "backward", "both"), default="both", help="what svg and tikz show"
     )
@@ -101,7 +101,6 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--detail", choices=("result", "steps", "everything"), default="steps")
     sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
-    sub.add_argument("-o", "--output", type=Path, help="a file to write instead of the terminal")
 
     _kinds(sub)
 
@@ -156,6 +155,58 @@ def _module_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--style", choices=("readable", "fast"), default="fast")
 
 
+def _formats(sub: argparse.ArgumentParser, *names: str) -> None:
+    """Where a document goes, and in which format."""
+    sub.add_argument(
+        "--format", choices=names, help="text if neither this nor the file's name says otherwise; tex is a "
+        "whole document, latex a fragment; svg and tikz draw the computational graph",
+    )  # fmt: skip
+    sub.add_argument("-o", "--output", type=Path, help="a file to write instead of the terminal")
+    sub.add_argument("--open", action="store_true", help="show it in the browser, as html or pdf")
+
+
+ENDINGS = {
+    ".txt": "text", ".tex": "tex", ".html": "html", ".htm": "html", ".md": "markdown", ".pdf": "pdf",
+    ".json": "json", ".py": "numpy", ".svg": "svg",
+}  # fmt: skip
+_SHOWN = {"html": ".html", "pdf": ".pdf"}
+
+
+def _written(options: argparse.Namespace, document: Document, **more: Callable[[], str]) -> None:
+    """A document in the format that was asked for, to where it was asked; `more` are further formats."""
+    path: Path | None = options.output
+    format = options.format or (ENDINGS.get(path.suffix.lower(), "text") if path else "")
+    format = format or ("html" if options.open else "text")
+    if options.open and format not in _SHOWN:
+        raise SymgradError(f"--open shows html or pdf in the browser, not {format}")
+    if options.open and path is None:
+        path = Path(tempfile.mkdtemp(prefix="symgrad-")) / f"derivation{_SHOWN[format]}"
+    if format == "pdf" and path is None:
+        raise SymgradError("a PDF is written to a file: give its name, such as -o derivation.pdf")
+    width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80
+    ways: dict[str, Callable[[], str]] = {
+        "text": lambda: document.text(width),
+        "latex": document.latex,
+        "tex": lambda: document.latex(fragment=False),
+        "html": document.html,
+        "markdown": document.markdown,
+        **more,
+    }
+    if format != "pdf" and format not in ways:
+        raise SymgradError(f"the name {path} ends like {format}, which this has not; --format says another")
+    made = ""
+    if path is None:
+        print(ways[format]().rstrip("\n"))
+        return
+    if format == "pdf":
+        made = f" by {document.pdf(path)}"
+    else:
+        write_atomically(path, ways[format]().rstrip("\n") + "\n")
+    print(f"wrote {path}{made}")
+    if options.open and not webbrowser.open(path.resolve().as_uri()):
+        raise SymgradError(f"no browser could be started; open {path} yourself")
+
+
 def _kinds(sub: argparse.ArgumentParser) -> None:
     """What else may be derived than the gradient."""
     kinds = sub.add_mutually_exclusive_group()
@@ -200,20 +251,14 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
 def _derive(options: argparse.Namespace) -> int:
     d = _derived(options, options.wrt.split(",") if options.wrt else None, not options.evaluation)
     form = options.form.split(",") if "," in options.form else options.form
-    width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80
-    text = {
-        "text": lambda: d.text(width, options.detail, form=form),
-        "latex": lambda: d.latex(form, detail=options.detail),
-        "tex": lambda: d.latex(form, fragment=False, detail=options.detail),
-        "numpy": d.numpy,
-        "svg": lambda: d.picture(options.direction, form=form, detail=options.detail).svg,
-        "tikz": lambda: d.picture(options.direction, form=form, detail=options.detail).tikz,
-    }[options.format]()
-    if options.output:
-        write_atomically(options.output, text.rstrip("\n") + "\n")
-        print(f"wrote {options.output}")
-    else:
-        print(text.rstrip("\n"))
+    _written(
+        options,
+        d.document(form=form, detail=options.detail),
+        json=d.json,
+        numpy=d.numpy,
+        svg=lambda: d.picture(options.direction, form=form, detail=options.detail).svg,
+        tikz=lambda: d.picture(options.direction, form=form, detail=options.detail).tikz,
+    )
     return 0
 
 

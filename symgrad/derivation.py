@@ -15,7 +15,7 @@ from symgrad import emit, explain
 from symgrad.check import Verdict
 from symgrad.check import check as judge
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
-from symgrad.explain import Drawing, grading
+from symgrad.explain import Drawing, grading, record
 from symgrad.explain.grading import Grade
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
@@ -169,6 +169,62 @@ class Derivation:
             True
         """
         return explain.drawing(self.derived, direction, form, detail)
+
+    def document(self, **options: Any) -> explain.Document:
+        """The derivation as a document, to be written in any format.
+
+        Args:
+            options: `form` and `detail`, as for `text` and `latex`.
+
+        Example:
+            >>> import symgrad as sg
+            >>> d = sg.derive("x: weight[n]; loss = sum(x**2)")
+            >>> d.document(form="index", detail="everything").html().startswith("<!DOCTYPE html>")
+            True
+        """
+        return explain.document(self.derived, **options)
+
+    def markdown(self, **options: Any) -> str:
+        """The derivation as Markdown with mathematics, as GitHub renders it; options as for `document`."""
+        return self.document(**options).markdown()
+
+    def html(self, **options: Any) -> str:
+        """The derivation as one page that needs no network and no script; options as for `document`."""
+        return self.document(**options).html()
+
+    def pdf(self, path: str | os.PathLike[str], **options: Any) -> str:
+        """Write the derivation as PDF, by LaTeX if the machine has it, else by a browser; options as for `document`.
+
+        Returns:
+            the program that made it, such as "latexmk" or "chromium".
+
+        Raises:
+            SymgradError: nothing on this machine makes one: it says what to install; or the file cannot be written.
+        """
+        try:
+            return self.document(**options).pdf(path)
+        except Refusal as problem:
+            raise SymgradError(problem.reason) from None
+
+    def json(self) -> str:
+        """The steps and results as JSON, by the schema that `symgrad.explain.record` tells."""
+        return record.written(self.derived)
+
+    def save(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Write a file in the format that its name ends with: .txt, .tex, .md, .html, .pdf, .json or .py.
+
+        Args:
+            path: the file; it is written as a whole or not at all.
+            options: as for `document`.
+
+        Raises:
+            SymgradError: no format has that ending, or the file cannot be written.
+        """
+        more = {".json": self.json, ".py": self.numpy}
+        try:
+            self.document(**options).save(path, more)
+        except Refusal as problem:
+            raise SymgradError(problem.reason) from None
 
     def numpy(self) -> str:
         """Standalone NumPy source of `loss_and_grad(...)`: the loss and a dictionary of gradients.

@@ -28,6 +28,7 @@ Form = Union[str, Sequence[str]]
 Sizes = Union[Mapping[str, int], None]
 
 __all__ = [
+    "Document",
     "Drawing",
     "document",
     "drawing",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -62,8 +62,12 @@ class Document:
         write_atomically(Path(path), data)
         return program
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], more: Mapping[str, Callable[[], str]] | None = None) -> None:
         """Write a file in the format that its name ends with: .txt, .tex, .md, .html or .pdf.
+
+        Args:
+            path: the file; it is written as a whole or not at all.
+            more: further endings, and what writes them.
 
         Raises:
             SymgradError: no format has that ending, or the file cannot be written.
@@ -77,6 +81,8 @@ class Document:
             ".tex": lambda: self.latex(fragment=False),
             ".md": self.markdown,
             ".html": self.html,
+            ".htm": self.html,
+            **(more or {}),
         }
         way = ways.get(target.suffix.lower())
         if way is None:

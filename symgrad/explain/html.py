@@ -11,7 +11,7 @@ from typing import Union
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from symgrad.explain import mathml
+from symgrad.explain import beside, mathml
 from symgrad.explain.parts import (
     Equation,
     Listing,
@@ -121,15 +121,14 @@ class _Page:
                 yield _figure(svg, alt)
 
     def passage(self, p: Passage) -> Iterable[Element]:
-        forms = [(p.form, p.equations), *p.beside]
-        width = WIDE if len(forms) == 1 else WIDE / 2
-        columns = [self.equations(equations, width) for _, equations in forms]
+        forms = beside.shown(p)
+        columns = [self.equations(equations, WIDE / min(len(forms), 2)) for _, equations in forms]
         if len(forms) == 1:
             yield from columns
         else:
             named = [
-                _element("div", *([_element("h3", f"{form} form")] if form else []), column)
-                for (form, _), column in zip(forms, columns, strict=True)
+                _element("div", _element("h3", _words(caption)), column)
+                for (caption, _), column in zip(forms, columns, strict=True)
             ]
             yield _element("div", *named, **{"class": "beside"})
         if p.remarks:
@@ -191,7 +190,7 @@ def words(sentence: Sentence) -> str:
 
 
 def _all(p: Passage) -> list[Equation]:
-    return [*p.equations, *(e for _, equations in p.beside for e in equations)]
+    return [e for _, equations in beside.shown(p) for e in equations]
 
 
 def _words(text: str) -> Content:
