@@ -259,3 +259,55 @@ def test_command_with_numbers(tmp_path, capsys: pytest.CaptureFixture[str]) -> N
     inputs.write_text("{")
     assert main(["grade", LINE, "--answer", "w=[0, 0]", "--at", str(inputs)]) == 2
     assert "cannot be read as JSON" in capsys.readouterr().err
+
+
+# mistakes
+
+TWO = (
+    "x: data[n, i]; t: data[n, k] & distribution; lam: constant; W1: weight[i, j]; b1: weight[j]; W2: weight[j, k]; "
+    "b2: weight[k]; u = x @ W1 + b1; h = tanh(u); z = h @ W2 + b2; "
+    "loss = -sum(t*log(softmax(z)))/n + lam*sum(W1**2) + lam*sum(W2**2)"
+)
+SHARED = "W: weight[i, i]; x: data[n, i]; h = tanh(x @ W); g = tanh(h @ W); loss = mean(g**2)"
+SIGMOID = "x: data[n]; y: data[n]; w: weight; b: weight; s = sigmoid(w*x + b); loss = mean((s - y)**2)/2"
+LABELS = "x: data[n, i]; t: label[n] < 5; W: weight[i, 5]; z = x @ W; loss = softmax_cross_entropy(z, t)"
+P, D = "p = softmax(z); ", "D = 2*g*(1 - g**2)/(n*i); "
+
+MISTAKES = [
+    (LINE, "w", "1/n * X.T @ (X @ w - y)", "the factor 2 is missing"),
+    (LINE, "w", "4/n * X.T @ (X @ w - y)", "the factor 2 is too much"),
+    (LINE, "w", "2 * X.T @ (X @ w - y)", "the factor 1/n is missing"),
+    (LINE, "w", "2/n**2 * X.T @ (X @ w - y)", "1/n stands there once too often"),
+    (LINE, "w", "2/n/i * X.T @ (X @ w - y)", "1/i is too much"),
+    (LINE, "w", "2/n * X.T @ (y - X @ w)", "the sign is wrong"),
+    (LINE, "w", "-X.T @ (X @ w - y)", "the sign is wrong and the factor 2 is missing and the factor 1/n is missing"),
+    (LINE, "w", "2/n * X.T @ (X @ w + y)", "the sign of -y is wrong"),
+    (LINE, "w", "2/n * X.T @ X @ w", "the term -y is forgotten"),
+    (LINE, "w", "1/n * X.T @ (X @ w - y)**2", "itself stands where its derivative belongs"),
+    (RIDGE, "w", "2/n * X.T @ (X @ w - y) + lam*w", "in the regularisation of w the factor 2 is missing"),
+    (RIDGE, "w", "2/n * X.T @ (X @ w - y)", "the regularisation of w is forgotten"),
+    (TWO, "W2", P + "h.T @ (p - t) + 2*lam*W2", "the factor 1/n is missing, in the derivative"),
+    (TWO, "W2", P + "u.T @ (p - t)/n + 2*lam*W2", "u stands where h belongs"),
+    (TWO, "b2", P + "sum(p - t, axis=0)/n + 2*lam*b2", "b2 is not regularised"),
+    (TWO, "W1", P + "x.T @ ((p - t)/n @ W2.T) + 2*lam*W1", "the derivative of tanh is forgotten"),
+    (TWO, "W1", P + "x.T @ ((p - t)/n @ W2.T*(1 - u**2)) + 2*lam*W1", "stands u where tanh(u) belongs"),
+    (TWO, "W1", P + "x.T @ ((p - t)/n @ W2.T*(1 - tanh(h)**2)) + 2*lam*W1", "is taken at tanh(u), and belongs at u"),
+    (TWO, "b1", P + "sum((p - t)/n @ W2.T*h, axis=0)", "tanh itself stands where its derivative belongs"),
+    (TWO, "W1", P + "x.T @ ((p - t) @ W2.T*(1 - h**2)) + 2*lam*W1", "the factor 1/n is missing, in the derivative"),
+    (TWO, "W1", P + "2*x.T @ ((p - t)/n @ W2.T) + 4*lam*W1", "in the step from h back to u; and the factor 2"),
+    (SHARED, "W", "h.T @ (2*g*(1 - g**2))/(n*i)", "through x @ W is forgotten: W is used in more than one place"),
+    (SHARED, "W", D + "x.T @ (D @ W.T*(1 - h**2))", "through h @ W is forgotten"),
+    (SHARED, "W", D + "h.T @ D + x.T @ (D @ W*(1 - h**2))", "W is transposed the other way"),
+    (LABELS, "W", P + "q[n, j] = [j == t[n] - 1], j < 5; x.T @ (p - q)/n", "labels t are off by one"),
+    (SIGMOID, "w", "mean((s - y)*x)", "the derivative of sigmoid is forgotten"),
+    (SIGMOID, "w", "u = w*x + b; mean((s - y)*u*(1 - u)*x)", "stands w*x + b where sigmoid(w*x + b) belongs"),
+    (SIGMOID, "w", "mean((s - y)*s*(1 - s))", "this is the derivative by b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "key", "answer", "said"), MISTAKES)
+def test_mistakes_are_named(text: str, key: str, answer: str, said: str) -> None:
+    grade = sg.derive(text).grade({key: answer})
+    assert not grade.right
+    assert said in grade.mistake, grade.mistake
+    assert grade.mistake in grade.why and grade.hint.endswith((".", "?")) and grade.hint not in grade.why

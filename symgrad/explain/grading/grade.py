@@ -14,6 +14,7 @@ from symgrad.explain.grading.answers import Answer
 from symgrad.explain.grading.equality import close, rounds_to, same_digits, same_exactly
 from symgrad.explain.grading.functions import arguments, called, is_exact
 from symgrad.explain.grading.mistake import Mistake
+from symgrad.explain.grading.mistakes import Mistakes
 from symgrad.explain.grading.points import Point
 from symgrad.explain.grading.shapes import misshapen
 from symgrad.explain.grading.truth import Truth
@@ -21,6 +22,7 @@ from symgrad.explain.grading.verdict import Grade, together
 from symgrad.language.bind import bind
 from symgrad.language.trace import Derived, Key
 
+_AGAIN = "Go from the loss back, one step at a time: every use of a quantity adds outer derivative times inner one."
 Values = Callable[[int, bool], np.ndarray]
 
 
@@ -137,14 +139,21 @@ def decided(truth: Truth, key: Key, values: Values, answer: Answer | None = None
 
 
 def _wrong(truth: Truth, key: Key, values: Values, shown: str, solution: str, answer: Answer | None) -> Grade:
-    return Grade(
-        key,
-        False,
-        "not equal to the derivative",
-        "Go through the chain rule again.",
-        given=shown,
-        solution=solution,
+    """A wrong answer of the right shape: which mistake gives it, and the first term that differs."""
+    mistakes = Mistakes(truth, key, same=close if len(truth.points) > 1 else rounds_to)
+    given = [np.asarray(values(k, False), float) for k in mistakes.count]
+    finite = all(np.isfinite(a).all() for a in given)
+    mistake = mistakes.find(given) if finite else None
+    of = key if isinstance(key, str) else " and ".join(key)
+    if mistake is not None:
+        why = f"not equal to the derivative by {of}: {mistake.why}"
+        return Grade(key, False, why, mistake.hint, mistake.why, given=shown, solution=solution)
+    why = (
+        f"not equal to the derivative by {of}"
+        if finite
+        else f"no finite number at random inputs, unlike the derivative by {of}"
     )
+    return Grade(key, False, why, _AGAIN, given=shown, solution=solution)
 
 
 def _function(truth: Truth, key: Key, given: Callable[..., Any], solution: str) -> Grade:

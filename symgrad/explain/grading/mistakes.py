@@ -1,0 +1,123 @@
+"""Which mistake gives exactly this answer: the derivation gone through with one thing wrong at a time.
+
+A mistake in the step of a late layer changes the derivatives by all earlier ones, so each is carried through to the
+derivative that was asked for, and compared with the answer's numbers at random inputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from symgrad.explain.cast import Cast
+from symgrad.explain.grading.candidates import Run, candidates
+from symgrad.explain.grading.equality import close
+from symgrad.explain.grading.mistake import Mistake
+from symgrad.explain.grading.scales import Same, Scale, Scales
+from symgrad.explain.grading.truth import Truth
+from symgrad.explain.scripts import CODE
+from symgrad.explain.sides import Sides
+from symgrad.language.trace import Key
+
+MOST = 600  # mistakes tried for one answer
+SECONDS = 4.0
+_LONG = 30  # characters of a part that is called by what it is
+Numbers = Sequence[np.ndarray]  # at the first points, in order
+
+
+class Mistakes:
+    """Looks for the mistake behind an answer.
+
+    Args:
+        same: whether numbers agree.
+        tries: at how many points answers are compared; the sizes differ there.
+    """
+
+    def __init__(self, truth: Truth, key: Key, same: Same = close, tries: int = 2):
+        self.truth, self.key, self.same = truth, key, same
+        self.count = range(min(tries, len(truth.points)))
+        self.scales = Scales(truth, len(self.count))
+
+    def find(self, given: Numbers) -> Mistake | None:
+        """The simplest mistake that gives these numbers, if one does: a factor, a mistake, or the two together."""
+        if not any(map(np.any, given)):
+            return None
+        right = [np.asarray(self.truth.right(self.key, k), float) for k in self.count]
+        scale = self.scales.between(right, given, self.same)
+        if scale is not None:
+            return self.scales.mistake(scale)
+        tried: list[tuple[Mistake, Run, np.ndarray]] = []
+        end = time.monotonic() + SECONDS
+        for mistake, run in itertools.islice(candidates(self.truth, self.key), MOST):
+            if time.monotonic() > end:
+                break
+            first = run(0)
+            if first is None or first.shape != given[0].shape or not np.isfinite(first).all():
+                continue
+            tried.append((mistake, run, first))
+            if self.same(given[0], first):
+                arrays = self._everywhere(given, run, first)
+                if arrays and all(self.same(a, b) for a, b in zip(given, arrays, strict=True)):
+                    return self._said(mistake)
+        for mistake, run, first in tried:
+            also = self._factor(given, run, first)
+            if also is not None:
+                why = f"{mistake.why}; and {self.scales.mistake(also).why}"
+                return self._said(replace(mistake, why=why))
+        return None
+
+    def _everywhere(self, given: Numbers, run: Run, first: np.ndarray) -> list[np.ndarray] | None:
+        """What a mistake gives at all points; None where it cannot be made, or has another shape than the answer."""
+        arrays = [first]
+        for k in self.count[1:]:
+            a = run(k)
+            if a is None or a.shape != given[k].shape:
+                return None
+            arrays.append(a)
+        return arrays
+
+    def _factor(self, given: Numbers, run: Run, first: np.ndarray) -> Scale | None:
+        if self.scales.between([first], given[:1], self.same) is None:
+            return None
+        arrays = self._everywhere(given, run, first)
+        return self.scales.between(arrays, given, self.same) if arrays else None
+
+    # names
+
+    def _said(self, mistake: Mistake) -> Mistake:
+        """The mistake with parts that have no name called by what they are."""
+        pattern, spoken = self._unnamed
+
+        def put(found: re.Match[str]) -> str:
+            text = spoken(found[0])
+            alone = re.search(r"(^|(through|from|to|by|the term|of) )$", found.string[: found.start()])
+            return text if text.isidentifier() or alone else f"({text})"
+
+        if pattern is None:
+            return mistake
+        return replace(mistake, why=pattern.sub(put, mistake.why), hint=pattern.sub(put, mistake.hint))
+
+    @cached_property
+    def _unnamed(self) -> tuple[re.Pattern[str] | None, Callable[[str], str]]:
+        """Where the names of unnamed parts stand in a sentence, and what such a part is in the user's names."""
+        derived = self.truth.plain or self.truth.derived
+        program = derived.program
+        names = [n for n, t in program.tensors.items() if not t.named and t.role != "adjoint"]
+        sides = Sides(Cast(derived), "matrix", numpy=True)
+        known: dict[str, str] = {}
+
+        def spoken(name: str) -> str:
+            if name not in known:
+                writers = program.writers(name)
+                text = CODE.line(sides.defined(writers[0])[1]) if len(writers) == 1 else name
+                text = re.sub(r"\[[\w, ]*\]", "", text)
+                known[name] = text if len(text) <= _LONG else name
+            return known[name]
+
+        return re.compile(rf"\b({'|'.join(map(re.escape, names))})\b") if names else None, spoken
