@@ -96,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         "--direction", choices=("forward", "backward", "both"), default="both", help="what svg and tikz show"
     )
     sub.add_argument(
+        "--picture", action="store_true", help="the computational graph in front of the derivation"
+    )
+    sub.add_argument(
         "--form", default="matrix", metavar="matrix,index,scalar",
         help="one of them, or several, or all, side by side; scalar writes out every entry and needs sizes",
     )  # fmt: skip
@@ -253,7 +256,7 @@ def _derive(options: argparse.Namespace) -> int:
     form = options.form.split(",") if "," in options.form else options.form
     _written(
         options,
-        d.document(form=form, detail=options.detail),
+        d.document(form=form, detail=options.detail, picture=options.direction if options.picture else None),
         json=d.json,
         numpy=d.numpy,
         svg=lambda: d.picture(options.direction, form=form, detail=options.detail).svg,

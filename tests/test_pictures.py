@@ -270,3 +270,15 @@ def test_second_derivatives_have_pictures() -> None:
     for d in (sg.hessian(text), sg.hvp(text), sg.per_example(text), sg.jacobian("z: weight[k]; softmax(z)")):
         shown = sheet(graph(d.derived), "both", {}).placed
         assert faults(shown) == []
+
+
+def test_documents_with_pictures() -> None:
+    """The graph stands in front of the equations; LaTeX loads what it needs."""
+    d = sg.derive(PROGRAMS["line"])
+    page = d.html(picture="forward")
+    assert page.index("<svg") < page.index(">Forward<") and "from X, w and y to L." in page
+    whole = d.document(picture="both").latex(fragment=False)
+    assert r"\usepackage{tikz}" in whole and whole.count(r"\begin{tikzpicture}") == 1
+    assert r"\usepackage{tikz}" not in d.latex(fragment=False)
+    with pytest.raises(SymgradError, match="direction='up'"):
+        d.html(picture="up")

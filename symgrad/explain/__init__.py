@@ -9,6 +9,7 @@ forms, `terminal`, `tex` and `marked` set it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Union
 
 from symgrad.errors import Refusal, listing
@@ -42,7 +43,13 @@ __all__ = [
 ]
 
 
-def document(derived: Derived, form: Form = "matrix", detail: str = "steps", sizes: Sizes = None) -> Document:
+def document(
+    derived: Derived,
+    form: Form = "matrix",
+    detail: str = "steps",
+    sizes: Sizes = None,
+    picture: str | None = None,
+) -> Document:
     """The derivation as a document, to be written in any format.
 
     Args:
@@ -50,16 +57,21 @@ def document(derived: Derived, form: Form = "matrix", detail: str = "steps", siz
             Several, such as `("matrix", "index")`, or "all", are shown side by side.
         detail: "result", "steps" or "everything".
         sizes: numbers for size letters that have none yet; the scalar form needs one for each.
+        picture: "forward", "backward" or "both": the computational graph in front of the equations.
 
     Raises:
-        Refusal: an unknown form or detail; for the scalar form a size without a number, or too much to write out.
+        Refusal: an unknown form, direction or detail; for the scalar form a size without a number, or too much to
+            write out.
     """
     _among("detail", detail, DETAILS)
     forms = _forms(form)
     given = _numbers(derived, sizes)
+    boxes = "index" if forms == ("index",) else "matrix"
+    drawn = () if picture is None else (drawing(derived, picture, boxes).part,)
 
     def tell(numpy: bool) -> Story:
-        return together([(f, Teller(derived, f, detail, numpy=numpy, sizes=given).tell()) for f in forms])
+        story = together([(f, Teller(derived, f, detail, numpy=numpy, sizes=given).tell()) for f in forms])
+        return replace(story, passages=(*drawn, *story.passages))
 
     return Document(tell)
 

@@ -24,7 +24,8 @@ from symgrad.explain.tex import WIDE, rows
 def written(story: Story) -> str:
     """Passages with a heading, one display of aligned equations, and a list of reasons."""
     passages = [_part(p) for p in story.passages]
-    return "\n\n".join([*(said(line) for line in story.notation), *passages]) + "\n"
+    title = [f"# {said(story.title)}"] if story.title else []
+    return "\n\n".join([*title, *(said(line) for line in story.notation), *passages]) + "\n"
 
 
 def said(sentence: Sentence) -> str:

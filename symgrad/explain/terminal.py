@@ -29,7 +29,8 @@ def written(story: Story, width: int) -> str:
         max((len(_numbers(e.numbers)) for p in passages for _, told in shown(p) for e in told), default=0) + 2
     )
     margin = min(margin, 12)
-    parts = ["\n".join(_wrapped(said(line), width, "") for line in story.notation)] if story.notation else []
+    parts = [_wrapped(said(story.title), width, "")] if story.title else []
+    parts += ["\n".join(_wrapped(said(line), width, "") for line in story.notation)] if story.notation else []
     parts += ["\n".join(_part(p, width, margin)) for p in story.passages]
     return "\n\n".join(parts)
 

@@ -42,7 +42,8 @@ def written(story: Story, fragment: bool) -> str:
     """The whole story; a fragment needs `amsmath` (and `tikz` for a picture) and fits the text width of the standard
     article class."""
     width = NARROW if fragment else WIDE
-    parts = [_notation(story)] if story.notation else []
+    parts = [rf"\section*{{{said(story.title)}}}"] if story.title else []
+    parts += [_notation(story)] if story.notation else []
     parts += [_part(p, width) for p in story.passages]
     body = "\n\n".join(parts) + "\n"
     drawn = any(isinstance(p, Picture) for p in story.passages)
@@ -79,7 +80,7 @@ def _part(p: Part, width: float) -> str:
             lines.insert(1, r"\hline")
             body = "\n".join([rf"\begin{{tabular}}{{{'l' * len(columns)}}}", *lines, r"\end{tabular}"])
         case Picture(tikz=tikz):
-            body = tikz
+            body = f"\\begin{{center}}\n{tikz}\n\\end{{center}}"
     return "\n".join([*heading, body])
 
 
