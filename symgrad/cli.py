@@ -26,6 +26,7 @@ from symgrad.explain import Document
 from symgrad.files import write_atomically
 from symgrad.model import Model
 from symgrad.ops import describe, listing
+from symgrad.worked import Worked, read_values
 
 OPTIMIZERS = emit.OPTIMIZERS
 _DATA = resources.files("symgrad")
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
 
     _kinds(sub)
+    _numbers_options(sub)
 
     sub = command("generate", _generate, "Write a standalone training module that needs NumPy only.")
     sub.add_argument("output", type=Path, help="the file to write, such as digits.py")
@@ -222,6 +224,45 @@ def _kinds(sub: argparse.ArgumentParser) -> None:
     kinds.add_argument("--per-example", action="store_true", help="the gradient of each example's share")
 
 
+def _numbers_options(sub: argparse.ArgumentParser) -> None:
+    """The reader's own numbers."""
+    group = sub.add_argument_group("numbers", "with any of these the derivation is worked out with numbers")
+    group.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar='"X=[[1, 1/2], [0, 3]]"',
+        help="the numbers of one input",
+    )
+    group.add_argument("--values", metavar="FILE", help="a .json or .npz file of arrays by name")
+    group.add_argument("--rate", help="the step of gradient descent, such as 0.5 or 1/2: shows the update")
+    group.add_argument("--update", metavar="W1,W2", help="what is updated; every weight if not given")
+    group.add_argument("--digits", type=_natural, default=6, help="how many digits of a number are shown")
+    group.add_argument("--seed", type=_natural, help="draws numbers for what is not given")
+
+
+def _numbered(options: argparse.Namespace) -> bool:
+    """Whether numbers were given, or asked for."""
+    numbers = bool(options.value or options.values or options.seed is not None)
+    if not numbers and (options.rate or options.update):
+        raise SymgradError("--rate and --update take numbers: give them with --value, --values or --seed")
+    if numbers and options.format in ("json", "numpy", "svg", "tikz"):
+        raise SymgradError(f"--format {options.format} takes no numbers; leave --value, --values and --seed out")
+    return numbers
+
+
+def _worked(d: Derivation, options: argparse.Namespace, form: Any) -> Worked:
+    return d.worked(
+        read_values(options.value, options.values),
+        rate=options.rate,
+        update=options.update.split(",") if options.update else None,
+        digits=options.digits,
+        seed=options.seed,
+        form=form,
+        detail=options.detail,
+    )
+
+
 def _derived(options: argparse.Namespace, wrt: list[str] | None = None, training: bool = True) -> Derivation:
     """The derivation that was asked for: of the gradient, unless an option says otherwise."""
     declaration, sizes = _declared(options)
@@ -254,6 +295,9 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
 def _derive(options: argparse.Namespace) -> int:
     d = _derived(options, options.wrt.split(",") if options.wrt else None, not options.evaluation)
     form = options.form.split(",") if "," in options.form else options.form
+    if _numbered(options):
+        _written(options, _worked(d, options, form))
+        return 0
     _written(
         options,
         d.document(form=form, detail=options.detail, picture=options.direction if options.picture else None),

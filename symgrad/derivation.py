@@ -24,6 +24,7 @@ from symgrad.language.trace import Derived, Key, Step
 from symgrad.library import DEFINITIONS
 from symgrad.objects.expressions import Expression, spelled
 from symgrad.passes.derive import derive as run_passes
+from symgrad.worked import Worked, collected, work
 
 Function = Callable[..., tuple[Any, dict[Any, Any]]]
 
@@ -344,6 +345,54 @@ class Derivation:
                 raise SymgradError(f"there are results by {names}: say for which the answer is, by name")
             given = {only: answers, **given}
         return grading.grade(self.derived, given, at)
+
+    def worked(
+        self,
+        given: Mapping[str, Any] | None = None,
+        /,
+        *,
+        rate: Any = None,
+        update: str | Iterable[str] | None = None,
+        digits: int = 6,
+        decimals: int | None = None,
+        full: int = 36,
+        seed: int | None = None,
+        form: Any = "matrix",
+        detail: str = "steps",
+        **arrays: Any,
+    ) -> Worked:
+        """The derivation with numbers in every step: forward, backward and the update of the weights.
+
+        Each step is evaluated by itself and compared with its tensor before it is shown.
+
+        Args:
+            given: arrays by name, for names that are also options here; others can be given as keywords.
+            rate: the step of gradient descent, `w - rate*gradient`, all from the old weights; no update if None.
+            update: the names that are updated; every weight if None.
+            digits: how many digits of a number are shown, from the first that is not 0.
+            decimals: instead of digits, how many places behind the point.
+            full: arrays of at most so many entries are printed in full, larger ones by their shape and norm.
+            seed: draws what is not given, small and rounded to one decimal.
+            form, detail: as for `text` and `latex`.
+            arrays: an array, nested lists or a number for each input. Whole numbers, `fractions.Fraction` and text
+                such as "1/3" are calculated with exactly as long as every operation is rational, and shown as
+                fractions.
+
+        Raises:
+            SymgradError: an array is missing, does not fit, or is no array of numbers; there is nothing to update.
+
+        Example:
+            >>> import symgrad as sg
+            >>> d = sg.derive("x: weight[n]; loss = sum(x**2)/2")
+            >>> print(d.worked(x=[3, 4], rate=0.5).text(60))
+        """
+        try:
+            return work(
+                self.derived, collected(given, arrays), rate=rate, update=update, digits=digits, decimals=decimals,
+                full=full, seed=seed, form=form, detail=detail,
+            )  # fmt: skip
+        except Refusal as problem:
+            raise SymgradError(problem.reason) from None
 
     def __str__(self) -> str:
         return self.text()

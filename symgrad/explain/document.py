@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from symgrad.errors import Refusal, listing
+from symgrad.errors import SymgradError, listing
 from symgrad.explain import html, marked, pdf, terminal, tex
 from symgrad.explain.parts import Story
 from symgrad.files import write_atomically
@@ -86,7 +86,7 @@ class Document:
         }
         way = ways.get(target.suffix.lower())
         if way is None:
-            raise Refusal(
+            raise SymgradError(
                 f"the name {target.name} says no format; it ends with {listing([*ways, '.pdf'], 'or')}"
             )
         write_atomically(target, way().rstrip("\n") + "\n")

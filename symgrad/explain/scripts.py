@@ -43,6 +43,7 @@ from symgrad.explain.formula import (
     Transpose,
     entry,
     height,
+    walk,
 )  # fmt: skip
 from symgrad.explain.formula import Sum as SumNode
 from symgrad.language.expr import decimal
@@ -363,18 +364,34 @@ def points(latex: str, scale: float = 1.0) -> float:
             width += max(points(top, scale * 0.95), points(bottom, scale * 0.95)) + 2.4
         elif t in (r"\sum", r"\prod", r"\max", r"\min") and k + 1 < len(tokens) and tokens[k + 1] == "_":
             group, k = _group(tokens, k + 2)
-            rows = re.sub(r"\\substack", "", group).split(r"\\")
-            width += max(_POINTS[t] * scale, *(points(r, scale * 0.72) for r in rows)) + 1.7
+            below_rows = re.sub(r"\\substack", "", group).split(r"\\")
+            width += max(_POINTS[t] * scale, *(points(r, scale * 0.72) for r in below_rows)) + 1.7
         elif t == r"\begin":
-            end = tokens.index(r"\end", k)
-            inside = " ".join(tokens[_group(tokens, k + 1)[1] : end])
-            cells = [[points(c, scale) for c in row.split("&")] for row in inside.split(r"\\")]
+            rows, k = _cells(tokens, _group(tokens, k + 1)[1])
+            cells = [[points(c, scale) for c in row] for row in rows]
             width += sum(max(c) + 10.0 for c in zip_longest(*cells, fillvalue=0.0))
-            k = _group(tokens, end + 1)[1]
         else:
             width += 0.0 if t in "{}" else (_POINTS.get(t, 11.5 if t in _BINARY else _letter(t))) * scale
             k += 1
     return width
+
+
+def _cells(tokens: Sequence[str], k: int) -> tuple[list[list[str]], int]:
+    """The cells of a matrix that begins before `k`, row by row, and the place after its end."""
+    rows, nesting = [[""]], 0
+    while k < len(tokens):
+        t = tokens[k]
+        if t == r"\end" and not nesting:
+            break
+        nesting += {r"\begin": 1, r"\end": -1}.get(t, 0)
+        if t == "&" and not nesting:
+            rows[-1].append("")
+        elif t == r"\\" and not nesting:
+            rows.append([""])
+        else:
+            rows[-1][-1] += f"{t} "
+        k += 1
+    return rows, _group(tokens, k + 1)[1]
 
 
 def _letter(t: str) -> float:
@@ -519,10 +536,12 @@ class Latex(Script):
             case Transpose(a):
                 return [*self.write(a, ATOM, depth), self.piece(r"^{\top}")]
             case Norm(a, matrix):
+                tall = any(isinstance(x, Matrix) for x in walk(a))
+                bars = (r"\biggl\lVert ", r"\biggr\rVert") if tall else (r"\lVert ", r" \rVert")
                 return [
-                    self.piece(r"\lVert "),
+                    self.piece(bars[0]),
                     *self.write(a, SUM, depth + 1),
-                    self.piece(r" \rVert" + "_F" * matrix),
+                    self.piece(bars[1] + "_F" * matrix),
                 ]
             case Matrix(rows, vector):
                 lines: Sequence[Sequence[Formula]] = [(x,) for x in rows[0]] if vector else rows

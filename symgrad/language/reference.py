@@ -44,7 +44,7 @@ _COMPARE = {
     "==": np.equal,
     "!=": np.not_equal,
 }
-_START = {"=": 0.0, "+=": 0.0, "max=": -np.inf, "min=": np.inf, "prod=": 1.0}
+_START = {"=": 0, "+=": 0, "max=": -np.inf, "min=": np.inf, "prod=": 1}
 _AT = {"+=": np.add, "max=": np.maximum, "min=": np.minimum, "prod=": np.multiply}
 
 Arrays = dict[str, np.ndarray]
@@ -70,7 +70,11 @@ class Arithmetic:
 
     def leaf(self, leaf: Leaf, values: Sequence[Any]) -> Any:
         """A scalar function, entry by entry."""
-        return getattr(np, leaf.run)(*values) if leaf.ufunc else _leaf(leaf, values)
+        return getattr(np, leaf.run)(*values) if leaf.ufunc else composed(leaf, values, self)
+
+    def power(self, base: Any, exponent: Any) -> Any:
+        """A power whose exponent is no whole number that stands in the text."""
+        return base**exponent
 
     def implicit(self, op: str, arrays: Sequence[np.ndarray]) -> Any:
         """An operation on stacks of whole matrices."""
@@ -247,7 +251,7 @@ def _value(e: Any, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
         case Pow(a, Num(v)) if v.denominator == 1:
             return go(a) ** int(v)
         case Pow(a, b):
-            return go(a) ** go(b)
+            return here.kind.power(go(a), go(b))
         case Call(name, args):
             return here.kind.leaf(LEAVES[name], list(map(go, args)))
         case Bracket(c):
@@ -259,13 +263,13 @@ def _value(e: Any, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
     raise TypeError(f"not an expression: {type(e).__name__}")
 
 
-def _leaf(leaf: Leaf, values: Sequence[Any]) -> Any:
+def composed(leaf: Leaf, values: Sequence[Any], kind: Arithmetic = FLOATS) -> Any:
     """A leaf that is text over others; its parts are vectors over all points."""
     known: Arrays = dict(zip(leaf.params, np.broadcast_arrays(*map(np.atleast_1d, values)), strict=True))
     points = len(known[leaf.params[0]])
     for name, body in _entries(leaf):
         known[name] = np.broadcast_to(
-            _value(body, {"_": np.arange(points)}, _Here({}, known, FLOATS)), (points,)
+            _value(body, {"_": np.arange(points)}, _Here({}, known, kind)), (points,)
         )
     return known[""]
 
@@ -311,8 +315,8 @@ def _product(args: Any, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
     else:
         inside, kept_grid = kept, {a: g[kept] for a, g in grid.items()}
         if not kept.any():
-            return 0.0
-    total: Any = 1.0
+            return here.kind.number(0)
+    total: Any = here.kind.number(1)
     for a in args:
         if not isinstance(a, Bracket):
             total = total * _value(a, kept_grid, here)

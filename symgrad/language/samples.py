@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -120,6 +121,48 @@ def draw(t: Tensor, sizes: Mapping[str, int], rng: np.random.Generator) -> np.nd
         x = rng.uniform(0.2, 1.0, shape)
         x = x / x.sum(-1, keepdims=True)
     return x
+
+
+def drawn(program: Program, given: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
+    """Random arrays, small and rounded to one decimal, for the inputs that were not given: numbers to work with by
+    hand.
+
+    The sizes are those of the given arrays, small different ones where these do not tell. What one decimal does not
+    allow (a distribution in many parts, narrow bounds) has as many as it needs.
+    """
+    known = {}
+    for name, a in given.items():
+        t = program.tensors.get(name)
+        if t is not None:
+            known.update(
+                {str(n): k for n, k in zip(t.shape, np.shape(a), strict=False) if str(n) in program.sizes}
+            )
+    sizes = next(
+        (s for s in ({**s, **known} for s in _small_sizes(program, 2)) if not unmet(program, s)), known
+    )
+    rng = np.random.default_rng(seed)
+    return {t.name: _round(t, draw(t, sizes, rng), sizes) for t in program.inputs if t.name not in given}
+
+
+def _round(t: Tensor, x: np.ndarray, sizes: Mapping[str, int]) -> np.ndarray:
+    """The entries with as few decimals as what is declared of them allows."""
+    if t.integer or not x.size:
+        return x
+    for decimals in range(1, 6):
+        rounded = np.round(x, decimals)
+        if t.facts.distribution:
+            rounded[..., -1] = np.round(1 - rounded[..., :-1].sum(-1), decimals)
+        if fits(t, rounded):
+            return rounded
+    return x
+
+
+def fits(t: Tensor, x: np.ndarray) -> bool:
+    """Whether entries are inside the declared bounds, and a distribution sums to one."""
+    f = t.facts
+    low = f.low is None or bool((x > float(f.low) if f.strict_low else x >= float(f.low)).all())
+    high = f.high is None or bool((x < float(f.high) if f.strict_high else x <= float(f.high)).all())
+    return low and high and (not f.distribution or bool((x >= 0).all() and np.allclose(x.sum(-1), 1)))
 
 
 def inputs(
