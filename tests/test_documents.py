@@ -12,13 +12,19 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_explain import DETAILS, FORMS, derived, every_form, every_program, faults
 
 import symgrad as sg
 from symgrad import explain
 from symgrad.cli import main
 from symgrad.errors import SymgradError
-from symgrad.explain import boxes, pdf, record, scripts
+from symgrad.explain import boxes, html, marked, pdf, record, scripts, terminal, tex
+from symgrad.explain.document import Document
+from symgrad.explain.formula import Symbol, plus
+from symgrad.explain.parts import Equation, Listing, Passage, Prose, Remark, Story, Table
+from symgrad.explain.plain import TURNING, columns, shown, spans_of_code, straight
 from symgrad.explain.style import STYLE
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import declaration
@@ -111,6 +117,133 @@ def test_templates_are_read_as_boxes() -> None:
         found = boxes.read(text)
         assert boxes.source(found) == text
         assert "unknown" not in repr(found)
+
+
+# ---------------------------------------------------------------------- any words
+
+NASTY = (
+    "</script>", "<b>", "%", "\\input{x}", "\\end{verbatim}", "\\end{document}", "$", "$$", "`", "```", "]]>", "-->",
+    "&amp;", "#", "_", "^", "{", "}", "~", "|", "\\", "\u202e", "\u2066", "\x00", "\x1b[31m", "\x07", "\r", "\ud800",
+    "\uffff", "勾配", "é", "e\u0301", "δ", "\n", "1. ", "- ", "a b", "\u00a0", "\U0001f600", "--", "''", "[", "*",
+)  # fmt: skip
+words = st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=8)), max_size=6).map("".join)
+LOSS = Symbol("L", "L", "L")
+
+
+def stories() -> st.SearchStrategy[Story]:
+    """Stories with any words wherever words stand."""
+    equation = Equation(LOSS, plus(LOSS, LOSS), (1,))
+    return st.builds(
+        lambda w: Story(
+            ((w[0],),),
+            (
+                Passage((w[1], LOSS), (equation,), (Remark((1,), w[2], (w[3],)),)),
+                Prose((w[4],), ((w[5],), (w[6], LOSS))),
+                Listing((w[7],), w[8]),
+                Table((w[9],), ((w[10],), (w[11],)), (((w[12],), (LOSS,)),)),
+            ),
+            (w[13],),
+        ),
+        st.lists(words, min_size=14, max_size=14),
+    )
+
+
+def every_word(story: Story) -> list[str]:
+    """The words of a story in the order of its page, without the backticks of code."""
+    found = [story.title, *story.notation]
+    for p in story.passages:
+        found.append(p.heading)
+        match p:
+            case Passage():
+                found += [s for r in p.remarks for s in ((r.rule,), r.sentence)]
+            case Prose(_, paragraphs):
+                found += paragraphs
+            case Listing(_, text):
+                found.append(((text, None),))
+            case Table(_, columns, rows):
+                found += [*columns, *(c for row in rows for c in row)]
+    out = []
+    for sentence in found:
+        for part in sentence:
+            if isinstance(part, str):
+                out.append("".join(shown(piece) for piece, _ in spans_of_code(part)))
+            elif isinstance(part, tuple):
+                out.append(shown(part[0]))
+    return [w for w in out if w]
+
+
+@settings(max_examples=60, deadline=None)
+@given(stories())
+def test_html_says_every_word(story: Story) -> None:
+    """In order, as text: no word is markup, and none is lost."""
+    root = tree(html.written(story))
+    assert {local(e.tag) for e in root.iter()} <= MATHML | HTML
+    body = root.find("./body")
+    assert body is not None
+    text, at = "".join(body.itertext()), 0
+    for word in every_word(story):
+        place = text.find(word, at)
+        assert place >= 0, (word, text[at : at + 200])
+        at = place + len(word)
+
+
+@settings(max_examples=60, deadline=None)
+@given(stories())
+def test_latex_takes_every_word(story: Story) -> None:
+    for fragment in (True, False):
+        text = tex.written(story, fragment)
+        text = re.sub(r"\\[`'^~\"=.cvrHu]\{\w?\}|\\(?:ss|ae|AE|oe|OE|o|O|l|L|i)\{\}", "", text)
+        assert faults(text) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(stories(), st.booleans())
+def test_markdown_takes_every_word(story: Story, github: bool) -> None:
+    """Outside of code no sign is left that makes markup, and inside of code no fence ends early."""
+    text = marked.written(story, github)
+    listing = next(p for p in story.passages if isinstance(p, Listing))
+    longest = max([2, *(len(m) for m in re.findall("`+", listing.text))])
+    fence = "`" * (longest + 1)
+    block = re.search(rf"^{fence}text\n(.*?)\n{fence}$", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    assert block[1] == straight(listing.text)
+    for rest in (text[: block.start()], text[block.end() :]):
+        outside = re.sub(r"```math\n.*?\n```|\$`[^`]*`\$|\\.|`[^`]*`", "", rest, flags=re.DOTALL)
+        assert not re.search(r"[<>]", outside)
+        assert "`" not in outside
+        assert github is False or "$" not in outside
+    assert not TURNING & set(text)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(stories(), st.integers(40, 90))
+def test_terminals_take_every_word(story: Story, width: int) -> None:
+    """No line is wider than the terminal, also with wide characters, and none moves its cursor."""
+    for line in terminal.written(story, width).split("\n"):
+        assert columns(line) <= width
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", line)
+        assert not TURNING & set(line)
+
+
+@pytest.mark.parametrize("width", [40, 57])
+@every_program
+def test_text_fits_narrow_terminals(name: str, width: int) -> None:
+    for detail in DETAILS:
+        for line in explain.document(derived(name), "index", detail).text(width).splitlines():
+            assert columns(line) <= width
+
+
+@every_program
+def test_markdown_has_a_block_a_step(name: str) -> None:
+    """Every equation with a left side begins a display of its own; macros that GitHub refuses are not there."""
+    document = explain.document(derived(name))
+    blocks = re.findall(r"^```math\n(.*?)\n```$", document.markdown(), re.MULTILINE | re.DOTALL)
+    equations = [e for p in document.story.passages if isinstance(p, Passage) for e in p.equations]
+    assert len(blocks) == sum(e.left is not None for e in equations)
+    assert [f for block in blocks for f in faults(block)] == []
+    assert "operatorname" not in document.markdown()
+    assert "```" not in document.markdown(github=False)
 
 
 # ---------------------------------------------------------------------- PDF
@@ -228,3 +361,51 @@ def test_open_shows_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert main(["derive", LINE, "--open"]) == 2
     assert "no browser could be started" in capsys.readouterr().err
     shutil.rmtree(path.parent)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex on this machine")
+def test_any_words_are_typeset(tmp_path: Path) -> None:
+    """Words that mean something to LaTeX, and characters that it has no glyph for, in every place."""
+    every = (*NASTY, "naïve Łódź ß x² a₁ ∇ ⊙ 勾配", "W" * 90)
+    passages = tuple(
+        part
+        for w in every
+        for part in (
+            Passage((w,), (Equation(LOSS, LOSS),), (Remark((1,), w, (w,)),)),
+            Prose((w,), ((w, LOSS, w),)),
+            Listing((w,), f"{w}\n  {w}\n\n"),
+            Table((w,), ((w,), (w,)), ((("[x]",), (w,)), ((w,), (LOSS,)))),
+        )
+    )
+    Document(lambda numpy: Story((("`x`",),), passages, ("A % B",))).pdf(tmp_path / "a.pdf")
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="there is no browser on this machine")
+@every_form
+@every_program
+def test_pages_are_printed(name: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser that is here renders every page."""
+    find = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name in pdf.LATEX else find(name))
+    made = explain.document(derived(name), form).pdf(tmp_path / "a.pdf")
+    assert made in {Path(b).stem for b in pdf.BROWSERS}
+    assert (tmp_path / "a.pdf").stat().st_size > 4000
+
+
+def test_what_latex_stumbles_over_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first error of the log is in the sentence."""
+    log = "This is pdfTeX\n./document.tex:3: Undefined control sequence.\nl.3 \\foo\n"
+
+    def fails(command: list[str], folder: Path) -> str:
+        (folder / "document.log").write_text(log, encoding="utf-8")
+        return "ended with status 12"
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name == "pdflatex" else None)
+    monkeypatch.setattr(pdf, "_run", fails)
+    with pytest.raises(
+        SymgradError, match=r"pdflatex stopped in line 3 of the \.tex file: Undefined control sequence"
+    ):
+        sg.derive(LINE).pdf(tmp_path / "a.pdf")
+    assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ from symgrad import explain
 from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
 from symgrad.explain.indices import Indices
-from symgrad.explain.names import escape, mathematical
+from symgrad.explain.names import GREEK, escape, mathematical
 from symgrad.explain.parts import spans
 from symgrad.explain.scripts import CODE, LATEX, TEXT, fold
 from symgrad.explain.story import Teller
@@ -297,12 +297,16 @@ def test_same_bytes_under_any_hash_seed() -> None:
 # ---------------------------------------------------------------------- LaTeX
 
 MACROS = {
+    "textasciitilde", "textbackslash", "circ", "in", "pm", "surd", "leftarrow", "Vert", "ell",
+    *(m[1:] for m in GREEK.values()),
+    "ss", "ae", "AE", "oe", "OE", "o", "O", "l", "L", "i", "Sigma", "Pi", "infty", "to", "times", "nabla", "approx",
     "paragraph", "begin", "end", "tag", "frac", "sum", "prod", "max", "min", "log", "sqrt", "sin", "cos",
     "tan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "exp", "operatorname", "mathrm",
     "mathbf", "text", "texttt", "emph", "small", "par", "quad", "substack", "partial", "top", "odot",
     "oslash", "cdot", "lVert", "rVert", "lvert", "rvert", "lfloor", "rfloor", "bmod", "le", "ge", "neq",
     "land", "lor", "lnot", "biggl", "biggr", "Bigl", "Bigr", "sigma", "alpha", "beta", "delta", "lambda",
     "mu", "varepsilon", "pi", "hat", "ensuremath", "documentclass", "usepackage", "setlength",
+    "section", "ttfamily", "raggedright", "strut", "sloppy", "tabularnewline", "hline", "lt", "gt", "vert",
     "textwidth", "textheight", "oddsidemargin", "topmargin", "parindent", "parskip", "allowdisplaybreaks",
 }  # fmt: skip
 
@@ -395,7 +399,8 @@ def test_escape(text: str) -> None:
     assert plain.isascii()
     rest = re.sub(r"\\[{}$&#%_]", "", plain)
     rest = re.sub(r"\\ensuremath\{(?:[^{}]|\{[^{}]*\})*\}|\\text[a-z]+\{\}", "", rest)
-    rest = re.sub(r"\\[`'^~\"=.cv]\{(?:\w|\\[ij])?\}", "", rest)
+    rest = re.sub(r"\\[`'^~\"=.cvrHu]\{(?:\w|\\[ij])?\}", "", rest)
+    rest = re.sub(r"\\(?:ss|ae|AE|oe|OE|o|O|l|L|i)\{\}|(?<=[-'`,<>}])\{\}|~", "", rest)
     assert not set("\\{}$&#%_^~") & set(rest)
 
 

@@ -162,12 +162,17 @@ def result_latex(derived: Derived, name: Key, form: str = "matrix", sizes: Sizes
 
 
 def mimebundle(derived: Derived) -> dict[str, str]:
-    """The derivation for a notebook: plain text, LaTeX, and Markdown with one display a passage."""
-    return {"text/plain": text(derived), "text/latex": latex(derived), "text/markdown": markdown(derived)}
+    """The derivation for a notebook: plain text, LaTeX, and Markdown with one display a step."""
+    told = document(derived)
+    return {
+        "text/plain": told.text(),
+        "text/latex": told.latex(),
+        "text/markdown": told.markdown(github=False),
+    }
 
 
 def markdown(derived: Derived, form: Form = "matrix", detail: str = "steps", sizes: Sizes = None) -> str:
-    """The derivation as Markdown with mathematics between dollars, one display a passage.
+    """The derivation as Markdown with mathematics as GitHub renders it, one display a step.
 
     Args:
         form, detail, sizes: as for `document`.

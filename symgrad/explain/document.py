@@ -41,9 +41,9 @@ class Document:
         r"""LaTeX: the body alone, to `\input` where amsmath is loaded, or a document that pdflatex sets."""
         return tex.written(self.story, fragment)
 
-    def markdown(self) -> str:
-        """Markdown with mathematics, as GitHub and notebooks render it."""
-        return marked.written(self.story)
+    def markdown(self, github: bool = True) -> str:
+        """Markdown with mathematics as GitHub renders it, one display a step; else as notebooks do."""
+        return marked.written(self.story, github)
 
     def html(self) -> str:
         """A page of HTML that stands alone: MathML, one style sheet, no script, nothing fetched."""

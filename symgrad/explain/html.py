@@ -25,7 +25,7 @@ from symgrad.explain.parts import (
     Table,
     spans,
 )
-from symgrad.explain.plain import isolated, shown
+from symgrad.explain.plain import isolated, shown, spans_of_code
 from symgrad.explain.scripts import LATEX, TEXT
 from symgrad.explain.style import STYLE
 from symgrad.explain.tex import WIDE, broken
@@ -33,7 +33,7 @@ from symgrad.explain.tex import WIDE, broken
 Content = Union[str, Element]
 
 LONG = 8  # equations and reasons from which a passage can be folded by its reader
-_REFERENCE = re.compile(r"(?<![\w)])\((\d+)\)")
+_REFERENCE = re.compile(r"(?<![\w)])\((\d+[a-z]*)\)")
 _SVG = "http://www.w3.org/2000/svg"
 
 
@@ -47,7 +47,7 @@ class _Page:
         self.story = story
         passages = [p for p in story.passages if isinstance(p, Passage)]
         self.free = {
-            n for p in passages for e in _all(p) for n in e.numbers
+            str(n) for p in passages for e in _all(p) for n in e.numbers
         }  # numbers that are no anchor yet
         self.known = frozenset(self.free)
 
@@ -78,8 +78,8 @@ class _Page:
         out: list[Content] = []
         for part in sentence:
             if isinstance(part, str):
-                for k, piece in enumerate(part.split("`")):
-                    out += [_element("code", shown(piece))] if k % 2 else self.linked(piece)
+                for piece, code in spans_of_code(part):
+                    out += [_element("code", shown(piece))] if code else self.linked(piece)
             else:
                 out.append(mathml.inline(part))
         return out
@@ -88,8 +88,8 @@ class _Page:
         out: list[Content] = []
         end = 0
         for m in _REFERENCE.finditer(text):
-            if int(m[1]) in self.known:
-                out += [_words(text[end : m.start()]), _element("a", m[0], href=f"#eq-{int(m[1])}")]
+            if m[1] in self.known:
+                out += [_words(text[end : m.start()]), _element("a", m[0], href=f"#eq-{m[1]}")]
                 end = m.end()
         return [*out, _words(text[end:])]
 
@@ -142,7 +142,7 @@ class _Page:
 
     def numbered(self, numbers: Sequence[int]) -> Content:
         text = f"({', '.join(spans(numbers, '–'))})"
-        first = next((n for n in numbers if n in self.known), None)
+        first = next((n for n in numbers if str(n) in self.known), None)
         return text if first is None else _element("a", text, href=f"#eq-{first}")
 
     # equations
@@ -157,7 +157,7 @@ class _Page:
     def equation(self, grid: Element, e: Equation, width: float, indent: float) -> float:
         """Rows of left side, sign and line, number; further lines start behind the sign."""
         lines, indent = broken(e, width, indent)
-        anchors = [n for n in e.numbers if n in self.free]
+        anchors = [str(n) for n in e.numbers if str(n) in self.free]
         self.free.difference_update(anchors)
         left = Element("div", {"class": "left"})
         if e.left is not None:
@@ -186,7 +186,10 @@ class _Page:
 
 def words(sentence: Sentence) -> str:
     """A sentence without markup."""
-    return "".join(shown(p).replace("`", "") if isinstance(p, str) else TEXT.line(p) for p in sentence)
+    return "".join(
+        "".join(shown(part) for part, _ in spans_of_code(p)) if isinstance(p, str) else TEXT.line(p)
+        for p in sentence
+    )
 
 
 def _all(p: Passage) -> list[Equation]:

@@ -25,20 +25,28 @@ _SHORT = {
 GREEK = {name: f"\\{name}" for name in (*_LOWER, *_UPPER)} | _SHORT
 ACCENTS = {name: f"\\{name}" for name in ("hat", "bar", "tilde", "dot", "ddot", "vec")}
 
+LETTERS = {
+    "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
+    "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}",
+}  # fmt: skip
 _MATH = {
     "<": "<", ">": ">", "|": "|", "∂": r"\partial", "Σ": r"\Sigma", "·": r"\cdot", "×": r"\times",
     "≤": r"\le", "≥": r"\ge", "≠": r"\neq", "−": "-", "ᵀ": r"^{\top}", "∞": r"\infty", "→": r"\to",
+    "∇": r"\nabla", "∑": r"\Sigma", "∏": r"\Pi", "⊙": r"\odot", "⊘": r"\oslash", "⊤": r"\top", "∈": r"\in",
+    "≈": r"\approx", "±": r"\pm", "√": r"\surd", "←": r"\leftarrow", "°": r"^{\circ}", "‖": r"\Vert",
+    "µ": r"\mu", "ℓ": r"\ell",
 }  # fmt: skip
 _TEXT = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
     "_": r"\_", "^": r"\^{}", "~": r"\textasciitilde{}", '"': "''", "\n": " ", "\t": " ", "′": "'", "–": "--",
-    "—": "---", "…": "...", "’": "'", "‘": "`", "“": "``", "”": "''",
+    "—": "---", "…": "...", "’": "'", "‘": "`", "“": "``", "”": "''", "`": r"\`{}", "\u00a0": "~",
+    **LETTERS,
 }  # fmt: skip
 _SPECIAL = _TEXT | {c: rf"\ensuremath{{{shown}}}" for c, shown in _MATH.items()}
 # combining marks, as decomposed letters have them, and their accents in text mode
 _COMBINING = {
     "\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0308": r"\"", "\u0304": r"\=",
-    "\u0307": r"\.", "\u0327": r"\c", "\u030c": r"\v",
+    "\u0307": r"\.", "\u0327": r"\c", "\u030c": r"\v", "\u030a": r"\r", "\u030b": r"\H", "\u0306": r"\u",
 }  # fmt: skip
 
 
@@ -48,7 +56,11 @@ def escape(text: str) -> str:
     >>> escape("50% of y_hat & {x}")
     '50\\% of y\\_hat \\& \\{x\\}'
     """
-    return "".join(map(_escaped, text))
+    out: list[str] = []
+    for before, c in zip(" " + text, text, strict=False):
+        # two hyphens are no dash, and two quotes no quotation mark
+        out += ["{}", _escaped(c)] if c == before and c in "-'`,<>" else [_escaped(c)]
+    return "".join(out)
 
 
 def _escaped(c: str) -> str:
@@ -64,6 +76,10 @@ def _escaped(c: str) -> str:
     if base.isascii() and base.isalpha() and len(marks) == 1 and marks[0] in _COMBINING:
         dotless = {"i": r"\i", "j": r"\j"}.get(base, base)
         return f"{_COMBINING[marks[0]]}{{{dotless}}}"
+    if decomposed == c and unicodedata.decomposition(c)[:5] in ("<supe", "<sub>"):
+        sign = "^" if "super" in unicodedata.decomposition(c) else "_"
+        plain = "".join(map(_escaped, unicodedata.normalize("NFKD", c)))
+        return rf"\ensuremath{{{sign}{{{plain}}}}}" if plain.isascii() else f"U+{ord(c):04X}"
     return f"U+{ord(c):04X}" if c.isprintable() else " "
 
 

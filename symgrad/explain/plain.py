@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # marks that turn the direction of writing: embeddings, overrides, isolates
@@ -40,6 +41,16 @@ def straight(text: str) -> str:
     'a<U+202E>b'
     """
     return "".join(f"<U+{ord(c):04X}>" if c in TURNING else c for c in shown(text))
+
+
+def spans_of_code(text: str) -> list[tuple[str, bool]]:
+    """The text in parts, and whether each is code, which stands between two backticks; one alone is a character.
+
+    >>> spans_of_code("`a` or `")
+    [('a', True), (' or `', False)]
+    """
+    parts = re.split(r"`([^`]*)`", text)
+    return [(part, bool(k % 2)) for k, part in enumerate(parts) if part or k % 2]
 
 
 def columns(text: str) -> int:

@@ -46,6 +46,7 @@ from symgrad.explain.formula import (
     walk,
 )  # fmt: skip
 from symgrad.explain.formula import Sum as SumNode
+from symgrad.explain.plain import columns
 from symgrad.language.expr import decimal
 from symgrad.language.implicit import IMPLICIT
 from symgrad.leaves import LEAVES
@@ -254,6 +255,9 @@ class Text(Code):
     MINUS = " − "
     KINDS: ClassVar[dict[str, str]] = {"times": "·", "matmul": " @ ", "hadamard": " ⊙ ", "scaled": " · "}
     RELATIONS: ClassVar[dict[str, str]] = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}
+
+    def width(self, text: str) -> float:
+        return columns(text)
 
     def name(self, s: Symbol) -> str:
         return s.text

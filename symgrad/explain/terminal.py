@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from symgrad.explain.beside import shown
 from symgrad.explain.parts import (
@@ -19,11 +19,14 @@ from symgrad.explain.parts import (
     Table,
     spans,
 )
+from symgrad.explain.plain import columns, straight
 from symgrad.explain.scripts import TEXT, fold
+
+_LEAST = 6  # columns that a cell of a table keeps
 
 
 def written(story: Story, width: int) -> str:
-    """Numbered equations with their reasons; no line is longer than `width` unless one name is."""
+    """Numbered equations with their reasons; no line is longer than `width`; a name that is, is cut."""
     passages = [p for p in story.passages if isinstance(p, Passage)]
     margin = (
         max((len(_numbers(e.numbers)) for p in passages for _, told in shown(p) for e in told), default=0) + 2
@@ -41,21 +44,38 @@ def _part(p: Part, width: int, margin: int) -> list[str]:
         case Prose(_, paragraphs):
             return [*heading, *(_wrapped(said(line), width, "") for line in paragraphs)]
         case Listing(_, text):
-            return [*heading, *(f"    {line}".rstrip() for line in text.splitlines())]
-        case Table(_, columns, rows):
-            cells = [[said(c) for c in row] for row in (columns, *rows)]
-            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
             lines = [
-                "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
+                part for line in straight(text).expandtabs(4).splitlines() for part in _cut(line, width - 4)
             ]
-            return [*heading, *(f"  {line}" for line in lines)]
+            return [*heading, *(f"    {line}".rstrip() for line in lines)]
+        case Table():
+            return [*heading, *_table(p, width)]
         case Picture(alt=alt):
-            return [*heading, _wrapped(alt, width, "")]
+            return [*heading, _wrapped(straight(alt), width, "")]
     return _passage(p, width, margin)
 
 
+def _table(p: Table, width: int) -> list[str]:
+    """Columns side by side; where they do not fit, cells break their lines."""
+    cells = [[said(c) for c in row] for row in (p.columns, *p.rows)]
+    widths = [max(map(columns, column)) for column in zip(*cells, strict=True)]
+    room = width - 2 * len(widths)
+    while sum(widths) > room:
+        widest = max(range(len(widths)), key=widths.__getitem__)
+        if widths[widest] <= _LEAST:
+            break
+        widths[widest] -= 1
+    lines = []
+    for row in cells:
+        broken = [_wrapped(c, w, "").split("\n") for c, w in zip(row, widths, strict=True)]
+        for parts in zip_longest(*broken, fillvalue=""):
+            padded = (c + " " * (w - columns(c)) for c, w in zip(parts, widths, strict=True))
+            lines.append("  " + "  ".join(padded).rstrip())
+    return lines
+
+
 def said(sentence: Sentence) -> str:
-    return "".join(p if isinstance(p, str) else TEXT.line(p) for p in sentence)
+    return "".join(straight(p) if isinstance(p, str) else TEXT.line(p) for p in sentence)
 
 
 def _numbers(numbers: Sequence[int]) -> str:
@@ -80,24 +100,60 @@ def _equation(e: Equation, width: int, margin: int, before: str) -> list[str]:
     """`(3)  left = right`; what goes on from the equation before stands under its equals sign."""
     number = _numbers(e.numbers)
     lead = f"{number:>{margin - 2}}  " if len(number) <= margin - 2 else f"{number} "
-    left = TEXT.line(e.left) if e.left is not None else " " * min(len(before), width // 3)
+    left = TEXT.line(e.left) if e.left is not None else " " * min(columns(before), width // 3)
     start = f"{lead}{left} {e.sign} "
     pieces = TEXT.write(e.right)
     whole = sum(p.width for p in pieces)
-    if len(start) > width * 0.6 and len(start) + whole > width:
+    taken = columns(start)
+    if taken > width * 0.6 and taken + whole > width:
         hang = margin + 4
-        return [start.rstrip(), *(" " * hang + line for line in fold(pieces, width, first=hang, hang=hang))]
-    hang = min(len(start), width // 2)
-    first, *rest = fold(pieces, width, first=len(start), hang=hang)
-    return [start + first, *(" " * hang + line for line in rest)]
+        rest = fold(pieces, width, first=hang, hang=hang)
+        return [*_fitted(start.rstrip(), width, hang), *_all_fitted(rest, width, hang)]
+    hang = min(taken, width // 2)
+    first, *rest = fold(pieces, width, first=taken, hang=hang)
+    return [*_fitted(start + first, width, hang), *_all_fitted(rest, width, hang)]
+
+
+def _all_fitted(lines: Sequence[str], width: int, hang: int) -> list[str]:
+    return [part for line in lines for part in _fitted(" " * hang + line, width, hang)]
+
+
+def _fitted(line: str, width: int, hang: int) -> list[str]:
+    """A line, cut where one name is longer than the width."""
+    if columns(line) <= width:
+        return [line]
+    first, *_ = _cut(line, width)
+    rest = line[len(first) :]
+    return [first.rstrip(), *(" " * hang + part for part in _cut(rest, max(1, width - hang)))]
 
 
 def _remark(r: Remark) -> str:
-    return f"{_numbers(r.numbers)} {r.rule}: {said(r.sentence)}".lstrip()
+    return f"{_numbers(r.numbers)} {straight(r.rule)}: {said(r.sentence)}".lstrip()
 
 
 def _wrapped(text: str, width: int, indent: str, hang: str | None = None) -> str:
-    return textwrap.fill(
-        text, width, initial_indent=indent, subsequent_indent=indent if hang is None else hang,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+    """The text in lines between spaces; a word that no line holds is cut."""
+    further = indent if hang is None else hang
+    lines, line, empty = [], indent, True
+    for word in text.split():
+        if not empty and columns(line) + 1 + columns(word) > width:
+            lines.append(line)
+            line, empty = further, True
+        first, *more = _cut(word, max(1, width - columns(line))) if empty else [word]
+        line += first if empty else f" {first}"
+        empty = False
+        for part in more:
+            lines.append(line)
+            line = further + part
+    return "\n".join([*lines, line])
+
+
+def _cut(text: str, width: int) -> list[str]:
+    """The text in parts of at most so many columns."""
+    parts, part = [], ""
+    for c in text:
+        if part and columns(part) + columns(c) > width:
+            parts.append(part)
+            part = ""
+        part += c
+    return [*parts, part]

@@ -20,10 +20,13 @@ from symgrad.explain.parts import (
     Table,
     spans,
 )
+from symgrad.explain.plain import spans_of_code
 from symgrad.explain.scripts import LATEX, folded, joined
 
 NARROW, WIDE = 345.0, 455.0  # text widths in points: of the article class on A4, and of our own document
 _TAG = 12.0  # what LaTeX keeps free beside a number
+_TYPED = 4.8  # a letter of small typewriter
+_ROWS = 40  # of a table on one page
 
 PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage{amsmath}
@@ -58,7 +61,7 @@ def said(sentence: Sentence) -> str:
 
 def _words(text: str) -> str:
     return "".join(
-        rf"\texttt{{{escape(part)}}}" if k % 2 else escape(part) for k, part in enumerate(text.split("`"))
+        rf"\texttt{{{escape(part)}}}" if code else escape(part) for part, code in spans_of_code(text)
     )
 
 
@@ -74,18 +77,47 @@ def _part(p: Part, width: float) -> str:
         case Prose(_, paragraphs):
             body = "\n\n".join(map(said, paragraphs))
         case Listing(_, text):
-            body = "\n".join([r"\begin{verbatim}", text, r"\end{verbatim}"])
-        case Table(_, columns, rows):
-            lines = [" & ".join(map(said, row)) + r" \\" for row in (columns, *rows)]
-            lines.insert(1, r"\hline")
-            body = "\n".join([rf"\begin{{tabular}}{{{'l' * len(columns)}}}", *lines, r"\end{tabular}"])
+            body = _listing(text, width)
+        case Table():
+            body = "\n\n".join(_tabular(p, width))
         case Picture(tikz=tikz):
             body = f"\\begin{{center}}\n{tikz}\n\\end{{center}}"
     return "\n".join([*heading, body])
 
 
+def _listing(text: str, width: float) -> str:
+    r"""Lines of typewriter: unlike verbatim, they take any character, and no text ends them."""
+    lines = []
+    room = int(width / _TYPED)
+    for line in text.expandtabs(4).splitlines() or [""]:
+        cut = [line[k : k + room] for k in range(0, len(line), room)] if len(line) > room else [line]
+        lines += [rf"\strut {escape(part).replace(' ', '~')}\par" for part in cut]
+    return "\n".join([r"{\small\ttfamily\parindent=0pt\parskip=0pt\raggedright", *lines, "}"])
+
+
+def _tabular(p: Table, width: float) -> list[str]:
+    """The table, in parts that fit a page; columns of a table that is too wide break their lines."""
+    cells = [list(map(said, row)) for row in (p.columns, *p.rows)]
+    natural = [max(map(_extent, column)) for column in zip(*cells, strict=True)]
+    room = width - 12.0 * len(natural)
+    layout = "l" * len(natural)
+    if sum(natural) > room:
+        least = room / (2 * len(natural))
+        spare = (room - least * len(natural)) / sum(natural)
+        layout = "".join(rf"p{{{least + spare * n:.0f}pt}}" if n > least else "l" for n in natural)
+    head, *rows = (" & ".join(row) + r" \tabularnewline" for row in cells)
+    pages = [rows[k : k + _ROWS] for k in range(0, len(rows), _ROWS)] or [[]]
+    begin = rf"\begin{{tabular}}{{{layout}}}"
+    return ["\n".join([begin, head, r"\hline", *page, r"\end{tabular}"]) for page in pages]
+
+
+def _extent(cell: str) -> float:
+    """About how wide a cell is, in points."""
+    return sum(LATEX.width(m) if k % 2 else 5.2 * len(m) for k, m in enumerate(cell.split("$")))
+
+
 def _passage(p: Passage, width: float) -> str:
-    lines = [rf"\paragraph{{{said(p.heading)}}}"]
+    lines = [rf"\paragraph{{{said(p.heading)}}}"] if p.heading else []
     for caption, equations in shown(p):
         lines += [rf"\emph{{{escape(caption)}:}}"] if caption else []
         aligned: list[str] = []
@@ -93,9 +125,9 @@ def _passage(p: Passage, width: float) -> str:
         for e in equations:
             more, indent = rows(e, width, indent)
             aligned += more
-        lines += [r"\begin{align*}", " \\\\\n".join(aligned), r"\end{align*}"]
+        lines += [r"\begin{align*}", " \\\\\n".join(aligned), r"\end{align*}"] if aligned else []
     if p.remarks:
-        lines.append(r"{\small " + "\n".join(_remark(r) for r in p.remarks) + r"\par}")
+        lines.append(r"{\small\sloppy " + "\n".join(_remark(r) for r in p.remarks) + r"\par}")
     return "\n".join(lines)
 
 
