@@ -128,7 +128,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--wrt", metavar="w,X", help="what to differentiate by; every weight if not given")
     sub.add_argument("--at", type=Path, help="a JSON file with the inputs, for answers that are numbers")
-    sub.add_argument("--hint", action="store_true", help="only a hint, which does not give the answer away")
+    sub.add_argument(
+        "--hint", nargs="?", type=int, const=1, choices=(1, 2, 3),
+        help="only a hint, which does not give the answer away; without an answer 1 is the rule, 2 that in symbols, "
+        "3 the first line",
+    )  # fmt: skip
     sub.add_argument("--solution", action="store_true", help="the derivation below the verdict")
     _kinds(sub)
 
@@ -347,6 +351,9 @@ def _grade(options: argparse.Namespace) -> int:
         else:
             raise SymgradError(f"--answer takes a name and an answer, such as 'w=2*x', not '{given}'")
         answers[name] = _numbers_in(text) if at is not None else text
+    if options.hint and not answers:
+        print("\n\n".join(d.hint(name, options.hint).text() for name in d.gradients))
+        return 0
     verdict = d.grade(answers, at=at)
     if options.hint:
         print("right" if verdict else verdict.hint)

@@ -16,6 +16,7 @@ from symgrad.check import Verdict
 from symgrad.check import check as judge
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
 from symgrad.explain import Drawing, grading, record
+from symgrad.explain.document import Document
 from symgrad.explain.grading import Grade
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
@@ -391,6 +392,33 @@ class Derivation:
                 self.derived, collected(given, arrays), rate=rate, update=update, digits=digits, decimals=decimals,
                 full=full, seed=seed, form=form, detail=detail,
             )  # fmt: skip
+        except Refusal as problem:
+            raise SymgradError(problem.reason) from None
+
+    def hint(self, name: Key | None = None, level: int = 1) -> Document:
+        """Help with a derivative that does not give it away at once.
+
+        Args:
+            name: which derivative; not needed if there is one.
+            level: 1 says where the variable is used and which rule that calls for, 2 shows the rule in symbols, 3 the
+                first line of the derivation.
+
+        Example:
+            >>> import symgrad as sg
+            >>> d = sg.derive("X: data[n, i]; y: data[n]; w: weight[i]; u = X @ w; loss = mean((u - y)**2)")
+            >>> print(d.hint("w", level=2).text())
+            Gradient by w
+            (1)  u = X @ w
+                 ∂L/∂w[i] = Σ_n δu[n]·∂u[n]/∂w[i]
+                 chain rule: w is read in one place: take the derivative of the loss ...
+        """
+        if name is None:
+            name, *more = self.gradients
+            if more:
+                raise SymgradError(f"there are hints for {listing(map(str, self.gradients))}: say for which")
+        _ = self.gradients[name]  # one that is not there is answered in a sentence
+        try:
+            return grading.hint(self.derived, name, level)
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
 

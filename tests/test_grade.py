@@ -311,3 +311,67 @@ def test_mistakes_are_named(text: str, key: str, answer: str, said: str) -> None
     assert not grade.right
     assert said in grade.mistake, grade.mistake
     assert grade.mistake in grade.why and grade.hint.endswith((".", "?")) and grade.hint not in grade.why
+
+
+REPAIRS = [
+    (LINE, "w", "2/n * X @ (X @ w - y)", "2/n * X must be transposed here"),
+    (LINE, "w", "2/n * X.T @ (X.T @ w - y)", "X.T is not to be transposed here"),
+    (LINE, "w", "2/n * X.T * (X @ w - y)", "the sum over n is missing"),
+    (LINE, "w", "1/n * X.T * (X @ w - y)", "one of matrices, `@`, and not entry by entry; and the factor 2 is missing"),
+    (MLP, "W2", "(softmax(z) - t) @ h.T/n", "stand in the wrong order"),
+    (MLP, "b2", "sum(softmax(z) - t, axis=1)/n", "axis=1 should be axis=0"),
+    (MLP, "W1", "x.T @ ((softmax(z) - t)/n @ W2 * (1 - h**2))", "W2 must be transposed here"),
+    (MLP, "W1", "x.T @ ((softmax(z) - t)/n @ W2.T @ (1 - h**2))", "is entry by entry, `*`, and not of matrices"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "key", "answer", "said"), REPAIRS)
+def test_what_would_be_right(text: str, key: str, answer: str, said: str) -> None:
+    """Answers whose sizes do not fit, or that are written with the wrong product."""
+    grade = sg.derive(text).grade({key: answer})
+    assert not grade.right and said in grade.mistake, grade.why
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "answer", "said"),
+    [
+        (LINE, "w", "2/n * X.T @ X @ w + 2/n * X.T @ y", "the term 2/n * X.T @ y should be -2/n * X.T @ y"),
+        (LINE, "w", "2/n * X.T @ (X @ w)", "a term is missing: -2/n * X.T @ y"),
+        (LINE, "w", "2/n * X.T @ (X @ w - y) + w", "there is a term too many: w"),
+        (LINE, "w", "r = X @ w - 2*y; 2/n * X.T @ r", "the term -2/n * X.T @ (2 * y) should be -2/n * X.T @ y"),
+        (RIDGE, "w", "2/n * X.T @ (X @ w - y) + lam*w", "the term lam * w should be 2 * lam * w"),
+        (LINE, "w", "g[i] = 2/n*sum(n, X[n, i]*(sum(j, X[n, j]*w[j]) + y[n]))",
+         "the term 2/n * sum(n, X[n, i] * y[n]) should be -2/n * sum(n, y[n] * X[n, i])"),
+    ],
+)  # fmt: skip
+def test_first_term_that_differs(text: str, key: str, answer: str, said: str) -> None:
+    grade = sg.derive(text).grade({key: answer})
+    assert grade.difference == said and said in grade.text(200)
+
+
+def test_hints() -> None:
+    d = sg.derive(TWO)
+    one, two, three = (d.hint("b1", k).text() for k in (1, 2, 3))
+    assert "u = x @ W1 + b1" in one and "is read in one place" in one and "sum(δu" not in one
+    assert "Σ_n δu[n, j]·∂u[n, j]/∂b1[j]" in two and "sum(δu" not in two
+    assert "sum(δu, axis=0)" in three
+    assert "is read in 2 places" in sg.derive(SHARED).hint().text()
+    assert "\\frac{\\partial" in d.hint("b1", 2).latex() and "$$" in d.hint("b1", 2).markdown()
+    with pytest.raises(sg.SymgradError, match="say for which"):
+        d.hint()
+    with pytest.raises(sg.SymgradError, match="no result by 'B1'"):
+        d.hint("B1")
+    with pytest.raises(sg.SymgradError, match="level 1"):
+        d.hint("b1", 4)
+
+
+def test_hints_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grade", LINE, "--hint", "2"]) == 0
+    assert "∂u[n]/∂w[i]" in capsys.readouterr().out
+
+
+def test_documents_of_a_grade() -> None:
+    grade = sg.derive(LINE).grade(w="2*X.T @ (X @ w - y)")
+    for text in (grade.text(), grade.latex(), grade.markdown(), grade.html(), str(grade)):
+        assert "factor 1/n" in text and "X.T @ (X @ w - y)" in text
+    assert sg.derive(LINE).grade(w="2*X.T @ (X @ w - y)").solution == "2/n * X.T @ (X @ w - y)"

@@ -5,6 +5,7 @@
 """
 
 from symgrad.explain.grading.grade import grade as grade
+from symgrad.explain.grading.hints import hint as hint
 from symgrad.explain.grading.verdict import Grade as Grade
 
-__all__ = ["Grade", "grade"]
+__all__ = ["Grade", "grade", "hint"]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
+from symgrad.errors import Refusal, complete, did_you_mean, listing
 from symgrad.language import declarations
 from symgrad.language.program import Facts, Program, Tensor, declaration, needed
 from symgrad.language.reader import programmed
@@ -64,15 +64,25 @@ class Desk:
         Raises:
             SymgradError: one paragraph, with the line and a caret, where it cannot be read.
         """
-        if len(text) > LENGTH:
-            raise SymgradError(f"the answer has {len(text)} characters; at most {LENGTH} are read")
-        plain = _QUOTIENT.sub(lambda m: re.sub(r"[∂/ ]", lambda c: "d" if c[0] == "∂" else "_", m[0]), text)
-        cleaned = plain
+        cleaned = text
         try:
-            cleaned, tree = parse(plain)
+            cleaned, tree = self.parsed(text)
             return self.taken(cleaned, tree)
         except Refusal as problem:
             raise complete(self._told(problem), cleaned) from None
+
+    @staticmethod
+    def parsed(text: str) -> tuple[str, ast.Module]:
+        """The cleaned text and its tree; a quotient on the left, `∂L/∂w = ...`, is one name.
+
+        Raises:
+            Refusal: with the place, where it is not of the language.
+        """
+        if len(text) > LENGTH:
+            raise Refusal(f"the answer has {len(text)} characters; at most {LENGTH} are read")
+        return parse(
+            _QUOTIENT.sub(lambda m: re.sub(r"[∂/ ]", lambda c: "d" if c[0] == "∂" else "_", m[0]), text)
+        )
 
     def taken(self, text: str, tree: ast.Module) -> Answer:
         """The answer of a tree that `parse` took.
@@ -202,3 +212,9 @@ def _targets(line: ast.stmt) -> list[ast.expr]:
     if isinstance(line, ast.Assign):
         return line.targets
     return [line.target] if isinstance(line, ast.AugAssign) else []
+
+
+def spelled(node: ast.AST, most: int = 60) -> str:
+    """An expression as a user would write it: `2/n * X.T`, `h**2`."""
+    text = re.sub(r" (\*\*|/) ", r"\1", ast.unparse(node))
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from symgrad.explain.grading.functions import arguments, called, is_exact
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.mistakes import Mistakes
 from symgrad.explain.grading.points import Point
+from symgrad.explain.grading.repairs import repaired
 from symgrad.explain.grading.shapes import misshapen
+from symgrad.explain.grading.terms import difference
 from symgrad.explain.grading.truth import Truth
 from symgrad.explain.grading.verdict import Grade, together
 from symgrad.language.bind import bind
@@ -84,28 +86,45 @@ def _graded(truth: Truth, there: Truth | None, key: Key, given: Any) -> Grade:
 
 
 def _text(truth: Truth, key: Key, given: str, solution: str) -> Grade:
-    answer = truth.desk(key).read(given)
+    try:
+        answer = truth.desk(key).read(given)
+    except SymgradError:
+        mistake = repaired(truth, key, given)
+        if mistake is None:
+            raise
+        return _told(key, mistake, given.strip(), solution)
 
     def values(k: int, exact: bool) -> np.ndarray:
         return np.asarray(truth.value(answer, k, exact=exact))
 
-    had = answer.program[answer.name].shape
     decision = decided(truth, key, values, answer)
     shown = answer.text.strip()
     if decision.right:
         return Grade(key, True, decision.how, given=shown, solution=solution)
     if not decision.shapes:
-        mistake = _misshapen(truth, key, values, had)
-        return Grade(key, False, mistake.why, mistake.hint, mistake.why, given=shown, solution=solution)
+        had = answer.program[answer.name].shape
+        return _told(key, _misshapen(truth, key, values, had, given), shown, solution)
     return _wrong(truth, key, values, shown, solution, answer)
 
 
-def _misshapen(truth: Truth, key: Key, values: Values, had: Any) -> Mistake:
+def _told(key: Key, mistake: Mistake, shown: str, solution: str, differs: str = "") -> Grade:
+    why = f"not equal to the derivative by {_of(key)}: {mistake.why}"
+    return Grade(key, False, why, mistake.hint, mistake.why, differs, shown, solution)
+
+
+def _of(key: Key) -> str:
+    return key if isinstance(key, str) else " and ".join(key)
+
+
+def _misshapen(truth: Truth, key: Key, values: Values, had: Any, text: str = "") -> Mistake:
+    """What is wrong with an answer of another shape: how it is turned or summed, or what would mend the text."""
     bar = truth.derived.gradients[key]
     k = next(k for k in range(len(truth.points)) if values(k, False).shape != _right(truth, key, k).shape)
     a, b = np.asarray(values(k, False), float), np.asarray(_right(truth, key, k), float)
-    of = key if isinstance(key, str) else " and ".join(key)
-    return misshapen(a, b, had if had is not None else a.shape, truth.derived.program[bar].shape, of, close)
+    shape = had if had is not None else a.shape
+    mistake = misshapen(a, b, shape, truth.derived.program[bar].shape, _of(key), close)
+    mended = repaired(truth, key, text) if text and not mistake.known else None
+    return replace(mistake, kind=mended.kind, why=f"{mistake.why}: {mended.why}") if mended else mistake
 
 
 def _right(truth: Truth, key: Key, k: int, *, exact: bool = False) -> np.ndarray:
@@ -142,18 +161,18 @@ def _wrong(truth: Truth, key: Key, values: Values, shown: str, solution: str, an
     """A wrong answer of the right shape: which mistake gives it, and the first term that differs."""
     mistakes = Mistakes(truth, key, same=close if len(truth.points) > 1 else rounds_to)
     given = [np.asarray(values(k, False), float) for k in mistakes.count]
-    finite = all(np.isfinite(a).all() for a in given)
-    mistake = mistakes.find(given) if finite else None
-    of = key if isinstance(key, str) else " and ".join(key)
+    if not all(np.isfinite(a).all() for a in given):
+        return _told(
+            key, Mistake("value", "it is no finite number at random inputs", _AGAIN), shown, solution
+        )
+    mistake = mistakes.find(given)
+    differs = difference(truth, key, answer) if answer is not None else ""
+    if mistake is None and answer is not None:
+        mistake = repaired(truth, key, answer.text)
     if mistake is not None:
-        why = f"not equal to the derivative by {of}: {mistake.why}"
-        return Grade(key, False, why, mistake.hint, mistake.why, given=shown, solution=solution)
-    why = (
-        f"not equal to the derivative by {of}"
-        if finite
-        else f"no finite number at random inputs, unlike the derivative by {of}"
-    )
-    return Grade(key, False, why, _AGAIN, given=shown, solution=solution)
+        return _told(key, mistake, shown, solution, differs)
+    why = f"not equal to the derivative by {_of(key)}"
+    return Grade(key, False, why, _AGAIN, "", differs, shown, solution)
 
 
 def _function(truth: Truth, key: Key, given: Callable[..., Any], solution: str) -> Grade:
@@ -170,8 +189,7 @@ def _function(truth: Truth, key: Key, given: Callable[..., Any], solution: str) 
         raise SymgradError(f"the function for {key} raised {type(problem).__name__}: {problem}") from None
     for k, shape in enumerate(a.shape for a in floats):
         if shape != _right(truth, key, k).shape:
-            mistake = _misshapen(truth, key, lambda k, _: floats[k], None)
-            return Grade(key, False, mistake.why, mistake.hint, mistake.why, given=shown, solution=solution)
+            return _told(key, _misshapen(truth, key, lambda k, _: floats[k], None), shown, solution)
     right = all(close(a, _right(truth, key, k)) for k, a in enumerate(floats))
     how = "equal in floating point at random inputs of several sizes"
     takes = False
@@ -203,8 +221,7 @@ def _numbers(there: Truth | None, key: Key, given: Any, solution: str) -> Grade:
     right = _right(there, key, 0)
     shown = np.array2string(numbers, threshold=60)
     if numbers.shape != right.shape:
-        mistake = _misshapen(there, key, lambda _k, _: numbers, numbers.shape)
-        return Grade(key, False, mistake.why, mistake.hint, mistake.why, given=shown, solution=solution)
+        return _told(key, _misshapen(there, key, lambda _k, _: numbers, numbers.shape), shown, solution)
     if rounds_to(numbers, right):
         return Grade(key, True, "equal at these inputs, to the digits given", given=shown, solution=solution)
     return _wrong(there, key, lambda _k, _: numbers, shown, solution, None)

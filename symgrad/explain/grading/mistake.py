@@ -13,8 +13,10 @@ class Mistake:
         kind: a word: "factor", "sign", "transpose", "sum", "activation", "term", ...
         why: what went wrong, as part of a sentence.
         hint: where to look, in a sentence, without the solution.
+        known: whether it explains the answer fully.
     """
 
     kind: str
     why: str
     hint: str
+    known: bool = True

@@ -109,7 +109,7 @@ class Mistakes:
         derived = self.truth.plain or self.truth.derived
         program = derived.program
         names = [n for n, t in program.tensors.items() if not t.named and t.role != "adjoint"]
-        sides = Sides(Cast(derived), "matrix", numpy=True)
+        sides, symbols = Sides(Cast(derived), "matrix", numpy=True), Cast(self.truth.derived).names.symbols
         known: dict[str, str] = {}
 
         def spoken(name: str) -> str:
@@ -117,7 +117,8 @@ class Mistakes:
                 writers = program.writers(name)
                 text = CODE.line(sides.defined(writers[0])[1]) if len(writers) == 1 else name
                 text = re.sub(r"\[[\w, ]*\]", "", text)
-                known[name] = text if len(text) <= _LONG else name
+                symbol = symbols.get(name)
+                known[name] = text if len(text) <= _LONG else name if symbol is None else symbol.text
             return known[name]
 
         return re.compile(rf"\b({'|'.join(map(re.escape, names))})\b") if names else None, spoken

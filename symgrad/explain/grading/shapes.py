@@ -60,9 +60,9 @@ def misshapen(
     try:
         spread = np.broadcast_to(given, right.shape)
     except ValueError:
-        return Mistake("shape", lead, hint)
+        return Mistake("shape", lead, hint, known=False)
     if same(spread, right):
         return Mistake(
             "shape", f"{lead}: the number is right for every entry, but each entry must be written", hint
         )
-    return Mistake("shape", lead, hint)
+    return Mistake("shape", lead, hint, known=False)

@@ -79,6 +79,10 @@ class Grade:
         """The verdict as Markdown."""
         return self.document.markdown()
 
+    def html(self) -> str:
+        """The verdict as an HTML page."""
+        return self.document.html()
+
     def __str__(self) -> str:
         return self.text()
 

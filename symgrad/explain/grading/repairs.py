@@ -1,0 +1,154 @@
+"""What would have to be changed in an answer to make it right: a transpose, the order of factors, `*` for `@`, an axis.
+
+These are mistakes in the writing rather than on the way back from the loss; often the sizes do not even fit.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from symgrad.errors import Refusal, SymgradError
+from symgrad.explain.grading.answers import spelled
+from symgrad.explain.grading.equality import close
+from symgrad.explain.grading.mistake import Mistake
+from symgrad.explain.grading.scales import Scales
+from symgrad.explain.grading.truth import Truth
+from symgrad.language.trace import Key
+
+MOST = 120  # single repairs, and pairs of them, that are tried
+SECONDS = 3.0
+_TRANSPOSES = "Look at the transposes: which index is summed over, and where does it stand?"
+_ORDER = "Look at the order of the factors: which index do they share?"
+_STAR = "Look at the products: `*` is entry by entry, `@` sums over the shared index."
+_AXIS = "Look at the sums: over which axis does each of them run, and which index is left?"
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A change of a tree in one place, and what was wrong there."""
+
+    mistake: Mistake
+    apply: Callable[[ast.Module], None]
+
+
+def repaired(truth: Truth, key: Key, text: str) -> Mistake | None:
+    """What is wrong with an answer that one or two repairs make right, up to a constant factor; else None."""
+    try:
+        cleaned, tree = truth.desk(key).parsed(text)
+    except Refusal:
+        return None
+    scales = Scales(truth, min(2, len(truth.points)))
+    end = time.monotonic() + SECONDS
+    singles = list(itertools.islice(_repairs(tree), MOST))
+    pairs = itertools.islice(
+        itertools.combinations([r for r in singles if r.mistake.kind != "sum"], 2), 2 * MOST
+    )
+    for group in itertools.chain(([r] for r in singles), pairs):
+        if time.monotonic() > end:
+            return None
+        changed = copy.deepcopy(tree)
+        for r in group:
+            r.apply(changed)
+        factor = _fits(truth, key, cleaned, ast.fix_missing_locations(changed), scales)
+        if factor is not None:
+            why = "; and ".join([*dict.fromkeys(r.mistake.why for r in group), *([factor] if factor else [])])
+            first = next(iter(group)).mistake
+            return Mistake(first.kind, why, first.hint)
+    return None
+
+
+def _fits(truth: Truth, key: Key, text: str, tree: ast.Module, scales: Scales) -> str | None:
+    """Whether a tree gives the derivative: "" if so, what its factor is called if up to that, else None."""
+    count = range(min(2, len(truth.points)))
+    try:
+        answer = truth.desk(key).taken(text, tree)
+        given = [np.asarray(truth.value(answer, k), float) for k in count]
+    except (SymgradError, ValueError, IndexError, np.linalg.LinAlgError):
+        return None
+    right = [np.asarray(truth.right(key, k), float) for k in count]
+    if any(a.shape != b.shape or not np.isfinite(a).all() for a, b in zip(given, right, strict=True)):
+        return None
+    if all(map(close, given, right)):
+        return ""
+    scale = scales.between(right, given, close)
+    return None if scale is None else scales.mistake(scale).why
+
+
+def _repairs(tree: ast.Module) -> Iterator[Repair]:
+    """Single changes, each at a place that is found again in a copy of the tree."""
+    nodes = list(ast.walk(tree))
+    for place, node in enumerate(nodes):
+        node.place = place  # type: ignore[attr-defined]
+    for place, node in enumerate(nodes):
+        match node:
+            case ast.BinOp(op=ast.MatMult(), left=a, right=b):
+                for side, part in (("left", a), ("right", b)):
+                    if isinstance(part, ast.Attribute) and part.attr == "T":
+                        why = f"{spelled(part)} is not to be transposed here"
+                        yield Repair(Mistake("transpose", why, _TRANSPOSES), _set(place, side, part.value))
+                    else:
+                        turned = ast.copy_location(ast.Attribute(part, "T", ast.Load()), part)
+                        why = f"{spelled(part)} must be transposed here"
+                        yield Repair(Mistake("transpose", why, _TRANSPOSES), _set(place, side, turned))
+                why = f"the factors of {spelled(node)} stand in the wrong order"
+                yield Repair(Mistake("order", why, _ORDER), _swap(place))
+                why = f"in {spelled(node)} the product is entry by entry, `*`, and not of matrices"
+                yield Repair(Mistake("elementwise", why, _STAR), _set(place, "op", ast.Mult()))
+            case ast.BinOp(op=ast.Mult(), left=a, right=b) if not _plain(a) and not _plain(b):
+                why = f"in {spelled(node)} the product is one of matrices, `@`, and not entry by entry"
+                yield Repair(Mistake("elementwise", why, _STAR), _set(place, "op", ast.MatMult()))
+                for side, part in (("left", a), ("right", b)):
+                    if isinstance(part, ast.Attribute) and part.attr == "T":
+                        why = f"{spelled(part)} is not to be transposed here"
+                        yield Repair(Mistake("transpose", why, _TRANSPOSES), _set(place, side, part.value))
+            case ast.keyword(arg="axis", value=ast.Constant(value=int(axis))):
+                for other in (0, 1, 2):
+                    if other != axis:
+                        why = f"a sum runs over the wrong axis: axis={axis} should be axis={other}"
+                        yield Repair(Mistake("sum", why, _AXIS), _set(place, "value", ast.Constant(other)))
+            case ast.Call(func=ast.Attribute(attr="dot" | "matmul"), args=[_, _]):
+                why = f"the factors of {spelled(node)} stand in the wrong order"
+                yield Repair(Mistake("order", why, _ORDER), _turn(place))
+
+
+def _plain(e: ast.expr) -> bool:
+    """Whether a factor is made of numbers and sizes only."""
+    if isinstance(e, ast.BinOp):
+        return _plain(e.left) and (_plain(e.right) or isinstance(e.right, ast.Name))
+    return isinstance(e, ast.Constant)
+
+
+def _node(tree: ast.Module, place: int) -> ast.AST:
+    return next(n for n in ast.walk(tree) if getattr(n, "place", None) == place)
+
+
+def _set(place: int, field: str, value: ast.AST) -> Callable[[ast.Module], None]:
+    def apply(tree: ast.Module) -> None:
+        setattr(_node(tree, place), field, copy.deepcopy(value))
+
+    return apply
+
+
+def _swap(place: int) -> Callable[[ast.Module], None]:
+    def apply(tree: ast.Module) -> None:
+        node = _node(tree, place)
+        assert isinstance(node, ast.BinOp)
+        node.left, node.right = node.right, node.left
+
+    return apply
+
+
+def _turn(place: int) -> Callable[[ast.Module], None]:
+    def apply(tree: ast.Module) -> None:
+        node = _node(tree, place)
+        assert isinstance(node, ast.Call)
+        node.args = node.args[::-1]
+
+    return apply
