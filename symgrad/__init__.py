@@ -22,6 +22,8 @@ from symgrad.derivation import Derivation as Derivation
 from symgrad.derivation import Gradient as Gradient
 from symgrad.derivation import derive as derive
 from symgrad.errors import SymgradError as SymgradError
+from symgrad.exercises import Exercise as Exercise
+from symgrad.exercises import exercise as exercise
 from symgrad.explain.grading import Grade as Grade
 from symgrad.library import define as define
 from symgrad.model import Model as Model
@@ -45,9 +47,9 @@ from symgrad.second import per_example as per_example
 
 __version__ = "0.1.0"
 __all__ = [
-    "Derivation", "Expression", "Grade", "Gradient", "Model", "Sequential", "SymgradError", "Verdict", "check_op",
-    "constant", "data", "define", "derive", "describe", "draw", "hessian", "hvp", "jacobian", "label", "op",
-    "per_example", "size", "weight",
+    "Derivation", "Exercise", "Expression", "Grade", "Gradient", "Model", "Sequential", "SymgradError", "Verdict",
+    "check_op", "constant", "data", "define", "derive", "describe", "draw", "exercise", "hessian", "hvp", "jacobian",
+    "label", "op", "per_example", "size", "weight",
 ]  # fmt: skip
 
 

@@ -22,12 +22,15 @@ import symgrad
 from symgrad import emit
 from symgrad.derivation import Derivation, derive
 from symgrad.errors import SymgradError
+from symgrad.exercises import exercise, topics
 from symgrad.explain import Document
 from symgrad.files import write_atomically
 from symgrad.model import Model
 from symgrad.ops import describe, listing
 from symgrad.worked import Worked, read_values
 
+_SHEETS = ("problem", "hints", "solution")
+_SHEET_ENDINGS = {"text": ".txt", "markdown": ".md", "html": ".html", "tex": ".tex", "pdf": ".pdf"}
 OPTIMIZERS = emit.OPTIMIZERS
 _DATA = resources.files("symgrad")
 
@@ -145,6 +148,16 @@ def _parser() -> argparse.ArgumentParser:
         "Other options go to the module's own train command: --epochs, --batch, --seed, --test-split, --save."
     )
 
+    sub = command(
+        "exercise", _exercise, "Write an exercise with numbers, its hints and its solution.", declared=False
+    )
+    sub.add_argument("--topic", default="dense", help="such as dense or ridge; --list says which there are")
+    sub.add_argument("--seed", type=_natural, default=0, help="another seed, other sizes and numbers")
+    sub.add_argument("--list", action="store_true", help="say which topics there are")
+    sub.add_argument("--show", choices=_SHEETS, default="problem", help="what is printed, without a folder")
+    sub.add_argument("--format", choices=_SHEET_ENDINGS, help="text on the terminal, markdown in a folder")
+    sub.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="writes all three into this folder")
+
     sub = command("ops", _ops, "List every operation, or show one with its definition.", declared=False)
     sub.add_argument("name", nargs="?")
     return parser
@@ -251,7 +264,9 @@ def _numbered(options: argparse.Namespace) -> bool:
     if not numbers and (options.rate or options.update):
         raise SymgradError("--rate and --update take numbers: give them with --value, --values or --seed")
     if numbers and options.format in ("json", "numpy", "svg", "tikz"):
-        raise SymgradError(f"--format {options.format} takes no numbers; leave --value, --values and --seed out")
+        raise SymgradError(
+            f"--format {options.format} takes no numbers; leave --value, --values and --seed out"
+        )
     return numbers
 
 
@@ -391,6 +406,34 @@ def _train(options: argparse.Namespace) -> int:
         "symgrad_trained",
     )
     return int(module["main"](["train", options.data, *options.rest]))
+
+
+def _exercise(options: argparse.Namespace) -> int:
+    if options.list:
+        known = topics()
+        wide = max(map(len, known))
+        for name, topic in known.items():
+            print(f"{name.ljust(wide)}  {topic.about}")
+        return 0
+    made = exercise(options.topic, options.seed)
+    sheets: dict[str, Document] = {name: getattr(made, name) for name in _SHEETS}
+    if options.output:
+        ending = _SHEET_ENDINGS[options.format or "markdown"]
+        for name, document in sheets.items():
+            path = options.output / f"{options.topic}-{options.seed}-{name}{ending}"
+            document.save(path)
+            print(f"wrote {path}")
+        return 0
+    shown = sheets[options.show]
+    if options.format == "pdf":
+        raise SymgradError("a PDF is written to a folder: give one, such as -o exercises")
+    width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80
+    ways = {"markdown": shown.markdown, "html": shown.html, "tex": lambda: shown.latex(fragment=False)}
+    print(ways[options.format]() if options.format in ways else shown.text(width))
+    if options.format in (None, "text") and options.show != "solution":
+        again = f"symgrad exercise --topic {options.topic} --seed {options.seed} --show"
+        print(f"\nHints: {again} hints\nSolution: {again} solution")
+    return 0
 
 
 def _ops(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from symgrad.language.expr import Access, Add, Call, Cmp, Expr, Mul, Num, Pow, S
 from symgrad.language.ints import Look, of
 from symgrad.language.program import Program, Statement
 from symgrad.language.trace import Step
+from symgrad.leaves import LEAVES
 
 _SLOT = Access("_slot", ())
 _RULE = "Look again at the step from {out} back to {of}."
@@ -56,6 +57,8 @@ def slips(step: Step, program: Program) -> Iterator[Change]:
         return
     places = {"out": source.out, "of": entry.tensor}
     for part in dict.fromkeys(ex.walk(source.body)):
+        if isinstance(part, Call) and part.name not in LEAVES:
+            continue  # what an equation defines has no slope of its own
         if not isinstance(part, (Call, Pow)) or entry not in ex.accesses(part, stopped=False):
             continue
         for slope, why, kind, hint in _slopes(part):
