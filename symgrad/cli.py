@@ -263,7 +263,7 @@ def _numbered(options: argparse.Namespace) -> bool:
     numbers = bool(options.value or options.values or options.seed is not None)
     if not numbers and (options.rate or options.update):
         raise SymgradError("--rate and --update take numbers: give them with --value, --values or --seed")
-    if numbers and options.format in ("json", "numpy", "svg", "tikz"):
+    if numbers and options.format in ("json", "numpy"):
         raise SymgradError(
             f"--format {options.format} takes no numbers; leave --value, --values and --seed out"
         )
@@ -279,6 +279,7 @@ def _worked(d: Derivation, options: argparse.Namespace, form: Any) -> Worked:
         seed=options.seed,
         form=form,
         detail=options.detail,
+        picture=options.direction if options.picture else None,
     )
 
 
@@ -315,7 +316,13 @@ def _derive(options: argparse.Namespace) -> int:
     d = _derived(options, options.wrt.split(",") if options.wrt else None, not options.evaluation)
     form = options.form.split(",") if "," in options.form else options.form
     if _numbered(options):
-        _written(options, _worked(d, options, form))
+        w = _worked(d, options, form)
+        _written(
+            options,
+            w,
+            svg=lambda: w.picture(options.direction, form=form, detail=options.detail).svg,
+            tikz=lambda: w.picture(options.direction, form=form, detail=options.detail).tikz,
+        )
         return 0
     _written(
         options,

@@ -176,7 +176,8 @@ class Derivation:
         """The derivation as a document, to be written in any format.
 
         Args:
-            options: `form` and `detail`, as for `text` and `latex`.
+            options: `form` and `detail`, as for `text` and `latex`; `picture`, "forward", "backward" or "both", puts
+                the computational graph in front.
 
         Example:
             >>> import symgrad as sg
@@ -213,7 +214,7 @@ class Derivation:
         return record.written(self.derived)
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> None:
-        """Write a file in the format that its name ends with: .txt, .tex, .md, .html, .pdf, .json or .py.
+        """Write a file in the format that its name ends with: .txt, .tex, .md, .html, .pdf, .json, .svg or .py.
 
         Args:
             path: the file; it is written as a whole or not at all.
@@ -222,7 +223,7 @@ class Derivation:
         Raises:
             SymgradError: no format has that ending, or the file cannot be written.
         """
-        more = {".json": self.json, ".py": self.numpy}
+        more = {".json": self.json, ".py": self.numpy, ".svg": lambda: self.picture().svg}
         try:
             self.document(**options).save(path, more)
         except Refusal as problem:
@@ -360,6 +361,7 @@ class Derivation:
         seed: int | None = None,
         form: Any = "matrix",
         detail: str = "steps",
+        picture: str | None = None,
         **arrays: Any,
     ) -> Worked:
         """The derivation with numbers in every step: forward, backward and the update of the weights.
@@ -374,7 +376,7 @@ class Derivation:
             decimals: instead of digits, how many places behind the point.
             full: arrays of at most so many entries are printed in full, larger ones by their shape and norm.
             seed: draws what is not given, small and rounded to one decimal.
-            form, detail: as for `text` and `latex`.
+            form, detail, picture: as for `document`; the picture has the numbers in its boxes.
             arrays: an array, nested lists or a number for each input. Whole numbers, `fractions.Fraction` and text
                 such as "1/3" are calculated with exactly as long as every operation is rational, and shown as
                 fractions.
@@ -390,7 +392,7 @@ class Derivation:
         try:
             return work(
                 self.derived, collected(given, arrays), rate=rate, update=update, digits=digits, decimals=decimals,
-                full=full, seed=seed, form=form, detail=detail,
+                full=full, seed=seed, form=form, detail=detail, picture=picture,
             )  # fmt: skip
         except Refusal as problem:
             raise SymgradError(problem.reason) from None

@@ -32,6 +32,7 @@ from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.wrong import wrong_answers
 from symgrad.explain.numbered import Rounding
 from symgrad.explain.parts import Equation, Listing, Part, Passage, Prose, Remark, Sentence, Story
+from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.program import Tensor
 from symgrad.language.reference import run
@@ -312,12 +313,16 @@ class Exercise:
     def _shapes(self) -> list[Sentence]:
         """That a gradient has the shape of its variable."""
         weights, slopes = self._names()
-        shapes = [" × ".join(g.shape) or "a single number" for g in self.derivation.gradients.values()]
-        wrong = ": a formula that gives another shape is wrong."
-        return [
-            (slope, " has the shape of ", w, f", {shape}{wrong}")
-            for w, slope, shape in zip(weights, slopes, shapes, strict=True)
-        ]
+        derived = self.derivation.derived
+        integer = Sides(Cast(derived), "index", numpy=False).indices().integer
+        lines: list[Sentence] = []
+        for bar, w, slope in zip(derived.gradients.values(), weights, slopes, strict=True):
+            shape: list[Any] = ["a single number"]
+            for k, n in enumerate(derived.program[bar].shape):
+                shape = [*shape, " × ", integer(n)] if k else [integer(n)]
+            wrong = ": a formula that gives another shape is wrong."
+            lines.append((slope, " has the shape of ", w, ", ", *shape, wrong))
+        return lines
 
     def _solution(self, numpy: bool) -> Story:
         story = self.worked.plain if numpy else self.worked.story

@@ -8,6 +8,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
 from symgrad.explain.numbered import Numbering, Rounding
 from symgrad.explain.parts import Story
+from symgrad.explain.picture import Drawing, drawing
 from symgrad.explain.values import Values, read_number
 from symgrad.language.samples import drawn
 from symgrad.language.trace import Derived, Key
@@ -61,6 +63,14 @@ class Worked(Document):
     def gradients(self) -> dict[Key, np.ndarray]:
         return {key: self.values[name] for key, name in self._values.derived.gradients.items()}
 
+    def picture(self, direction: str = "both", *, form: str = "matrix", detail: str = "steps") -> Drawing:
+        """The computational graph with the numbers in its boxes: few as they are, many by their norm.
+
+        Args:
+            direction, form, detail: as for `Derivation.picture`.
+        """
+        return drawing(self._values.derived, direction, form, detail, self.values, self.sizes)
+
     def __str__(self) -> str:
         return self.text()
 
@@ -84,6 +94,7 @@ def work(
     seed: int | None,
     form: Any,
     detail: str,
+    picture: str | None,
 ) -> Worked:
     """What `Derivation.worked` gives; raises `Refusal`."""
     rounding = Rounding(
@@ -107,9 +118,12 @@ def work(
     def tell(numpy: bool) -> Story:
         cast = Cast(derived, named=detail == "everything")
         numbering = Numbering(values, cast, rounding, every=detail == "everything", numpy=numpy)
-        return numbering.story(plain.plain if numpy else plain.story, step, updated)
+        story = numbering.story(plain.plain if numpy else plain.story, step, updated)
+        front = () if picture is None else (found.picture(picture).part,)
+        return replace(story, passages=(*front, *story.passages))
 
-    return Worked(values, updated, tell)
+    found = Worked(values, updated, tell)
+    return found
 
 
 def _moved(old: np.ndarray, step: Any, slope: np.ndarray) -> np.ndarray:

@@ -282,3 +282,15 @@ def test_documents_with_pictures() -> None:
     assert r"\usepackage{tikz}" not in d.latex(fragment=False)
     with pytest.raises(SymgradError, match="direction='up'"):
         d.html(picture="up")
+
+
+def test_worked_pictures_have_numbers() -> None:
+    """Values and gradients stand in the boxes, sizes on the wires."""
+    d = sg.derive(PROGRAMS["line"])
+    w = d.worked(X=[[1, 2], [3, 4], [5, 6]], y=[1, 2, 3], w=[0.5, -0.5])
+    text = w.picture().svg
+    assert f"[{', '.join(f'{x:.4g}' for x in w.gradients['w'])}]".replace("-", "−") in text
+    assert "[0.5, −0.5]" in text and "3 × 2" in text and f"{w.loss:.4g}" in text
+    assert faults(w.picture().sheet.placed) == []
+    page = d.worked(X=[[1, 2]], y=[1], w=[1, 2], picture="backward").html()
+    assert page.count("<svg") == 1

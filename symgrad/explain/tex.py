@@ -73,6 +73,7 @@ def _part(p: Part, width: float) -> str:
     if isinstance(p, Passage):
         return _passage(p, width)
     heading = [rf"\paragraph{{{said(p.heading)}}}"] if p.heading else []
+    heading += [r"\leavevmode\par"] if heading and not isinstance(p, Prose) else []
     match p:
         case Prose(_, paragraphs):
             body = "\n\n".join(map(said, paragraphs))

@@ -70,6 +70,7 @@ def drawing(
     form: str = "matrix",
     detail: str = "steps",
     values: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> Drawing:
     """The computational graph of a derivation.
 
@@ -77,6 +78,7 @@ def drawing(
         direction: "forward", "backward" (with the error signals that flow back), or "both".
         form, detail: of the equations in the boxes, as for the text.
         values: numbers of tensors, adjoints too, by their names in the program: they stand in the boxes.
+        sizes: numbers for all size letters: then shapes are numbers.
 
     Example:
         >>> from symgrad.language.reader import read
@@ -94,4 +96,4 @@ def drawing(
             raise Refusal(
                 f"{what}={given!r} is not known to a picture; it is {listing(map(repr, known), 'or')}"
             )
-    return Drawing(sheet(graph(derived, form, detail), direction, values or {}))
+    return Drawing(sheet(graph(derived, form, detail, sizes=sizes), direction, values or {}))

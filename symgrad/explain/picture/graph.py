@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from symgrad.explain.cast import Cast
-from symgrad.explain.formula import Formula
+from symgrad.explain.formula import Formula, Number
 from symgrad.explain.indices import Indices
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
+from symgrad.language import samples
 from symgrad.language.ints import Int
 from symgrad.language.program import COMPUTED, Statement
 from symgrad.language.trace import Derived
@@ -79,19 +81,26 @@ class Graph:
     target: str
 
 
-def graph(derived: Derived, form: str = "matrix", detail: str = "steps", many: int = MANY) -> Graph:
+def graph(
+    derived: Derived,
+    form: str = "matrix",
+    detail: str = "steps",
+    many: int = MANY,
+    sizes: Mapping[str, int] | None = None,
+) -> Graph:
     """The graph of a derivation; the boxes are the equations that its text shows.
 
     Args:
         form, detail: as for the text.
         many: from so many values on, parts that repeat are drawn once at either end.
+        sizes: numbers for all size letters: then shapes are numbers.
     """
-    return _Maker(derived, form, detail).graph(many)
+    return _Maker(derived, form, detail, sizes).graph(many)
 
 
 class _Maker:
-    def __init__(self, derived: Derived, form: str, detail: str):
-        self.derived = derived
+    def __init__(self, derived: Derived, form: str, detail: str, sizes: Mapping[str, int] | None):
+        self.derived, self.sizes = derived, sizes
         self.cast = Cast(derived, named=detail == "everything")
         self.sides = Sides(self.cast, form, numpy=False)
         self.indices: Indices = self.sides.indices()
@@ -130,7 +139,10 @@ class _Maker:
         bar = self.cast.adjoint(name)
         group = self.derived.program.writers(bar) if bar else ()
         signal = names.tensor(bar) if bar and group else None
-        shape = tuple(map(self.indices.integer, t.shape))
+        if self.sizes:
+            shape: tuple[Formula, ...] = tuple(Number(Fraction(n)) for n in samples.numbers(t, self.sizes))
+        else:
+            shape = tuple(map(self.indices.integer, t.shape))
         if alike:
             return Node(name, "alike", names.symbols[name], shape, signal=signal, alike=alike)
         role = "target" if name == self.derived.source.target else "value" if t.role in COMPUTED else t.role
