@@ -121,6 +121,26 @@ def test_two_layer_example_with_scalars() -> None:
     assert "0.15·0.05 + 0.2·0.1 + 0.35" in text  # numbers stand where their names stood
 
 
+def test_two_layer_example_written_out() -> None:
+    """Every entry on its own line, its numbers in place, as the source prints them."""
+    w = sg.derive(MATRICES).worked(MATRIX_NUMBERS, rate=0.5, digits=9, form="scalar")
+    text, latex = w.text(), w.latex()
+    for line in ("0.15·0.05 + 0.2·0.1 = 0.0275", "0.4 − 0.5·0.0821670406 = 0.35891648"):
+        assert line in text
+        assert line.replace("·", r" \cdot ").replace("−", "-") in latex
+    assert text.count("←") == 8
+
+
+def test_labels_count_from_one_where_positions_do() -> None:
+    d = sg.derive("x: data[n, 3]; t: label[n] < 3; W: weight[3, 3]; loss = softmax_cross_entropy(x @ W, t)")
+    given = {"x": [[1, 2, 3]], "t": [2], "W": np.zeros((3, 3))}
+    written, whole = d.worked(given, form="scalar").text(), d.worked(given).text()
+    assert "t = [3]" in written
+    assert "0.333333 − [3 = 3]" in written
+    assert "[1 = 3]" in written
+    assert "t = [2]" in whole
+
+
 def test_update_of_some() -> None:
     w = sg.derive(MATRICES).worked(MATRIX_NUMBERS, rate=0.5, update="W1")
     assert list(w.updated) == ["W1"]

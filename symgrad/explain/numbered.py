@@ -26,6 +26,7 @@ from symgrad.explain.formula import (
     Modulo,
     Norm,
     Number,
+    Position,
     Power,
     Product,
     Quotient,
@@ -33,9 +34,10 @@ from symgrad.explain.formula import (
     Sum,
     Symbol,
     Transpose,
+    entry,
     minus,
 )  # fmt: skip
-from symgrad.explain.parts import Equation, Group, Part, Passage, Remark, Sentence, Story
+from symgrad.explain.parts import Equation, Group, Part, Passage, Prose, Remark, Sentence, Story
 from symgrad.explain.scripts import LATEX, TEXT
 from symgrad.explain.values import Run, Values
 
@@ -119,10 +121,14 @@ class Unfit(Exception):
 
 
 class Putting:
-    """Numbers in place of names."""
+    """Numbers in place of names.
 
-    def __init__(self, values: Run, rounding: Rounding, *, numpy: bool):
-        self.values, self.rounding, self.numpy = values, rounding, numpy
+    Args:
+        counted: whether labels are positions, which count from 1 in mathematics.
+    """
+
+    def __init__(self, values: Run, rounding: Rounding, *, numpy: bool, counted: bool = False):
+        self.values, self.rounding, self.numpy, self.counted = values, rounding, numpy, counted
 
     def formula(self, f: Formula) -> Formula:
         """A formula with the numbers of its tensors and sizes in it. Raises `Unfit`."""
@@ -186,7 +192,8 @@ class Putting:
         return found
 
     def entry(self, name: str, place: tuple[int, ...]) -> Formula:
-        return self.rounding.number(self.at(name, place))
+        x = self.at(name, place)
+        return Position.at(int(x)) if self.counted and isinstance(x, np.integer) else self.rounding.number(x)
 
     def at(self, name: str, place: tuple[int, ...]) -> Any:
         """An entry; places before the first are the early rows of a recurrence."""
@@ -232,17 +239,29 @@ class Numbering:
     def __init__(self, values: Values, cast: Cast, rounding: Rounding, *, every: bool, numpy: bool):
         self.values, self.cast, self.rounding, self.every, self.numpy = values, cast, rounding, every, numpy
         self._shown: set[tuple[Formula, Formula]] = set()
+        self.counted = False
 
     def _putting(self, group: Group) -> Putting:
-        return Putting(self.values.seen_by(group), self.rounding, numpy=self.numpy)
+        return Putting(self.values.seen_by(group), self.rounding, numpy=self.numpy, counted=self.counted)
 
     def story(self, story: Story, rate: Any = None, updated: Mapping[str, np.ndarray] | None = None) -> Story:
         """The story with what is given in front and, if there is a rate, the update behind."""
-        passages: list[Part] = [p for p in (self._given(),) if p.equations or p.remarks]
+        spoken = [p for p in story.passages if isinstance(p, Passage)]
+        told = [e for p in spoken for e in p.equations if e.statements]
+        scalar = bool(told) and all(e.at is not None or not self._axes(e) for e in told)
+        beside = [e for p in spoken for _, more in p.beside for e in more]
+        # where positions are written as numbers they count from 1 in mathematics, and so do labels
+        self.counted = any(e.at for e in (*told, *beside))
+        passages: list[Part] = list(self._given())
         passages += [self._passage(p) if isinstance(p, Passage) else p for p in story.passages]
         if updated:
-            passages.append(self._update(rate, updated))
+            passages.append(self._update(rate, updated, entries=scalar))
         return Story((*story.notation, *self._sizes()), tuple(passages), story.title)
+
+    def _axes(self, e: Equation) -> int:
+        """How many axes the tensor has that an equation is about."""
+        name = e.statements[0].out
+        return self.values.final[name].ndim if name in self.values.final else 0
 
     def _sizes(self) -> list[Sentence]:
         names = self.cast.names
@@ -251,16 +270,21 @@ class Numbering:
             found += [", " if found else "Sizes: ", names.size(n), f" = {number}"]
         return [(*found, ".")] if found else []
 
-    def _given(self) -> Passage:
-        equations, remarks = [], []
+    def _given(self) -> Iterable[Part]:
+        """The inputs: small arrays in full, large ones by shape and norm."""
+        equations: list[Equation] = []
+        remarks: list[Remark] = []
         for t in self.cast.derived.source.inputs:
             symbol, a = self.cast.names.symbols[t.name], self.values.final[t.name]
-            shown = self.rounding.array(a, numpy=self.numpy)
+            shown = self.rounding.array(a + 1 if self.counted and t.integer else a, numpy=self.numpy)
             if shown is None:
                 remarks.append(self._large((), symbol, a))
             else:
                 equations.append(Equation(symbol, shown))
-        return Passage(("Given",), tuple(equations), tuple(remarks))
+        if equations:
+            yield Passage(("Given",), tuple(equations), tuple(remarks))
+        elif remarks:
+            yield Prose(("Given",), tuple(r.sentence for r in remarks))
 
     def _large(self, numbers: Any, symbol: Formula, a: np.ndarray) -> Remark:
         """Of a large array its shape and its norm."""
@@ -278,15 +302,21 @@ class Numbering:
         open_groups = self._checked(equations)
         rows: list[Equation] = []
         remarks: list[Remark] = []
-        for chain in _chains(equations):
+        chains = _chains(equations)
+        final = {chain[0].left: n for n, chain in enumerate(chains)}
+        for n, chain in enumerate(chains):
             left = chain[0].left
             for k, e in enumerate(chain):
                 rows.append(e)
-                last = k == len(chain) - 1
+                last = k == len(chain) - 1 and (self.every or final[left] == n)
                 if left is None or not e.statements or e.statements in open_groups:
                     continue
                 if last or self.every and not _lettered(left):
                     more, large = self._value(left, e)
+                    if more and more[0].left is None and not isinstance(more[0].right, (Relation, Matrix)):
+                        line = Relation((e.right, more[0].right), ("=",))
+                        if len(more) == 1 and self._lines(line) <= 1:
+                            rows[-1], more = replace(e, right=line), []
                     rows += more
                     remarks += [r for r in large if r not in remarks]
         return tuple(rows), remarks
@@ -348,7 +378,7 @@ class Numbering:
         line = Relation((numbers, value), ("=",))
         if self._lines(line) <= 1:
             return [Equation(None, line)]
-        if self._lines(numbers) > 3:
+        if self._lines(numbers) > 3 or not self.numpy and _stretch(numbers) > WIDE:
             return [Equation(None, value)]
         return [Equation(None, numbers), Equation(None, value)]
 
@@ -384,32 +414,51 @@ class Numbering:
             return name, None
         return name, place or None
 
-    def _update(self, rate: Any, updated: Mapping[str, np.ndarray]) -> Passage:
-        """`W ← W − η ∂L/∂W`, with numbers."""
+    def _update(self, rate: Any, updated: Mapping[str, np.ndarray], *, entries: bool) -> Passage:
+        """`W ← W − η ∂L/∂W`, with numbers; entry by entry if asked for."""
         names = self.cast.names
         taken = {s.text for s in names.symbols.values()} | {"eta"} & {*self.cast.tensors, *names.letters}
         eta = ETA if not taken & {"eta", "η"} else Symbol("rate", "rate", r"\mathrm{rate}")
         equations: list[Equation] = []
         remarks: list[Remark] = []
         step = self.rounding.number(rate)
+
+        def moved(old: Formula, slope: Formula, value: Formula) -> list[Equation]:
+            rule = Equation(old, _descent(old, eta, slope), sign="←")
+            return [rule, *self._rows(_descent(old, step, slope), value, self._putting(()))]
+
         for name, a in updated.items():
             symbol = names.symbols[name]
             slope = names.tensor(self.cast.derived.gradients[name])
-            equations.append(
-                Equation(symbol, Sum(((False, symbol), (True, Product((eta, slope))))), sign="←")
-            )
             value = self.rounding.array(a, numpy=self.numpy)
             if value is None:
+                equations.append(Equation(symbol, _descent(symbol, eta, slope), sign="←"))
                 remarks.append(self._large((), symbol, a))
-                continue
-            # the rate is no tensor: it stands in the formula as a number already
-            equations += self._rows(
-                Sum(((False, symbol), (True, Product((step, slope))))), value, self._putting(())
-            )
+            elif entries:
+                for place in np.ndindex(*a.shape):
+                    index = tuple(map(Position.at, place))
+                    equations += moved(
+                        entry(symbol, index), entry(slope, index), self.rounding.number(a[place])
+                    )
+            else:
+                equations += moved(symbol, slope, value)
         why: Sentence = ("each moves against its gradient by the rate ", eta, ", all from the old values.")
         return Passage(
             ("Update, ", eta, " = ", step), tuple(equations), (Remark((), "gradient descent", why), *remarks)
         )
+
+
+def _stretch(f: Formula) -> float:
+    """The widest part of a formula in LaTeX that no line can break."""
+    widest = width = 0.0
+    for piece in LATEX.write(f):
+        width = piece.width if piece.depth is not None else width + piece.width
+        widest = max(widest, width)
+    return widest
+
+
+def _descent(old: Formula, rate: Formula, slope: Formula) -> Formula:
+    return Sum(((False, old), (True, Product((rate, slope)))))
 
 
 def _chains(equations: Iterable[Equation]) -> list[list[Equation]]:
