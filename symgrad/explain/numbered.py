@@ -43,7 +43,7 @@ from symgrad.explain.values import Run, Values
 
 COLUMNS, HIGH, WIDE = 10, 16, 300.0  # of a matrix in LaTeX: amsmath's own limit, rows, points
 _EXACT = 14  # digits of a fraction that is still shown as one
-_LINE, _POINTS = 66, 330.0  # numbers and their value go on one line up to this width
+_LINE, _POINTS = 70, 370.0  # numbers and their value go on one line up to this width
 ETA = Symbol("eta", "η", r"\eta")
 
 
@@ -239,6 +239,7 @@ class Numbering:
     def __init__(self, values: Values, cast: Cast, rounding: Rounding, *, every: bool, numpy: bool):
         self.values, self.cast, self.rounding, self.every, self.numpy = values, cast, rounding, every, numpy
         self._shown: set[tuple[Formula, Formula]] = set()
+        self._told_large: set[Sentence] = set()
         self.counted = False
 
     def _putting(self, group: Group) -> Putting:
@@ -289,6 +290,9 @@ class Numbering:
     def _large(self, numbers: Any, symbol: Formula, a: np.ndarray) -> Remark:
         """Of a large array its shape and its norm."""
         shape = "×".join(map(str, a.shape))
+        if a.dtype.kind == "i" and a.size:  # labels
+            low, high = (str(int(x) + self.counted) for x in (a.min(), a.max()))
+            return Remark(numbers, "value", (symbol, f": {shape}, from {low} to {high}"))
         return Remark(
             numbers, "value", (symbol, f": {shape}, ", Norm(symbol, a.ndim > 1), " = ", self.rounding.norm(a))
         )
@@ -315,10 +319,11 @@ class Numbering:
                     more, large = self._value(left, e)
                     if more and more[0].left is None and not isinstance(more[0].right, (Relation, Matrix)):
                         line = Relation((e.right, more[0].right), ("=",))
-                        if len(more) == 1 and self._lines(line) <= 1:
+                        if len(more) == 1 and self._lines(line, left) <= 1:
                             rows[-1], more = replace(e, right=line), []
                     rows += more
-                    remarks += [r for r in large if r not in remarks]
+                    remarks += [r for r in large if r.sentence not in self._told_large]
+                    self._told_large.update(r.sentence for r in large)
         return tuple(rows), remarks
 
     def _checked(self, equations: Sequence[Equation]) -> set[Group]:
@@ -365,9 +370,9 @@ class Numbering:
         if onward is not None or (left, e.right) in self._shown:
             return [Equation(onward, value)], []
         self._shown.add((left, e.right))
-        return self._rows(e.right, value, putting), []
+        return self._rows(left, e.right, value, putting), []
 
-    def _rows(self, right: Formula, value: Formula, putting: Putting) -> list[Equation]:
+    def _rows(self, left: Formula, right: Formula, value: Formula, putting: Putting) -> list[Equation]:
         """A right side with numbers put in, if that fits, and its value."""
         try:
             numbers = putting.formula(right)
@@ -376,15 +381,18 @@ class Numbering:
         if numbers == value:
             return [Equation(None, value)]
         line = Relation((numbers, value), ("=",))
-        if self._lines(line) <= 1:
+        if self._lines(line, left) <= 1:
             return [Equation(None, line)]
         if self._lines(numbers) > 3 or not self.numpy and _stretch(numbers) > WIDE:
             return [Equation(None, value)]
         return [Equation(None, numbers), Equation(None, value)]
 
-    def _lines(self, f: Formula) -> float:
-        """How many lines a formula takes, about."""
-        return len(TEXT.line(f)) / _LINE if self.numpy else LATEX.width(LATEX.line(f)) / _POINTS
+    def _lines(self, f: Formula, left: Formula | None = None) -> float:
+        """How many lines a formula takes, about, beside a left side."""
+        beside = [f] if left is None else [f, left]
+        if self.numpy:
+            return sum(len(TEXT.line(x)) for x in beside) / _LINE
+        return sum(LATEX.width(LATEX.line(x)) for x in beside) / _POINTS
 
     def _told(
         self, left: Formula, e: Equation, putting: Putting
@@ -425,7 +433,7 @@ class Numbering:
 
         def moved(old: Formula, slope: Formula, value: Formula) -> list[Equation]:
             rule = Equation(old, _descent(old, eta, slope), sign="←")
-            return [rule, *self._rows(_descent(old, step, slope), value, self._putting(()))]
+            return [rule, *self._rows(old, _descent(old, step, slope), value, self._putting(()))]
 
         for name, a in updated.items():
             symbol = names.symbols[name]
