@@ -11,25 +11,43 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_explain import DETAILS, FORMS, derived, every_form, every_program, faults
+from test_explain import (
+    DETAILS,
+    FORMS,
+    ONE_PLACE,
+    SCALARS,
+    derived,
+    every_form,
+    every_program,
+    faults,
+    trees,
+    value,
+)
 
 import symgrad as sg
 from symgrad import explain
 from symgrad.cli import main
 from symgrad.errors import SymgradError
-from symgrad.explain import boxes, html, marked, pdf, record, scripts, terminal, tex
+from symgrad.explain import boxes, html, marked, mathml, pdf, record, scripts, terminal, tex
+from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
 from symgrad.explain.formula import Symbol, plus
+from symgrad.explain.indices import Indices
+from symgrad.explain.mathml import APPLY, TIMES
 from symgrad.explain.parts import Equation, Listing, Passage, Prose, Remark, Story, Table
 from symgrad.explain.plain import TURNING, columns, shown, spans_of_code, straight
+from symgrad.explain.scripts import LATEX
 from symgrad.explain.style import STYLE
+from symgrad.language.expr import Expr
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import declaration
 from symgrad.language.reader import read
 from symgrad.leaves import LEAVES
+from symgrad.passes.derive import derive
 
 MATHML = {
     "math", "mrow", "mi", "mn", "mo", "mspace", "mfrac", "msqrt", "msub", "msup", "msubsup", "munder", "mover",
@@ -117,6 +135,108 @@ def test_templates_are_read_as_boxes() -> None:
         found = boxes.read(text)
         assert boxes.source(found) == text
         assert "unknown" not in repr(found)
+
+
+# ---------------------------------------------------------------------- MathML, read as it is seen
+
+
+class MathValue:
+    """The value of a scalar formula in MathML: products by nearness, brackets as written."""
+
+    def __init__(self, elements: list[ElementTree.Element], at: dict[str, float]):
+        self.items = [e for e in elements if e.tag != "mspace" and e.text not in (APPLY, TIMES)]
+        self.at, self.k = at, 0
+
+    def peek(self) -> str:
+        e = self.items[self.k] if self.k < len(self.items) else None
+        return "" if e is None else (e.text or "") if e.tag == "mo" else "x"
+
+    def whole(self) -> float:
+        total = self.signed() if self.peek() != "+" else self.term()
+        while self.peek() in ("+", "−"):
+            self.k += 1
+            total += self.term() if self.items[self.k - 1].text == "+" else -self.term()
+        assert self.k == len(self.items), [e.text or e.tag for e in self.items]
+        return total
+
+    def signed(self) -> float:
+        if self.peek() == "−":
+            self.k += 1
+            return -self.term()
+        return self.term()
+
+    def term(self) -> float:
+        total = self.factor()
+        while self.peek() in ("x", "⋅"):
+            self.k += self.peek() == "⋅"
+            total *= self.factor()
+        return total
+
+    def factor(self) -> float:
+        e = self.items[self.k]
+        self.k += 1
+        function = {**ONE_PLACE, "arctan": np.arctan}.get(e.text or "")
+        if e.tag == "mi" and function is not None:
+            return float(function(self.factor()))
+        return self.value(e)
+
+    def value(self, e: ElementTree.Element) -> float:
+        match e.tag:
+            case "mn":
+                return float(e.text or "")
+            case "mi":
+                return self.at[e.text or ""]
+            case "mfrac":
+                return float(np.divide(*(MathValue(parts(c), self.at).whole() for c in e)))
+            case "msup":
+                power = MathValue(parts(e[1]), self.at).whole()
+                return float(np.exp(power)) if e[0].text == "e" else float(np.power(self.value(e[0]), power))
+            case "mrow":
+                inner = list(e)
+                if inner[0].text == "(":
+                    assert inner[-1].text == ")"
+                    inner = [c for part in inner[1:-1] for c in parts(part)]
+                return MathValue(inner, self.at).whole()
+        raise TypeError(e.tag)
+
+
+def parts(e: ElementTree.Element) -> list[ElementTree.Element]:
+    return list(e) if e.tag == "mrow" and (e[0].text != "(" or e[0].tag != "mo") else [e]
+
+
+@settings(max_examples=200, deadline=None)
+@given(trees())
+def test_mathml_means_what_was_meant(e: Expr) -> None:
+    at = {"a": 1.25, "b": -0.75, "c": 2.5}
+    formula = Indices(Cast(derive(SCALARS)).names, {}).expr(e, [])
+    with np.errstate(all="ignore"):
+        truth = value(e, at)
+        seen = MathValue(mathml.row(LATEX.inside(formula)), at).whole()
+    if np.isfinite(truth) and abs(truth) < 1e6:
+        assert seen == pytest.approx(truth, rel=1e-6, abs=1e-9)
+
+
+def test_mathml_of_names_and_brackets() -> None:
+    def shown_as(latex: str) -> str:
+        text = ElementTree.tostring(mathml.math(boxes.read(latex), ""), encoding="unicode")
+        return re.sub(r"^<math[^>]*>|</math>$", "", text)
+
+    assert shown_as("W^{(1)}_{n i}") == (
+        '<msubsup><mi>W</mi><mrow><mi>n</mi><mo>\u2063</mo><mi>i</mi></mrow><mrow><mo form="prefix" stretchy="false">('
+        '</mo><mn>1</mn><mo form="postfix" stretchy="false">)</mo></mrow></msubsup>'
+    )
+    assert shown_as(r"\hat{y}") == '<mover accent="true"><mi>y</mi><mo stretchy="false">^</mo></mover>'
+    assert shown_as(r"\mathrm{logits}") == "<mi>logits</mi>"
+    assert shown_as(r"\text{na\"{\i}ve}") == "<mi>naïve</mi>"
+    assert shown_as(r"a - -b").count('form="prefix"') == 1
+    assert 'stretchy="true"' in shown_as(r"\Bigl(\frac{a}{b}\Bigr)")
+    assert "\u2061" in shown_as(r"\log(x)")
+    assert "\u2062" in shown_as(r"2 x")
+    # a line that ends inside brackets, and the one that follows it
+    assert shown_as("(a + b").endswith("<mi>b</mi></mrow>")
+    assert shown_as("+ c)^{2}").endswith(
+        '<msup><mo form="postfix" stretchy="false">)</mo><mn>2</mn></msup></mrow>'
+    )
 
 
 # ---------------------------------------------------------------------- any words

@@ -34,6 +34,16 @@ Content = Union[str, Element]
 
 LONG = 8  # equations and reasons from which a passage can be folded by its reader
 _REFERENCE = re.compile(r"(?<![\w)])\((\d+[a-z]*)\)")
+_PARTS = (
+    r"""(?P<s>\"{3}(?s:.)*?\"{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<c>\#[^\n]*)|(?P<k>\b(?:%s)\b)"""
+)
+_CODE = {
+    "python": re.compile(
+        _PARTS % "and|as|assert|class|def|elif|else|except|for|from|if|import|in|is|lambda|not|or|pass|raise|"
+        "return|try|while|with|None|True|False"
+    ),
+    "sg": re.compile(_PARTS % "data|weight|label|constant|zeros|and|or|not"),
+}
 _SVG = "http://www.w3.org/2000/svg"
 
 
@@ -111,7 +121,8 @@ class _Page:
             case Prose(_, paragraphs):
                 yield from (_element("p", *self.said(line)) for line in paragraphs)
             case Listing(_, text, language):
-                yield _element("pre", _element("code", shown(text)), **{"class": f"listing {language}"})
+                code = _element("code", *_coloured(shown(text), language))
+                yield _element("pre", code, **{"class": f"listing {language}"})
             case Table(_, columns, rows):
                 head = _element("tr", *(_element("th", *self.said(c), scope="col") for c in columns))
                 lines = [_element("tr", *(_element("td", *self.said(c)) for c in row)) for row in rows]
@@ -122,12 +133,14 @@ class _Page:
 
     def passage(self, p: Passage) -> Iterable[Element]:
         forms = beside.shown(p)
-        columns = [self.equations(equations, WIDE / min(len(forms), 2)) for _, equations in forms]
+        odd = len(forms) % 2  # the last of an odd number of forms has the width for itself
+        widths = [WIDE if odd and k == len(forms) - 1 else WIDE / 2 for k in range(len(forms))]
+        columns = [self.equations(equations, w) for (_, equations), w in zip(forms, widths, strict=True)]
         if len(forms) == 1:
             yield from columns
         else:
             named = [
-                _element("div", _element("h3", _words(caption)), column)
+                _element("div", _element("h3", _words(caption)), column, **{"class": "form"})
                 for (caption, _), column in zip(forms, columns, strict=True)
             ]
             yield _element("div", *named, **{"class": "beside"})
@@ -199,6 +212,18 @@ def _all(p: Passage) -> list[Equation]:
 def _words(text: str) -> Content:
     """Words; what turns the direction of writing turns no more than them."""
     return _element("bdi", shown(text)) if isolated(text) else shown(text)
+
+
+def _coloured(text: str, language: str) -> list[Content]:
+    """Code whose comments, strings and words of the language have classes."""
+    if language not in _CODE:
+        return [text]
+    out: list[Content] = []
+    end = 0
+    for m in _CODE[language].finditer(text):
+        out += [text[end : m.start()], _element("span", m[0], **{"class": m.lastgroup or ""})]
+        end = m.end()
+    return [*out, text[end:]]
 
 
 def _figure(svg: str, alt: str) -> Element:

@@ -74,6 +74,7 @@ class _Line:
                 self.space = width or self.space
             case Token(_, "open", text):
                 self.near("operand")
+                self.gap()
                 self.levels.append([_operator(text, form="prefix")])
                 self.before = ""
             case Token(_, "close", text):
@@ -92,10 +93,16 @@ class _Line:
                 self.append(_operand(box), kind)
 
     def append(self, element: Element, kind: str) -> None:
-        if self.space and kind != "comma":
-            self.levels[-1].append(Element("mspace", width=self.space))
+        if kind != "comma":
+            self.gap()
         self.levels[-1].append(element)
         self.before, self.space = kind, ""
+
+    def gap(self) -> None:
+        """The space that was asked for, before what comes."""
+        if self.space:
+            self.levels[-1].append(Element("mspace", width=self.space))
+            self.space = ""
 
     def near(self, kind: str) -> None:
         """The invisible operator between what stood before and an operand."""
@@ -153,7 +160,10 @@ class _Line:
         left, *inside = self.levels.pop()
         _grow((left, bracket), inside)
         self.space = ""
-        self.levels[-1].append(_element("mrow", left, *([_joined(inside)] if inside else []), bracket))
+        level = self.levels[-1]
+        level.append(_element("mrow", left, *([_joined(inside)] if inside else []), bracket))
+        if len(level) > 2 and level[-2].text == APPLY:  # what follows is about the value of the function
+            level[-3:] = [_element("mrow", *level[-3:])]
         self.before = "operand"
 
     def ended(self) -> list[Element]:
@@ -170,7 +180,8 @@ def _operand(box: Box) -> Element:
         case Token(_, "number", text):
             return _element("mn", text)
         case Token(_, "letter", text):
-            return _element("mi", text)
+            # one letter is slanted by itself; with primes it is none, and the letter is written as a slanted one
+            return _element("mi", text if len(text) == 1 else _slanted(text))
         case Token(_, "bold", text):
             return _element("mi", _bold(text), mathvariant="normal")
         case Token(_, _, text):
@@ -186,6 +197,17 @@ def _operand(box: Box) -> Element:
             cells = _table([[_joined(row(cell)) for cell in line] for line in rows])
             return _element("mrow", _element("mo", "["), cells, _element("mo", "]"))
     raise TypeError(f"not a box that stands for itself: {type(box).__name__}")
+
+
+def _slanted(text: str) -> str:
+    """Slanted letters, which Unicode has as characters of their own, all but h."""
+    return "".join(
+        "ℎ" if c == "h"
+        else chr(ord(c) + 0x1D434 - ord("A")) if "A" <= c <= "Z"
+        else chr(ord(c) + 0x1D44E - ord("a")) if "a" <= c <= "z"
+        else c
+        for c in text
+    )  # fmt: skip
 
 
 def _bold(text: str) -> str:

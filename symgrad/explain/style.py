@@ -4,12 +4,12 @@ scrolls, not the page; on paper nothing is folded."""
 STYLE = """
 :root {
   --paper: #fffefb; --ink: #1b1c20; --soft: #5b6070; --line: #dcdad2; --shade: #f5f3ec; --link: #1f4e8c;
-  --mark: #fdf1c4; --word: #1f4e8c; --note: #6a7a5c;
+  --mark: #fdf1c4; --word: #1f4e8c; --note: #5d6d4e; --quote: #8a4a2a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #16181d; --ink: #e6e3da; --soft: #a3a8b5; --line: #363a44; --shade: #1f2229; --link: #9cc3f5;
-    --mark: #3d3822; --word: #9cc3f5; --note: #a3b593;
+    --mark: #3d3822; --word: #9cc3f5; --note: #a3b593; --quote: #e0b494;
   }
 }
 * { box-sizing: border-box; }
@@ -45,7 +45,8 @@ math {
 .right { white-space: nowrap; }
 .more { padding-left: 2.2em; }
 .number {
-  position: sticky; right: 0; align-self: stretch; display: flex; align-items: center; color: var(--soft);
+  position: sticky; right: 0; align-self: stretch; display: flex; align-items: center; justify-content: flex-end;
+  color: var(--soft);
   background: var(--paper); padding-left: .8rem; font-variant-numeric: lining-nums tabular-nums;
 }
 .left:target, .left:target + .right { background: var(--mark); }
@@ -58,7 +59,8 @@ math {
 .beside {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 23rem), 1fr)); gap: .5rem 1.5rem;
 }
-.beside div { min-width: 0; }
+.beside .form { min-width: 0; }
+.beside .form:last-child:nth-child(odd) { grid-column: 1 / -1; }
 .beside .equations { padding-left: 0; }
 summary {
   cursor: pointer; margin: 2.1rem 0 .45rem -1.1rem; padding-left: 1.1rem; list-style: none; position: relative;
@@ -76,6 +78,7 @@ pre {
 pre code { font-size: inherit; }
 pre .k { color: var(--word); }
 pre .c { color: var(--note); font-style: italic; }
+pre .s { color: var(--quote); }
 table { border-collapse: collapse; font-size: .92rem; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { border-bottom: 2px solid var(--line); }
@@ -86,12 +89,14 @@ figcaption { font-size: .88rem; color: var(--soft); }
 @media print {
   :root {
     --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --shade: #fff; --link: #000; --mark: #fff;
-    --word: #000; --note: #444;
+    --word: #000; --note: #444; --quote: #000;
   }
   html { color-scheme: light; }
   body { font-size: 10.5pt; line-height: 1.4; }
   main { max-width: none; padding: 0; }
   h1, h2, h3, summary { break-after: avoid; }
+  section { break-inside: avoid; }
+  section:has(details), section:has(pre) { break-inside: auto; }
   li, tr, figure, .left, .right, .number { break-inside: avoid; }
   .scroll, figure, pre { overflow: visible; }
   .equations { width: 100%; }

@@ -2,6 +2,7 @@ r"""The story as LaTeX: a fragment to `\input`, or a document that pdflatex sets
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from symgrad.explain.beside import shown
@@ -61,7 +62,7 @@ def said(sentence: Sentence) -> str:
 
 def _words(text: str) -> str:
     return "".join(
-        rf"\texttt{{{escape(part)}}}" if code else escape(part) for part, code in spans_of_code(text)
+        rf"\texttt{{{_typed(part)}}}" if code else escape(part) for part, code in spans_of_code(text)
     )
 
 
@@ -73,7 +74,7 @@ def _part(p: Part, width: float) -> str:
     if isinstance(p, Passage):
         return _passage(p, width)
     heading = [rf"\paragraph{{{said(p.heading)}}}"] if p.heading else []
-    heading += [r"\leavevmode\par"] if heading and not isinstance(p, Prose) else []
+    heading += [r"\leavevmode\par\nopagebreak"] if heading and not isinstance(p, Prose) else []
     match p:
         case Prose(_, paragraphs):
             body = "\n\n".join(map(said, paragraphs))
@@ -86,13 +87,19 @@ def _part(p: Part, width: float) -> str:
     return "\n".join([*heading, body])
 
 
+def _typed(text: str) -> str:
+    """Any text for a typewriter, which has some signs that the text font has not."""
+    parts = re.split(r'(["_<>|])', text)
+    return "".join(rf"\char{ord(p)}{{}}" if k % 2 else escape(p) for k, p in enumerate(parts))
+
+
 def _listing(text: str, width: float) -> str:
     r"""Lines of typewriter: unlike verbatim, they take any character, and no text ends them."""
     lines = []
     room = int(width / _TYPED)
     for line in text.expandtabs(4).splitlines() or [""]:
         cut = [line[k : k + room] for k in range(0, len(line), room)] if len(line) > room else [line]
-        lines += [rf"\strut {escape(part).replace(' ', '~')}\par" for part in cut]
+        lines += [rf"\strut {_typed(part).replace(' ', '~')}\par" for part in cut]
     return "\n".join([r"{\small\ttfamily\parindent=0pt\parskip=0pt\raggedright", *lines, "}"])
 
 
