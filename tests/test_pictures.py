@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -227,7 +228,23 @@ def test_tikz(name: str) -> None:
         assert bare.count("{") == bare.count("}"), line
         assert bare.count("$") in (0, 2), line
         if line.startswith("\\"):
-            assert re.match(r"\\(node|draw|fill|begin\{tikzpicture\}|end\{tikzpicture\})", line), line
+            assert re.match(r"\\(node|draw|fill|clip|begin\{tikzpicture\}|end\{tikzpicture\})", line), line
+
+
+def test_high_pictures_go_on() -> None:
+    """What would be too small on one page is cut between rows: every box in exactly one part, whole."""
+    sheet = both("transformer").sheet
+    parts = both("transformer").tikz.split("\n\n")
+    assert len(parts) > 2 and both("student").tikz.count(r"\begin{tikzpicture}") == 1
+    drawn = [m for part in parts for m in re.findall(r"\\draw\[sg \w+\] \(\S+\) rectangle", part)]
+    assert len(drawn) == len(sheet.placed.boxes)
+    found = re.findall(r"clip \((\S+),(\S+)\) rectangle \((\S+),(\S+)\)", both("transformer").tikz)
+    spans = [(float(top), float(bottom)) for _, top, _, bottom in found]
+    assert len(spans) == len(parts)
+    assert spans[0][0] == 0 and spans[-1][1] == sheet.placed.height
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(spans))
+    for box in sheet.placed.boxes.values():
+        assert sum(top <= box.top and box.bottom <= bottom for top, bottom in spans) == 1
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex")

@@ -36,7 +36,7 @@ class Drawing:
 
     @cached_property
     def tikz(self) -> str:
-        r"""A `tikzpicture`, to `\\input` where the package `tikz` is loaded."""
+        r"""A `tikzpicture` (several, for one higher than a page), to `\\input` where the package `tikz` is loaded."""
         return tikz.written(self.sheet)
 
     @cached_property
@@ -44,7 +44,7 @@ class Drawing:
         """A document that pdflatex sets, as small as the picture."""
         return (
             "\\documentclass[10pt,border=4pt]{standalone}\n\\usepackage{amsmath}\n\\usepackage{tikz}\n"
-            f"\\begin{{document}}\n{tikz.written(self.sheet, tex.WIDE)}\n\\end{{document}}\n"
+            f"\\begin{{document}}\n{tikz.written(self.sheet, tex.WIDE, None)}\n\\end{{document}}\n"
         )
 
     @property

@@ -16,7 +16,7 @@ Item = Hashable  # a box, by its name, or a place where a wire passes a row
 
 GAP, ROUND, MARGIN = 16.0, 10.0, 12.0  # between columns, between arrowheads, around all
 LABEL = 11.0  # the height of a label
-_TRUNK, _CURVE = 19.0, 21.0  # below a row: straight with labels, then free
+TRUNK, _CURVE = 19.0, 21.0  # below a row: straight with labels, then free
 _LANE = 4.0  # half the width of a place where a wire passes
 _LOOP = 20.0  # how far a loop reaches out
 
@@ -347,7 +347,7 @@ def _drawn(
         tall = max((boxes[i][1] for i in row if isinstance(i, str)), default=0.0)
         tops.append(y)
         bottoms.append(y + tall)
-        y += tall + _TRUNK + _CURVE + min(40.0, 0.12 * slant[r])
+        y += tall + TRUNK + _CURVE + min(40.0, 0.12 * slant[r])
     placed = {
         n: Rect(_r(x[n]), _r((tops[ranks[n]] + bottoms[ranks[n]]) / 2), _r(w), _r(h))
         for n, (w, h) in boxes.items()
@@ -363,7 +363,7 @@ def _drawn(
     for w, r in spans:
         style, a, b = w.port.style, begin(w, r), end(w, r + 1)
         start = placed[w.port.box].bottom if r == ranks[w.port.box] else tops[r]
-        low, high = bottoms[r] + _TRUNK, tops[r + 1]
+        low, high = bottoms[r] + TRUNK, tops[r + 1]
         line(style, (a, start), (a, low))
         middle = (low + high) / 2
         if abs(a - b) < 0.06:
