@@ -45,8 +45,8 @@ from symgrad.language import ints
 from symgrad.language.expr import Access, Bracket, Cmp, Condition, Expr, Logic, Mul, Num, Stop, Val
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Axis, Int, Look, Size
-from symgrad.language.program import Nested, Statement
-from symgrad.passes.forms import match_index
+from symgrad.language.program import Program, Statement
+from symgrad.passes.forms import match_index, placed
 
 ENTRIES, TERMS = 400, 5000  # what one document writes out at most
 
@@ -60,13 +60,22 @@ class Scalars(Indices):
 
     Args:
         sizes: a number for every size letter.
+        code: the program, where text of the language is wanted: there rows before the first are no entries, and what
+            the program writes to them is put in place.
         loose: tensors whose entries have a name of their own in code, which knows no equations for single steps of a
             recurrence.
     """
 
-    def __init__(self, names: Names, inline: Inline, sizes: Mapping[str, int], loose: Collection[str] = ()):
+    def __init__(
+        self,
+        names: Names,
+        inline: Inline,
+        sizes: Mapping[str, int],
+        code: Program | None = None,
+        loose: Collection[str] = (),
+    ):
         super().__init__(names, inline)
-        self.sizes, self.loose = sizes, loose
+        self.sizes, self.code, self.loose = sizes, code, loose
 
     # whole tensors
 
@@ -94,10 +103,10 @@ class Scalars(Indices):
         for p in sorted(rights, key=_order(group)):
             parts = [f for f in rights[p] if f != ZERO]
             nothing = ONE if group[0].op == "prod=" and not rights[p] else ZERO
-            out.append((p, self.placed(group[0].out, p), plus(*parts) if parts else nothing))
+            out.append((p, self.entry(group[0].out, p), plus(*parts) if parts else nothing))
         return out
 
-    def placed(self, name: str, place: Place) -> Formula:
+    def entry(self, name: str, place: Place) -> Formula:
         """The entry of a tensor."""
         return self.at(name, tuple(map(ints.of, place)))
 
@@ -184,21 +193,10 @@ class Scalars(Indices):
         return not settling if not rest else rest[0] if len(rest) == 1 else Logic(c.op, rest)
 
     def settled_int(self, i: Int, point: Mapping[Axis, int]) -> Int:
-        """An integer expression at a point; entries of a list in the text are known."""
+        """An integer expression at a point."""
 
-        def value(a: ints.Atom) -> Int | None:
-            match a:
-                case Axis():
-                    return ints.of(point[a])
-                case Size(name):
-                    return ints.of(self.sizes[name])
-                case Look(name, index) if self.names.tensors[name].literal is not None:
-                    x: Nested | None = self.names.tensors[name].literal
-                    for k in index:
-                        at = self.settled_int(k, point).number
-                        x = x[at] if isinstance(x, tuple) and at is not None and at < len(x) else None
-                    return None if x is None or isinstance(x, tuple) else ints.of(int(x))
-            return None
+        def value(a: ints.Atom) -> int | None:
+            return point[a] if isinstance(a, Axis) else self.sizes[a.name] if isinstance(a, Size) else None
 
         return i.replace(value)
 
@@ -231,6 +229,14 @@ class Scalars(Indices):
         if isinstance(e, Val):
             return self.spelled(e.int, 0)
         return super().expr(e, used, inside=inside)
+
+    def access(self, name: str, index: tuple[Int, ...], used: list[str]) -> Formula:
+        early = self.code is not None and any(i.number is not None and i.number < 0 for i in index)
+        for s in self.code.writers(name) if self.code is not None and early and name not in self.loose else ():
+            bound = match_index(s.left, index, {})
+            if s.op == "=" and bound is not None and set(bound) == set(s.ranges):
+                return self.expr(self.settled(placed(s.body, bound), {}), used)
+        return super().access(name, index, used)
 
     def chained(self, parts: Sequence[Condition], used: list[str]) -> list[Formula]:
         return [self.condition(c, used) for c in parts]
@@ -282,20 +288,16 @@ class Scalars(Indices):
         return {}
 
     def weight(self, s: Statement, over: Iterable[str]) -> int:
-        """How many entries are read in what a statement writes over some of its letters, at most."""
+        """How many terms there are in what a statement writes over some of its letters, with those of its parts."""
         ranges = s.ranges
-        points = prod(self.number(ranges[a]) for a in over)
-        count = 0
+        parts = 0
         for x in ex.walk(s.body):
-            if isinstance(x, Access):
-                part = self.inline.get(x.tensor)
-                if part is None or match_index(part.left, x.index, {}) is None or part.op in IMPLICIT:
-                    count += 1
-                    continue
-                if x.tensor not in self._weights:
-                    self._weights[x.tensor] = self.weight(part, part.reduced)
-                count += self._weights[x.tensor]
-        return points * max(1, count)
+            part = self.inline.get(x.tensor) if isinstance(x, Access) else None
+            if part is not None and part.op not in IMPLICIT and match_index(part.left, x.index, {}) is not None:
+                if part.out not in self._weights:
+                    self._weights[part.out] = self.weight(part, part.reduced)
+                parts += self._weights[part.out]
+        return prod(self.number(ranges[a]) for a in over) * max(1, parts)
 
     def amount(self, group: Group) -> tuple[int, int]:
         """How many entries and how many terms a group has, written out; nothing is laid out for it."""

@@ -35,7 +35,7 @@ from symgrad.passes.forms import size
 _Form = TypeVar("_Form", bound=Indices)
 FORMS = ("matrix", "index", "scalar")
 _ONCE, _OFTEN = 24, 5  # nodes of a part that is put in place once, or wherever it stands
-_ENTRY = 12  # entries that a part which is put in place reads, written out
+_TERMS = 8  # of a part that is put in place, written out
 
 Parts = Mapping[str, Statement]
 
@@ -95,8 +95,8 @@ class Sides:
         """The index form, with further parts put in place, by letters that are none of `avoid`."""
         return self._whole(Indices(self.cast.names, self._inline(parts), avoid))
 
-    def scalars(self, parts: Parts | None = None, loose: Collection[str] = ()) -> Scalars:
-        """The scalar form, with further parts put in place.
+    def scalars(self, parts: Parts | None = None, *, code: bool = False, loose: Collection[str] = ()) -> Scalars:
+        """The scalar form, with further parts put in place; `loose` entries have names of their own.
 
         Raises:
             Refusal: a size has no number.
@@ -110,7 +110,8 @@ class Sides:
                 f"size{'s' * many} {listing(missing)}; give sizes={examples}, or "
                 + " ".join(f"--size {n}={k}" for n, k in examples.items())
             )
-        return self._whole(Scalars(self.cast.names, self._inline(parts), self.sizes, loose))
+        program = self.cast.derived.program if code else None
+        return self._whole(Scalars(self.cast.names, self._inline(parts), self.sizes, program, loose))
 
     def told(self, passages: Sequence[Passage]) -> tuple[Passage, ...]:
         """Passages as they are, in the scalar form with every entry written out.
@@ -199,7 +200,7 @@ class Sides:
         if self.form != "scalar":
             return lines
         steps = {f.group[0].out for f in lines if any(s.scan is not None for s in f.group)} if code else set()
-        told = [(f, self.scalars({s.out: s for s in f.put}, steps - set(bars))) for f in lines]
+        told = [(f, self.scalars({s.out: s for s in f.put}, code=code, loose=steps - set(bars))) for f in lines]
         refuse_much([(f.group, scalars) for f, scalars in told])
         found = [
             Line(left, right, f.group, f.put)
@@ -259,7 +260,7 @@ class Sides:
             return False
         places = [a for u in readers for a in ex.accesses(u.body) if a.tensor == s.out]
         weight = size(s.body) + sum(size(parts[r].body) for r in s.reads if r in parts)
-        if self.form == "scalar" and self.scalars(parts).weight(s, s.reduced) > _ENTRY:
+        if self.form == "scalar" and self.scalars(parts).weight(s, s.reduced) > _TERMS:
             return False
         return all(map(bare, places)) and weight <= (_ONCE if len(places) == 1 else _OFTEN)
 
