@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import cases, declarations
-from test_explain import PROGRAMS, RNN, derived, faults
+from test_explain import PROGRAMS, derived, faults
 
 import symgrad as sg
 from symgrad import explain
@@ -85,13 +85,17 @@ def judged(d: Derived, text: str, sizes: Mapping[str, int]) -> list[str]:
         told = [{bar: lines} for bar, lines in answers.items()]
     for some in told:
         lines = list(dict.fromkeys(itertools.chain(*some.values())))
-        full = "\n".join([named(text), *lines, "in_all = " + (" + ".join(f"sum({bar})" for bar in some) or "0")])
+        full = "\n".join(
+            [named(text), *lines, "in_all = " + (" + ".join(f"sum({bar})" for bar in some) or "0")]
+        )
         again = read(full, definitions=DEFINITIONS, sizes=sizes)
         with np.errstate(all="ignore"):
             values = reference.run(again, {}, arrays)
         for bar in some:
             wanted = truth[bar]
-            np.testing.assert_allclose(values[bar], wanted, rtol=1e-9, atol=1e-11, err_msg=f"{bar} at {dict(sizes)}")
+            np.testing.assert_allclose(
+                values[bar], wanted, rtol=1e-9, atol=1e-11, err_msg=f"{bar} at {dict(sizes)}"
+            )
     return refused
 
 
@@ -122,7 +126,7 @@ def test_entries_of_cases_are_the_gradient(heading: str) -> None:
     d = (sg.jacobian if case.kind == "jacobian" else sg.derive)(text, wrt=case.wrt).derived
     refused = judged(d, text, tiny(d))
     if refused:  # smaller, though some sizes are then equal
-        least = {n: 2 for n in d.source.sizes}
+        least = dict.fromkeys(d.source.sizes, 2)
         least = least if not samples.unmet(d.source, least) else {**least, "h": 4, "w": 4}
         refused = judged(d, text, least) if least else refused
     assert bool(refused) == (heading in TOO_LARGE), refused
@@ -139,7 +143,12 @@ def value(f: fm.Formula, run: Run) -> Any:
 
     def tensor(name: str, index: tuple[fm.Formula, ...]) -> Any:
         at = tuple(slice(None) if i == ALL else int(go(i)) for i in index)
-        return run.arrays[name][tuple(i if isinstance(i, slice) else i + k for i, k in zip(at, run.early(name) or itertools.repeat(0), strict=False))]
+        return run.arrays[name][
+            tuple(
+                i if isinstance(i, slice) else i + k
+                for i, k in zip(at, run.early(name) or itertools.repeat(0), strict=False)
+            )
+        ]
 
     match f:
         case fm.Position(code):
@@ -150,7 +159,9 @@ def value(f: fm.Formula, run: Run) -> Any:
             name, _, at = code.removesuffix("]").partition("[")
             return run[name][int(at)]
         case fm.Symbol(code):
-            return {"pi": np.pi, "e": np.e}.get(code) if code in ("pi", "e") and code not in run else run[code]
+            return (
+                {"pi": np.pi, "e": np.e}.get(code) if code in ("pi", "e") and code not in run else run[code]
+            )
         case fm.Entry(fm.Symbol(name), index):
             return tensor(name, index)
         case fm.Entry(base, index):
@@ -204,8 +215,12 @@ def stories_agree(d: Derived, sizes: Mapping[str, int], detail: str) -> int:
         if e.at is None:
             continue
         run, name = values.seen_by(e.statements), e.statements[0].out
-        wanted = run.arrays[name][tuple(i + k for i, k in zip(e.at, run.early(name) or itertools.repeat(0), strict=False))]
-        np.testing.assert_allclose(value(e.right, run), wanted, rtol=1e-9, atol=1e-11, err_msg=f"{name} at {e.at}")
+        wanted = run.arrays[name][
+            tuple(i + k for i, k in zip(e.at, run.early(name) or itertools.repeat(0), strict=False))
+        ]
+        np.testing.assert_allclose(
+            value(e.right, run), wanted, rtol=1e-9, atol=1e-11, err_msg=f"{name} at {e.at}"
+        )
         count += 1
     return count
 
@@ -216,7 +231,8 @@ MORE = {
     "inverse": "A: weight[n, n]\nb: data[n]\nloss = b @ inv(A) @ b + logdet(A) + det(A)",
     "length": "X: weight[n, d]\nloss = sum(norm(X, axis=1)**3)",
     "shifted": "t: label[n] < 4\nE: weight[4, d]\nloss = sum(n, d, [t[n] - 1 >= 0]*E[t[n] - 1, d]**2*t[n])",
-    "diagonal": "A: weight[n, n]\nloss = sum(i, A[i, i]*A[i, i]) + sum(i, j, [i < j]*A[i, j]/(index(i) + index(j) + 1 + n))",
+    "diagonal": "A: weight[n, n]\nloss = sum(i, A[i, i]*A[i, i]) + "
+    "sum(i, j, [i < j]*A[i, j]/(index(i) + index(j) + 1 + n))",
 }
 
 
@@ -262,7 +278,7 @@ def test_the_textbook_network() -> None:
     ]
     latex = d.gradients["W1"].latex("scalar", sizes=TWO)
     assert r"\frac{\partial L}{\partial W^{(1)}_{12}} &= " in latex
-    assert r"x_{1} W^{(1)}_{11} + x_{2} W^{(1)}_{21}" in latex
+    assert r"x_{1} W^{(1)}_{11} + x_{2} W^{(1)}_{21}" in d.latex("scalar", sizes=TWO)
 
 
 def test_only_what_positions_and_sizes_decide_is_decided() -> None:
@@ -280,7 +296,9 @@ def test_only_what_positions_and_sizes_decide_is_decided() -> None:
 def test_long_positions_are_set_apart() -> None:
     d = sg.derive("W: weight[n, 2]\nloss = sum(W**3)")
     assert "∂L/∂W[12, 1] = 3·W[12, 1]²" in told(d, form="scalar", sizes={"n": 12})
-    assert r"\frac{\partial L}{\partial W_{12, 1}} = 3 W_{12, 1}^{2}" in d.latex("scalar", sizes={"n": 12}).replace("&", "")
+    assert r"\frac{\partial L}{\partial W_{12, 1}} = 3 W_{12, 1}^{2}" in d.latex(
+        "scalar", sizes={"n": 12}
+    ).replace("&", "")
 
 
 def test_recurrences_run_backwards() -> None:
@@ -311,15 +329,39 @@ def test_documents_of_all_forms_compile(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "says"),
     [
-        ("x: weight[n, k]; loss = sum(x**2)", {}, "needs numbers for the sizes n and k; give sizes={'n': 2, 'k': 3}, or"),
-        ("x: weight[n]; loss = sum(x**2)", {}, "needs a number for the size n; give sizes={'n': 2}, or --size n=2"),
+        (
+            "x: weight[n, k]; loss = sum(x**2)",
+            {},
+            "needs numbers for the sizes n and k; give sizes={'n': 2, 'k': 3}, or",
+        ),
+        (
+            "x: weight[n]; loss = sum(x**2)",
+            {},
+            "needs a number for the size n; give sizes={'n': 2}, or --size n=2",
+        ),
         ("x: weight[n]; loss = sum(x**2)", {"sizes": {"m": 2}}, "there is no size 'm'"),
         ("x: weight[3]; loss = sum(x**2)", {"sizes": {"m": 2}}, "none is open here"),
         ("x: weight[n]; loss = sum(x**2)", {"sizes": {"n": 0}}, "at least 1, not 0"),
-        ("x: weight[n]; loss = sum(x**2)", {"sizes": {"n": 10**9}}, r"x\[1000000000\] has 1000000000 entries"),
-        ("x: data[2, 784]; loss = sum(dense(x, 256)**2)", {}, r"W1\[784, 256\] has 200704 entries.*ask for form='index'"),
-        ("x: weight[n]; A: data[n, n]; loss = x @ A @ x", {"sizes": {"n": 90}}, "has 16200 terms, and 5000 are"),
-        ("x: weight[n, n]; y = x**2; z = y**2; loss = sum(z)", {"sizes": {"n": 12}}, "entries in all, 144 of them for"),
+        (
+            "x: weight[n]; loss = sum(x**2)",
+            {"sizes": {"n": 10**9}},
+            r"x\[1000000000\] has 1000000000 entries",
+        ),
+        (
+            "x: data[2, 784]; loss = sum(dense(x, 256)**2)",
+            {},
+            r"W1\[784, 256\] has 200704 entries.*ask for form='index'",
+        ),
+        (
+            "x: weight[n]; A: data[n, n]; loss = x @ A @ x",
+            {"sizes": {"n": 90}},
+            "has 16200 terms, and 5000 are",
+        ),
+        (
+            "x: weight[n, n]; y = x**2; z = y**2; loss = sum(z)",
+            {"sizes": {"n": 12}},
+            "entries in all, 144 of them for",
+        ),
     ],
 )
 def test_requests_that_are_refused(text: str, options: dict[str, Any], says: str) -> None:

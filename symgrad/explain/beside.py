@@ -81,6 +81,4 @@ def shown(p: Passage) -> tuple[tuple[str, tuple[Equation, ...]], ...]:
     """The forms that a passage shows, each under its caption; no caption for the only one."""
     if not p.beside:
         return (("", p.equations),)
-    return tuple(
-        (f"{form} form", equations) for form, equations in ((p.form, p.equations), *p.beside)
-    )
+    return tuple((f"{form} form", equations) for form, equations in ((p.form, p.equations), *p.beside))

@@ -232,7 +232,9 @@ class Scalars(Indices):
 
     def access(self, name: str, index: tuple[Int, ...], used: list[str]) -> Formula:
         early = self.code is not None and any(i.number is not None and i.number < 0 for i in index)
-        for s in self.code.writers(name) if self.code is not None and early and name not in self.loose else ():
+        for s in (
+            self.code.writers(name) if self.code is not None and early and name not in self.loose else ()
+        ):
             bound = match_index(s.left, index, {})
             if s.op == "=" and bound is not None and set(bound) == set(s.ranges):
                 return self.expr(self.settled(placed(s.body, bound), {}), used)
@@ -293,7 +295,7 @@ class Scalars(Indices):
         parts = 0
         for x in ex.walk(s.body):
             part = self.inline.get(x.tensor) if isinstance(x, Access) else None
-            if part is not None and part.op not in IMPLICIT and match_index(part.left, x.index, {}) is not None:
+            if part is not None and part.op not in IMPLICIT:
                 if part.out not in self._weights:
                     self._weights[part.out] = self.weight(part, part.reduced)
                 parts += self._weights[part.out]
