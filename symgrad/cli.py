@@ -255,6 +255,7 @@ def _numbers_options(sub: argparse.ArgumentParser) -> None:
     group.add_argument("--rate", help="the step of gradient descent, such as 0.5 or 1/2: shows the update")
     group.add_argument("--update", metavar="W1,W2", help="what is updated; every weight if not given")
     group.add_argument("--digits", type=_natural, default=6, help="how many digits of a number are shown")
+    group.add_argument("--decimals", type=_natural, help="instead, how many places behind the point")
     group.add_argument("--seed", type=_natural, help="draws numbers for what is not given")
 
 
@@ -276,6 +277,7 @@ def _worked(d: Derivation, options: argparse.Namespace, form: Any) -> Worked:
         rate=options.rate,
         update=options.update.split(",") if options.update else None,
         digits=options.digits,
+        decimals=options.decimals,
         seed=options.seed,
         form=form,
         detail=options.detail,

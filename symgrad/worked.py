@@ -22,7 +22,7 @@ from symgrad.explain.document import Document
 from symgrad.explain.numbered import Numbering, Rounding
 from symgrad.explain.parts import Story
 from symgrad.explain.picture import Drawing, drawing
-from symgrad.explain.values import Values, read_number
+from symgrad.explain.values import Values, read_array, read_number
 from symgrad.language.samples import drawn
 from symgrad.language.trace import Derived, Key
 
@@ -105,6 +105,7 @@ def work(
     _whole("full", full, 0, 10_000)
     chosen = _chosen(derived, rate, update)
     step = None if rate is None else read_number("rate", rate)
+    given = {name: read_array(name, a) for name, a in given.items()}
     if seed is not None:
         given = {**given, **drawn(derived.source, given, _whole("seed", seed, 0, 2**32))}
     values = Values(derived, given)

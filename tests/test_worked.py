@@ -314,6 +314,13 @@ def test_wide_matrices_are_not_set_off_the_page() -> None:
     assert "[[0, 0.142857" in d.worked(A=A).text()
 
 
+def test_lines_break_between_rows() -> None:
+    A = np.arange(20).reshape(4, 5) / 7
+    lines = sg.derive("A: weight[n, m]; loss = sum(A**2)").worked(A=A).text(64).splitlines()
+    first = next(k for k, line in enumerate(lines) if "A = [[" in line)
+    assert [line.strip()[:4] for line in lines[first + 1 : first + 4]] == ["[0.7", "[1.4", "[2.1"]
+
+
 def test_names_that_are_options() -> None:
     d = sg.derive("rate: data[n]; form: weight[n]; loss = sum(rate*form)")
     assert d.worked({"rate": [1, 2], "form": [3, 4]}).loss == 11

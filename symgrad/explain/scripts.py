@@ -221,7 +221,8 @@ class Code(Script):
             case Norm(a):
                 return self.call("norm", [self.write(a, SUM, depth + 1)], depth)
             case Matrix(rows, vector):
-                lists = [self.listed((self.write(x, SUM, depth + 2) for x in row), depth + 1) for row in rows]
+                # a line breaks between rows rather than in one
+                lists = [self.listed((self.write(x, SUM, depth + 4) for x in row), depth + 3) for row in rows]
                 return lists[0] if vector else self.listed(lists, depth + 1)
             case Derivative():
                 return self.node(entry(Symbol(f.code, f.code, f.code), f.index), depth)

@@ -245,7 +245,7 @@ class Values:
 
     def __init__(self, derived: Derived, given: Mapping[str, Any]):
         self.derived = derived
-        told = {name: _read(name, a) for name, a in given.items()}
+        told = {name: read_array(name, a) for name, a in given.items()}
         floats = {name: a.astype(float) if a.dtype == object else a for name, a in told.items()}
         self.sizes, bound = bind(derived.source, floats)
         largest = max(map(self._points, (s for step in derived.steps for s in step.equation)), default=0)
@@ -354,7 +354,7 @@ def _settled(a: np.ndarray) -> np.ndarray:
     return a
 
 
-def _read(name: str, given: Any) -> np.ndarray:
+def read_array(name: str, given: Any) -> np.ndarray:
     """An array as it was given: whole numbers, fractions and text such as "1/3" as exact objects."""
     if isinstance(given, np.ndarray) and (given.dtype.kind in "fb" or given.size > EXACT):
         return given
