@@ -546,7 +546,7 @@ def matmul(values: Sequence[Value]) -> Value:
 
 def leaf(name: str, values: Sequence[Any]) -> Any:
     """A function of the table, as NumPy has it, or by its own text."""
-    from symgrad.language.reference import _leaf
+    from symgrad.language.reference import composed
 
     row = LEAVES[name]
     if row.ufunc:
@@ -555,7 +555,7 @@ def leaf(name: str, values: Sequence[Any]) -> Any:
         return np.vectorize(KNOWN[name], otypes=[float])(*values)
     shape = np.broadcast_shapes(*(np.shape(v) for v in values))
     flat = [np.broadcast_to(v, shape).ravel().astype(float) for v in values]
-    return _leaf(row, flat).reshape(shape)
+    return composed(row, flat).reshape(shape)
 
 
 def operation(name: str, args: Sequence[np.ndarray]) -> np.ndarray:
