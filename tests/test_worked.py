@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -10,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reading import Reader, Whole
 from test_explain import PROGRAMS, derived
 
 import symgrad as sg
-from symgrad import cli
+from symgrad import cli, explain
+from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
+from symgrad.explain.formula import Relation
 from symgrad.explain.numbered import Numbering, Rounding
 from symgrad.explain.parts import Passage
 from symgrad.explain.scripts import TEXT
@@ -233,6 +237,57 @@ def test_rounding_is_no_fault() -> None:
 def test_overflow_is_shown() -> None:
     text = sg.derive("x: weight[n]; loss = sum(exp(x))").worked(x=[1000.0, 0.0]).text()
     assert "∞" in text
+
+
+class Printed(Reader):
+    """Reads formulas of numbers; positions and labels are numbers too."""
+
+    def named(self, code: str) -> Any:
+        return np.float64(int(code)) if code.isdecimal() else super().named(code)
+
+
+@pytest.mark.parametrize("form", ["matrix", "scalar"])
+@pytest.mark.parametrize("name", [*PROGRAMS, *MORE])
+def test_numbers_that_are_put_in_give_the_value(name: str, form: str) -> None:
+    """The numbers below an equation, read as mathematics by a reader of their own, are equal to what is said to be
+    their value."""
+    d = told(name)
+    sizes = samples.small_sizes(d.source, 1 if form == "scalar" else 2)
+    v = Values(d, samples.inputs(d.source, sizes, np.random.default_rng(0)))
+    story = None
+    with suppress(Refusal):  # too much to write out
+        story = explain.document(d, form, "everything", v.sizes).story
+    if story is None:
+        assert form == "scalar"
+        return
+    numbering = Numbering(v, Cast(d, named=True), Rounding(digits=17), every=True, numpy=False)
+    reader = Printed(d.source, v.sizes, {}, {})
+    compared = 0
+    for p in numbering.story(story).passages:
+        before: Any = None
+        for e in p.equations if isinstance(p, Passage) else ():
+            if e.left is not None or e.statements or e.numbers:
+                before = None
+            if e.left is not None or e.statements:
+                continue
+            parts = e.right.parts if isinstance(e.right, Relation) else (e.right,)
+            for f in parts:
+                value = reader.whole(f)
+                if before is not None:
+                    a, b = (x.array if isinstance(x, Whole) else x for x in (before, value))
+                    assert np.allclose(a, b, rtol=1e-9, atol=1e-12), TEXT.line(e.right)
+                    compared += 1
+                before = value
+    assert compared or name not in (
+        "line",
+        "ridge",
+        "shared",
+        "quadratic",
+        "logits",
+        "implicit",
+        "hessian",
+        "hvp",
+    )
 
 
 # ---------------------------------------------------------------------- numbers

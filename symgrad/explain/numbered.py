@@ -30,6 +30,7 @@ from symgrad.explain.formula import (
     Power,
     Product,
     Quotient,
+    Ranged,
     Relation,
     Sum,
     Symbol,
@@ -317,14 +318,20 @@ class Numbering:
                     continue
                 if last or self.every and not _lettered(left):
                     more, large = self._value(left, e)
-                    if more and more[0].left is None and not isinstance(more[0].right, (Relation, Matrix)):
-                        line = Relation((e.right, more[0].right), ("=",))
-                        if len(more) == 1 and self._lines(line, left) <= 1:
-                            rows[-1], more = replace(e, right=line), []
-                    rows += more
+                    rows[-1:] = self._joined(left, [e, *more])
                     remarks += [r for r in large if r.sentence not in self._told_large]
                     self._told_large.update(r.sentence for r in large)
         return tuple(rows), remarks
+
+    def _joined(self, left: Formula, rows: list[Equation]) -> list[Equation]:
+        """An equation and what stands below it; a number alone goes on the line of the formula if there is room."""
+        if len(rows) != 2 or rows[1].left is not None or isinstance(rows[0].right, Ranged):
+            return rows
+        e, value = rows[0], rows[1].right
+        line = Relation((e.right, value), ("=",))
+        if isinstance(value, (Relation, Matrix)) or self._lines(line, left) > 1:
+            return rows
+        return [replace(e, right=line)]
 
     def _checked(self, equations: Sequence[Equation]) -> set[Group]:
         """Each equation evaluated and compared with the value of its tensor. Several may each add a part to one
