@@ -293,6 +293,12 @@ def test_only_what_positions_and_sizes_decide_is_decided() -> None:
     assert "(1) m₁ = max(x₁₁², x₁₂², x₁₃²)" in highest
 
 
+def test_the_chain_rule_in_symbols_is_written_out() -> None:
+    lines = told(sg.derive(TEXTBOOK), form="scalar", sizes={"i": 2, "j": 2, "k": 3})
+    assert "δh₂ = δv₁·∂v₁/∂h₂ + δv₂·∂v₂/∂h₂ + δv₃·∂v₃/∂h₂" in lines
+    assert "∂L/∂W2₂₃ = δv₃·∂v₃/∂W2₂₃" in lines
+
+
 def test_long_positions_are_set_apart() -> None:
     d = sg.derive("W: weight[n, 2]\nloss = sum(W**3)")
     assert "∂L/∂W[12, 1] = 3·W[12, 1]²" in told(d, form="scalar", sizes={"n": 12})

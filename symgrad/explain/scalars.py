@@ -30,8 +30,13 @@ from symgrad.explain.formula import (
     Iverson,
     Number,
     Position,
+    Power,
+    Product,
+    Quotient,
     Relation,
+    Sum,
     Symbol,
+    minus,
     plus,
     times,
     walk,
@@ -140,6 +145,33 @@ class Scalars(Indices):
     def shape(self, name: str) -> Place:
         """The shape of a tensor in numbers."""
         return tuple(map(self.number, self.names.tensors[name].shape))
+
+    # rules in symbols
+
+    def ruled(self, left: Formula, right: Formula) -> list[tuple[Formula, Formula]]:
+        """An equation that is no statement, such as the chain rule in symbols, at each place of its left side; none
+        where it has a part that only statements can be written out for."""
+        index = next((f.index for f in walk(left) if isinstance(f, Entry)), ())
+        try:
+            sizes = self._lettered((left, right))
+            return [
+                (_put(left, at, sizes), _put(right, at, sizes))
+                for numbers in itertools.product(*(range(sizes[x]) for x in index))
+                for at in [dict(zip(index, map(Position.at, numbers), strict=True))]
+            ]
+        except _Open:
+            return []
+
+    def _lettered(self, formulas: Iterable[Formula]) -> dict[Formula, int]:
+        """How far each letter runs, by the places where it stands alone."""
+        found: dict[Formula, int] = {}
+        for f in (x for formula in formulas for x in walk(formula)):
+            if isinstance(f, Entry):
+                name = f.base.code if isinstance(f.base, Symbol) else ""
+                if name not in self.names.tensors or not all(isinstance(i, Symbol) for i in f.index):
+                    raise _Open
+                found.update(zip(f.index, self.shape(name), strict=True))
+        return found
 
     # one point
 
@@ -313,6 +345,40 @@ class Scalars(Indices):
         return prod(shape), terms
 
 
+class _Open(Exception):
+    """A formula that letters alone do not open."""
+
+
+def _put(f: Formula, at: Mapping[Formula, Formula], sizes: Mapping[Formula, int]) -> Formula:
+    """A formula of entries, derivatives, products and sums with numbers for its letters, the sums written out."""
+
+    def go(x: Formula) -> Formula:
+        return _put(x, at, sizes)
+
+    match f:
+        case Symbol():
+            return at.get(f, f)
+        case Number():
+            return f
+        case Entry(base, index):
+            return Entry(base, tuple(map(go, index)))
+        case Derivative(top, bottom):
+            return replace(f, top=go(top), bottom=go(bottom))
+        case Sum(terms):
+            return plus(*(minus(go(t)) if negative else go(t) for negative, t in terms))
+        case Product(factors, "times"):
+            return times(*map(go, factors))
+        case Power(base, exponent, False):
+            return Power(go(base), go(exponent))
+        case Quotient(top, bottom, "times"):
+            return Quotient(go(top), go(bottom))
+        case Big("sum", letters, (), body):
+            grid = itertools.product(*(range(sizes[x]) for x in letters))
+            points = [dict(zip(letters, map(Position.at, numbers), strict=True)) for numbers in grid]
+            return plus(*(_put(body, {**at, **point}, sizes) for point in points))
+    raise _Open
+
+
 def _summed(terms: Sequence[tuple[Formula, Formula]]) -> Formula:
     """A sum of terms, each behind its bracket; what stands in front of every one stands in front of the sum."""
     if not terms:
@@ -396,19 +462,27 @@ def written(
 def _written(p: Passage, make: Make, complete: Callable[[Group], bool]) -> Passage:
     blocks: list[list[Equation]] = []
     for e in p.equations:
-        if not e.statements:
-            if e.left is not None and not any(
-                isinstance(x, (Entry, Big)) for f in (e.left, e.right) for x in walk(f)
-            ):
-                blocks.append([e])
-            continue
         scalars = make({s.out: s for s in e.put})
+        if e.statements:
+            found = scalars.entries(e.statements, complete(e.statements))
+        else:
+            found = [] if e.left is None else [((), *sides) for sides in scalars.ruled(e.left, e.right)]
         block = [
-            Equation(left, right, e.numbers if k == 0 else (), e.statements, e.sign, e.put, place)
-            for k, (place, left, right) in enumerate(scalars.entries(e.statements, complete(e.statements)))
+            Equation(
+                left,
+                right,
+                e.numbers if k == 0 else (),
+                e.statements,
+                e.sign,
+                e.put,
+                place if e.statements else None,
+            )
+            for k, (place, left, right) in enumerate(found)
         ]
+        if not block:
+            continue
         before = blocks[-1] if blocks else []
-        if [(b.left, b.right) for b in before] == [(b.left, b.right) for b in block] and block:
+        if [(b.left, b.right) for b in before] == [(b.left, b.right) for b in block]:
             before[0] = replace(before[0], numbers=(*before[0].numbers, *e.numbers))
         else:
             blocks.append(block)
