@@ -269,8 +269,7 @@ def test_the_textbook_network() -> None:
     assert any(line.endswith("= x₁·W1₁₁ + x₂·W1₂₁") for line in lines)
     assert any(line.endswith("δo₁ = o₁ − y₁") for line in lines)
     gradient = [line for line in lines if "∂L/∂W1₁₂ = " in line]
-    assert gradient
-    assert all(line.endswith("·x₁") for line in gradient)
+    assert gradient[-1].endswith("·x₁")
     assert "Positions count from 1 here, in code from 0." in lines
     assert d.gradients["W1"].text("scalar", sizes=TWO).splitlines()[-4:-2] == [
         "dW1[0, 0] = dh[0]*(1 - h[0])*h[0]*x[0]",

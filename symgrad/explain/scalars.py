@@ -148,19 +148,19 @@ class Scalars(Indices):
 
     # rules in symbols
 
-    def ruled(self, left: Formula, right: Formula) -> list[tuple[Formula, Formula]]:
-        """An equation that is no statement, such as the chain rule in symbols, at each place of its left side; none
-        where it has a part that only statements can be written out for."""
+    def ruled(self, left: Formula, right: Formula, like: Group) -> list[tuple[Place, Formula, Formula]]:
+        """An equation that is no statement, such as the chain rule in symbols, at each place of its left side, in the
+        order of a group that writes them; none where it has a part that only statements can be written out for."""
         index = next((f.index for f in walk(left) if isinstance(f, Entry)), ())
+        found = []
         try:
             sizes = self._lettered((left, right))
-            return [
-                (_put(left, at, sizes), _put(right, at, sizes))
-                for numbers in itertools.product(*(range(sizes[x]) for x in index))
-                for at in [dict(zip(index, map(Position.at, numbers), strict=True))]
-            ]
+            for place in sorted(itertools.product(*(range(sizes[x]) for x in index)), key=_order(like)):
+                at = dict(zip(index, map(Position.at, place), strict=True))
+                found.append((place, _put(left, at, sizes), _put(right, at, sizes)))
         except _Open:
             return []
+        return found
 
     def _lettered(self, formulas: Iterable[Formula]) -> dict[Formula, int]:
         """How far each letter runs, by the places where it stands alone."""
@@ -461,22 +461,15 @@ def written(
 
 def _written(p: Passage, make: Make, complete: Callable[[Group], bool]) -> Passage:
     blocks: list[list[Equation]] = []
-    for e in p.equations:
-        scalars = make({s.out: s for s in e.put})
-        if e.statements:
-            found = scalars.entries(e.statements, complete(e.statements))
+    for n, e in enumerate(p.equations):
+        scalars, said = make({s.out: s for s in e.put}), e.statements
+        if said:
+            found = scalars.entries(said, complete(said))
         else:
-            found = [] if e.left is None else [((), *sides) for sides in scalars.ruled(e.left, e.right)]
+            like: Group = next((after.statements for after in p.equations[n:] if after.statements), ())
+            found = scalars.ruled(e.left, e.right, like) if e.left is not None else []
         block = [
-            Equation(
-                left,
-                right,
-                e.numbers if k == 0 else (),
-                e.statements,
-                e.sign,
-                e.put,
-                place if e.statements else None,
-            )
+            Equation(left, right, () if k else e.numbers, said, e.sign, e.put, place if said else None)
             for k, (place, left, right) in enumerate(found)
         ]
         if not block:
