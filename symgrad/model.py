@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from symgrad import emit
+from symgrad import emit, explain
 from symgrad.derivation import Derivation, derive, read_program
 from symgrad.errors import Refusal, SymgradError
 from symgrad.files import write_atomically
@@ -94,12 +94,14 @@ class Model:
     ) -> emit.Source:
         """The text of the module that `generate` writes."""
         try:
+            derived = self.derive().derived
             return emit.module_source(
-                self.derive().derived,
+                derived,
                 name=name,
                 optimizer=optimizer,
                 style=style,
                 evaluation=self.evaluation,
+                labels=explain.labels(derived),
                 **options,
             )
         except Refusal as problem:

@@ -252,12 +252,12 @@ LOSS = Symbol("L", "L", "L")
 
 def stories() -> st.SearchStrategy[Story]:
     """Stories with any words wherever words stand."""
-    equation = Equation(LOSS, plus(LOSS, LOSS), (1,))
+    equation = Equation(LOSS, plus(LOSS, LOSS), ("1",))
     return st.builds(
         lambda w: Story(
             ((w[0],),),
             (
-                Passage((w[1], LOSS), (equation,), (Remark((1,), w[2], (w[3],)),)),
+                Passage((w[1], LOSS), (equation,), (Remark(("1",), w[2], (w[3],)),)),
                 Prose((w[4],), ((w[5],), (w[6], LOSS))),
                 Listing((w[7],), w[8]),
                 Table((w[9],), ((w[10],), (w[11],)), (((w[12],), (LOSS,)),)),
@@ -491,7 +491,7 @@ def test_any_words_are_typeset(tmp_path: Path) -> None:
         part
         for w in every
         for part in (
-            Passage((w,), (Equation(LOSS, LOSS),), (Remark((1,), w, (w,)),)),
+            Passage((w,), (Equation(LOSS, LOSS),), (Remark(("1",), w, (w,)),)),
             Prose((w,), ((w, LOSS, w),)),
             Listing((w,), f"{w}\n  {w}\n\n"),
             Table((w,), ((w,), (w,)), ((("[x]",), (w,)), ((w,), (LOSS,)))),

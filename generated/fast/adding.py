@@ -147,25 +147,25 @@ def _training(s, dtype, weights, gradients):
     view48 = part16.T
 
     def run():
-        # (1) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
+        # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
         view1.dot(W1, view2)
-        # (2) h_6[n, j, k] = h_1[n, j, k] + b1[k]
+        # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
         add(h_1, b1, h_1)
-        # (3) h[j, -1, k] = 0, j < n, k < 16
+        # (1) h[j, -1, k] = 0, j < n, k < 16
         part1.fill(0)
         copyto(view3, 0)
-        # (4) h_4[j, -1, k] = 0, j < n, k < 16
+        # (2) h_4[j, -1, k] = 0, j < n, k < 16
         part2.fill(0)
         copyto(view4, 0)
         part3.fill(0)
         part4.fill(0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14, view15, view16, view17 in steps1:
-            # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
+            # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
             view5.dot(U1, h_7)
-            # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
+            # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
             add(view6, h_7, h_7)
             copyto(view7, h_7)
-            # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
+            # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
             minimum(view8, const1, out=h_7)
             exp(h_7, h_7)
             negative(view8, part5)
@@ -174,33 +174,33 @@ def _training(s, dtype, weights, gradients):
             add(const2, part5, part5)
             divide(h_7, part5, h_7)
             copyto(view9, h_7)
-            # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
+            # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
             multiply(view10, view11, part6)
             tanh(view13, part7)
             multiply(view12, part7, part7)
             add(part6, part7, part6)
             copyto(view14, part6)
-            # (9) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
+            # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
             tanh(view16, part6)
             multiply(view15, part6, part6)
             copyto(view17, part6)
-        # (10) y_1[n] = sum(j, h[n, 9, j]*w[j])
+        # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
         view18.dot(w, y_1)
-        # (11) y[n] = y_1[n] + b
+        # (7) y[n] = y_1[n] + b
         add(y_1, b, y_1)
-        # (12) loss = sum(n, (y[n] - total[n])**2/n)
+        # (8) loss = sum(n, (y[n] - total[n])**2/n)
         subtract(y_1, total, y_1)
         square(y_1, part8)
         part9 = add.reduce(part8, axis=None)
         loss = part9 / n
-        # (13) dy[n] = 2*(y[n] - total[n])/n
+        # (9) dy[n] = 2*(y[n] - total[n])/n
         multiply(const3, y_1, y_1)
-        # (15) db = sum(n, dy[n])
+        # (11) db = sum(n, dy[n])
         part10 = add.reduce(y_1, axis=None)
-        # (17) dw[j] = sum(n, dy[n]*h[n, 9, j])
+        # (10) dw[j] = sum(n, dy[n]*h[n, 9, j])
         view19.dot(y_1, dw)
-        # (27) dh[n, 9, j] += dy[n]*w[j]
+        # (15) dh[n, 9, j] += dy[n]*w[j]
         multiply(view20, w, part6)
         part11.fill(0)
         add(view21, part6, out=view21)
@@ -210,46 +210,46 @@ def _training(s, dtype, weights, gradients):
         for t, view22, view23, view24, view25, view26, view27, view28, view29, view30, view31, view32, view33, view34, view35, view36, view37, view39, view40, view41 in reversed(
             steps2
         ):
-            # (18) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
+            # (12) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
             tanh(view23, part6)
             multiply(view22, part6, part7)
             add(view24, part7, out=view24)
-            # (28) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
+            # (16) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
             square(part6, part6)
             subtract(const2, part6, part6)
             multiply(view22, view25, part7)
             multiply(part7, part6, part7)
             add(view26, part7, out=view26)
-            # (19) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
+            # (12) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
             multiply(view27, view28, part7)
             add(view29, part7, out=view29)
-            # (20) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
+            # (12) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
             tanh(view30, part7)
             multiply(view27, part7, part6)
             add(view31, part6, out=view31)
-            # (23) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
+            # (13) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
             square(part7, part7)
             subtract(const2, part7, part7)
             multiply(view27, view32, part6)
             multiply(part6, part7, part6)
             add(view33, part6, out=view33)
-            # (23) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
+            # (13) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
             subtract(const2, view35, h_7)
             multiply(view34, h_7, h_7)
             multiply(h_7, view35, h_7)
             add(view36, h_7, out=view36)
-            # (27) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
+            # (15) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
             view37.dot(view38, part6)
             add(view39, part6, out=view39)
-            # (29) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
+            # (16) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
             multiply(view27, view40, part6)
             add(view41, part6, out=view41)
-        # (32) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
+        # (14) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
         copyto(part14, view42)
         view44.dot(view45, part15)
-        # (36) db1[k] = sum(n, j, dh_2[n, j, k])
+        # (18) db1[k] = sum(n, j, dh_2[n, j, k])
         add.reduce(part13, (0, 1), None, db1)
-        # (38) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
+        # (17) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
         view44.dot(view47, part16)
         copyto(db, part10)
         copyto(dW1, view48)
@@ -296,22 +296,22 @@ def _evaluate(s, dtype, weights, gradients):
     total = np.empty((n,), dtype)
 
     def run():
-        # (1) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
+        # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
         view1.dot(W1, view2)
-        # (2) h_6[n, j, k] = h_1[n, j, k] + b1[k]
+        # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
         add(h_1, b1, h_1)
-        # (3) h[j, -1, k] = 0, j < n, k < 16
+        # (1) h[j, -1, k] = 0, j < n, k < 16
         part1.fill(0)
         copyto(view3, 0)
-        # (4) h_4[j, -1, k] = 0, j < n, k < 16
+        # (2) h_4[j, -1, k] = 0, j < n, k < 16
         part2.fill(0)
         copyto(view4, 0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14 in steps1:
-            # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
+            # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
             view5.dot(U1, h_7)
-            # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
+            # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
             add(view6, h_7, h_7)
-            # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
+            # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
             minimum(h_7, const1, out=part3)
             exp(part3, part3)
             negative(h_7, part4)
@@ -319,22 +319,22 @@ def _evaluate(s, dtype, weights, gradients):
             exp(part4, part4)
             add(const2, part4, part4)
             divide(part3, part4, part3)
-            # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
+            # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
             multiply(view7, view8, part5)
             tanh(view10, part6)
             multiply(view9, part6, part6)
             add(part5, part6, part5)
             copyto(view11, part5)
-            # (9) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
+            # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
             tanh(view13, part5)
             multiply(view12, part5, part5)
             copyto(view14, part5)
-        # (10) y_1[n] = sum(j, h[n, 9, j]*w[j])
+        # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
         view15.dot(w, y_1)
-        # (11) y[n] = y_1[n] + b
+        # (7) y[n] = y_1[n] + b
         add(y_1, b, y_1)
-        # (12) loss = sum(n, (y[n] - total[n])**2/n)
+        # (8) loss = sum(n, (y[n] - total[n])**2/n)
         subtract(y_1, total, y_1)
         square(y_1, y_1)
         part7 = add.reduce(y_1, axis=None)
@@ -379,22 +379,22 @@ def _network(s, dtype, weights, gradients):
     y_1 = np.empty((n,), dtype)
 
     def run():
-        # (1) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
+        # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
         view1.dot(W1, view2)
-        # (2) h_6[n, j, k] = h_1[n, j, k] + b1[k]
+        # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
         add(h_1, b1, h_1)
-        # (3) h[j, -1, k] = 0, j < n, k < 16
+        # (1) h[j, -1, k] = 0, j < n, k < 16
         part1.fill(0)
         copyto(view3, 0)
-        # (4) h_4[j, -1, k] = 0, j < n, k < 16
+        # (2) h_4[j, -1, k] = 0, j < n, k < 16
         part2.fill(0)
         copyto(view4, 0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14 in steps1:
-            # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
+            # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
             view5.dot(U1, h_7)
-            # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
+            # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
             add(view6, h_7, h_7)
-            # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
+            # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
             minimum(h_7, const1, out=part3)
             exp(part3, part3)
             negative(h_7, part4)
@@ -402,20 +402,20 @@ def _network(s, dtype, weights, gradients):
             exp(part4, part4)
             add(const2, part4, part4)
             divide(part3, part4, part3)
-            # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
+            # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
             multiply(view7, view8, part5)
             tanh(view10, part6)
             multiply(view9, part6, part6)
             add(part5, part6, part5)
             copyto(view11, part5)
-            # (9) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
+            # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
             tanh(view13, part5)
             multiply(view12, part5, part5)
             copyto(view14, part5)
-        # (10) y_1[n] = sum(j, h[n, 9, j]*w[j])
+        # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
         view15.dot(w, y_1)
-        # (11) y[n] = y_1[n] + b
+        # (7) y[n] = y_1[n] + b
         add(y_1, b, y_1)
         return y_1
 

@@ -125,51 +125,51 @@ def _training(s, dtype, weights, gradients):
     view6 = h_1.T
 
     def run():
-        # (1) h_1[n, j] = 0.0625*x[n, j]
+        # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
-        # (2) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
+        # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
         h_1.dot(W1, h_2)
-        # (3) h_3[n, m] = h_2[n, m] + b1[m]
+        # (1) h_3[n, m] = h_2[n, m] + b1[m]
         add(h_2, b1, h_2)
-        # (4) h[n, m] = relu(h_3[n, m])
+        # (2) h[n, m] = relu(h_3[n, m])
         maximum(h_2, const2, out=h)
-        # (5) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
+        # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
         h.dot(W2, z_1)
-        # (6) z[n, m] = z_1[n, m] + b2[m]
+        # (3) z[n, m] = z_1[n, m] + b2[m]
         add(z_1, b2, z_1)
-        # (7) loss_1[n] = max(k, z[n, k])
+        # (4) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_1, 1, None, loss_1)
-        # (8) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+        # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
         subtract(z_1, view1, part1)
         exp(part1, part1)
         part1.dot(const3, loss_2)
-        # (9) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+        # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
-        # (10) loss_5[n] = loss_3[n] - z[n, t[n]]
+        # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
         copyto(part2, z_1[const4, t])
         subtract(loss_1, part2, loss_1)
-        # (11) loss = sum(n, loss_5[n]/n)
+        # (5) loss = sum(n, loss_5[n]/n)
         part3 = add.reduce(loss_1, axis=None)
         loss = part3 / n
-        # (22) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+        # (7) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         divide(part1, view2, part1)
-        # (23) dz[n, k] = (p[n, k] - [k == t[n]])/n
+        # (8) dz[n, k] = (p[n, k] - [k == t[n]])/n
         equal(const5, view3, part4)
         subtract(part1, part4, part1)
         divide(part1, const6, part1)
-        # (25) db2[m] = sum(n, dz[n, m])
+        # (10) db2[m] = sum(n, dz[n, m])
         const7.dot(part1, db2)
-        # (27) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
+        # (11b) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
         part1.dot(view4, dh)
-        # (29) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
+        # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
         view5.dot(part1, dW2)
-        # (30) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
+        # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
         greater(h_2, const2, part5)
         multiply(bits2, bits1, bits3)
-        # (32) db1[m] = sum(n, dh_3[n, m])
+        # (13) db1[m] = sum(n, dh_3[n, m])
         const7.dot(dh, db1)
-        # (34) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
+        # (12) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
         view6.dot(dh, dW1)
         return loss
 
@@ -200,31 +200,31 @@ def _evaluate(s, dtype, weights, gradients):
     t = np.empty((n,), np.intp)
 
     def run():
-        # (1) h_1[n, j] = 0.0625*x[n, j]
+        # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
-        # (2) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
+        # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
         h_1.dot(W1, h_2)
-        # (3) h_3[n, m] = h_2[n, m] + b1[m]
+        # (1) h_3[n, m] = h_2[n, m] + b1[m]
         add(h_2, b1, h_2)
-        # (4) h[n, m] = relu(h_3[n, m])
+        # (2) h[n, m] = relu(h_3[n, m])
         maximum(h_2, const2, out=h_2)
-        # (5) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
+        # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
         h_2.dot(W2, z_1)
-        # (6) z[n, m] = z_1[n, m] + b2[m]
+        # (3) z[n, m] = z_1[n, m] + b2[m]
         add(z_1, b2, z_1)
-        # (7) loss_1[n] = max(k, z[n, k])
+        # (4) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_1, 1, None, loss_1)
-        # (8) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+        # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
         subtract(z_1, view1, part1)
         exp(part1, part1)
         part1.dot(const3, loss_2)
-        # (9) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+        # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
-        # (10) loss_5[n] = loss_3[n] - z[n, t[n]]
+        # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
         copyto(loss_2, z_1[const4, t])
         subtract(loss_1, loss_2, loss_1)
-        # (11) loss = sum(n, loss_5[n]/n)
+        # (5) loss = sum(n, loss_5[n]/n)
         part2 = add.reduce(loss_1, axis=None)
         loss = part2 / n
         return loss
@@ -248,17 +248,17 @@ def _network(s, dtype, weights, gradients):
     z_1 = np.empty((n, 10), dtype)
 
     def run():
-        # (1) h_1[n, j] = 0.0625*x[n, j]
+        # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
-        # (2) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
+        # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
         h_1.dot(W1, h_2)
-        # (3) h_3[n, m] = h_2[n, m] + b1[m]
+        # (1) h_3[n, m] = h_2[n, m] + b1[m]
         add(h_2, b1, h_2)
-        # (4) h[n, m] = relu(h_3[n, m])
+        # (2) h[n, m] = relu(h_3[n, m])
         maximum(h_2, const2, out=h_2)
-        # (5) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
+        # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
         h_2.dot(W2, z_1)
-        # (6) z[n, m] = z_1[n, m] + b2[m]
+        # (3) z[n, m] = z_1[n, m] + b2[m]
         add(z_1, b2, z_1)
         return z_1
 

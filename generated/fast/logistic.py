@@ -97,40 +97,40 @@ def _training(s, dtype, weights, gradients):
     part7 = np.empty((4, 3), dtype)
 
     def run():
-        # (1) z_1[n, j] = sum(k, x[n, k]*W[k, j])
+        # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
         x.dot(W, z_1)
-        # (2) z[n, j] = z_1[n, j] + b[j]
+        # (1) z[n, j] = z_1[n, j] + b[j]
         add(z_1, b, z_1)
-        # (3) loss_1[n] = max(k, z[n, k])
+        # (2) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_1, 1, None, loss_1)
-        # (4) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+        # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
         subtract(z_1, view1, part1)
         exp(part1, part1)
         part1.dot(const1, loss_2)
-        # (5) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+        # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
-        # (6) loss_5[n] = loss_3[n] - z[n, t[n]]
+        # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
         copyto(part2, z_1[const2, t])
         subtract(loss_1, part2, loss_1)
-        # (7) loss_6 = sum(n, loss_5[n]/n)
+        # (3d) loss_6 = sum(n, loss_5[n]/n)
         part3 = add.reduce(loss_1, axis=None)
-        # (8) loss_7 = sum(j, k, 0.001*W[j, k]**2)
+        # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
         square(W, part4)
         part5 = add.reduce(part4, axis=None)
-        # (9) loss = loss_6 + loss_7
+        # (3) loss = loss_6 + loss_7
         loss = part3 / n + 0.001 * part5
-        # (23) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+        # (5) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         divide(part1, view2, part1)
-        # (24) dz[n, k] = (p[n, k] - [k == t[n]])/n
+        # (6) dz[n, k] = (p[n, k] - [k == t[n]])/n
         equal(const3, view3, part6)
         subtract(part1, part6, part1)
         divide(part1, const4, part1)
-        # (26) db[j] = sum(n, dz[n, j])
+        # (8) db[j] = sum(n, dz[n, j])
         const5.dot(part1, db)
-        # (29) dW[j, k] += 0.002*W[j, k]
+        # (7) dW[j, k] += 0.002*W[j, k]
         multiply(const6, W, part4)
-        # (29) dW[k, j] += sum(n, dz[n, j]*x[n, k])
+        # (7) dW[k, j] += sum(n, dz[n, j]*x[n, k])
         view4.dot(part1, part7)
         add(part4, part7, dW)
         return loss
@@ -157,28 +157,28 @@ def _evaluate(s, dtype, weights, gradients):
     part3 = np.empty((4, 3), dtype)
 
     def run():
-        # (1) z_1[n, j] = sum(k, x[n, k]*W[k, j])
+        # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
         x.dot(W, z_1)
-        # (2) z[n, j] = z_1[n, j] + b[j]
+        # (1) z[n, j] = z_1[n, j] + b[j]
         add(z_1, b, z_1)
-        # (3) loss_1[n] = max(k, z[n, k])
+        # (2) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_1, 1, None, loss_1)
-        # (4) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+        # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
         subtract(z_1, view1, part1)
         exp(part1, part1)
         part1.dot(const1, loss_2)
-        # (5) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+        # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
-        # (6) loss_5[n] = loss_3[n] - z[n, t[n]]
+        # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
         copyto(loss_2, z_1[const2, t])
         subtract(loss_1, loss_2, loss_1)
-        # (7) loss_6 = sum(n, loss_5[n]/n)
+        # (3d) loss_6 = sum(n, loss_5[n]/n)
         part2 = add.reduce(loss_1, axis=None)
-        # (8) loss_7 = sum(j, k, 0.001*W[j, k]**2)
+        # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
         square(W, part3)
         part4 = add.reduce(part3, axis=None)
-        # (9) loss = loss_6 + loss_7
+        # (3) loss = loss_6 + loss_7
         loss = part2 / n + 0.001 * part4
         return loss
 
@@ -195,9 +195,9 @@ def _network(s, dtype, weights, gradients):
     z_1 = np.empty((n, 3), dtype)
 
     def run():
-        # (1) z_1[n, j] = sum(k, x[n, k]*W[k, j])
+        # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
         x.dot(W, z_1)
-        # (2) z[n, j] = z_1[n, j] + b[j]
+        # (1) z[n, j] = z_1[n, j] + b[j]
         add(z_1, b, z_1)
         return z_1
 

@@ -134,39 +134,39 @@ def _training(s, dtype, weights, gradients):
         take(q, item, 0, part5, "clip")
         add(part4, part5, part4)
         add(part4, taste, part4)
-        # (3) loss_1 = sum(n, (said[n] - rating[n])**2/n)
+        # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
         subtract(part4, rating, part4)
         square(part4, taste)
         part6 = add.reduce(taste, axis=None)
-        # (4) loss_2 = sum(j, k, 0.001*P[j, k]**2)
+        # (3b) loss_2 = sum(j, k, 0.001*P[j, k]**2)
         square(P, part7)
         part8 = add.reduce(part7, axis=None)
-        # (5) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
+        # (3c) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
         square(Q, part9)
         part10 = add.reduce(part9, axis=None)
-        # (6) loss = loss_1 + loss_2 + loss_3
+        # (3) loss = loss_1 + loss_2 + loss_3
         loss = part6 / n + 0.001 * part8 + 0.001 * part10
-        # (11) dsaid[n] = 2*(said[n] - rating[n])/n
+        # (4) dsaid[n] = 2*(said[n] - rating[n])/n
         multiply(const2, part4, part4)
-        # (12) dmiddle = sum(n, dsaid[n])
+        # (7) dmiddle = sum(n, dsaid[n])
         part11 = add.reduce(part4, axis=None)
-        # (13) dp[user[n]] += dsaid[n]
+        # (5) dp[user[n]] += dsaid[n]
         dp.fill(0)
         add.at(dp, (user,), part4)
-        # (14) dq[item[n]] += dsaid[n]
+        # (6) dq[item[n]] += dsaid[n]
         dq.fill(0)
         add.at(dq, (item,), part4)
-        # (19) dQ[j, k] += 0.002*Q[j, k]
+        # (9) dQ[j, k] += 0.002*Q[j, k]
         multiply(const3, Q, part9)
-        # (19) dQ[j_1, j] += sum(n, dsaid[n]*P[user[n], j]*[j_1 == item[n]])
+        # (9) dQ[j_1, j] += sum(n, dsaid[n]*P[user[n], j]*[j_1 == item[n]])
         equal(const4, item, part12)
         copyto(part13, part12)
         multiply(view1, part1, part1)
         part13.dot(part1, part14)
         add(part9, part14, dQ)
-        # (23) dP[j, k] += 0.002*P[j, k]
+        # (8) dP[j, k] += 0.002*P[j, k]
         multiply(const3, P, part7)
-        # (23) dP[j_1, j] += sum(n, dsaid[n]*Q[item[n], j]*[j_1 == user[n]])
+        # (8) dP[j_1, j] += sum(n, dsaid[n]*Q[item[n], j]*[j_1 == user[n]])
         equal(const5, user, part15)
         copyto(part16, part15)
         multiply(view1, part2, part2)
@@ -212,17 +212,17 @@ def _evaluate(s, dtype, weights, gradients):
         take(q, item, 0, part4, "clip")
         add(part3, part4, part3)
         add(part3, taste, part3)
-        # (3) loss_1 = sum(n, (said[n] - rating[n])**2/n)
+        # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
         subtract(part3, rating, part3)
         square(part3, part3)
         part5 = add.reduce(part3, axis=None)
-        # (4) loss_2 = sum(j, k, 0.001*P[j, k]**2)
+        # (3b) loss_2 = sum(j, k, 0.001*P[j, k]**2)
         square(P, part6)
         part7 = add.reduce(part6, axis=None)
-        # (5) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
+        # (3c) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
         square(Q, part8)
         part9 = add.reduce(part8, axis=None)
-        # (6) loss = loss_1 + loss_2 + loss_3
+        # (3) loss = loss_1 + loss_2 + loss_3
         loss = part5 / n + 0.001 * part7 + 0.001 * part9
         return loss
 

@@ -381,147 +381,147 @@ def _training(s, dtype, weights, gradients):
         # (6) h_5[n, length, k] = gamma1[k]*h_4[n, length, k] + beta1[k]
         multiply(gamma1, part4, part7)
         add(part7, beta1, part7)
-        # (7) h_6[n, length, j] = sum(k, h_5[n, length, k]*W1[k, j])
+        # (7a) h_6[n, length, j] = sum(k, h_5[n, length, k]*W1[k, j])
         view3.dot(W1, view4)
-        # (8) h_7[n, length, j] = h_6[n, length, j] + b1[j]
+        # (7) h_7[n, length, j] = h_6[n, length, j] + b1[j]
         add(h_6, b1, h_6)
-        # (9) h_8[n, j, k, s] = sum(d, h_7[n, k, d + 16*j]*h_7[n, s, d + 16*j + 32]/sqrt(16)), j <
+        # (8) h_8[n, j, k, s] = sum(d, h_7[n, k, d + 16*j]*h_7[n, s, d + 16*j + 32]/sqrt(16)), j <
         #     2, d < 16
         matmul(view7, view10, part8)
         divide(part8, const4, part8)
-        # (10) h_9[n, j, k] = max(l, [l <= k], h_8[n, j, k, l])
+        # (9) h_9[n, j, k] = max(l, [l <= k], h_8[n, j, k, l])
         copyto(part9, -np.inf)
         copyto(part9, part8, where=const6)
         maximum.reduce(part9, 3, None, h_9)
-        # (11) h_10[n, j, k, l] = [l <= k]*exp(h_8[n, j, k, l] - held(h_9[n, j, k]))
+        # (10) h_10[n, j, k, l] = [l <= k]*exp(h_8[n, j, k, l] - held(h_9[n, j, k]))
         subtract(part8, view11, part8)
         copyto(part9, 1)
         copyto(part9, part8, where=const6)
         exp(part9, part9)
         multiply(bits2, bits1, bits3)
-        # (12) h_11[n, j, k] = sum(l, h_10[n, j, k, l])
+        # (11a) h_11[n, j, k] = sum(l, h_10[n, j, k, l])
         add.reduce(part8, 3, None, h_9)
-        # (13) h_12[n, j, k, s] = h_10[n, j, k, s]/h_11[n, j, k]
+        # (11) h_12[n, j, k, s] = h_10[n, j, k, s]/h_11[n, j, k]
         divide(part8, view12, part8)
-        # (14) h_13[n, j, d + 16*k] += sum(s, h_12[n, k, j, s]*h_7[n, s, d + 16*k + 64]), d < 16
+        # (12) h_13[n, j, d + 16*k] += sum(s, h_12[n, k, j, s]*h_7[n, s, d + 16*k + 64]), d < 16
         matmul(part8, view15, part10)
         copyto(part11, view16)
-        # (15) h_14[n, j, k] = sum(l, h_13[n, j, l]*U1[l, k])
+        # (13a) h_14[n, j, k] = sum(l, h_13[n, j, l]*U1[l, k])
         view18.dot(U1, view19)
-        # (16) h_15[n, j, k] = h_14[n, j, k] + c1[k]
+        # (13b) h_15[n, j, k] = h_14[n, j, k] + c1[k]
         add(h_14, c1, h_15)
-        # (17) h_16[n, length, m] = h_1[n, length, m] + h_15[n, length, m]
+        # (13) h_16[n, length, m] = h_1[n, length, m] + h_15[n, length, m]
         add(part1, h_15, h_16)
-        # (18) h_17[n, length] = sum(k, 0.03125*h_16[n, length, k])
+        # (14) h_17[n, length] = sum(k, 0.03125*h_16[n, length, k])
         add.reduce(h_16, 2, None, part6)
         multiply(const2, part6, part6)
-        # (19) h_18[n, length] = sum(k, 0.03125*(h_16[n, length, k] - h_17[n, length])**2)
+        # (15) h_18[n, length] = sum(k, 0.03125*(h_16[n, length, k] - h_17[n, length])**2)
         subtract(h_16, view20, part12)
         square(part12, part13)
         add.reduce(part13, 2, None, part14)
         multiply(const2, part14, part14)
-        # (20) h_19[n, length, k] = (h_16[n, length, k] - h_17[n, length])/sqrt(h_18[n, length] +
+        # (16) h_19[n, length, k] = (h_16[n, length, k] - h_17[n, length])/sqrt(h_18[n, length] +
         #     1e-05)
         add(part14, const3, part15)
         sqrt(part15, part15)
         divide(part12, view21, part13)
-        # (21) h_20[n, length, k] = gamma2[k]*h_19[n, length, k] + beta2[k]
+        # (17) h_20[n, length, k] = gamma2[k]*h_19[n, length, k] + beta2[k]
         multiply(gamma2, part13, part16)
         add(part16, beta2, part16)
-        # (22) h_21[n, length, m] = sum(k, h_20[n, length, k]*W2[k, m])
+        # (18a) h_21[n, length, m] = sum(k, h_20[n, length, k]*W2[k, m])
         view22.dot(W2, view23)
-        # (23) h_22[n, length, m] = h_21[n, length, m] + b2[m]
+        # (18) h_22[n, length, m] = h_21[n, length, m] + b2[m]
         add(h_21, b2, h_21)
-        # (24) h_23[n, length, m] = relu(h_22[n, length, m])
+        # (19) h_23[n, length, m] = relu(h_22[n, length, m])
         maximum(h_21, const7, out=h_23)
-        # (25) h_24[n, length, m] = sum(i, h_23[n, length, i]*W3[i, m])
+        # (20a) h_24[n, length, m] = sum(i, h_23[n, length, i]*W3[i, m])
         view24.dot(W3, view25)
-        # (26) h_25[n, length, m] = h_24[n, length, m] + b3[m]
+        # (20b) h_25[n, length, m] = h_24[n, length, m] + b3[m]
         add(h_24, b3, h_24)
-        # (27) h[n, length, m] = h_16[n, length, m] + h_25[n, length, m]
+        # (20) h[n, length, m] = h_16[n, length, m] + h_25[n, length, m]
         add(h_16, h_24, h_24)
-        # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
+        # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
         add.reduce(h_24, 2, None, part15)
         multiply(const2, part15, part15)
-        # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
+        # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
         subtract(h_24, view26, part17)
         square(part17, part18)
         add.reduce(part18, 2, None, part19)
         multiply(const2, part19, part19)
-        # (30) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
+        # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
         add(part19, const3, part20)
         sqrt(part20, part20)
         divide(part17, view27, part18)
-        # (31) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
+        # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
         multiply(gamma3, part18, part21)
         add(part21, beta3, part21)
-        # (32) z_5[n, length, k] = 1.25*z_4[n, length, k]*keep2[n, length, k]
+        # (25) z_5[n, length, k] = 1.25*z_4[n, length, k]*keep2[n, length, k]
         multiply(const8, part21, part21)
         multiply(part21, keep2, part21)
-        # (33) z_6[n, length, m] = sum(k, z_5[n, length, k]*W4[k, m])
+        # (26a) z_6[n, length, m] = sum(k, z_5[n, length, k]*W4[k, m])
         view28.dot(W4, view29)
-        # (34) z[n, length, m] = z_6[n, length, m] + b4[m]
+        # (26) z[n, length, m] = z_6[n, length, m] + b4[m]
         add(z_6, b4, z_6)
-        # (35) loss_1[n, length] = max(k, z[n, length, k])
+        # (27) loss_1[n, length] = max(k, z[n, length, k])
         maximum.reduce(z_6, 2, None, part20)
-        # (36) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
+        # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
         subtract(z_6, view30, part22)
         exp(part22, part22)
         add.reduce(part22, 2, None, loss_2)
-        # (37) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
+        # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
         log(loss_2, part23)
         add(part20, part23, part20)
-        # (38) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
+        # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
         copyto(part23, z_6[const9, const5, t])
         subtract(part20, part23, part20)
-        # (39) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
+        # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
         part24 = add.reduce(part20, axis=None)
         loss = 0.03125 / n * part24
-        # (50) p[n, length, k] = exp(z[n, length, k] - held(loss_1[n, length]))/loss_2[n, length]
+        # (30) p[n, length, k] = exp(z[n, length, k] - held(loss_1[n, length]))/loss_2[n, length]
         divide(part22, view31, part22)
-        # (51) dz[n, length, k] = 0.03125*(p[n, length, k] - [k == t[n, length]])/n
+        # (31) dz[n, length, k] = 0.03125*(p[n, length, k] - [k == t[n, length]])/n
         equal(const10, view32, part25)
         subtract(part22, part25, part22)
         multiply(const11, part22, part22)
-        # (53) db4[m] = sum(n, length, dz[n, length, m])
+        # (33) db4[m] = sum(n, length, dz[n, length, m])
         add.reduce(part22, (0, 1), None, db4)
-        # (55) dz_5[n, length, k] = sum(m, dz[n, length, m]*W4[k, m])
+        # (34b) dz_5[n, length, k] = sum(m, dz[n, length, m]*W4[k, m])
         view34.dot(view33, view35)
-        # (57) dW4[k, m] = sum(n, length, dz[n, length, m]*z_5[n, length, k])
+        # (32) dW4[k, m] = sum(n, length, dz[n, length, m]*z_5[n, length, k])
         view37.dot(view38, part26)
-        # (58) dz_4[n, length, k] = 1.25*dz_5[n, length, k]*keep2[n, length, k]
+        # (34) dz_4[n, length, k] = 1.25*dz_5[n, length, k]*keep2[n, length, k]
         multiply(const8, dz_5, dz_5)
         multiply(dz_5, keep2, dz_5)
-        # (59) dgamma3[k] = sum(n, length, dz_4[n, length, k]*z_3[n, length, k])
+        # (35) dgamma3[k] = sum(n, length, dz_4[n, length, k]*z_3[n, length, k])
         multiply(dz_5, part18, part18)
         add.reduce(part18, (0, 1), None, dgamma3)
-        # (60) dz_3[n, length, k] = dz_4[n, length, k]*gamma3[k]
+        # (37) dz_3[n, length, k] = dz_4[n, length, k]*gamma3[k]
         multiply(gamma3, dz_5, part18)
-        # (61) dbeta3[k] = sum(n, length, dz_4[n, length, k])
+        # (36) dbeta3[k] = sum(n, length, dz_4[n, length, k])
         add.reduce(dz_5, (0, 1), None, dbeta3)
-        # (63) dz_2_sum[n, length] = sum(k, -0.5*dz_3[n, length, k]*(h[n, length, k] - z_1[n,
+        # (39) dz_2_sum[n, length] = sum(k, -0.5*dz_3[n, length, k]*(h[n, length, k] - z_1[n,
         #     length]))
         multiply(part18, part17, dz_5)
         add.reduce(dz_5, 2, None, loss_2)
         negative(loss_2, loss_2)
         divide(loss_2, const12, loss_2)
-        # (63) dz_2[n, length] = dz_2_sum[n, length]/sqrt(1e-05 + z_2[n, length])**3
+        # (39) dz_2[n, length] = dz_2_sum[n, length]/sqrt(1e-05 + z_2[n, length])**3
         add(const3, part19, part19)
         sqrt(part19, part19)
         square(part19, part20)
         multiply(part20, part19, part20)
         divide(loss_2, part20, loss_2)
-        # (66) dz_1[n, length] += sum(k, -dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]))
+        # (40) dz_1[n, length] += sum(k, -dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]))
         add.reduce(part18, 2, None, part20)
         divide(part20, part19, part20)
         negative(part20, part20)
-        # (66) dz_1[n, length] += sum(k, 0.0625*dz_2[n, length]*(z_1[n, length] - h[n, length, k]))
+        # (40) dz_1[n, length] += sum(k, 0.0625*dz_2[n, length]*(z_1[n, length] - h[n, length, k]))
         subtract(view26, h_24, h_24)
         add.reduce(h_24, 2, None, part15)
         multiply(loss_2, part15, part15)
         multiply(const13, part15, part15)
         add(part20, part15, part20)
-        # (71) dh[n, length, k] = dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]) + 0.0625*dz_2[n,
+        # (41) dh[n, length, k] = dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]) + 0.0625*dz_2[n,
         #     length]*(h[n, length, k] - z_1[n, length]) + 0.03125*dz_1[n, length]
         divide(part18, view40, part18)
         multiply(const13, view41, part27)
@@ -529,52 +529,52 @@ def _training(s, dtype, weights, gradients):
         add(part18, part17, part18)
         multiply(const2, part20, part20)
         add(part18, view42, part18)
-        # (76) db3[m] = sum(n, length, dh[n, length, m])
+        # (43) db3[m] = sum(n, length, dh[n, length, m])
         add.reduce(part18, (0, 1), None, db3)
-        # (78) dh_23[n, length, i] = sum(m, dh[n, length, m]*W3[i, m])
+        # (44b) dh_23[n, length, i] = sum(m, dh[n, length, m]*W3[i, m])
         view44.dot(view43, view45)
-        # (80) dW3[i, m] = sum(n, length, dh[n, length, m]*h_23[n, length, i])
+        # (42) dW3[i, m] = sum(n, length, dh[n, length, m]*h_23[n, length, i])
         view47.dot(view48, part28)
-        # (81) dh_22[n, length, m] = dh_23[n, length, m]*[h_22[n, length, m] > 0]
+        # (44) dh_22[n, length, m] = dh_23[n, length, m]*[h_22[n, length, m] > 0]
         greater(h_21, const7, part29)
         multiply(bits5, bits4, bits6)
-        # (83) db2[m] = sum(n, length, dh_22[n, length, m])
+        # (46) db2[m] = sum(n, length, dh_22[n, length, m])
         add.reduce(dh_23, (0, 1), None, db2)
-        # (85) dh_20[n, length, k] = sum(m, dh_22[n, length, m]*W2[k, m])
+        # (47) dh_20[n, length, k] = sum(m, dh_22[n, length, m]*W2[k, m])
         view51.dot(view50, view52)
-        # (87) dW2[k, m] = sum(n, length, dh_22[n, length, m]*h_20[n, length, k])
+        # (45) dW2[k, m] = sum(n, length, dh_22[n, length, m]*h_20[n, length, k])
         view54.dot(view55, part30)
-        # (88) dgamma2[k] = sum(n, length, dh_20[n, length, k]*h_19[n, length, k])
+        # (48) dgamma2[k] = sum(n, length, dh_20[n, length, k]*h_19[n, length, k])
         multiply(part17, part13, part13)
         add.reduce(part13, (0, 1), None, dgamma2)
-        # (89) dh_19[n, length, k] = dh_20[n, length, k]*gamma2[k]
+        # (50) dh_19[n, length, k] = dh_20[n, length, k]*gamma2[k]
         multiply(gamma2, part17, part13)
-        # (90) dbeta2[k] = sum(n, length, dh_20[n, length, k])
+        # (49) dbeta2[k] = sum(n, length, dh_20[n, length, k])
         add.reduce(part17, (0, 1), None, dbeta2)
-        # (92) dh_18_sum[n, length] = sum(k, -0.5*dh_19[n, length, k]*(h_16[n, length, k] - h_17[n,
+        # (52) dh_18_sum[n, length] = sum(k, -0.5*dh_19[n, length, k]*(h_16[n, length, k] - h_17[n,
         #     length]))
         multiply(part13, part12, part17)
         add.reduce(part17, 2, None, part20)
         negative(part20, part20)
         divide(part20, const12, part20)
-        # (92) dh_18[n, length] = dh_18_sum[n, length]/sqrt(1e-05 + h_18[n, length])**3
+        # (52) dh_18[n, length] = dh_18_sum[n, length]/sqrt(1e-05 + h_18[n, length])**3
         add(const3, part14, part14)
         sqrt(part14, part14)
         square(part14, part19)
         multiply(part19, part14, part19)
         divide(part20, part19, part20)
-        # (95) dh_17[n, length] += sum(k, -dh_19[n, length, k]/sqrt(1e-05 + h_18[n, length]))
+        # (53) dh_17[n, length] += sum(k, -dh_19[n, length, k]/sqrt(1e-05 + h_18[n, length]))
         add.reduce(part13, 2, None, part19)
         divide(part19, part14, part19)
         negative(part19, part19)
-        # (95) dh_17[n, length] += sum(k, 0.0625*dh_18[n, length]*(h_17[n, length] - h_16[n, length,
+        # (53) dh_17[n, length] += sum(k, 0.0625*dh_18[n, length]*(h_17[n, length] - h_16[n, length,
         #     k]))
         subtract(view20, h_16, part31)
         add.reduce(part31, 2, None, part6)
         multiply(part20, part6, part6)
         multiply(const13, part6, part6)
         add(part19, part6, part19)
-        # (102) dh_16[n, length, m] = dh[n, length, m] + dh_19[n, length, m]/sqrt(1e-05 + h_18[n,
+        # (54) dh_16[n, length, m] = dh[n, length, m] + dh_19[n, length, m]/sqrt(1e-05 + h_18[n,
         #     length]) + 0.0625*dh_18[n, length]*(h_16[n, length, m] - h_17[n, length]) +
         #     0.03125*dh_17[n, length]
         divide(part13, view57, part13)
@@ -584,20 +584,20 @@ def _training(s, dtype, weights, gradients):
         add(part18, part12, part18)
         multiply(const2, part19, part19)
         add(part18, view59, part18)
-        # (107) dc1[k] = sum(n, j, dh_16[n, j, k])
+        # (56) dc1[k] = sum(n, j, dh_16[n, j, k])
         add.reduce(part18, (0, 1), None, dc1)
-        # (109) dh_13[n, j, l] = sum(k, dh_16[n, j, k]*U1[l, k])
+        # (57) dh_13[n, j, l] = sum(k, dh_16[n, j, k]*U1[l, k])
         view61.dot(view60, view62)
-        # (111) dU1[l, k] = sum(n, j, dh_16[n, j, k]*h_13[n, j, l])
+        # (55) dU1[l, k] = sum(n, j, dh_16[n, j, k]*h_13[n, j, l])
         view64.dot(view65, part33)
-        # (112) dh_12[n, k, j, s] = sum(d, dh_13[n, j, d + 16*k]*h_7[n, s, d + 16*k + 64]), d < 16,
+        # (58a) dh_12[n, k, j, s] = sum(d, dh_13[n, j, d + 16*k]*h_7[n, s, d + 16*k + 64]), d < 16,
         #     k < 2
         matmul(view68, view69, dh_12)
-        # (115) dh_11_sum[n, j, k] = sum(s, -dh_12[n, j, k, s]*h_12[n, j, k, s])
+        # (58d) dh_11_sum[n, j, k] = sum(s, -dh_12[n, j, k, s]*h_12[n, j, k, s])
         multiply(dh_12, part8, part34)
         add.reduce(part34, 3, None, part35)
         negative(part35, part35)
-        # (122) dh_8[n, j, k, l] += [l <= k]*((dh_12[n, j, k, l] + dh_11_sum[n, j, k])*exp(h_8[n, j,
+        # (58) dh_8[n, j, k, l] += [l <= k]*((dh_12[n, j, k, l] + dh_11_sum[n, j, k])*exp(h_8[n, j,
         #     k, l] - held(h_9[n, j, k]))/h_11[n, j, k])
         add(dh_12, view70, part36)
         multiply(part36, part9, part37)
@@ -605,60 +605,60 @@ def _training(s, dtype, weights, gradients):
         copyto(part35, h_9, where=const14)
         divide(part37, view71, part38)
         multiply(bits8, bits7, bits9)
-        # (123) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
+        # (59) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
         matmul(view72, view68, part10)
         copyto(part11, view73)
         part39.fill(0)
         add(view75, view74, out=view75)
-        # (124) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d <
+        # (59) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d <
         #     16
         matmul(dh_8, view76, part10)
         divide(view77, const15, part40)
         copyto(part41, view78)
         add(view80, view79, out=view80)
-        # (125) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d <
+        # (59) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d <
         #     16
         matmul(view81, view7, part10)
         divide(view82, const15, part42)
         copyto(part43, view83)
         add(view85, view84, out=view85)
-        # (127) db1[j] = sum(n, length, dh_7[n, length, j])
+        # (61) db1[j] = sum(n, length, dh_7[n, length, j])
         add.reduce(part39, (0, 1), None, db1)
-        # (129) dh_5[n, length, k] = sum(j, dh_7[n, length, j]*W1[k, j])
+        # (62) dh_5[n, length, k] = sum(j, dh_7[n, length, j]*W1[k, j])
         view87.dot(view86, view88)
-        # (131) dW1[k, j] = sum(n, length, dh_7[n, length, j]*h_5[n, length, k])
+        # (60) dW1[k, j] = sum(n, length, dh_7[n, length, j]*h_5[n, length, k])
         view90.dot(view91, part44)
-        # (132) dgamma1[k] = sum(n, length, dh_5[n, length, k]*h_4[n, length, k])
+        # (63) dgamma1[k] = sum(n, length, dh_5[n, length, k]*h_4[n, length, k])
         multiply(part12, part4, part4)
         add.reduce(part4, (0, 1), None, dgamma1)
-        # (133) dh_4[n, length, k] = dh_5[n, length, k]*gamma1[k]
+        # (65) dh_4[n, length, k] = dh_5[n, length, k]*gamma1[k]
         multiply(gamma1, part12, part4)
-        # (134) dbeta1[k] = sum(n, length, dh_5[n, length, k])
+        # (64) dbeta1[k] = sum(n, length, dh_5[n, length, k])
         add.reduce(part12, (0, 1), None, dbeta1)
-        # (136) dh_3_sum[n, length] = sum(k, -0.5*dh_4[n, length, k]*(h_1[n, length, k] - h_2[n,
+        # (67) dh_3_sum[n, length] = sum(k, -0.5*dh_4[n, length, k]*(h_1[n, length, k] - h_2[n,
         #     length]))
         multiply(part4, part3, part12)
         add.reduce(part12, 2, None, part19)
         negative(part19, part19)
         divide(part19, const12, part19)
-        # (136) dh_3[n, length] = dh_3_sum[n, length]/sqrt(1e-05 + h_3[n, length])**3
+        # (67) dh_3[n, length] = dh_3_sum[n, length]/sqrt(1e-05 + h_3[n, length])**3
         add(const3, part5, part5)
         sqrt(part5, part5)
         square(part5, part14)
         multiply(part14, part5, part14)
         divide(part19, part14, part19)
-        # (139) dh_2[n, length] += sum(k, -dh_4[n, length, k]/sqrt(1e-05 + h_3[n, length]))
+        # (68) dh_2[n, length] += sum(k, -dh_4[n, length, k]/sqrt(1e-05 + h_3[n, length]))
         add.reduce(part4, 2, None, part14)
         divide(part14, part5, part14)
         negative(part14, part14)
-        # (139) dh_2[n, length] += sum(k, 0.0625*dh_3[n, length]*(h_2[n, length] - h_1[n, length,
+        # (68) dh_2[n, length] += sum(k, 0.0625*dh_3[n, length]*(h_2[n, length] - h_1[n, length,
         #     k]))
         subtract(view1, part1, part1)
         add.reduce(part1, 2, None, part2)
         multiply(part19, part2, part2)
         multiply(const13, part2, part2)
         add(part14, part2, part14)
-        # (146) dh_1[n, length, m] = dh_16[n, length, m] + dh_4[n, length, m]/sqrt(1e-05 + h_3[n,
+        # (69) dh_1[n, length, m] = dh_16[n, length, m] + dh_4[n, length, m]/sqrt(1e-05 + h_3[n,
         #     length]) + 0.0625*dh_3[n, length]*(h_1[n, length, m] - h_2[n, length]) +
         #     0.03125*dh_2[n, length]
         divide(part4, view93, part4)
@@ -668,13 +668,13 @@ def _training(s, dtype, weights, gradients):
         add(part18, part3, part18)
         multiply(const2, part14, part14)
         add(part18, view95, part18)
-        # (147) de[n, length, m] = (10/9)*dh_1[n, length, m]*keep1[n, length, m]
+        # (70) de[n, length, m] = (10/9)*dh_1[n, length, m]*keep1[n, length, m]
         multiply(const1, part18, part18)
         multiply(part18, keep1, part18)
-        # (148) dE1[x[n, length], m] += de[n, length, m]
+        # (71) dE1[x[n, length], m] += de[n, length, m]
         dE1.fill(0)
         add.at(dE1, (x,), part18)
-        # (149) dP1[length, m] = sum(n, de[n, length, m])
+        # (72) dP1[length, m] = sum(n, de[n, length, m])
         add.reduce(part18, 0, None, dP1)
         copyto(dW1, view92)
         copyto(dU1, view66)
@@ -846,38 +846,38 @@ def _evaluate(s, dtype, weights, gradients):
         add(part3, b3, part3)
         # h[n, length, m] = h_15[n, length, m] + h_24[n, length, m]
         add(part1, part3, part1)
-        # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
+        # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
         add.reduce(part1, 2, None, part2)
         multiply(const1, part2, part2)
-        # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
+        # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
         subtract(part1, view26, part1)
         square(part1, part3)
         add.reduce(part3, 2, None, part2)
         multiply(const1, part2, part2)
-        # (30) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
+        # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
         add(part2, const2, part2)
         sqrt(part2, part2)
         divide(part1, view27, part1)
-        # (31) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
+        # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
         multiply(gamma3, part1, part1)
         add(part1, beta3, part1)
         # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
         view28.dot(W4, view29)
         # z[n, length, m] = z_5[n, length, m] + b4[m]
         add(z_5, b4, z_5)
-        # (35) loss_1[n, length] = max(k, z[n, length, k])
+        # (27) loss_1[n, length] = max(k, z[n, length, k])
         maximum.reduce(z_5, 2, None, part2)
-        # (36) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
+        # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
         subtract(z_5, view30, part9)
         exp(part9, part9)
         add.reduce(part9, 2, None, loss_2)
-        # (37) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
+        # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
         log(loss_2, loss_2)
         add(part2, loss_2, part2)
-        # (38) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
+        # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
         copyto(loss_2, z_5[const7, const4, t])
         subtract(part2, loss_2, part2)
-        # (39) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
+        # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
         part10 = add.reduce(part2, axis=None)
         loss = 0.03125 / n * part10
         return loss
@@ -1039,19 +1039,19 @@ def _network(s, dtype, weights, gradients):
         add(part3, b3, part3)
         # h[n, length, m] = h_15[n, length, m] + h_24[n, length, m]
         add(part1, part3, part1)
-        # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
+        # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
         add.reduce(part1, 2, None, part2)
         multiply(const1, part2, part2)
-        # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
+        # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
         subtract(part1, view26, part1)
         square(part1, part3)
         add.reduce(part3, 2, None, part2)
         multiply(const1, part2, part2)
-        # (30) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
+        # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
         add(part2, const2, part2)
         sqrt(part2, part2)
         divide(part1, view27, part1)
-        # (31) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
+        # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
         multiply(gamma3, part1, part1)
         add(part1, beta3, part1)
         # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])

@@ -82,66 +82,66 @@ def _training(s, x, total, w, b, W1, b1, U1):
     """The loss and its gradients; `s` has the sizes."""
     dtype = x.dtype
     n = s["n"]
-    # (1) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
-    # (2) h_6[n, j, k] = h_1[n, j, k] + b1[k]
+    # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
+    # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
     h_6 = x @ W1 + b1
-    # (3) h[j, -1, k] = 0, j < n, k < 16
+    # (1) h[j, -1, k] = 0, j < n, k < 16
     h = np.zeros((n, 11, 16), dtype)
     h[:, 0] = 0
-    # (4) h_4[j, -1, k] = 0, j < n, k < 16
+    # (2) h_4[j, -1, k] = 0, j < n, k < 16
     h_4 = np.zeros((n, 11, 16), dtype)
     h_4[:, 0] = 0
     h_2 = np.zeros((n, 10, 64), dtype)
     h_3 = np.zeros((n, 10, 64), dtype)
     for t in range(10):
-        # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
-        # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
+        # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
+        # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
         h_2[:, t] = h_6[:, t] + h[:, t] @ U1
-        # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
+        # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
         h_3[:, t] = sigmoid(h_2[:, t])
-        # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j + 32])
+        # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j + 32])
         h_4[:, t + 1] = h_3[:, t, 16:32] * h_4[:, t] + h_3[:, t, :16] * np.tanh(h_2[:, t, 32:48])
-        # (9) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
+        # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
         h[:, t + 1] = h_3[:, t, 48:] * np.tanh(h_4[:, t + 1])
-    # (10) y_1[n] = sum(j, h[n, 9, j]*w[j])
-    # (11) y[n] = y_1[n] + b
+    # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
+    # (7) y[n] = y_1[n] + b
     y = h[:, 10] @ w + b
-    # (12) loss = sum(n, (y[n] - total[n])**2/n)
+    # (8) loss = sum(n, (y[n] - total[n])**2/n)
     loss = np.sum((y - total)**2) / n
-    # (13) dy[n] = 2*(y[n] - total[n])/n
+    # (9) dy[n] = 2*(y[n] - total[n])/n
     dy = 2 / n * (y - total)
-    # (15) db = sum(n, dy[n])
+    # (11) db = sum(n, dy[n])
     db = np.sum(dy)
-    # (17) dw[j] = sum(n, dy[n]*h[n, 9, j])
+    # (10) dw[j] = sum(n, dy[n]*h[n, 9, j])
     dw = h[:, 10].T @ dy
-    # (27) dh[n, 9, j] += dy[n]*w[j]
+    # (15) dh[n, 9, j] += dy[n]*w[j]
     dh = np.zeros((n, 11, 16), dtype)
     dh[:, 10] += dy[:, None] * w
     dh_3 = np.zeros((n, 10, 64), dtype)
     dh_4 = np.zeros((n, 11, 16), dtype)
     dh_2 = np.zeros((n, 10, 64), dtype)
     for t in reversed(range(10)):
-        # (18) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
+        # (12) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
         dh_3[:, t, 48:] += dh[:, t + 1] * np.tanh(h_4[:, t + 1])
-        # (28) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
+        # (16) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
         dh_4[:, t + 1] += dh[:, t + 1] * h_3[:, t, 48:] * (1 - np.tanh(h_4[:, t + 1])**2)
-        # (19) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
+        # (12) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
         dh_3[:, t, 16:32] += dh_4[:, t + 1] * h_4[:, t]
-        # (20) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
+        # (12) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
         dh_3[:, t, :16] += dh_4[:, t + 1] * np.tanh(h_2[:, t, 32:48])
-        # (23) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
+        # (13) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
         dh_2[:, t, 32:48] += dh_4[:, t + 1] * h_3[:, t, :16] * (1 - np.tanh(h_2[:, t, 32:48])**2)
-        # (23) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
+        # (13) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
         dh_2[:, t] += dh_3[:, t] * (1 - h_3[:, t]) * h_3[:, t]
-        # (27) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
+        # (15) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
         dh[:, t] += dh_2[:, t] @ U1.T
-        # (29) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
+        # (16) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
         dh_4[:, t] += dh_4[:, t + 1] * h_3[:, t, 16:32]
-    # (32) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
+    # (14) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
     dU1 = np.einsum("abc,abd->dc", dh_2, h[:, :10], optimize=True)
-    # (36) db1[k] = sum(n, j, dh_2[n, j, k])
+    # (18) db1[k] = sum(n, j, dh_2[n, j, k])
     db1 = np.sum(dh_2, axis=(0, 1))
-    # (38) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
+    # (17) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
     dW1 = np.einsum("abc,abd->dc", dh_2, x, optimize=True)
     return loss, {
         "w": dw,
@@ -156,29 +156,29 @@ def _evaluate(s, x, total, w, b, W1, b1, U1):
     """The loss; `s` has the sizes."""
     dtype = x.dtype
     n = s["n"]
-    # (1) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
-    # (2) h_6[n, j, k] = h_1[n, j, k] + b1[k]
+    # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
+    # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
     h_6 = x @ W1 + b1
-    # (3) h[j, -1, k] = 0, j < n, k < 16
+    # (1) h[j, -1, k] = 0, j < n, k < 16
     h = np.zeros((n, 11, 16), dtype)
     h[:, 0] = 0
-    # (4) h_4[j, -1, k] = 0, j < n, k < 16
+    # (2) h_4[j, -1, k] = 0, j < n, k < 16
     h_4 = np.zeros((n, 11, 16), dtype)
     h_4[:, 0] = 0
     for t in range(10):
-        # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
-        # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
+        # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
+        # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
         h_2 = h_6[:, t] + h[:, t] @ U1
-        # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
+        # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
         h_3 = sigmoid(h_2)
-        # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j + 32])
+        # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j + 32])
         h_4[:, t + 1] = h_3[:, 16:32] * h_4[:, t] + h_3[:, :16] * np.tanh(h_2[:, 32:48])
-        # (9) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
+        # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
         h[:, t + 1] = h_3[:, 48:] * np.tanh(h_4[:, t + 1])
-    # (10) y_1[n] = sum(j, h[n, 9, j]*w[j])
-    # (11) y[n] = y_1[n] + b
+    # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
+    # (7) y[n] = y_1[n] + b
     y = h[:, 10] @ w + b
-    # (12) loss = sum(n, (y[n] - total[n])**2/n)
+    # (8) loss = sum(n, (y[n] - total[n])**2/n)
     loss = np.sum((y - total)**2) / n
     return loss
 
@@ -187,27 +187,27 @@ def _network(s, x, w, b, W1, b1, U1):
     """y[n]; `s` has the sizes."""
     dtype = x.dtype
     n = s["n"]
-    # (1) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
-    # (2) h_6[n, j, k] = h_1[n, j, k] + b1[k]
+    # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
+    # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
     h_6 = x @ W1 + b1
-    # (3) h[j, -1, k] = 0, j < n, k < 16
+    # (1) h[j, -1, k] = 0, j < n, k < 16
     h = np.zeros((n, 11, 16), dtype)
     h[:, 0] = 0
-    # (4) h_4[j, -1, k] = 0, j < n, k < 16
+    # (2) h_4[j, -1, k] = 0, j < n, k < 16
     h_4 = np.zeros((n, 11, 16), dtype)
     h_4[:, 0] = 0
     for t in range(10):
-        # (5) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
-        # (6) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
+        # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
+        # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
         h_2 = h_6[:, t] + h[:, t] @ U1
-        # (7) h_3[n, t, g] = sigmoid(h_2[n, t, g])
+        # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
         h_3 = sigmoid(h_2)
-        # (8) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j + 32])
+        # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j + 32])
         h_4[:, t + 1] = h_3[:, 16:32] * h_4[:, t] + h_3[:, :16] * np.tanh(h_2[:, 32:48])
-        # (9) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
+        # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
         h[:, t + 1] = h_3[:, 48:] * np.tanh(h_4[:, t + 1])
-    # (10) y_1[n] = sum(j, h[n, 9, j]*w[j])
-    # (11) y[n] = y_1[n] + b
+    # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
+    # (7) y[n] = y_1[n] + b
     y = h[:, 10] @ w + b
     return y
 

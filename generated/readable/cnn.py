@@ -171,32 +171,32 @@ def _training(
     z_1 = b.reshape(n, 64)
     # (20) z_2[n, j] = 1.25*z_1[n, j]*keep1[n, j]
     z_2 = 1.25 * z_1 * keep1
-    # (21) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
-    # (22) z[n, m] = z_3[n, m] + b3[m]
+    # (21a) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
+    # (21) z[n, m] = z_3[n, m] + b3[m]
     z = z_2 @ W3 + b3
-    # (23) loss_1[n] = max(k, z[n, k])
+    # (22) loss_1[n] = max(k, z[n, k])
     loss_1 = np.max(z, axis=1)
-    # (24) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+    # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
     loss_2 = np.sum(np.exp(z - loss_1[:, None]), axis=1)
-    # (25) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (26) loss_5[n] = loss_3[n] - z[n, t[n]]
-    # (27) loss = sum(n, loss_5[n]/n)
+    # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+    # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (23) loss = sum(n, loss_5[n]/n)
     loss = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n), t]) / n
-    # (38) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+    # (25) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
     P = np.exp(z - loss_1[:, None]) / loss_2[:, None]
-    # (39) dz[n, k] = (P[n, k] - [k == t[n]])/n
+    # (26) dz[n, k] = (P[n, k] - [k == t[n]])/n
     dz = (P - (np.arange(10) == t[:, None])) / n
-    # (41) db3[m] = sum(n, dz[n, m])
+    # (28) db3[m] = sum(n, dz[n, m])
     db3 = np.sum(dz, axis=0)
-    # (45) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
+    # (27) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
     dW3 = z_2.T @ dz
-    # (43) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
-    # (48) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2, j <
+    # (29) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
+    # (30c) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2, j <
     #     2
     db = 1.25 * (dz @ W3.T).reshape(n, 16, 2, 2) * keep1.reshape(n, 16, 2, 2)
     # b_first[n, c, i, j] = min(p, q, [b_6[n, c, 2*i + p, 2*j + q] == b[n, c, i, j]], index(2*p +
     #     q)), p < 2, q < 2
-    # (49) db_6[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[2*p + q == b_first[n, c, i, j]], p < 2, q
+    # (30) db_6[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[2*p + q == b_first[n, c, i, j]], p < 2, q
     #     < 2
     part3 = 2 * np.arange(2)[:, None] + np.arange(2)
     part4 = b_6.reshape(n, 16, 2, 2, 4).reshape(n, 16, 2, 2, 2, 2).transpose(0, 1, 2, 4, 3, 5) == b[
@@ -206,38 +206,38 @@ def _training(
     part5 = part6[:, :, :, None, :, None]
     part7 = np.where(part3[:, None, :] == part5, db[:, :, :, None, :, None], 0)
     db_6 = part7.reshape(n, 16, 4, 4)
-    # (50) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
+    # (31) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
     db_5 = np.where(b_5 > 0, db_6, 0)
-    # (51) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
+    # (32) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
     dgamma2 = np.sum(db_5 * b_4, axis=(0, 2, 3))
-    # (52) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
+    # (34) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
     db_4 = gamma2[:, None, None] * db_5
-    # (53) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
+    # (33) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
     dbeta2 = np.sum(db_5, axis=(0, 2, 3))
-    # (55) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
-    # (55) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
+    # (36) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
+    # (36) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
     part8 = np.sqrt(1e-05 + b_3)
     db_3 = -np.sum(db_4 * (b_1 - b_2[:, None, None]), axis=(0, 2, 3)) / 2 / (part8**2 * part8)
-    # (58) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
+    # (37) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
     db_2 = -(np.sum(db_4, axis=(0, 2, 3)) / part8)
-    # (58) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
+    # (37) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
     db_2 = db_2 + db_3 * np.sum(b_2[:, None, None] - b_1, axis=(0, 2, 3)) / (8 * n)
-    # (63) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c, h, w]
+    # (38) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c, h, w]
     #     - b_2[c])/n + 0.0625*db_2[c]/n
     part9 = db_4 / part8[:, None, None] + db_3[:, None, None] * (b_1 - b_2[:, None, None]) / (8 * n)
     db_1 = part9 + (0.0625 / n * db_2)[:, None, None]
-    # (66) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1 + 1
+    # (40) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1 + 1
     #     - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]), i_1 < 4,
     #     j_1 < 4
     padded3 = np.pad(db_1, ((0, 0), (0, 0), (1, 1), (1, 1)))
     part10 = windows(windows(padded3, 2, 2, (1, -1), (4, 3)), 4, 2, (1, -1), (4, 3))
     da = np.einsum("abcdef,bgdf->agce", part10, W2, optimize=True)
-    # (67) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1 and j
+    # (39) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1 and j
     #     + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
     dW2 = np.einsum("abcd,aecfdg->befg", db_1, part2, optimize=True)
     # a_first[n, c, i, j] = min(p, q, [a_6[n, c, 2*i + p, 2*j + q] == a[n, c, i, j]], index(2*p +
     #     q)), p < 2, q < 2
-    # (68) da_6[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[2*p + q == a_first[n, c, i, j]], p < 2, q
+    # (41) da_6[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[2*p + q == a_first[n, c, i, j]], p < 2, q
     #     < 2
     part11 = a_6.reshape(n, 8, 4, 2, 8).reshape(n, 8, 4, 2, 4, 2).transpose(0, 1, 2, 4, 3, 5) == a[
         :, :, :, :, None, None
@@ -246,25 +246,25 @@ def _training(
     part12 = part13[:, :, :, None, :, None]
     part14 = np.where(part3[:, None, :] == part12, da[:, :, :, None, :, None], 0)
     da_6 = part14.reshape(n, 8, 8, 8)
-    # (69) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
+    # (42) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
     da_5 = np.where(a_5 > 0, da_6, 0)
-    # (70) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
+    # (43) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
     dgamma1 = np.sum(da_5 * a_4, axis=(0, 2, 3))
-    # (71) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
+    # (45) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
     da_4 = gamma1[:, None, None] * da_5
-    # (72) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
+    # (44) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
     dbeta1 = np.sum(da_5, axis=(0, 2, 3))
-    # (74) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
-    # (74) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
+    # (47) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
+    # (47) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
     part15 = np.sqrt(1e-05 + a_3)
     da_3 = -np.sum(da_4 * (a_1 - a_2[:, None, None]), axis=(0, 2, 3)) / 2 / (part15**2 * part15)
-    # (77) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
+    # (48) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
     da_2 = -(np.sum(da_4, axis=(0, 2, 3)) / part15)
-    # (77) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
+    # (48) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
     da_2 = da_2 + 0.03125 / n * (da_3 * np.sum(a_2[:, None, None] - a_1, axis=(0, 2, 3)))
-    # (82) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c, h,
+    # (49) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c, h,
     #     w] - a_2[c])/n + 0.015625*da_2[c]/n
-    # (83) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and
+    # (50) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and
     #     j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
     part17 = 0.03125 / n * da_3[:, None, None] * (a_1 - a_2[:, None, None])
     part16 = da_4 / part15[:, None, None] + part17
@@ -327,12 +327,12 @@ def _evaluate(
     # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
     # z[n, m] = z_2[n, m] + b3[m]
     z = z_1 @ W3 + b3
-    # (23) loss_1[n] = max(k, z[n, k])
+    # (22) loss_1[n] = max(k, z[n, k])
     loss_1 = np.max(z, axis=1)
-    # (24) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-    # (25) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (26) loss_5[n] = loss_3[n] - z[n, t[n]]
-    # (27) loss = sum(n, loss_5[n]/n)
+    # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+    # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+    # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (23) loss = sum(n, loss_5[n]/n)
     part11 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, None]), axis=1)) - z[np.arange(n), t]
     loss = np.sum(part11) / n
     return loss

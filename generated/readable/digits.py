@@ -75,39 +75,39 @@ def relu(x):
 def _training(s, x, t, W1, b1, W2, b2):
     """The loss and its gradients; `s` has the sizes."""
     n = s["n"]
-    # (1) h_1[n, j] = 0.0625*x[n, j]
+    # (1a) h_1[n, j] = 0.0625*x[n, j]
     h_1 = 0.0625 * x
-    # (2) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-    # (3) h_3[n, m] = h_2[n, m] + b1[m]
+    # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
+    # (1) h_3[n, m] = h_2[n, m] + b1[m]
     h_3 = h_1 @ W1 + b1
-    # (4) h[n, m] = relu(h_3[n, m])
+    # (2) h[n, m] = relu(h_3[n, m])
     h = relu(h_3)
-    # (5) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-    # (6) z[n, m] = z_1[n, m] + b2[m]
+    # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
+    # (3) z[n, m] = z_1[n, m] + b2[m]
     z = h @ W2 + b2
-    # (7) loss_1[n] = max(k, z[n, k])
+    # (4) loss_1[n] = max(k, z[n, k])
     loss_1 = np.max(z, axis=1)
-    # (8) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+    # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
     loss_2 = np.sum(np.exp(z - loss_1[:, None]), axis=1)
-    # (9) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (10) loss_5[n] = loss_3[n] - z[n, t[n]]
-    # (11) loss = sum(n, loss_5[n]/n)
+    # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+    # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (5) loss = sum(n, loss_5[n]/n)
     loss = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n), t]) / n
-    # (22) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+    # (7) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
     p = np.exp(z - loss_1[:, None]) / loss_2[:, None]
-    # (23) dz[n, k] = (p[n, k] - [k == t[n]])/n
+    # (8) dz[n, k] = (p[n, k] - [k == t[n]])/n
     dz = (p - (np.arange(10) == t[:, None])) / n
-    # (25) db2[m] = sum(n, dz[n, m])
+    # (10) db2[m] = sum(n, dz[n, m])
     db2 = np.sum(dz, axis=0)
-    # (27) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
+    # (11b) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
     dh = dz @ W2.T
-    # (29) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
+    # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
     dW2 = h.T @ dz
-    # (30) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
+    # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
     dh_3 = np.where(h_3 > 0, dh, 0)
-    # (32) db1[m] = sum(n, dh_3[n, m])
+    # (13) db1[m] = sum(n, dh_3[n, m])
     db1 = np.sum(dh_3, axis=0)
-    # (34) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
+    # (12) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
     dW1 = h_1.T @ dh_3
     return loss, {
         "W1": dW1,
@@ -120,20 +120,20 @@ def _training(s, x, t, W1, b1, W2, b2):
 def _evaluate(s, x, t, W1, b1, W2, b2):
     """The loss; `s` has the sizes."""
     n = s["n"]
-    # (1) h_1[n, j] = 0.0625*x[n, j]
-    # (2) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-    # (3) h_3[n, m] = h_2[n, m] + b1[m]
-    # (4) h[n, m] = relu(h_3[n, m])
+    # (1a) h_1[n, j] = 0.0625*x[n, j]
+    # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
+    # (1) h_3[n, m] = h_2[n, m] + b1[m]
+    # (2) h[n, m] = relu(h_3[n, m])
     h = relu((0.0625 * x) @ W1 + b1)
-    # (5) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-    # (6) z[n, m] = z_1[n, m] + b2[m]
+    # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
+    # (3) z[n, m] = z_1[n, m] + b2[m]
     z = h @ W2 + b2
-    # (7) loss_1[n] = max(k, z[n, k])
+    # (4) loss_1[n] = max(k, z[n, k])
     loss_1 = np.max(z, axis=1)
-    # (8) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-    # (9) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (10) loss_5[n] = loss_3[n] - z[n, t[n]]
-    # (11) loss = sum(n, loss_5[n]/n)
+    # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+    # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+    # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (5) loss = sum(n, loss_5[n]/n)
     part1 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, None]), axis=1)) - z[np.arange(n), t]
     loss = np.sum(part1) / n
     return loss
@@ -141,13 +141,13 @@ def _evaluate(s, x, t, W1, b1, W2, b2):
 
 def _network(s, x, W1, b1, W2, b2):
     """z[n, 10]; `s` has the sizes."""
-    # (1) h_1[n, j] = 0.0625*x[n, j]
-    # (2) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-    # (3) h_3[n, m] = h_2[n, m] + b1[m]
-    # (4) h[n, m] = relu(h_3[n, m])
+    # (1a) h_1[n, j] = 0.0625*x[n, j]
+    # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
+    # (1) h_3[n, m] = h_2[n, m] + b1[m]
+    # (2) h[n, m] = relu(h_3[n, m])
     h = relu((0.0625 * x) @ W1 + b1)
-    # (5) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-    # (6) z[n, m] = z_1[n, m] + b2[m]
+    # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
+    # (3) z[n, m] = z_1[n, m] + b2[m]
     z = h @ W2 + b2
     return z
 

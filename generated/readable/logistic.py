@@ -65,28 +65,28 @@ class Problem(ValueError):
 def _training(s, x, t, W, b):
     """The loss and its gradients; `s` has the sizes."""
     n = s["n"]
-    # (1) z_1[n, j] = sum(k, x[n, k]*W[k, j])
-    # (2) z[n, j] = z_1[n, j] + b[j]
+    # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
+    # (1) z[n, j] = z_1[n, j] + b[j]
     z = x @ W + b
-    # (3) loss_1[n] = max(k, z[n, k])
+    # (2) loss_1[n] = max(k, z[n, k])
     loss_1 = np.max(z, axis=1)
-    # (4) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+    # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
     loss_2 = np.sum(np.exp(z - loss_1[:, None]), axis=1)
-    # (5) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (6) loss_5[n] = loss_3[n] - z[n, t[n]]
-    # (7) loss_6 = sum(n, loss_5[n]/n)
-    # (8) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-    # (9) loss = loss_6 + loss_7
+    # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+    # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (3d) loss_6 = sum(n, loss_5[n]/n)
+    # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
+    # (3) loss = loss_6 + loss_7
     loss = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n), t]) / n + 0.001 * np.sum(W**2)
-    # (23) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
+    # (5) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
     p = np.exp(z - loss_1[:, None]) / loss_2[:, None]
-    # (24) dz[n, k] = (p[n, k] - [k == t[n]])/n
+    # (6) dz[n, k] = (p[n, k] - [k == t[n]])/n
     dz = (p - (np.arange(3) == t[:, None])) / n
-    # (26) db[j] = sum(n, dz[n, j])
+    # (8) db[j] = sum(n, dz[n, j])
     db = np.sum(dz, axis=0)
-    # (29) dW[j, k] += 0.002*W[j, k]
+    # (7) dW[j, k] += 0.002*W[j, k]
     dW = 0.002 * W
-    # (29) dW[k, j] += sum(n, dz[n, j]*x[n, k])
+    # (7) dW[k, j] += sum(n, dz[n, j]*x[n, k])
     dW = dW + x.T @ dz
     return loss, {
         "W": dW,
@@ -97,17 +97,17 @@ def _training(s, x, t, W, b):
 def _evaluate(s, x, t, W, b):
     """The loss; `s` has the sizes."""
     n = s["n"]
-    # (1) z_1[n, j] = sum(k, x[n, k]*W[k, j])
-    # (2) z[n, j] = z_1[n, j] + b[j]
+    # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
+    # (1) z[n, j] = z_1[n, j] + b[j]
     z = x @ W + b
-    # (3) loss_1[n] = max(k, z[n, k])
+    # (2) loss_1[n] = max(k, z[n, k])
     loss_1 = np.max(z, axis=1)
-    # (4) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-    # (5) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-    # (6) loss_5[n] = loss_3[n] - z[n, t[n]]
-    # (7) loss_6 = sum(n, loss_5[n]/n)
-    # (8) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-    # (9) loss = loss_6 + loss_7
+    # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
+    # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
+    # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
+    # (3d) loss_6 = sum(n, loss_5[n]/n)
+    # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
+    # (3) loss = loss_6 + loss_7
     part1 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, None]), axis=1)) - z[np.arange(n), t]
     loss = np.sum(part1) / n + 0.001 * np.sum(W**2)
     return loss
@@ -115,8 +115,8 @@ def _evaluate(s, x, t, W, b):
 
 def _network(s, x, W, b):
     """z[n, 3]; `s` has the sizes."""
-    # (1) z_1[n, j] = sum(k, x[n, k]*W[k, j])
-    # (2) z[n, j] = z_1[n, j] + b[j]
+    # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
+    # (1) z[n, j] = z_1[n, j] + b[j]
     z = x @ W + b
     return z
 

@@ -88,28 +88,28 @@ def _training(s, user, item, rating, P, Q, p, q, middle):
     taste = np.sum(P[user] * Q[item], axis=1)
     # (2) said[n] = middle + p[user[n]] + q[item[n]] + taste[n]
     said = middle + p[user] + q[item] + taste
-    # (3) loss_1 = sum(n, (said[n] - rating[n])**2/n)
-    # (4) loss_2 = sum(j, k, 0.001*P[j, k]**2)
-    # (5) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
-    # (6) loss = loss_1 + loss_2 + loss_3
+    # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
+    # (3b) loss_2 = sum(j, k, 0.001*P[j, k]**2)
+    # (3c) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
+    # (3) loss = loss_1 + loss_2 + loss_3
     loss = np.sum((said - rating)**2) / n + 0.001 * np.sum(P**2) + 0.001 * np.sum(Q**2)
-    # (11) dsaid[n] = 2*(said[n] - rating[n])/n
+    # (4) dsaid[n] = 2*(said[n] - rating[n])/n
     dsaid = 2 / n * (said - rating)
-    # (12) dmiddle = sum(n, dsaid[n])
+    # (7) dmiddle = sum(n, dsaid[n])
     dmiddle = np.sum(dsaid)
-    # (13) dp[user[n]] += dsaid[n]
+    # (5) dp[user[n]] += dsaid[n]
     dp = np.zeros((60,), dtype)
     np.add.at(dp, user, dsaid)
-    # (14) dq[item[n]] += dsaid[n]
+    # (6) dq[item[n]] += dsaid[n]
     dq = np.zeros((40,), dtype)
     np.add.at(dq, item, dsaid)
-    # (19) dQ[j, k] += 0.002*Q[j, k]
+    # (9) dQ[j, k] += 0.002*Q[j, k]
     dQ = 0.002 * Q
-    # (19) dQ[j_1, j] += sum(n, dsaid[n]*P[user[n], j]*[j_1 == item[n]])
+    # (9) dQ[j_1, j] += sum(n, dsaid[n]*P[user[n], j]*[j_1 == item[n]])
     dQ = dQ + (np.arange(40)[:, None] == item).astype(dtype) @ (dsaid[:, None] * P[user])
-    # (23) dP[j, k] += 0.002*P[j, k]
+    # (8) dP[j, k] += 0.002*P[j, k]
     dP = 0.002 * P
-    # (23) dP[j_1, j] += sum(n, dsaid[n]*Q[item[n], j]*[j_1 == user[n]])
+    # (8) dP[j_1, j] += sum(n, dsaid[n]*Q[item[n], j]*[j_1 == user[n]])
     dP = dP + (np.arange(60)[:, None] == user).astype(dtype) @ (dsaid[:, None] * Q[item])
     return loss, {
         "P": dP,
@@ -127,10 +127,10 @@ def _evaluate(s, user, item, rating, P, Q, p, q, middle):
     taste = np.sum(P[user] * Q[item], axis=1)
     # (2) said[n] = middle + p[user[n]] + q[item[n]] + taste[n]
     said = middle + p[user] + q[item] + taste
-    # (3) loss_1 = sum(n, (said[n] - rating[n])**2/n)
-    # (4) loss_2 = sum(j, k, 0.001*P[j, k]**2)
-    # (5) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
-    # (6) loss = loss_1 + loss_2 + loss_3
+    # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
+    # (3b) loss_2 = sum(j, k, 0.001*P[j, k]**2)
+    # (3c) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
+    # (3) loss = loss_1 + loss_2 + loss_3
     loss = np.sum((said - rating)**2) / n + 0.001 * np.sum(P**2) + 0.001 * np.sum(Q**2)
     return loss
 

@@ -145,192 +145,192 @@ def _training(
     h_4 = (h_1 - h_2[:, :, None]) / np.sqrt(h_3 + 1e-05)[:, :, None]
     # (6) h_5[n, length, k] = gamma1[k]*h_4[n, length, k] + beta1[k]
     h_5 = gamma1 * h_4 + beta1
-    # (7) h_6[n, length, j] = sum(k, h_5[n, length, k]*W1[k, j])
-    # (8) h_7[n, length, j] = h_6[n, length, j] + b1[j]
+    # (7a) h_6[n, length, j] = sum(k, h_5[n, length, k]*W1[k, j])
+    # (7) h_7[n, length, j] = h_6[n, length, j] + b1[j]
     h_7 = h_5 @ W1 + b1
-    # (9) h_8[n, j, k, s] = sum(d, h_7[n, k, d + 16*j]*h_7[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d
+    # (8) h_8[n, j, k, s] = sum(d, h_7[n, k, d + 16*j]*h_7[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d
     #     < 16
     h_8 = (
         h_7[:, :, :32].reshape(
             n, 32, 2, 16
         ).transpose(0, 2, 1, 3) @ h_7[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 3, 1)
     ) / 16**0.5
-    # (10) h_9[n, j, k] = max(l, [l <= k], h_8[n, j, k, l])
+    # (9) h_9[n, j, k] = max(l, [l <= k], h_8[n, j, k, l])
     h_9 = np.max(np.where(np.arange(32) <= np.arange(32)[:, None], h_8, -np.inf), axis=3)
-    # (11) h_10[n, j, k, l] = [l <= k]*exp(h_8[n, j, k, l] - held(h_9[n, j, k]))
+    # (10) h_10[n, j, k, l] = [l <= k]*exp(h_8[n, j, k, l] - held(h_9[n, j, k]))
     part1 = np.arange(32) <= np.arange(32)[:, None]
     h_10 = np.where(part1, np.exp(np.where(part1, h_8 - h_9[:, :, :, None], 1)), 0)
-    # (12) h_11[n, j, k] = sum(l, h_10[n, j, k, l])
+    # (11a) h_11[n, j, k] = sum(l, h_10[n, j, k, l])
     h_11 = np.sum(h_10, axis=3)
-    # (13) h_12[n, j, k, s] = h_10[n, j, k, s]/h_11[n, j, k]
+    # (11) h_12[n, j, k, s] = h_10[n, j, k, s]/h_11[n, j, k]
     h_12 = h_10 / h_11[:, :, :, None]
-    # (14) h_13[n, j, d + 16*k] += sum(s, h_12[n, k, j, s]*h_7[n, s, d + 16*k + 64]), d < 16
+    # (12) h_13[n, j, d + 16*k] += sum(s, h_12[n, k, j, s]*h_7[n, s, d + 16*k + 64]), d < 16
     part2 = h_12 @ h_7[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
     h_13 = part2.transpose(0, 2, 1, 3).reshape(n, 32, 32)
-    # (15) h_14[n, j, k] = sum(l, h_13[n, j, l]*U1[l, k])
-    # (16) h_15[n, j, k] = h_14[n, j, k] + c1[k]
-    # (17) h_16[n, length, m] = h_1[n, length, m] + h_15[n, length, m]
+    # (13a) h_14[n, j, k] = sum(l, h_13[n, j, l]*U1[l, k])
+    # (13b) h_15[n, j, k] = h_14[n, j, k] + c1[k]
+    # (13) h_16[n, length, m] = h_1[n, length, m] + h_15[n, length, m]
     h_16 = h_1 + (h_13 @ U1 + c1)
-    # (18) h_17[n, length] = sum(k, 0.03125*h_16[n, length, k])
+    # (14) h_17[n, length] = sum(k, 0.03125*h_16[n, length, k])
     h_17 = 0.03125 * np.sum(h_16, axis=2)
-    # (19) h_18[n, length] = sum(k, 0.03125*(h_16[n, length, k] - h_17[n, length])**2)
+    # (15) h_18[n, length] = sum(k, 0.03125*(h_16[n, length, k] - h_17[n, length])**2)
     h_18 = 0.03125 * np.sum((h_16 - h_17[:, :, None])**2, axis=2)
-    # (20) h_19[n, length, k] = (h_16[n, length, k] - h_17[n, length])/sqrt(h_18[n, length] + 1e-05)
+    # (16) h_19[n, length, k] = (h_16[n, length, k] - h_17[n, length])/sqrt(h_18[n, length] + 1e-05)
     h_19 = (h_16 - h_17[:, :, None]) / np.sqrt(h_18 + 1e-05)[:, :, None]
-    # (21) h_20[n, length, k] = gamma2[k]*h_19[n, length, k] + beta2[k]
+    # (17) h_20[n, length, k] = gamma2[k]*h_19[n, length, k] + beta2[k]
     h_20 = gamma2 * h_19 + beta2
-    # (22) h_21[n, length, m] = sum(k, h_20[n, length, k]*W2[k, m])
-    # (23) h_22[n, length, m] = h_21[n, length, m] + b2[m]
+    # (18a) h_21[n, length, m] = sum(k, h_20[n, length, k]*W2[k, m])
+    # (18) h_22[n, length, m] = h_21[n, length, m] + b2[m]
     h_22 = h_20 @ W2 + b2
-    # (24) h_23[n, length, m] = relu(h_22[n, length, m])
+    # (19) h_23[n, length, m] = relu(h_22[n, length, m])
     h_23 = relu(h_22)
-    # (25) h_24[n, length, m] = sum(i, h_23[n, length, i]*W3[i, m])
-    # (26) h_25[n, length, m] = h_24[n, length, m] + b3[m]
-    # (27) h[n, length, m] = h_16[n, length, m] + h_25[n, length, m]
+    # (20a) h_24[n, length, m] = sum(i, h_23[n, length, i]*W3[i, m])
+    # (20b) h_25[n, length, m] = h_24[n, length, m] + b3[m]
+    # (20) h[n, length, m] = h_16[n, length, m] + h_25[n, length, m]
     h = h_16 + (h_23 @ W3 + b3)
-    # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
+    # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
     z_1 = 0.03125 * np.sum(h, axis=2)
-    # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
+    # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
     z_2 = 0.03125 * np.sum((h - z_1[:, :, None])**2, axis=2)
-    # (30) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
+    # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
     z_3 = (h - z_1[:, :, None]) / np.sqrt(z_2 + 1e-05)[:, :, None]
-    # (31) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
-    # (32) z_5[n, length, k] = 1.25*z_4[n, length, k]*keep2[n, length, k]
+    # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
+    # (25) z_5[n, length, k] = 1.25*z_4[n, length, k]*keep2[n, length, k]
     z_5 = 1.25 * (gamma3 * z_3 + beta3) * keep2
-    # (33) z_6[n, length, m] = sum(k, z_5[n, length, k]*W4[k, m])
-    # (34) z[n, length, m] = z_6[n, length, m] + b4[m]
+    # (26a) z_6[n, length, m] = sum(k, z_5[n, length, k]*W4[k, m])
+    # (26) z[n, length, m] = z_6[n, length, m] + b4[m]
     z = z_5 @ W4 + b4
-    # (35) loss_1[n, length] = max(k, z[n, length, k])
+    # (27) loss_1[n, length] = max(k, z[n, length, k])
     loss_1 = np.max(z, axis=2)
-    # (36) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
+    # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
     loss_2 = np.sum(np.exp(z - loss_1[:, :, None]), axis=2)
-    # (37) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
-    # (38) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
-    # (39) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
+    # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
+    # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
+    # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
     part3 = np.sum(loss_1 + np.log(loss_2) - z[np.arange(n)[:, None], np.arange(32), t])
     loss = 0.03125 / n * part3
-    # (50) p[n, length, k] = exp(z[n, length, k] - held(loss_1[n, length]))/loss_2[n, length]
+    # (30) p[n, length, k] = exp(z[n, length, k] - held(loss_1[n, length]))/loss_2[n, length]
     p = np.exp(z - loss_1[:, :, None]) / loss_2[:, :, None]
-    # (51) dz[n, length, k] = 0.03125*(p[n, length, k] - [k == t[n, length]])/n
+    # (31) dz[n, length, k] = 0.03125*(p[n, length, k] - [k == t[n, length]])/n
     dz = 0.03125 / n * (p - (np.arange(52) == t[:, :, None]))
-    # (53) db4[m] = sum(n, length, dz[n, length, m])
+    # (33) db4[m] = sum(n, length, dz[n, length, m])
     db4 = np.sum(dz, axis=(0, 1))
-    # (57) dW4[k, m] = sum(n, length, dz[n, length, m]*z_5[n, length, k])
+    # (32) dW4[k, m] = sum(n, length, dz[n, length, m]*z_5[n, length, k])
     dW4 = np.einsum("abc,abd->dc", dz, z_5, optimize=True)
-    # (55) dz_5[n, length, k] = sum(m, dz[n, length, m]*W4[k, m])
-    # (58) dz_4[n, length, k] = 1.25*dz_5[n, length, k]*keep2[n, length, k]
+    # (34b) dz_5[n, length, k] = sum(m, dz[n, length, m]*W4[k, m])
+    # (34) dz_4[n, length, k] = 1.25*dz_5[n, length, k]*keep2[n, length, k]
     dz_4 = 1.25 * (dz @ W4.T) * keep2
-    # (59) dgamma3[k] = sum(n, length, dz_4[n, length, k]*z_3[n, length, k])
+    # (35) dgamma3[k] = sum(n, length, dz_4[n, length, k]*z_3[n, length, k])
     dgamma3 = np.sum(dz_4 * z_3, axis=(0, 1))
-    # (60) dz_3[n, length, k] = dz_4[n, length, k]*gamma3[k]
+    # (37) dz_3[n, length, k] = dz_4[n, length, k]*gamma3[k]
     dz_3 = gamma3 * dz_4
-    # (61) dbeta3[k] = sum(n, length, dz_4[n, length, k])
+    # (36) dbeta3[k] = sum(n, length, dz_4[n, length, k])
     dbeta3 = np.sum(dz_4, axis=(0, 1))
-    # (63) dz_2_sum[n, length] = sum(k, -0.5*dz_3[n, length, k]*(h[n, length, k] - z_1[n, length]))
-    # (63) dz_2[n, length] = dz_2_sum[n, length]/sqrt(1e-05 + z_2[n, length])**3
+    # (39) dz_2_sum[n, length] = sum(k, -0.5*dz_3[n, length, k]*(h[n, length, k] - z_1[n, length]))
+    # (39) dz_2[n, length] = dz_2_sum[n, length]/sqrt(1e-05 + z_2[n, length])**3
     part4 = np.sqrt(1e-05 + z_2)
     dz_2 = -np.sum(dz_3 * (h - z_1[:, :, None]), axis=2) / 2 / (part4**2 * part4)
-    # (66) dz_1[n, length] += sum(k, -dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]))
+    # (40) dz_1[n, length] += sum(k, -dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]))
     dz_1 = -(np.sum(dz_3, axis=2) / part4)
-    # (66) dz_1[n, length] += sum(k, 0.0625*dz_2[n, length]*(z_1[n, length] - h[n, length, k]))
+    # (40) dz_1[n, length] += sum(k, 0.0625*dz_2[n, length]*(z_1[n, length] - h[n, length, k]))
     dz_1 = dz_1 + 0.0625 * (dz_2 * np.sum(z_1[:, :, None] - h, axis=2))
-    # (71) dh[n, length, k] = dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]) + 0.0625*dz_2[n,
+    # (41) dh[n, length, k] = dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]) + 0.0625*dz_2[n,
     #     length]*(h[n, length, k] - z_1[n, length]) + 0.03125*dz_1[n, length]
     part5 = dz_3 / part4[:, :, None] + 0.0625 * dz_2[:, :, None] * (h - z_1[:, :, None])
     dh = part5 + (0.03125 * dz_1)[:, :, None]
-    # (76) db3[m] = sum(n, length, dh[n, length, m])
+    # (43) db3[m] = sum(n, length, dh[n, length, m])
     db3 = np.sum(dh, axis=(0, 1))
-    # (80) dW3[i, m] = sum(n, length, dh[n, length, m]*h_23[n, length, i])
+    # (42) dW3[i, m] = sum(n, length, dh[n, length, m]*h_23[n, length, i])
     dW3 = np.einsum("abc,abd->dc", dh, h_23, optimize=True)
-    # (78) dh_23[n, length, i] = sum(m, dh[n, length, m]*W3[i, m])
-    # (81) dh_22[n, length, m] = dh_23[n, length, m]*[h_22[n, length, m] > 0]
+    # (44b) dh_23[n, length, i] = sum(m, dh[n, length, m]*W3[i, m])
+    # (44) dh_22[n, length, m] = dh_23[n, length, m]*[h_22[n, length, m] > 0]
     dh_22 = np.where(h_22 > 0, dh @ W3.T, 0)
-    # (83) db2[m] = sum(n, length, dh_22[n, length, m])
+    # (46) db2[m] = sum(n, length, dh_22[n, length, m])
     db2 = np.sum(dh_22, axis=(0, 1))
-    # (85) dh_20[n, length, k] = sum(m, dh_22[n, length, m]*W2[k, m])
+    # (47) dh_20[n, length, k] = sum(m, dh_22[n, length, m]*W2[k, m])
     dh_20 = dh_22 @ W2.T
-    # (87) dW2[k, m] = sum(n, length, dh_22[n, length, m]*h_20[n, length, k])
+    # (45) dW2[k, m] = sum(n, length, dh_22[n, length, m]*h_20[n, length, k])
     dW2 = np.einsum("abc,abd->dc", dh_22, h_20, optimize=True)
-    # (88) dgamma2[k] = sum(n, length, dh_20[n, length, k]*h_19[n, length, k])
+    # (48) dgamma2[k] = sum(n, length, dh_20[n, length, k]*h_19[n, length, k])
     dgamma2 = np.sum(dh_20 * h_19, axis=(0, 1))
-    # (89) dh_19[n, length, k] = dh_20[n, length, k]*gamma2[k]
+    # (50) dh_19[n, length, k] = dh_20[n, length, k]*gamma2[k]
     dh_19 = gamma2 * dh_20
-    # (90) dbeta2[k] = sum(n, length, dh_20[n, length, k])
+    # (49) dbeta2[k] = sum(n, length, dh_20[n, length, k])
     dbeta2 = np.sum(dh_20, axis=(0, 1))
-    # (92) dh_18_sum[n, length] = sum(k, -0.5*dh_19[n, length, k]*(h_16[n, length, k] - h_17[n,
+    # (52) dh_18_sum[n, length] = sum(k, -0.5*dh_19[n, length, k]*(h_16[n, length, k] - h_17[n,
     #     length]))
-    # (92) dh_18[n, length] = dh_18_sum[n, length]/sqrt(1e-05 + h_18[n, length])**3
+    # (52) dh_18[n, length] = dh_18_sum[n, length]/sqrt(1e-05 + h_18[n, length])**3
     part6 = np.sqrt(1e-05 + h_18)
     dh_18 = -np.sum(dh_19 * (h_16 - h_17[:, :, None]), axis=2) / 2 / (part6**2 * part6)
-    # (95) dh_17[n, length] += sum(k, -dh_19[n, length, k]/sqrt(1e-05 + h_18[n, length]))
+    # (53) dh_17[n, length] += sum(k, -dh_19[n, length, k]/sqrt(1e-05 + h_18[n, length]))
     dh_17 = -(np.sum(dh_19, axis=2) / part6)
-    # (95) dh_17[n, length] += sum(k, 0.0625*dh_18[n, length]*(h_17[n, length] - h_16[n, length,
+    # (53) dh_17[n, length] += sum(k, 0.0625*dh_18[n, length]*(h_17[n, length] - h_16[n, length,
     #     k]))
     dh_17 = dh_17 + 0.0625 * (dh_18 * np.sum(h_17[:, :, None] - h_16, axis=2))
-    # (102) dh_16[n, length, m] = dh[n, length, m] + dh_19[n, length, m]/sqrt(1e-05 + h_18[n,
+    # (54) dh_16[n, length, m] = dh[n, length, m] + dh_19[n, length, m]/sqrt(1e-05 + h_18[n,
     #     length]) + 0.0625*dh_18[n, length]*(h_16[n, length, m] - h_17[n, length]) +
     #     0.03125*dh_17[n, length]
     part7 = dh + dh_19 / part6[:, :, None] + 0.0625 * dh_18[:, :, None] * (h_16 - h_17[:, :, None])
     dh_16 = part7 + (0.03125 * dh_17)[:, :, None]
-    # (107) dc1[k] = sum(n, j, dh_16[n, j, k])
+    # (56) dc1[k] = sum(n, j, dh_16[n, j, k])
     dc1 = np.sum(dh_16, axis=(0, 1))
-    # (109) dh_13[n, j, l] = sum(k, dh_16[n, j, k]*U1[l, k])
+    # (57) dh_13[n, j, l] = sum(k, dh_16[n, j, k]*U1[l, k])
     dh_13 = dh_16 @ U1.T
-    # (111) dU1[l, k] = sum(n, j, dh_16[n, j, k]*h_13[n, j, l])
+    # (55) dU1[l, k] = sum(n, j, dh_16[n, j, k]*h_13[n, j, l])
     dU1 = np.einsum("abc,abd->dc", dh_16, h_13, optimize=True)
-    # (112) dh_12[n, k, j, s] = sum(d, dh_13[n, j, d + 16*k]*h_7[n, s, d + 16*k + 64]), d < 16, k <
+    # (58a) dh_12[n, k, j, s] = sum(d, dh_13[n, j, d + 16*k]*h_7[n, s, d + 16*k + 64]), d < 16, k <
     #     2
     dh_12 = dh_13.reshape(
         n, 32, 2, 16
     ).transpose(0, 2, 1, 3) @ h_7[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 3, 1)
-    # (115) dh_11_sum[n, j, k] = sum(s, -dh_12[n, j, k, s]*h_12[n, j, k, s])
-    # (122) dh_8[n, j, k, l] += [l <= k]*((dh_12[n, j, k, l] + dh_11_sum[n, j, k])*exp(h_8[n, j, k,
+    # (58d) dh_11_sum[n, j, k] = sum(s, -dh_12[n, j, k, s]*h_12[n, j, k, s])
+    # (58) dh_8[n, j, k, l] += [l <= k]*((dh_12[n, j, k, l] + dh_11_sum[n, j, k])*exp(h_8[n, j, k,
     #     l] - held(h_9[n, j, k]))/h_11[n, j, k])
     part8 = np.where(np.any(part1, axis=1), h_11, 1)[:, :, :, None]
     part9 = dh_12 + (-np.sum(dh_12 * h_12, axis=3))[:, :, :, None]
     part10 = part9 * np.exp(np.where(part1, h_8 - h_9[:, :, :, None], 1)) / part8
     dh_8 = np.where(part1, part10, 0)
-    # (123) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
+    # (59) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
     dh_7 = np.zeros((n, 32, 96), dtype)
     part11 = h_12.transpose(0, 1, 3, 2) @ dh_13.reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
     dh_7[:, :, 64:] += part11.transpose(0, 2, 1, 3).reshape(n, 32, 32)
-    # (124) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d < 16
+    # (59) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d < 16
     part12 = dh_8 @ h_7[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
     dh_7[:, :, :32] += (part12.transpose(0, 2, 3, 1) / 4).transpose(0, 1, 3, 2).reshape(n, 32, 32)
-    # (125) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d < 16
+    # (59) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d < 16
     part13 = dh_8.transpose(0, 1, 3, 2) @ h_7[:, :, :32].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
     dh_7[:, :, 32:64] += (part13.transpose(0, 2, 3, 1) / 4).transpose(0, 1, 3, 2).reshape(n, 32, 32)
-    # (127) db1[j] = sum(n, length, dh_7[n, length, j])
+    # (61) db1[j] = sum(n, length, dh_7[n, length, j])
     db1 = np.sum(dh_7, axis=(0, 1))
-    # (129) dh_5[n, length, k] = sum(j, dh_7[n, length, j]*W1[k, j])
+    # (62) dh_5[n, length, k] = sum(j, dh_7[n, length, j]*W1[k, j])
     dh_5 = dh_7 @ W1.T
-    # (131) dW1[k, j] = sum(n, length, dh_7[n, length, j]*h_5[n, length, k])
+    # (60) dW1[k, j] = sum(n, length, dh_7[n, length, j]*h_5[n, length, k])
     dW1 = np.einsum("abc,abd->dc", dh_7, h_5, optimize=True)
-    # (132) dgamma1[k] = sum(n, length, dh_5[n, length, k]*h_4[n, length, k])
+    # (63) dgamma1[k] = sum(n, length, dh_5[n, length, k]*h_4[n, length, k])
     dgamma1 = np.sum(dh_5 * h_4, axis=(0, 1))
-    # (133) dh_4[n, length, k] = dh_5[n, length, k]*gamma1[k]
+    # (65) dh_4[n, length, k] = dh_5[n, length, k]*gamma1[k]
     dh_4 = gamma1 * dh_5
-    # (134) dbeta1[k] = sum(n, length, dh_5[n, length, k])
+    # (64) dbeta1[k] = sum(n, length, dh_5[n, length, k])
     dbeta1 = np.sum(dh_5, axis=(0, 1))
-    # (136) dh_3_sum[n, length] = sum(k, -0.5*dh_4[n, length, k]*(h_1[n, length, k] - h_2[n,
+    # (67) dh_3_sum[n, length] = sum(k, -0.5*dh_4[n, length, k]*(h_1[n, length, k] - h_2[n,
     #     length]))
-    # (136) dh_3[n, length] = dh_3_sum[n, length]/sqrt(1e-05 + h_3[n, length])**3
+    # (67) dh_3[n, length] = dh_3_sum[n, length]/sqrt(1e-05 + h_3[n, length])**3
     part14 = np.sqrt(1e-05 + h_3)
     dh_3 = -np.sum(dh_4 * (h_1 - h_2[:, :, None]), axis=2) / 2 / (part14**2 * part14)
-    # (139) dh_2[n, length] += sum(k, -dh_4[n, length, k]/sqrt(1e-05 + h_3[n, length]))
+    # (68) dh_2[n, length] += sum(k, -dh_4[n, length, k]/sqrt(1e-05 + h_3[n, length]))
     dh_2 = -(np.sum(dh_4, axis=2) / part14)
-    # (139) dh_2[n, length] += sum(k, 0.0625*dh_3[n, length]*(h_2[n, length] - h_1[n, length, k]))
+    # (68) dh_2[n, length] += sum(k, 0.0625*dh_3[n, length]*(h_2[n, length] - h_1[n, length, k]))
     dh_2 = dh_2 + 0.0625 * (dh_3 * np.sum(h_2[:, :, None] - h_1, axis=2))
-    # (146) dh_1[n, length, m] = dh_16[n, length, m] + dh_4[n, length, m]/sqrt(1e-05 + h_3[n,
+    # (69) dh_1[n, length, m] = dh_16[n, length, m] + dh_4[n, length, m]/sqrt(1e-05 + h_3[n,
     #     length]) + 0.0625*dh_3[n, length]*(h_1[n, length, m] - h_2[n, length]) + 0.03125*dh_2[n,
     #     length]
-    # (147) de[n, length, m] = (10/9)*dh_1[n, length, m]*keep1[n, length, m]
+    # (70) de[n, length, m] = (10/9)*dh_1[n, length, m]*keep1[n, length, m]
     part15 = dh_16 + dh_4 / part14[:, :, None] + 0.0625 * dh_3[:, :, None] * (h_1 - h_2[:, :, None])
     de = 10 / 9 * (part15 + (0.03125 * dh_2)[:, :, None]) * keep1
-    # (148) dE1[x[n, length], m] += de[n, length, m]
+    # (71) dE1[x[n, length], m] += de[n, length, m]
     dE1 = np.zeros((52, 32), dtype)
     np.add.at(dE1, x, de)
-    # (149) dP1[length, m] = sum(n, de[n, length, m])
+    # (72) dP1[length, m] = sum(n, de[n, length, m])
     dP1 = np.sum(de, axis=0)
     return loss, {
         "E1": dE1,
@@ -406,22 +406,22 @@ def _evaluate(
     part7 = h_15 - h_16[:, :, None]
     part8 = gamma2 * (part7 / np.sqrt(0.03125 * np.sum(part7**2, axis=2) + 1e-05)[:, :, None])
     h = h_15 + (relu((part8 + beta2) @ W2 + b2) @ W3 + b3)
-    # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
+    # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
     z_1 = 0.03125 * np.sum(h, axis=2)
-    # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
-    # (30) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
-    # (31) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
+    # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
+    # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
+    # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
     # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
     # z[n, length, m] = z_5[n, length, m] + b4[m]
     part9 = h - z_1[:, :, None]
     part10 = gamma3 * (part9 / np.sqrt(0.03125 * np.sum(part9**2, axis=2) + 1e-05)[:, :, None])
     z = (part10 + beta3) @ W4 + b4
-    # (35) loss_1[n, length] = max(k, z[n, length, k])
+    # (27) loss_1[n, length] = max(k, z[n, length, k])
     loss_1 = np.max(z, axis=2)
-    # (36) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
-    # (37) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
-    # (38) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
-    # (39) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
+    # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
+    # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
+    # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
+    # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
     part11 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, :, None]), axis=2))
     loss = 0.03125 / n * np.sum(part11 - z[np.arange(n)[:, None], np.arange(32), t])
     return loss
@@ -479,11 +479,11 @@ def _network(
     part7 = h_15 - h_16[:, :, None]
     part8 = gamma2 * (part7 / np.sqrt(0.03125 * np.sum(part7**2, axis=2) + 1e-05)[:, :, None])
     h = h_15 + (relu((part8 + beta2) @ W2 + b2) @ W3 + b3)
-    # (28) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
+    # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
     z_1 = 0.03125 * np.sum(h, axis=2)
-    # (29) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
-    # (30) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
-    # (31) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
+    # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
+    # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
+    # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
     # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
     # z[n, length, m] = z_5[n, length, m] + b4[m]
     part9 = h - z_1[:, :, None]

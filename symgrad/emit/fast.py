@@ -77,7 +77,7 @@ class Fast:
     """
 
     def __init__(
-        self, program: Program, names: Names, numbers: Mapping[Statement, int],
+        self, program: Program, names: Names, numbers: Mapping[Statement, str],
         given: Iterable[str], into: Mapping[str, str], wanted: Iterable[str],
     ):  # fmt: skip
         self.program, self.names, self.numbers = program, names, numbers

@@ -55,6 +55,7 @@ def function_source(
     style: str = "readable",
     sizes: Mapping[str, int] | None = None,
     real: str = "float",
+    labels: Mapping[int, str] | None = None,
 ) -> Source:
     """Standalone source of a function (see `function_name`) that takes the inputs in declared order or by name.
 
@@ -62,6 +63,7 @@ def function_source(
         style: "readable" or "fast".
         sizes: numbers for size letters that no input has.
         real: the least type of reals, as the source names it.
+        labels: for each step's number the one that comments cite; the number itself if None.
 
     Returns:
         source that imports NumPy only; the function returns the loss and `{name: gradient}` (for a Hessian the names
@@ -88,7 +90,7 @@ def function_source(
     found = fixed + [
         (names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved
     ]
-    known = head.numbers(derived)
+    known = head.numbers(derived, labels)
     numbers = {
         new: known[old] for old, new in zip(derived.program.statements, program.statements, strict=True)
     }

@@ -20,14 +20,16 @@ from symgrad.language.trace import Derived
 from symgrad.leaves import LEAVES
 
 
-def numbers(derived: Derived) -> dict[Statement, int]:
-    """For each statement of the program its number in the derivation: the last step that arrives at it."""
+def numbers(derived: Derived, labels: Mapping[int, str] | None = None) -> dict[Statement, str]:
+    """For each statement of the program its number in the derivation: that of the last step that arrives at it, as
+    `labels` call it."""
     found: dict[Statement, int] = {}
     last: dict[str, int] = {}
     for step in derived.steps:
         for s in step.equation:
             found[s] = last[s.out] = step.number
-    return {s: found.get(s) or last.get(s.out, 0) for s in derived.program.statements}
+    steps = {s: found.get(s) or last.get(s.out, 0) for s in derived.program.statements}
+    return {s: (labels or {}).get(k, str(k) if k else "") for s, k in steps.items()}
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def module_source(
     style: str = "readable",
     predict: str | None = None,
     evaluation: Program | None = None,
+    labels: Mapping[int, str] | None = None,
     **options: Any,
 ) -> Source:
     """The text of a training module.
@@ -72,6 +73,7 @@ def module_source(
         style: "readable" or "fast".
         predict: the tensor that `forward` returns; found from the declaration if None.
         evaluation: the program read with `training` off, where that makes a difference.
+        labels: for each step's number the one that comments cite; the number itself if None.
         options: defaults for the optimiser's own numbers, such as `lr`.
 
     Raises:
@@ -111,7 +113,7 @@ def module_source(
                 "declare weights"
             )
     who = roles(evaluation or source, evaluated, predict)
-    return _Module(derived, evaluated, identifier(name), rule, style, who, options).source()
+    return _Module(derived, evaluated, identifier(name), rule, style, who, options, labels).source()
 
 
 class _Module:
@@ -124,6 +126,7 @@ class _Module:
         style: str,
         who: Roles,
         options: Mapping[str, float],
+        labels: Mapping[int, str] | None,
     ):
         self.derived, self.evaluated = derived, evaluated
         self.name, self.rule, self.style, self.who = name, rule, style, who
@@ -136,7 +139,7 @@ class _Module:
         self.following = {t.of: t.name for t in self.program.role("next")}
         # what a module is given, or keeps: draws tell no size
         self.told = [t for t in self.declared.inputs if t.role != "draw"]
-        self.numbers = head.numbers(derived)
+        self.numbers = head.numbers(derived, labels)
         self.helpers: dict[str, None] = {}
         for letter in self.declared.sizes:
             self.names.of(letter)

@@ -29,7 +29,7 @@ class Readable:
         numbers: the number in the derivation of each statement.
     """
 
-    def __init__(self, program: Program, names: Names, numbers: Mapping[Statement, int]):
+    def __init__(self, program: Program, names: Names, numbers: Mapping[Statement, str]):
         self.program, self.numbers = program, numbers
         self.text = Text(names)
         self.lowering = Lowering(program, calls=True, products=False)

@@ -19,6 +19,7 @@ from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
 from symgrad.explain.parts import Equation, Story
 from symgrad.explain.picture import Drawing, drawing
+from symgrad.explain.plan import labels
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import FORMS, Sides
 from symgrad.explain.story import DETAILS, Teller
@@ -33,6 +34,7 @@ __all__ = [
     "Drawing",
     "document",
     "drawing",
+    "labels",
     "latex",
     "markdown",
     "mimebundle",

@@ -3,6 +3,7 @@ named."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cached_property
 
@@ -86,8 +87,44 @@ class Cast:
         return tuple(s for s in self.derived.program.statements if s.out not in told)
 
     @cached_property
+    def layers(self) -> dict[str, str]:
+        """For each tensor that the weights of one layer are applied to give, the number of the weights, which have
+        two axes or more: 2 for z = h @ W2."""
+        if self.named:
+            return Cast(self.derived).layers
+        found: dict[str, dict[str, None]] = {}
+        for step in self.derived.steps:
+            if step.rule != "chain" or step.source is None or step.access is None:
+                continue
+            weight = self.tensors[step.access.tensor]
+            named = re.fullmatch(r".*?\D(\d+)", weight.name)
+            out = self.consumer(step.source).out
+            if weight.role == "weight" and named and len(weight.shape) > 1 and self.tensors[out].role == "value":
+                found.setdefault(named[1], {})[out] = None
+        layers: dict[str, dict[str, None]] = {}
+        for number, outs in found.items():
+            if len(outs) == 1:
+                layers.setdefault(next(iter(outs)), {})[number] = None
+        target = self.derived.source.target
+        return {out: next(iter(n)) for out, n in layers.items() if len(n) == 1 and out != target}
+
+    @cached_property
+    def sole(self) -> str:
+        """The tensor that has the only error signal, if there is one only."""
+        if self.named:
+            return Cast(self.derived).sole
+        source = self.derived.source
+        found = [
+            of
+            for seed, of in self.whole
+            if self.tensors[of].role in ("value", "adjoint") and of not in self.hidden
+        ]
+        alone = len(found) == 1 and self.derived.kind == "gradient" and found[0] not in self.derived.gradients
+        return found[0] if alone and found[0] != source.target else ""
+
+    @cached_property
     def places(self) -> dict[str, int]:
-        """The number of the equation that a forward tensor is shown in."""
+        """The number of the step that gives the equation that a forward tensor is shown in."""
         return {
             s.out: step.number
             for step in self.derived.steps
@@ -164,7 +201,16 @@ class Cast:
     def names(self) -> Names:
         source = self.derived.source
         unnamed = frozenset(self.hidden)
-        return Names(self.tensors, self.statements, source.target, self.whole, source.sizes, unnamed)
+        return Names(
+            self.tensors,
+            self.statements,
+            source.target,
+            self.whole,
+            source.sizes,
+            unnamed,
+            self.layers,
+            self.sole,
+        )
 
     @cached_property
     def program(self) -> Program:

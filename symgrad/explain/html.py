@@ -33,7 +33,7 @@ from symgrad.explain.tex import WIDE, broken
 Content = Union[str, Element]
 
 LONG = 8  # equations and reasons from which a passage can be folded by its reader
-_REFERENCE = re.compile(r"(?<![\w)])\((\d+[a-z]*)\)")
+_REFERENCE = re.compile(r"(?<![\w)])\((\d+[a-z]*)(?:; [^()]*)?\)")
 _PARTS = (
     r"""(?P<s>\"{3}(?s:.)*?\"{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<c>\#[^\n]*)|(?P<k>\b(?:%s)\b)"""
 )
@@ -153,7 +153,7 @@ class _Page:
         rule: list[Content] = [_element("em", _words(r.rule)), ": "] if r.rule else []
         return _element("li", *numbers, *rule, *self.said(r.sentence))
 
-    def numbered(self, numbers: Sequence[int]) -> Content:
+    def numbered(self, numbers: Sequence[str]) -> Content:
         text = f"({', '.join(spans(numbers, '–'))})"
         first = next((n for n in numbers if str(n) in self.known), None)
         return text if first is None else _element("a", text, href=f"#eq-{first}")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from symgrad.errors import listing
 from symgrad.explain.formula import (
     IDENTITY,
     ONE,
@@ -81,6 +82,19 @@ class _Scalars(Indices):
         return super().access(name, index, used)
 
 
+@dataclass(frozen=True)
+class Reason:
+    """Why something stands in a matrix form: what it is, in a sentence, and for readers who have met its like.
+
+    An empty `brief` says that one sentence of the kind is enough; `letters` are those that are summed.
+    """
+
+    rule: str
+    full: str
+    brief: str = ""
+    letters: tuple[str, ...] = ()
+
+
 class Arrays(ABC):
     apart = False  # whether a condition or quotient of numbers stands before an array, not among its factors
     """What the two ways of writing arrays share: entry by entry functions, parts put in place."""
@@ -89,7 +103,7 @@ class Arrays(ABC):
         self.indices, self.program = indices, program
         self.scalars = _Scalars(indices, self)
 
-    def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula, tuple[str, ...]] | None:
+    def total(self, group: Sequence[Statement]) -> tuple[Formula, Formula, tuple[Reason, ...]] | None:
         """The two sides for all that is added to one tensor, and the reasons of transposes and the like; or
         None."""
         if not group:
@@ -107,7 +121,7 @@ class Arrays(ABC):
         return (
             self.indices.names.tensor(group[0].out),
             right,
-            tuple(dict.fromkeys(r for a in arrays for r in reasons(a))),
+            tuple(dict.fromkeys(r for a in arrays for r in self.reasons(a))),
         )
 
     def placed(self, a: Array, left: Sequence[str | None]) -> Formula:
@@ -270,6 +284,88 @@ class Arrays(ABC):
             return [*(self.show(b) for b in whole), self.outer(first, second)]
         return self.spread(whole, first if rows else second, axes, bool(rows))
 
+    # why
+
+    def reasons(self, a: Array) -> list[Reason]:
+        """Why there are transposes, sums, repetitions and products entry by entry, from the outside in."""
+        own: list[Reason] = []
+        parts: tuple[Array, ...] = ()
+        match a:
+            case Ref(name, _) if name in self.indices.inline:
+                parts = (recognise(self.indices.inline[name], self.program),)
+            case Elementwise(_, args):
+                parts = args
+                own = self._aligned(a)
+            case Contract(parts):
+                pass
+            case Implicit(_, args):
+                parts = tuple(args)
+            case MatMul(x, y):
+                return [*self._product(a), *self.reasons(_bare(x)), *self.reasons(_bare(y))]
+            case Turned(x):
+                parts = (x,)
+                own = [Reason("transpose", a.reason, a.reason)] if a.reason else []
+            case Reduce("sum", x, over):
+                parts = (x,)
+                own = [self._summed(a, over)]
+            case Reduce(_, x):
+                parts = (x,)
+            case Expand(x):
+                parts = (x,)
+                letters = [n for n, _ in a.ranges]
+                own = [self._repeated(letters)] if letters else []
+        return own + [r for p in parts for r in self.reasons(p)]
+
+    def _product(self, a: MatMul) -> list[Reason]:
+        """Why a matrix product is one, in this order and with these transposes."""
+        x, y, k = a.a, a.b, a.over
+        turned: list[str] = []
+        if len(x.axes) == 1 and len(y.axes) == 2:  # a vector from the left stands as a column on the right
+            if not isinstance(y, Turned):
+                name = y.tensor if isinstance(y, Ref) and y.tensor not in self.indices.inline else ""
+                turned = [
+                    f"in {name} it is the first axis, hence {name}ᵀ"
+                    if name
+                    else "it is the first axis there, hence the transpose"
+                ]
+        else:
+            turned = [
+                f.reason.partition("; ")[2] or f.reason for f in (x, y) if isinstance(f, Turned) and f.reason
+            ]
+        first = [
+            f"{n} comes first in the result, so the factor with {n} does"
+            for n in a.axes[:1]
+            if len(a.axes) > 1
+        ]
+        inner = f"{k} is summed, so it stands inside a product of matrices"
+        brief = "; ".join([f"{k} is summed", *turned]) if turned else ""
+        return [Reason("matrix product", "; ".join([inner, *turned, *first]), brief, (k,))]
+
+    def _summed(self, a: Reduce, over: Sequence[str]) -> Reason:
+        letters = listing(list(over))
+        told = f"{letters} {'is' if len(over) == 1 else 'are'} summed"
+        return Reason("sum", told, told, tuple(over))
+
+    def _repeated(self, letters: Sequence[str]) -> Reason:
+        said = listing(list(letters))
+        return Reason("repetition", f"what does not depend on {said} is repeated for every {said}")
+
+    def _aligned(self, a: Elementwise) -> list[Reason]:
+        """Why a product is one entry by entry, and why what lacks an axis is repeated along it."""
+        arrays = [b for b in _flat(a) if b.axes] if a.op == "multiply" else [b for b in a.args if b.axes]
+        found: list[Reason] = []
+        whole = [b for b in arrays if b.axes == a.axes and not _is_diagonal(b)]
+        if a.op == "multiply" and a.axes and len(whole) > 1:
+            letters = listing(list(a.axes))
+            kept = f"{letters} {'is' if len(a.axes) == 1 else 'are'} in both factors and not summed"
+            found.append(
+                Reason("entry by entry", f"{kept}, so entries of the same place are multiplied", kept)
+            )
+        if a.op in ("add", "power", *LEAVES) and a.axes and arrays:
+            lacking = [n for n in a.axes if any(n not in b.axes for b in arrays)]
+            found += [self._repeated(lacking)] if lacking else []
+        return found
+
     # what differs
 
     @abstractmethod
@@ -417,6 +513,16 @@ class Mathematics(Arrays):
         matrix = self.hadamard([self.show(b) for b in whole], [])
         return [matmul(diagonal, matrix) if rows else matmul(matrix, diagonal)]
 
+    def _summed(self, a: Reduce, over: Sequence[str]) -> Reason:
+        told = super()._summed(a, over)
+        if len(a.a.axes) > 2 or not a.axes and (_square(a.a) or _dot(a)):
+            return told
+        return replace(told, full=f"{told.full}: a product with ones")
+
+    def _repeated(self, letters: Sequence[str]) -> Reason:
+        told = super()._repeated(letters)
+        return replace(told, full=f"{told.full}: a product with ones")
+
     def hadamard(self, above: list[Formula], below: list[Formula]) -> Formula:
         top = ONE if not above else above[0] if len(above) == 1 else Product(tuple(above), "hadamard")
         if not below:
@@ -519,20 +625,9 @@ def transposed(f: Formula) -> Formula:
     return Transpose(f)
 
 
-def reasons(a: Array) -> list[str]:
-    """Why there are transposes, sums and repetitions, from the outside in."""
-    own = [a.reason] if isinstance(a, (Turned, Reduce, Expand)) and a.reason else []
-    parts: tuple[Array, ...] = ()
-    match a:
-        case Elementwise(_, args) | Contract(args):
-            parts = args
-        case MatMul(x, y):
-            parts = (x, y)
-            if len(x.axes) == 1 and len(y.axes) == 2 and isinstance(y, Ref):
-                own = [f"{a.over} is summed; in {y.tensor} it is the first axis, hence {y.tensor}ᵀ"]
-        case Turned(x) | Reduce(_, x) | Expand(x):
-            parts = (x,)
-    return own + [r for p in parts for r in reasons(p)]
+def _bare(a: Array) -> Array:
+    """What a transposed factor is the transpose of."""
+    return a.a if isinstance(a, Turned) else a
 
 
 def _diagonal(a: Elementwise) -> Index | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from symgrad.explain.formula import Derivative, Extent, Formula, Symbol
@@ -146,6 +146,9 @@ class Names:
         target: the tensor that is differentiated.
         whole: for each differentiated tensor, and each by which, the name of the whole adjoint; others are parts.
         letters: the size letters.
+        inlined: parts that are put in place and need no name.
+        layers: for each tensor that the weights of a layer are applied to give, the layer's number.
+        sole: the tensor that has the only error signal.
     """
 
     tensors: Mapping[str, Tensor]
@@ -154,6 +157,8 @@ class Names:
     whole: Mapping[tuple[str, str], str]
     letters: tuple[str, ...]
     inlined: frozenset[str] = frozenset()
+    layers: Mapping[str, str] = field(default_factory=dict)
+    sole: str = ""
 
     @cached_property
     def loss(self) -> str:
@@ -184,11 +189,11 @@ class Names:
         """Short names for parts that the user did not name and that are not put in place."""
         taken = {*self.tensors, *self.letters, self.loss, *(a for s in self.statements for a, _ in s.axes)}
         wanted: dict[str, list[str]] = {}
+        found: dict[str, str] = self._preactivations(taken)
         for t in self.tensors.values():
-            if not t.named and t.role == "value" and t.name not in self.inlined:
+            if t.name not in found and not t.named and t.role == "value" and t.name not in self.inlined:
                 writer = next((s for s in self.statements if s.out == t.name), None)
                 wanted.setdefault(_stems(writer), []).append(t.name)
-        found: dict[str, str] = {}
         for stems, names in wanted.items():
             free = [x for x in stems if x not in taken and x not in found.values()]
             if len(names) <= len(free):
@@ -199,6 +204,34 @@ class Names:
                 nick = f"{stem}{k}"
                 found[name] = nick if nick not in taken else name
         return found
+
+    def _preactivations(self, taken: set[str]) -> dict[str, str]:
+        """What the unnamed sums of layers are called: z1, z2, ..., or a1, ... where z is something else."""
+        unnamed = {
+            t: n for t, n in self.layers.items() if not self.tensors[t].named and t not in self.inlined
+        }
+        for stem in ("z", "a"):
+            names = {t: f"{stem}{n}" for t, n in unnamed.items()}
+            clear = stem not in taken or stem in self.layers
+            alike = {x for n in unnamed.values() for x in (f"{stem}{n}", f"{stem}_{n}")}
+            if clear and not {x for x in taken & alike if x not in self.tensors or self.tensors[x].named}:
+                return names
+        return {}
+
+    @cached_property
+    def signals(self) -> dict[str, tuple[str, str]]:
+        """Error signals that are called by the number of their layer, or are the only one: what stands behind δ in
+        text, and above it."""
+        looks = {x for s in self.symbols.values() for x in (s.text, s.latex)}
+        names = {of: (n, f"({n})") for of, n in self.layers.items()} or (
+            {self.sole: ("", "")} if self.sole else {}
+        )
+        told = {
+            x
+            for n, above in names.values()
+            for x in (f"δ{n}", rf"\delta^{{{above}}}" if above else r"\delta")
+        }
+        return {} if told & looks else names
 
     def tensor(self, name: str) -> Formula:
         """A tensor's symbol; the adjoint of a computed tensor is an error signal δ, of an input the
@@ -215,19 +248,24 @@ class Names:
         text, latex = self._signal(t)
         if not whole:
             part = name.rsplit("_", 1)[-1]
-            text, latex = f"{text}_{part}", f"{latex},{_word(part)}"
+            text, latex = f"{text}_{part}", f"{latex},{_word(part)}" if latex else _word(part)
         if t.seed and self.tensors[t.seed].role == "adjoint":  # of a gradient: by what that was taken
             by = self.symbols[self.tensors[t.seed].of]
             return Symbol(name, f"{text}({by.text})", rf"\delta^{{{latex}({by.latex})}}")
         number = f"({t.sweep})" if t.sweep > 1 else ""
-        return Symbol(name, f"{text}{number}", rf"\delta^{{{latex}{number}}}")
+        above = f"{latex}{number}"
+        return Symbol(name, f"{text}{number}", rf"\delta^{{{above}}}" if above else r"\delta")
 
     def _signal(self, t: Tensor) -> tuple[str, str]:
-        """The letters of an error signal: δz, and δδz for that of an error signal, with what stands above the δ."""
+        """The letters of an error signal: δz, δ2 for that of layer 2, δδz for that of an error signal; with what
+        stands above the δ."""
         of = self.tensors[t.of]
         if of.role == "adjoint":
             text, latex = self._signal(of)
-            return f"δ{text}", rf"\delta^{{{latex}}}"
+            return f"δ{text}", rf"\delta^{{{latex}}}" if latex else r"\delta"
+        if t.of in self.signals and t.seed in ("", self.target):
+            number, latex = self.signals[t.of]
+            return f"δ{number}", latex
         return f"δ{self.symbols[t.of].text}", mathematical(self.symbols[t.of].text)
 
     @cached_property

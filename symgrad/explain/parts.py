@@ -3,6 +3,7 @@ pictures. Tellers make them, printers set them."""
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
@@ -16,14 +17,15 @@ Group = tuple[Statement, ...]
 
 @dataclass(frozen=True)
 class Equation:
-    """`left = right`, with the numbers of the steps that it stands for; without `left` it goes on from the
-    one before. `statements` are what it says, all writers of one tensor; none where it is the rule in symbols.
-    `sign` stands between the sides: "=", or "←" for a change. `put` are the statements that the formula has in place
-    of their tensors, besides those that the cast hides. `at` is the entry that it says, from 0, where it says one."""
+    """`left = right`, with its numbers ("7", or "7a" for what leads to 7; several where what was found in between
+    looks the same); without `left` it goes on from the one before. `statements` are what it says, all writers of
+    one tensor; none where it is the rule in symbols. `sign` stands between the sides: "=", or "←" for a change. `put`
+    are the statements that the formula has in place of their tensors, besides those that the cast hides. `at` is the
+    entry that it says, from 0, where it says one."""
 
     left: Formula | None
     right: Formula
-    numbers: tuple[int, ...] = ()
+    numbers: tuple[str, ...] = ()
     statements: Group = ()
     sign: str = "="
     put: Group = ()
@@ -34,7 +36,7 @@ class Equation:
 class Remark:
     """Why: the numbers it is about, the name of the rule, a sentence."""
 
-    numbers: tuple[int, ...]
+    numbers: tuple[str, ...]
     rule: str
     sentence: Sentence
 
@@ -87,6 +89,8 @@ class Picture:
     alt: str
 
 
+_LAST = 10**9  # in the order of numbers: 7 comes after 7a, 7b, ...
+
 Part = Union[Passage, Prose, Listing, Table, Picture]
 
 
@@ -99,16 +103,48 @@ class Story:
     title: Sentence = ()
 
 
-def spans(numbers: Iterable[int], dash: str) -> list[str]:
-    """Numbers in order, three or more in a row as a span.
+def spans(numbers: Iterable[str], dash: str) -> list[str]:
+    """Numbers of equations in order, three or more in a row as a span; 7a and 7b come before 7.
 
-    >>> spans([5, 1, 2, 3, 8], "-")
-    ['1-3', '5', '8']
+    >>> spans(["5", "1", "2", "3", "8", "7a", "7b", "7c", "7"], "-")
+    ['1-3', '5', '7a-7c', '7', '8']
     """
-    rows: list[list[int]] = []
-    for n in sorted(dict.fromkeys(numbers)):
-        if rows and n == rows[-1][-1] + 1:
-            rows[-1].append(n)
+    rows: list[list[tuple[int, int]]] = []
+    for count, part in sorted({_place(n) for n in numbers}, key=lambda place: (place[0], place[1] or _LAST)):
+        before = rows[-1][-1] if rows else (0, 0)
+        follows = (
+            before[0] + 1 == count and not part
+            if not before[1]
+            else (before[0], before[1] + 1) == (count, part)
+        )
+        if rows and follows:
+            rows[-1].append((count, part))
         else:
-            rows.append([n])
-    return [part for r in rows for part in ([f"{r[0]}{dash}{r[-1]}"] if len(r) > 2 else map(str, r))]
+            rows.append([(count, part)])
+    told: list[str] = []
+    for row in rows:
+        ends = [label(*place) for place in row]
+        told += [f"{ends[0]}{dash}{ends[-1]}"] if len(row) > 2 else ends
+    return told
+
+
+def label(count: int, part: int = 0) -> str:
+    """The number of an equation, with a letter for what leads to it: 7a, 7b, ..., 7z, 7aa, ....
+
+    >>> label(7), label(7, 2), label(7, 27)
+    ('7', '7b', '7aa')
+    """
+    letters = ""
+    while part:
+        part, r = divmod(part - 1, 26)
+        letters = string.ascii_lowercase[r] + letters
+    return f"{count}{letters}"
+
+
+def _place(number: str) -> tuple[int, int]:
+    """A label as the two numbers that it is made of."""
+    digits = number.rstrip(string.ascii_lowercase)
+    part = 0
+    for c in number[len(digits) :]:
+        part = 26 * part + string.ascii_lowercase.index(c) + 1
+    return int(digits), part

@@ -10,7 +10,8 @@ declarations of the tensors that it reads:
 - `tensors`: for every tensor that a step speaks of `shape` (a list of texts), `role` ("data", "weight", "label",
   "value", "adjoint", ...) and, for an adjoint, `of`: what it is the derivative by
 - `steps`, in order, each with
-  - `number`: of the equation, from 1; `rule`: the short name, `title`: what readers call the rule
+  - `number`: its place in the trace, from 1; `label`: the number of its equation on the page
+  - `rule`: the short name, `title`: what readers call the rule
   - `equations`: what the step arrives at, each with `tensor`, `text` and `latex`
   - `before`: texts of the statements that were replaced
   - `source`, `access`, `partial`: for a step of the chain rule the text of the statement that was differentiated, of
@@ -30,6 +31,7 @@ from typing import Any
 from symgrad.explain import result_equations, result_latex
 from symgrad.explain.cast import Cast
 from symgrad.explain.indices import Indices
+from symgrad.explain.plan import labels
 from symgrad.explain.scripts import LATEX
 from symgrad.explain.sentences import RULES, Sentences
 from symgrad.explain.sides import Sides
@@ -72,9 +74,10 @@ def record(derived: Derived) -> dict[str, Any]:
 class _Recorder:
     def __init__(self, derived: Derived):
         self.derived = derived
+        self.labels = labels(derived)
         self.cast = Cast(derived, named=True)
         self.indices = Indices(self.cast.names, {})
-        self.sentences = Sentences(self.cast, Sides(self.cast, "index", numpy=False))
+        self.sentences = Sentences(self.cast, Sides(self.cast, "index", numpy=False), self.labels)
 
     def tensors(self) -> dict[str, Any]:
         return {
@@ -86,6 +89,7 @@ class _Recorder:
     def step(self, step: Step) -> dict[str, Any]:
         return {
             "number": step.number,
+            "label": self.labels[step.number],
             "rule": step.rule,
             "title": RULES.get(step.rule, step.rule),
             "equations": [self.equation(s) for s in step.equation],

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Union
 
+from symgrad.errors import listing
 from symgrad.explain import implicit
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import (
     IDENTITY,
     ONES,
+    Apply,
     Derivative,
     Formula,
     Iverson,
@@ -30,7 +32,6 @@ from symgrad.explain.parts import Sentence
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
-from symgrad.language.program import Statement
 from symgrad.language.trace import Step
 from symgrad.leaves import LEAVES
 
@@ -66,8 +67,8 @@ _MENTION = re.compile(r"(?<![\w`.])([^\W\dᵀ][^\Wᵀ]*)(\[[^\[\]]*(?:\[[^\[\]]*
 class Sentences:
     """Sentences about the steps of a derivation, in which what is mathematics stands as formulas."""
 
-    def __init__(self, cast: Cast, sides: Sides):
-        self.cast, self.names, self.indices = cast, cast.names, sides.indices()
+    def __init__(self, cast: Cast, sides: Sides, labels: Mapping[int, str]):
+        self.cast, self.names, self.indices, self.labels = cast, cast.names, sides.indices(), labels
         self.arrays = sides.arrays()
 
     def heading(self, bar: str) -> Sentence:
@@ -84,48 +85,127 @@ class Sentences:
             return ("Derivative of ", adjoint.top, " by ", symbol)
         if self.cast.tensors[t.of].role == "adjoint":
             return ("Error signal of ", symbol, ": ", adjoint)
-        return ("Error signal of ", symbol, ": ", adjoint, " = ", Derivative(self.names.tensor(t.seed), symbol))
+        return (
+            "Error signal of ",
+            symbol,
+            ": ",
+            adjoint,
+            " = ",
+            Derivative(self.names.tensor(t.seed), symbol),
+        )
 
-    def chain(self, steps: Sequence[Step]) -> Sentence:
-        """Where a tensor is read, for all steps of the chain rule that make up its adjoint."""
-        sources = [(s, s.source, s.access) for s in steps if s.source is not None and s.access is not None]
-        if not sources:
-            return self.sentence(steps[0].reason) if steps else ("The result does not depend on it.",)
-        readers = dict.fromkeys(self.cast.consumer(source).out for _, source, _ in sources)
-        said: list[Union[str, Formula]] = [self.names.tensor(sources[0][2].tensor), " is read by "]
-        for k, name in enumerate(readers):
-            where = f" in ({self.cast.places[name]})" if name in self.cast.places else ""
-            said += [" and by " if k else "", self.names.tensor(name), where]
-        return (*said, ".", *self._changes(sources[0][1]), *self._slope(*sources[0]))
+    def heading_of(self, signals: Sequence[str], gradients: Sequence[str]) -> Sentence:
+        """Over the passage of a layer: its error signals and the gradients that they give."""
+        layer = next((b for b in signals if self.cast.tensors[b].of in self.names.signals), None)
+        symbols = {b: self.names.tensor(self.cast.tensors[b].of) for b in (*signals, *gradients)}
+        if layer is not None and self.cast.tensors[layer].of in self.cast.layers:
+            number = self.cast.layers[self.cast.tensors[layer].of]
+            slope = Derivative(self.names.tensor(self.names.target), symbols[layer])
+            return (f"Layer {number}: ", self.names.tensor(layer), " = ", slope)
+        said: list[Union[str, Formula]] = []
+        if len(signals) == 1:
+            said += self.heading(signals[0])
+        elif signals:
+            said += ["Error signals of ", *_and([(symbols[b],) for b in signals])]
+        if gradients:
+            many = "s" if len(gradients) > 1 else ""
+            said += [
+                "; gradient" if signals else "Gradient",
+                f"{many} by ",
+                *_and([(symbols[b],) for b in gradients]),
+            ]
+        return tuple(said)
 
-    def _changes(self, source: Statement) -> Sentence:
+    def readers(self, steps: Sequence[Step]) -> tuple[tuple[str, str], ...]:
+        """The tensors whose equations read the one that the chain rule was applied to, each with the rules by which
+        its equation is differentiated."""
+        found: dict[str, dict[str, None]] = {}
+        for step in steps:
+            if step.source is not None and step.access is not None:
+                rules = found.setdefault(self.cast.consumer(step.source).out, {})
+                rules.update(dict.fromkeys(_rules(step.source.body, step.access)))
+        return tuple((name, listing(rules) if rules else "") for name, rules in found.items())
+
+    def read(self, names: Sequence[str], readers: Sequence[tuple[str, str]]) -> Sentence:
+        """By which equations tensors are read."""
+        verb = " is read by " if len(names) == 1 else " are read by "
+        said: list[Union[str, Formula]] = [*_and([(self.names.tensor(n),) for n in names]), verb]
+        places: list[Sentence] = []
+        for name, rules in readers:
+            where = self.place(name)
+            by = f"{rules} rule" if rules else ""
+            both = "; ".join(x for x in (where, by) if x)
+            places.append((self.names.tensor(name), f" in ({both})" if where else f" ({by})" if by else ""))
+        return (*said, *_and(places))
+
+    def place(self, name: str) -> str:
+        """The number of the equation that a forward tensor is shown in."""
+        return self.labels.get(self.cast.places.get(name, 0), "")
+
+    def lacking(self, names: Sequence[str], letters: Sequence[str], *, full: bool) -> Sentence:
+        """Why a gradient sums over letters: what it is the gradient of does not have them."""
+        one = len(names) == 1
+        who = _and([(self.names.tensor(n),) for n in names])
+        over = _and([(self.names.letter(x),) for x in letters])
+        if not full:
+            return ("over ", *over, ", which ", *who, " lack" + ("s" if one else ""))
+        verb, told = ("has", "it is used") if one else ("have", "they are used")
+        whose = "its gradient sums" if one else "their gradients sum"
+        return (
+            *who,
+            f" {verb} no ",
+            *over,
+            f": {told} for every ",
+            *over,
+            f" on the way forward, so {whose} over ",
+            *over,
+        )
+
+    def changes(self, step: Step) -> Sentence:
         """How a source that an equation defines is differentiated."""
+        source = step.source
+        if source is None:
+            return ()
         seen = (source.out, *source.reads)
         if source.op not in IMPLICIT or any(len(self.cast.tensors[r].shape) > 2 for r in seen):
             return ()
         symbols = {r: self.indices.whole(r) for r in seen}
         found = implicit.equations(source, symbols)
         if len(found) == 2:
-            return (" Its equation ", found[0], " gives ", found[1], ".")
-        return (" For small changes, ", found[0], ".") if found else ()
+            return ("Its equation ", found[0], " gives ", found[1], ".")
+        return ("For small changes, ", found[0], ".") if found else ()
 
-    def _slope(self, step: Step, source: Statement, access: ex.Access) -> Sentence:
-        """The derivative of a leaf, where nothing but the leaf was applied."""
+    def slope(self, step: Step) -> tuple[object, Sentence] | None:
+        """The derivative of a function of one entry, and how it was found; with what tells the function apart."""
+        source, access, slope = step.source, step.access, step.partial
+        if source is None or access is None or slope is None or source.op in IMPLICIT:
+            return None
         body = source.body
-        if (
-            source.op in IMPLICIT
-            or not isinstance(body, ex.Call)
-            or body.args != (access,)
-            or step.partial is None
-        ):
-            return ()
-        leaf = LEAVES[body.name]
-        how = f" ({leaf.note})" if leaf.kinks and leaf.note else ""
-        slope = Derivative(self.names.tensor(source.out), self.names.tensor(access.tensor))
-        return (" ", slope, " is ", self.indices.expr(step.partial, []), f"{how}.")
+        if any(a != access for a in ex.accesses(body)) or not any(a == access for a in ex.accesses(slope)):
+            return None
+        key = str(body).replace(str(access), "_")
+        shown, symbol = self._whole(slope, access), self.names.tensor(access.tensor)
+        if isinstance(body, ex.Call) and body.args == (access,):
+            leaf = LEAVES[body.name]
+            note = f" ({leaf.note})" if leaf.kinks and leaf.note else ""
+            function = Derivative(Apply(leaf.name, (symbol,)), symbol)
+            return key, (function, " = ", shown, f" from the table of functions{note}")
+        out = self.names.tensor(self.cast.consumer(source).out)
+        if self.cast.consumer(source).out != source.out:
+            return None
+        told = Derivative(out, symbol)
+        by = f", from the definition of {source.label}" if source.label else ""
+        return key, (told, " = ", shown, by)
+
+    def _whole(self, e: ex.Expr, entry: ex.Access) -> Formula:
+        """A function of one entry, written with its tensor alone."""
+        bare = ex.Access(entry.tensor, ())
+        return self.indices.expr(ex.rewrite(e, lambda x: bare if x == entry else None), [])
 
     def reason(self, step: Step) -> Sentence:
         """Why a tidy step may be taken; for rules whose effect shows in the statements, said from them."""
+        if step.rule == "hoist" and not step.before[0].reduced:
+            return ()
         if step.rule == "hoist":
             over = ", ".join(step.before[0].reduced)
             return self.sentence(f"What does not depend on {over} comes out of the sum.")
@@ -136,13 +216,6 @@ class Sentences:
             found = _listed([self.names.tensor(r) for r in signals], " and ")
             return ("What was found for ", *found, " is put in.") if found else ()
         return self.sentence(step.reason)
-
-    def reasons(self, reasons: Iterable[str]) -> Sentence:
-        """Several reasons of a matrix form in one sentence."""
-        said: list[Union[str, Formula]] = []
-        for r in reasons:
-            said += ["; " if said else "", *self.sentence(r)]
-        return (*said, ".") if said else ()
 
     @cached_property
     def _letters(self) -> frozenset[str]:
@@ -186,20 +259,7 @@ class Sentences:
         met = [x for f in formulas for x in walk(f)]
         symbols = {x.code: x for x in met if isinstance(x, Symbol)}
         lines: list[Sentence] = []
-        signal = next((n for n in symbols if self._signal(n)), None)
-        if signal is not None:
-            of = self.names.symbols[self.cast.tensors[signal].of]
-            slope = Derivative(self.names.tensor(self.cast.tensors[signal].seed), of)
-            lines.append(
-                (
-                    symbols[signal],
-                    " stands for ",
-                    slope,
-                    ", the error signal of ",
-                    of,
-                    "; so for every letter.",
-                )
-            )
+        lines += self._signals_told(symbols)
         if self.cast.derived.kind == "per example":
             lines.append((self.names.symbols[self.names.target], " under ∂ is the share of each example."))
         nicknames = [(symbols[n], " is ", f"`{n}`") for n in self.names.nicknames if n in symbols]
@@ -221,15 +281,88 @@ class Sentences:
             lines.append(BRACKETS)
         return tuple(lines)
 
+    def _signals_told(self, symbols: Mapping[str, Symbol]) -> list[Sentence]:
+        """What δ stands for: the error signals of layers by their numbers, others by their letters."""
+        found = {n: self.names.tensor(n) for n in symbols if self._signal(n)}
+        told = {n: self.cast.tensors[n].of for n in found}
+        slopes = {
+            n: Derivative(self.names.tensor(self.cast.tensors[n].seed), self.names.symbols[of])
+            for n, of in told.items()
+        }
+        layers = sorted(
+            (n for n in found if told[n] in self.cast.layers and told[n] in self.names.signals),
+            key=lambda n: int(self.cast.layers[told[n]]),
+        )
+        others = [n for n in found if n not in layers]
+        lines: list[Sentence] = []
+        if layers:
+            shown = layers if len(layers) < 4 else [layers[0], layers[-1]]
+            each = [(found[n], " = ", slopes[n]) for n in shown]
+            listed = _and(each) if shown == layers else (*each[0], ", ..., ", *each[1])
+            what = (
+                "is the error signal of its layer"
+                if len(layers) == 1
+                else "are the error signals of the layers"
+            )
+            lines.append(
+                (*listed, f" {what}.")
+            )
+        if others:
+            n = others[0]
+            more = "; so for every letter" if len(others) > 1 else ""
+            lines.append(
+                (
+                    found[n],
+                    " = ",
+                    slopes[n],
+                    " is the error signal of ",
+                    self.names.symbols[told[n]],
+                    f"{more}.",
+                )
+            )
+        return lines
+
     def _signal(self, name: str) -> bool:
         t = self.cast.tensors.get(name)
         return t is not None and t.role == "adjoint" and self.cast.tensors[t.of].role == "value"
+
+
+def _rules(body: ex.Expr, entry: ex.Access) -> list[str]:
+    """The rules of calculus by which a body is differentiated by an entry, besides the chain rule."""
+
+    def inside(e: ex.Expr) -> bool:
+        return any(a == entry for a in ex.accesses(e))
+
+    match body:
+        case ex.Add(args):
+            return [r for a in args if inside(a) for r in _rules(a, entry)]
+        case ex.Mul(args):
+            below = [
+                a for a in args if isinstance(a, ex.Pow) and (ex.number(a.exponent) or 0) < 0 and inside(a)
+            ]
+            above = [a for a in args if a not in below and inside(a)]
+            own = ["quotient"] * bool(below) if below else ["product"] * (len(above) > 1)
+            return own + [r for a in above for r in _rules(a, entry)]
+        case ex.Pow(base, exponent):
+            if (ex.number(exponent) or 0) == -1:
+                return ["quotient", *_rules(base, entry)]
+            return ["power", *_rules(base, entry)] if inside(base) else _rules(exponent, entry)
+        case ex.Call(_, args):
+            return [r for a in args if inside(a) for r in _rules(a, entry)]
+    return []
 
 
 def _entrywise(f: Formula) -> bool:
     return (
         isinstance(f, Power) and f.elementwise or isinstance(f, (Product, Quotient)) and f.kind == "hadamard"
     )
+
+
+def _and(sentences: Sequence[Sentence]) -> Sentence:
+    """`a, b and c`."""
+    if len(sentences) < 2:
+        return sentences[0] if sentences else ()
+    return (*_joined(sentences[:-1]), " and ", *sentences[-1])
 
 
 def _listed(formulas: Sequence[Formula], between: str) -> Sentence:

@@ -24,7 +24,7 @@ from symgrad.explain.formula import (
     walk,
 )
 from symgrad.explain.indices import Indices
-from symgrad.explain.matrices import Arrays, Mathematics, NoForm, Numpy
+from symgrad.explain.matrices import Arrays, Mathematics, NoForm, Numpy, Reason
 from symgrad.explain.parts import Group, Passage
 from symgrad.explain.scalars import Scalars, in_order, refuse_much, written
 from symgrad.language import expr as ex
@@ -149,7 +149,7 @@ class Sides:
 
     def total(
         self, group: Group, parts: Parts | None = None, avoid: Collection[str] = ()
-    ) -> tuple[Formula, Formula, tuple[str, ...]]:
+    ) -> tuple[Formula, Formula, tuple[Reason, ...]]:
         """All that is written to one tensor, and why there are transposes and the like."""
         if self.form == "matrix":
             found = self.arrays(parts).total(group)
@@ -158,11 +158,13 @@ class Sides:
         left, right = self.indices(parts, avoid).total(group)
         return left, right, ()
 
-    def defined(self, s: Statement) -> tuple[Formula, Formula]:
+    def defined(self, s: Statement) -> tuple[Formula, Formula, tuple[Reason, ...]]:
         """A forward statement; one of several writers, or one of single entries, as it stands."""
         if s.plain and len(self.cast.forward.get(s.out, [s])) <= 1:
-            return self.total((s,))[:2]
-        return self._ranged(s, *self.indices().equation(s)) if s.op == "=" else self.indices().total((s,))
+            return self.total((s,))
+        if s.op != "=":
+            return (*self.indices().total((s,)), ())
+        return (*self._ranged(s, *self.indices().equation(s)), ())
 
     def _ranged(self, s: Statement, left: Formula, right: Formula) -> tuple[Formula, Formula]:
         """An equation with the ranges of letters that stand alone nowhere: `q[n, 2*g + r] = ..., r < 2`."""

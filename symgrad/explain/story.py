@@ -1,18 +1,20 @@
 """The derivation as a story: what is told, in which order, before any script.
 
-From the trace to forward equations, then one passage for each adjoint from the loss back (the chain rule as
-found, the steps to its final form, their reasons), then the results. Printers of text, LaTeX and Markdown
-walk this.
+From the trace to forward equations, then layer by layer from the loss back: the error signal, then the gradients of
+what the layer's equation reads, with their reasons; then results that say more than the passages did. Printers of
+text, LaTeX and Markdown walk this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Big, Derivative, Formula, entry, plus, times
-from symgrad.explain.parts import Equation, Group, Passage, Remark, Sentence, Story
+from symgrad.explain.notes import Notes
+from symgrad.explain.parts import Equation, Passage, Sentence, Story
+from symgrad.explain.plan import FORWARD, Adjoint, Plan, State
 from symgrad.explain.sentences import HELD, RULES, Sentences
 from symgrad.explain.sides import Line, Sides
 from symgrad.language import expr as ex
@@ -20,19 +22,7 @@ from symgrad.language.program import Statement
 from symgrad.language.trace import Derived, Step
 
 DETAILS = ("result", "steps", "everything")
-# steps that only rewrite: their reasons are told with the next equation
-QUIET = ("substitute", "merge", "equal", "output", "rename")
-
-
-@dataclass(frozen=True)
-class _State:
-    """What an adjoint is after a step: all its writers; `aside` are tensors that the step made for it."""
-
-    numbers: tuple[int, ...]
-    rule: str
-    group: Group
-    sentence: Sentence
-    aside: tuple[Group, ...] = ()
+_SIGNALS = 4  # error signals in one passage, at most
 
 
 class Teller:
@@ -55,164 +45,169 @@ class Teller:
         sizes: Mapping[str, int] | None = None,
     ):
         self.derived, self.detail = derived, detail
-        self.cast = Cast(derived, named=detail == "everything")
+        self.everything = detail == "everything"
+        plain = Cast(derived)
+        self.plan = Plan(plain)
+        self.cast = Cast(derived, named=True) if self.everything else plain
         self.sides = Sides(self.cast, form, numpy=numpy, sizes=sizes)
         self.indices = self.sides.indices()
-        self.sentences = Sentences(self.cast, self.sides)
+        self.sentences = Sentences(self.cast, self.sides, self.plan.labels)
+        self.met: dict[object, None] = {}  # what the reader has been told in full
 
     def tell(self) -> Story:
         """Notation, forward equations, adjoints from the loss back, results."""
-        backward = () if self.detail == "result" else tuple(self._backward())
+        backward = () if self.detail == "result" else tuple(map(self._passage, self.blocks()))
         passages = tuple(p for p in (self._forward(), *backward, self._results()) if p.equations)
         passages = self.sides.told(passages)
         formulas = [f for p in passages for e in p.equations for f in (e.left, e.right) if f is not None]
         return Story(self.sentences.notation(formulas, numpy=self.sides.numpy), passages)
 
+    def _notes(self) -> Notes:
+        return Notes(self.sentences, self.met, everything=self.everything)
+
+    def _numbers(self, *steps: Step) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.plan.labels[s.number] for s in steps))
+
     # forward
 
     def _forward(self) -> Passage:
         equations: list[Equation] = []
-        remarks: list[Remark] = []
+        notes = self._notes()
         for step in self.derived.steps:
-            if step.rule in ("definition", "stable"):
+            if step.rule in FORWARD:
                 for s in step.equation:
-                    equations += self._definition(s, step.number)
-                remarks += [
-                    r for r in self._origin(step) if all(r.sentence != other.sentence for other in remarks)
-                ]
-        return Passage(("Forward",), tuple(equations), tuple(remarks))
+                    equations += self._definition(s, self._numbers(step), notes)
+                self._origin(step, notes)
+        return Passage(("Forward",), tuple(equations), notes.remarks())
 
-    def _definition(self, s: Statement, number: int) -> Iterable[Equation]:
+    def _definition(self, s: Statement, numbers: tuple[str, ...], notes: Notes) -> Iterable[Equation]:
         """A forward equation, after the parts of it that were stored under a name of their own."""
         stored = [
             t for t in self.cast.silent if any(t.out in u.reads for u in self.derived.program.writers(s.out))
         ]
         for t in stored:
-            yield Equation(*self.sides.defined(t), statements=(t,))
+            left, right, _ = self.sides.defined(t)
+            yield Equation(left, right, statements=(t,))
         if s.out not in self.cast.hidden:
             final = self.derived.program.writers(s.out)[0] if stored else s
-            yield Equation(*self.sides.defined(final), (number,), (final,))
+            left, right, reasons = self.sides.defined(final)
+            notes.matrix((r for r in reasons if self.everything or r.rule == "repetition"), numbers)
+            yield Equation(left, right, numbers, (final,))
 
-    def _origin(self, step: Step) -> Iterable[Remark]:
+    def _origin(self, step: Step, notes: Notes) -> None:
         """What to say of a forward equation: why it has another form, from which call it comes, what is held
         in it."""
         s = step.equation[0]
         if step.rule == "stable":
-            yield Remark((step.number,), RULES["stable"], self.sentences.sentence(step.reason))
-        elif s.label and self.detail == "everything":
-            yield Remark((step.number,), RULES["definition"], (f"from {s.label}.",))
+            notes.rule(step, self._numbers(step))
+        elif s.label and self.everything:
+            notes.say(RULES["definition"], self._numbers(step), (f"from {s.label}",))
         for s in step.equation:
             held = [e.arg for e in ex.walk(s.body) if isinstance(e, ex.Stop) and e.kind == "held"]
-            number = self.cast.places.get(self.cast.consumer(s).out, step.number)
+            number = self.sentences.place(self.cast.consumer(s).out)
             for e in held[:1]:
-                yield Remark((number,), "held", (self.indices.expr(e, []), HELD))
+                notes.say(
+                    "held", (number,) if number else self._numbers(step), (self.indices.expr(e, []), HELD)
+                )
 
     # backward
 
-    def _backward(self) -> Iterable[Passage]:
-        """One passage for each adjoint, in the order of the trace."""
-        order: dict[tuple[str, str], list[Step]] = {}
-        for step in self.derived.steps:
-            if step.rule not in ("definition", "stable"):
-                t = self.cast.tensors[step.equation[-1].out]
-                order.setdefault((t.seed, t.of), []).append(step)
-        for (seed, name), steps in order.items():
-            if steps[0].rule == "direction":
-                yield self._direction(steps[0])
-            elif name and name not in self.cast.hidden:
-                yield self._passage(self.cast.whole[seed, name], name, steps)
-
-    def _direction(self, step: Step) -> Passage:
-        """The slope along vectors, whose gradient is asked for."""
-        left, right, _ = self.sides.total(step.equation)
-        return Passage((step.reason,), (Equation(left, right, (step.number,), step.equation),))
-
-    def _passage(self, bar: str, name: str, steps: Sequence[Step]) -> Passage:
-        states, sums = self._states(bar, steps)
-        put = tuple(sums.values())
-        equations: list[Equation] = []
-        remarks: list[Remark] = []
-        told: list[str] = []
-        symbolic = self._symbolic(bar, name, steps)
-        if symbolic is not None:
-            equations.append(Equation(self.indices.total(states[0].group)[0], symbolic))
-        waiting: list[_State] = []
-        for k, state in enumerate(states):
-            equations += [
-                Equation(*self.sides.total(part, sums)[:2], state.numbers, part, put=put)
-                for part in state.aside
-            ]
-            waiting.append(state)
-            if self._skipped(states, k):
-                continue
-            left, right, reasons = self.sides.total(state.group, sums)
-            same = (
-                bool(equations) and equations[-1].numbers and not state.aside and right == equations[-1].right
-            )
-            if same or state.rule == "hoist" and equations and equations[-1].numbers and not state.aside:
-                # put in place, what came out of a sum shows only by where the sum stands
-                equations[-1] = replace(equations[-1], numbers=(*equations[-1].numbers, *state.numbers))
-            else:
-                equations.append(Equation(left, right, state.numbers, state.group, put=put))
-            remarks += self._remarks(waiting)
-            why = self.sentences.reasons(r for r in reasons if r not in told)
-            remarks += [Remark(state.numbers, "matrix form", why)] if why else []
-            told += reasons
-            waiting = []
-        return Passage(self.sentences.heading(bar), _continued(equations), tuple(remarks))
-
-    def _states(self, bar: str, steps: Sequence[Step]) -> tuple[list[_State], dict[str, Statement]]:
-        """The writers of an adjoint after the chain rule and after each tidy step, and the sums met on the
-        way."""
-        chain = [s for s in steps if s.rule == steps[0].rule]
-        support = tuple((t,) for s in chain for t in s.before)
-        group: Group = tuple(s.equation[0] for s in chain)
-        states = [
-            _State(tuple(s.number for s in chain), steps[0].rule, group, self.sentences.chain(chain), support)
-        ]
-        sums: dict[str, Statement] = {}
-        for step in steps:
-            if step.rule == steps[0].rule:
-                continue
-            group = tuple(s for s in step.equation if s.out == bar) or group
-            others: dict[str, Group] = {}
-            for s in step.equation:
-                if s.out != bar:
-                    others[s.out] = (*others.get(s.out, ()), s)
-            inside = [n for n, g in others.items() if self.cast.tensors[n].role == "adjoint" and _single(g)]
-            sums.update({n: others[n][0] for n in inside})
-            aside = tuple(g for n, g in others.items() if n not in inside)
-            states.append(_State((step.number,), step.rule, group, self.sentences.reason(step), aside))
-        return states, sums
-
-    def _skipped(self, states: Sequence[_State], k: int) -> bool:
-        """Whether a state is not shown: it only rewrites, or waits for what was found before to be put in."""
-        if k == len(states) - 1:
-            return False
-        state, after = states[k], states[k + 1]
-        if any(self.cast.unseen(r) for s in state.group for r in s.reads):
-            return True
-        waits = state.rule == "chain" and after.rule == "substitute"
-        return self.detail != "everything" and (state.rule in QUIET or waits)
-
-    def _remarks(self, states: Sequence[_State]) -> list[Remark]:
-        found: list[Remark] = []
-        for s in states:
-            if found and found[-1].sentence == s.sentence:
-                found[-1] = replace(found[-1], numbers=(*found[-1].numbers, *s.numbers))
-            elif s.sentence:
-                found.append(Remark(s.numbers, RULES.get(s.rule, s.rule), s.sentence))
+    def blocks(self) -> list[tuple[Adjoint, ...]]:
+        """What is told in each passage: the error signals of a layer and then its gradients; at "everything", and
+        for more than a gradient, each adjoint by itself."""
+        told = [a for a in self.plan.adjoints if self._told(a)]
+        if self.everything or self.derived.kind != "gradient":
+            return [(a,) for a in told]
+        runs: list[list[Adjoint]] = []
+        for a in told:
+            if not runs or not self.plan.leaf(a) and self.plan.leaf(runs[-1][-1]):
+                runs.append([])
+            runs[-1].append(a)
+        found: list[tuple[Adjoint, ...]] = []
+        for run in runs:
+            signals = [a for a in run if not self.plan.leaf(a)]
+            apart = signals[:-1] if len(signals) > _SIGNALS else []
+            found += [(a,) for a in apart]
+            found.append(tuple(a for a in run if a not in apart))
         return found
 
-    def _symbolic(self, bar: str, name: str, steps: Sequence[Step]) -> Formula | None:
+    def _told(self, a: Adjoint) -> bool:
+        if a.steps[0].rule == "direction":
+            return True
+        return (
+            bool(a.of) and a.of not in self.cast.hidden and (self.everything or a.bar not in self.plan.inside)
+        )
+
+    def _passage(self, block: Sequence[Adjoint]) -> Passage:
+        if block[0].steps[0].rule == "direction":
+            step = block[0].steps[0]
+            left, right, _ = self.sides.total(step.equation)
+            return Passage((step.reason,), (Equation(left, right, self._numbers(step), step.equation),))
+        notes = self._notes()
+        equations = [e for a in block for e in _continued(self._equations(a, notes))]
+        return Passage(self._heading(block), tuple(equations), notes.remarks())
+
+    def _heading(self, block: Sequence[Adjoint]) -> Sentence:
+        if len(block) == 1:
+            return self.sentences.heading(block[0].bar)
+        signals = [a.bar for a in block if not self.plan.leaf(a)]
+        return self.sentences.heading_of(signals, [a.bar for a in block if self.plan.leaf(a)])
+
+    def _equations(self, a: Adjoint, notes: Notes) -> list[Equation]:
+        """The chain rule in symbols where it is told, then what the adjoint is after each step that is shown."""
+        found: list[Equation] = []
+        symbolic = self._symbolic(a) if self._in_symbols(a) else None
+        if symbolic is not None:
+            found.append(Equation(self.indices.total(a.states[0].group)[0], symbolic))
+        parts = {} if self.everything else self.plan.parts(r for s in a.final for r in s.reads)
+        sums = {**a.sums, **parts}
+        put = tuple(sums.values())
+        inner = [] if self.everything else [state for b in self.plan.inner(a) for state in b.states]
+        waiting: list[State] = []
+        for k, (state, shown) in enumerate(zip(a.states, a.shown, strict=True)):
+            own = self._numbers(*state.steps)
+            for part in state.aside:
+                left, right, _ = self.sides.total(part, sums)
+                found.append(Equation(left, right, own, part, put=put))
+            if k and state.aside:
+                notes.state(state, own)
+            else:
+                waiting.append(state)
+            if not (shown or self.everything):
+                continue
+            left, right, reasons = self.sides.total(state.group, sums)
+            again = bool(found) and found[-1].numbers and not state.aside
+            if again and (right == found[-1].right or state.rule == "hoist"):
+                # put in place, what came out of a sum shows only by where the sum stands
+                found[-1] = replace(found[-1], numbers=(*found[-1].numbers, *own))
+            else:
+                found.append(Equation(left, right, own, state.group, put=put))
+            for w in (*waiting, *inner):
+                notes.state(w, self._numbers(*w.steps) if self.everything else own)
+            notes.matrix(reasons, own)
+            waiting, inner = [], []
+        return found
+
+    def _in_symbols(self, a: Adjoint) -> bool:
+        """Whether the chain rule is written out: everywhere at "everything", else for the first gradient that sums."""
+        if self.everything:
+            return True
+        sums = self.plan.leaf(a) and any(s.reduced for s in a.states[0].group)
+        if not sums or "symbols" in self.met:
+            return False
+        self.met["symbols"] = None
+        return True
+
+    def _symbolic(self, a: Adjoint) -> Formula | None:
         """The chain rule in symbols: Σ δ ∂out/∂in over the equations that read a tensor, and what the loss
-        itself contributes. None where the loss is all that reads it; in linear algebra, which has no such
-        form; for what is more than a gradient of the loss."""
-        t = self.cast.tensors[bar]
+        itself contributes. None where the loss is all that reads it, and for what is more than a gradient of the
+        loss."""
+        name, steps = a.of, a.steps
+        t = self.cast.tensors[a.bar]
         if t.seed != self.derived.source.target or t.shape != self.cast.tensors[name].shape:
             return None
         chain = [s for s in steps if s.source is not None and s.access is not None]
-        if not chain or self.sides.form == "matrix" and not self.sides.numpy:
+        if not chain:
             return None
         letters = self.indices.letters([s.equation[0] for s in chain])
         here = entry(self.cast.names.symbols[name], tuple(map(self.cast.names.letter, letters)))
@@ -247,34 +242,34 @@ class Teller:
     # results
 
     def _results(self) -> Passage:
-        """Each gradient in one formula where it is short, else as its passage ended; at "result" with all it
-        needs."""
+        """At "result" each gradient with all it needs; else those that are short in one formula, where their
+        passages said it with error signals."""
         bars = tuple(dict.fromkeys(self.derived.gradients.values()))
         if self.detail == "result":
             found = self.sides.result(bars)
         else:
+            told = {a.bar for a in self.plan.adjoints if self._told(a)}
             found = []
-            for bar in bars:
-                short = self.sides.result([bar]) if self.sides.short(bar) else []
+            lines = {bar: self.sides.result([bar]) if self.sides.short(bar) else [] for bar in bars}
+            all_short = all(len(line) == 1 for line in lines.values())
+            for bar, line in lines.items():
+                short = line if all_short or bar not in told else []
                 group = self.derived.program.writers(bar)
-                found += (
-                    short if len(short) == 1 or not group else [Line(*self.sides.total(group)[:2], group)]
-                )
+                left, right, _ = self.sides.total(group) if group else (None, None, None)
+                if len(short) == 1 and (short[0].right != right or bar not in told):
+                    found += short
+                elif bar not in told and left is not None and right is not None:
+                    found.append(Line(left, right, group))
+                elif not group:
+                    found += short
         return Passage(
             ("Result",), tuple(Equation(f.left, f.right, statements=f.group, put=f.put) for f in found)
         )
 
 
-def _single(group: Group) -> bool:
-    """Whether one statement gives every entry, so that it can be put in place of its tensor."""
-    return len(group) == 1 and group[0].plain
-
-
-def _continued(equations: Sequence[Equation]) -> tuple[Equation, ...]:
+def _continued(equations: Sequence[Equation]) -> Iterator[Equation]:
     """Equations whose left side repeats the one before go on from it."""
-    out: list[Equation] = []
     left: Formula | None = None
     for e in equations:
-        out.append(replace(e, left=None) if e.left == left else e)
+        yield replace(e, left=None) if e.left == left else e
         left = e.left
-    return tuple(out)

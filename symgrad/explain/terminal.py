@@ -78,7 +78,7 @@ def said(sentence: Sentence) -> str:
     return "".join(straight(p) if isinstance(p, str) else TEXT.line(p) for p in sentence)
 
 
-def _numbers(numbers: Sequence[int]) -> str:
+def _numbers(numbers: Sequence[str]) -> str:
     """`(3)`, `(3, 5)`, `(3-6)`."""
     return f"({', '.join(spans(numbers, '-'))})" if numbers else ""
 

@@ -32,13 +32,22 @@ _ROWS = 40  # of a table on one page
 PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage{amsmath}
 \setlength{\textwidth}{455pt}
-\setlength{\textheight}{690pt}
+\setlength{\textheight}{750pt}
 \setlength{\oddsidemargin}{0pt}
-\setlength{\topmargin}{-40pt}
+\setlength{\headheight}{0pt}
+\setlength{\headsep}{0pt}
+\setlength{\topmargin}{-32pt}
+\setlength{\footskip}{24pt}
 \setlength{\parindent}{0pt}
-\setlength{\parskip}{4pt}
+\setlength{\parskip}{2pt}
+\setlength{\jot}{2pt}
+\makeatletter
+\renewcommand{\paragraph}{\@startsection{paragraph}{4}{0pt}{8pt}{-1em}{\normalfont\normalsize\bfseries}}
+\makeatother
 \allowdisplaybreaks
 \begin{document}
+\setlength{\abovedisplayskip}{3pt}
+\setlength{\belowdisplayskip}{3pt}
 """
 
 
@@ -160,7 +169,7 @@ def broken(e: Equation, width: float, indent: float) -> tuple[list[Sequence[Piec
     return folded(LATEX.write(e.right), room, first=11.0, hang=22.0), indent
 
 
-def _numbers(numbers: Sequence[int]) -> str:
+def _numbers(numbers: Sequence[str]) -> str:
     return ", ".join(spans(numbers, "--"))
 
 

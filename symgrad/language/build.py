@@ -43,6 +43,7 @@ class Builder:
         self.below: dict[str, Int] = {}  # for each integer tensor, the size that its values index
         self._unsettled: dict[str, None] = {}  # tensors with an open size
         self._lifted: dict[Statement, str] = {}
+        self._contracted: dict[str, None] = {}  # parts that sum a product of two tensors
 
     # names
 
@@ -173,6 +174,19 @@ class Builder:
         out.integer = a.integer
         return out
 
+    def preactivation(self, a: Array) -> Array:
+        """The array, stored if it is a matrix product or the like plus other tensors: what an activation is applied
+        to has a gradient of its own, the error signal of a layer, whether the layer is called or written out."""
+        if a.tensor or a.fixed is not None or isinstance(a, Pending) or a.narrow is not None:
+            return a
+        probe = a.at(
+            tuple(axis(self.ranges.new(x or "j", n)) for x, n in zip(_letters(a), a.shape, strict=True))
+        )
+        terms = probe.args if isinstance(probe, ex.Add) else ()
+        entries = [t.tensor for t in terms if isinstance(t, Access)]
+        affine = len(entries) == len(terms) and any(name in self._contracted for name in entries)
+        return self.stored(a) if affine else a
+
     def _lift(self, p: Pending) -> Callable[[Positions], Expr]:
         """Write the statement of a part under a name made up for it; how its entries are read."""
         own = [self.ranges.new(x or "", n) for x, n in zip(p.letters, p.shape, strict=True)]
@@ -198,6 +212,8 @@ class Builder:
             tensor = Tensor(name, shape, named=False, label=label)
             self.declare(tensor, [letter(a) for i in statement.left for a in i.axes])
             self.write(replace(statement, out=name, label=label))
+            if statement.op == "+=" and len(dict.fromkeys(ex.tensors(statement.body))) > 1:
+                self._contracted[name] = None
         return name
 
     @contextmanager

@@ -593,7 +593,7 @@ class Formulas:
         params = LEAVES[name].params
         if len(args) != len(params):
             raise Refusal(f"{name} takes {len(params)} argument{'s' * (len(params) > 1)}, not {len(args)}")
-        values = [self.array(a) for a in args]
+        values = [self.builder.preactivation(self.array(a)) for a in args]
         return elementwise(lambda *es: ex.call(name, *es), *values, texts=[words(a) for a in args])
 
     def _no_function(self, name: str) -> Refusal:

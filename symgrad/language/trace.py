@@ -17,7 +17,7 @@ class Step:
     """One step of a derivation.
 
     Attributes:
-        number: the equation's number, from 1; generated code cites the same numbers.
+        number: its place in the trace, from 1; `symgrad.explain.labels` says under which number it is told and cited.
         rule: a short name: "definition" (a forward statement), "chain" (the one rule), "stable", "drop",
             "rename", "look-up", "shift", "hoist", "fact", "merge", "equal", "output", "factor", ...
         equation: the statement that the step arrives at; several where the step split it.

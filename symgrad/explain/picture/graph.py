@@ -9,6 +9,7 @@ from fractions import Fraction
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Formula, Number
 from symgrad.explain.indices import Indices
+from symgrad.explain.plan import labels
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language import samples
@@ -25,7 +26,7 @@ class Shown:
 
     left: Formula
     right: Formula
-    number: int | None
+    number: str | None
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class _Maker:
         self.derived, self.sizes = derived, sizes
         self.cast = Cast(derived, named=detail == "everything")
         self.sides = Sides(self.cast, form, numpy=False)
+        self.labels = labels(derived)
         self.indices: Indices = self.sides.indices()
 
     def graph(self, many: int) -> Graph:
@@ -151,7 +153,7 @@ class _Maker:
             left, right, _ = self.sides.total(group)
             backward = (Shown(left, right, self._number(bar)),)
         forward = tuple(
-            Shown(*self.sides.defined(s), self.cast.places.get(name) if k == 0 else None)
+            Shown(*self.sides.defined(s)[:2], self.labels.get(self.cast.places.get(name, 0)) if k == 0 else None)
             for k, s in enumerate(self._final(name))
         )
         return Node(
@@ -166,14 +168,14 @@ class _Maker:
         final = self.derived.program.writers(name)
         return final if stored and any(r in stored for s in final for r in s.reads) else group
 
-    def _number(self, bar: str) -> int | None:
+    def _number(self, bar: str) -> str | None:
         """The equation that an adjoint ends with."""
         t = self.cast.tensors[bar]
         found = None
         for step in self.derived.steps:
             out = self.cast.tensors[step.equation[-1].out] if step.equation else t
             if step.rule not in ("definition", "stable") and (out.seed, out.of) == (t.seed, t.of):
-                found = step.number
+                found = self.labels[step.number]
         return found
 
     # reads

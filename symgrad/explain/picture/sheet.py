@@ -34,7 +34,7 @@ class Row:
     drawn: str
     latex: str
     style: str = "forward"
-    number: int | None = None
+    number: str | None = None
     height: float = _LOW
 
     @property
