@@ -266,8 +266,8 @@ def told(d: sg.Derivation, **options: Any) -> list[str]:
 def test_the_textbook_network() -> None:
     d = sg.derive(TEXTBOOK)
     lines = told(d, form="scalar", sizes=TWO)
-    assert any(line.endswith("= x₁·W1₁₁ + x₂·W1₂₁") for line in lines)
-    assert any(line.endswith("δo₁ = o₁ − y₁") for line in lines)
+    assert any(line.endswith("= x₁·W1₁₁ + x₂·W1₂₁ + b1₁") for line in lines)
+    assert any(line.endswith("δ2₁ = (o₁ − y₁)·(1 − o₁)·o₁") for line in lines)
     gradient = [line for line in lines if "∂L/∂W1₁₂ = " in line]
     assert gradient[-1].endswith("·x₁")
     assert "Positions count from 1 here, in code from 0." in lines
@@ -286,7 +286,7 @@ def test_only_what_positions_and_sizes_decide_is_decided() -> None:
     assert "y₂ = x₁·w₁ + x₂·w₂ + x₃·w₃" in padded
     labels = told(sg.derive(PROGRAMS["embedding"]), form="scalar", sizes={"n": 2, "v": 3, "d": 2})
     assert "(1) e₁₁ = E[t₁, 1]" in labels
-    assert "∂L/∂E₃₁ = [t₁ = 3]·δe₁₁ + [t₂ = 3]·δe₂₁" in labels
+    assert "∂L/∂E₃₁ = [t₁ = 3]·δ₁₁ + [t₂ = 3]·δ₂₁" in labels
     assert "Positions and the values of labels count from 1 here, in code from 0." in labels
     highest = told(sg.derive(PROGRAMS["stored"]), form="scalar", sizes={"n": 1, "k": 3})
     assert "(1) m₁ = max(x₁₁², x₁₂², x₁₃²)" in highest
