@@ -26,6 +26,8 @@ from symgrad.explain.values import Values, read_array, read_number
 from symgrad.language.samples import drawn
 from symgrad.language.trace import Derived, Key
 
+OPTIONS = ("rate", "update", "digits", "decimals", "full", "seed", "form", "detail", "picture")
+
 
 class Worked(Document):
     """A derivation with numbers: forward, backward and, with a rate, the update of the weights.
@@ -97,6 +99,12 @@ def work(
     picture: str | None,
 ) -> Worked:
     """What `Derivation.worked` gives; raises `Refusal`."""
+    for t in derived.source.inputs:
+        if t.name in OPTIONS and t.name not in given and seed is None:
+            raise Refusal(
+                f"{t.name} is an option of `worked`; give the array of that name in a mapping, "
+                f'worked({{"{t.name}": ...}})'
+            )
     rounding = Rounding(
         _whole("digits", digits, 1, 17),
         None if decimals is None else _whole("decimals", decimals, 0, 17),
@@ -104,6 +112,8 @@ def work(
     )
     _whole("full", full, 0, 10_000)
     chosen = _chosen(derived, rate, update)
+    if np.ndim(rate):
+        raise Refusal(f'rate is one number, such as 0.5 or "1/2", not {rate!r}')
     step = None if rate is None else read_number("rate", rate)
     given = {name: read_array(name, a) for name, a in given.items()}
     if seed is not None:

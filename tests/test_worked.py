@@ -379,6 +379,8 @@ def test_lines_break_between_rows() -> None:
 def test_names_that_are_options() -> None:
     d = sg.derive("rate: data[n]; form: weight[n]; loss = sum(rate*form)")
     assert d.worked({"rate": [1, 2], "form": [3, 4]}).loss == 11
+    with pytest.raises(sg.SymgradError, match="in a mapping"):
+        d.worked(rate=[1, 2], form=[3, 4])
     assert d.worked({"rate": [1, 2]}, rate=1, seed=0).updated["form"].shape == (2,)
 
 
