@@ -118,40 +118,19 @@ class Derivation:
         """The derivation as data: number, rule, equation, source, partial, before, reason."""
         return self.derived.steps
 
-    def text(
-        self,
-        width: int = 80,
-        detail: str = "steps",
-        *,
-        form: explain.Form = "matrix",
-        sizes: Mapping[str, int] | None = None,
-    ) -> str:
-        """The derivation for a terminal.
-
-        Args:
-            width: columns; lines break at operators.
-            detail: "result", "steps" or "everything".
-            form: "matrix", "index" or "scalar" (every entry written out); several, or "all", are shown side by side.
-            sizes: numbers for size letters that have none yet; the scalar form needs one for each.
-        """
+    def text(self, width: int = 80, detail: str = "steps", **options: Any) -> str:
+        """The derivation for a terminal of `width` columns; lines break at operators. Options as for `document`."""
         try:
             columns = operator.index(width)
         except TypeError:
             columns = 0
         if columns < 1:
             raise SymgradError(f"width is a whole number of columns of at least 1, such as 80, not {width!r}")
-        return explain.text(self.derived, columns, detail, form, sizes)
+        return self.document(detail=detail, **options).text(columns)
 
-    def latex(
-        self,
-        form: explain.Form = "matrix",
-        *,
-        fragment: bool = True,
-        detail: str = "steps",
-        sizes: Mapping[str, int] | None = None,
-    ) -> str:
-        """The derivation as LaTeX: a fragment to `\\input`, or a whole document; `form` and `sizes` as for `text`."""
-        return explain.latex(self.derived, form, fragment, detail, sizes)
+    def latex(self, form: explain.Form = "matrix", *, fragment: bool = True, **options: Any) -> str:
+        """The derivation as LaTeX: a fragment to `\\input`, or a whole document. Options as for `document`."""
+        return self.document(form=form, **options).latex(fragment)
 
     def picture(self, direction: str = "both", *, form: str = "matrix", detail: str = "steps") -> Drawing:
         """The computational graph: equations in boxes, shapes on the wires between them.
@@ -176,8 +155,14 @@ class Derivation:
         """The derivation as a document, to be written in any format.
 
         Args:
-            options: `form` and `detail`, as for `text` and `latex`; `picture`, "forward", "backward" or "both", puts
-                the computational graph in front.
+            form: "matrix", "index" or "scalar" (every entry written out); several, or "all", are shown side by side.
+            detail: "result", "steps" or "everything".
+            sizes: numbers for size letters that have none yet; the scalar form needs one for each.
+            picture: "forward", "backward" or "both": the computational graph in front of the equations.
+
+        Raises:
+            SymgradError: an option is none of these; for the scalar form a size without a number, or too much to
+                write out.
 
         Example:
             >>> import symgrad as sg
@@ -204,10 +189,7 @@ class Derivation:
         Raises:
             SymgradError: nothing on this machine makes one: it says what to install; or the file cannot be written.
         """
-        try:
-            return self.document(**options).pdf(path)
-        except Refusal as problem:
-            raise SymgradError(problem.reason) from None
+        return self.document(**options).pdf(path)
 
     def json(self) -> str:
         """The steps and results as JSON, by the schema that `symgrad.explain.record` tells."""
@@ -224,10 +206,7 @@ class Derivation:
             SymgradError: no format has that ending, or the file cannot be written.
         """
         more = {".json": self.json, ".py": self.numpy, ".svg": lambda: self.picture().svg}
-        try:
-            self.document(**options).save(path, more)
-        except Refusal as problem:
-            raise SymgradError(problem.reason) from None
+        self.document(**options).save(path, more)
 
     def numpy(self) -> str:
         """Standalone NumPy source of `loss_and_grad(...)`: the loss and a dictionary of gradients.

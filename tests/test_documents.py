@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import webbrowser
 from html.parser import HTMLParser
 from pathlib import Path
@@ -486,7 +487,7 @@ def test_open_shows_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex on this machine")
 def test_any_words_are_typeset(tmp_path: Path) -> None:
     """Words that mean something to LaTeX, and characters that it has no glyph for, in every place."""
-    every = (*NASTY, "naïve Łódź ß x² a₁ ∇ ⊙ 勾配", "W" * 90)
+    every = (*NASTY, "naïve Łódź ß x² a₁ ∇ ⊙ 勾配", "W" * 90, "`" + "a_" * 60 + "`")
     passages = tuple(
         part
         for w in every
@@ -497,8 +498,12 @@ def test_any_words_are_typeset(tmp_path: Path) -> None:
             Table((w,), ((w,), (w,)), ((("[x]",), (w,)), ((w,), (LOSS,)))),
         )
     )
-    Document(lambda numpy: Story((("`x`",),), passages, ("A % B",))).pdf(tmp_path / "a.pdf")
-    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
+    document = Document(lambda numpy: Story((("`x`",),), passages, ("A % B",)))
+    (tmp_path / "a.tex").write_text(document.latex(fragment=False), encoding="utf-8")
+    run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert max(map(float, re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout)), default=0) <= 10
 
 
 @pytest.mark.long

@@ -302,7 +302,7 @@ def test_same_bytes_under_any_hash_seed() -> None:
 # ---------------------------------------------------------------------- LaTeX
 
 MACROS = {
-    "textasciitilde", "textbackslash", "char", "mbox", "leavevmode", "nopagebreak",
+    "textasciitilde", "textbackslash", "char", "hspace", "mbox", "leavevmode", "nopagebreak",
     "circ", "in", "pm", "surd", "leftarrow", "Vert", "ell",
     *(m[1:] for m in GREEK.values()),
     "ss", "ae", "AE", "oe", "OE", "o", "O", "l", "L", "i", "Sigma", "Pi", "infty", "to", "times", "nabla", "approx",

@@ -3,7 +3,7 @@ r"""The story as LaTeX: a fragment to `\input`, or a document that pdflatex sets
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from symgrad.explain.beside import shown
 from symgrad.explain.formula import Piece
@@ -27,6 +27,7 @@ from symgrad.explain.scripts import LATEX, folded, joined
 NARROW, WIDE = 345.0, 455.0  # text widths in points: of the article class on A4, and of our own document
 _TAG = 12.0  # what LaTeX keeps free beside a number
 _TYPED = 4.8  # a letter of small typewriter
+_LONG = 30  # letters of a word that may be broken anywhere
 _ROWS = 40  # of a table on one page
 
 PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
@@ -71,7 +72,19 @@ def said(sentence: Sentence) -> str:
 
 def _words(text: str) -> str:
     return "".join(
-        rf"\texttt{{{_typed(part)}}}" if code else escape(part) for part, code in spans_of_code(text)
+        rf"\texttt{{{_breaking(part, _typed)}}}" if code else _breaking(part, escape)
+        for part, code in spans_of_code(text)
+    )
+
+
+def _breaking(text: str, written: Callable[[str], str]) -> str:
+    """Words as they are written; one that is longer than others may break anywhere."""
+    parts = re.split(rf"(\S{{{_LONG},}})", text)
+    return "".join(
+        r"\hspace{0pt plus 4pt}".join(written(part[i : i + 4]) for i in range(0, len(part), 4))
+        if k % 2
+        else written(part)
+        for k, part in enumerate(parts)
     )
 
 
@@ -98,7 +111,7 @@ def _part(p: Part, width: float) -> str:
 
 def _typed(text: str) -> str:
     """Any text for a typewriter, which has some signs that the text font has not."""
-    parts = re.split(r'(["_<>|])', text)
+    parts = re.split(r'(["_<>|\\{}])', text)
     return "".join(rf"\char{ord(p)}{{}}" if k % 2 else escape(p) for k, p in enumerate(parts))
 
 
@@ -115,22 +128,27 @@ def _listing(text: str, width: float) -> str:
 def _tabular(p: Table, width: float) -> list[str]:
     """The table, in parts that fit a page; columns of a table that is too wide break their lines."""
     cells = [list(map(said, row)) for row in (p.columns, *p.rows)]
-    natural = [max(map(_extent, column)) for column in zip(*cells, strict=True)]
+    natural = [max(map(_extent, column)) for column in zip(p.columns, *p.rows, strict=True)]
     room = width - 12.0 * len(natural)
     layout = "l" * len(natural)
     if sum(natural) > room:
         least = room / (2 * len(natural))
         spare = (room - least * len(natural)) / sum(natural)
         layout = "".join(rf"p{{{least + spare * n:.0f}pt}}" if n > least else "l" for n in natural)
-    head, *rows = (" & ".join(row) + r" \tabularnewline" for row in cells)
+    head, *rows = ("{}" + " & ".join(row) + r" \tabularnewline" for row in cells)
     pages = [rows[k : k + _ROWS] for k in range(0, len(rows), _ROWS)] or [[]]
     begin = rf"\begin{{tabular}}{{{layout}}}"
     return ["\n".join([begin, head, r"\hline", *page, r"\end{tabular}"]) for page in pages]
 
 
-def _extent(cell: str) -> float:
-    """About how wide a cell is, in points."""
-    return sum(LATEX.width(m) if k % 2 else 5.2 * len(m) for k, m in enumerate(cell.split("$")))
+def _extent(cell: Sentence) -> float:
+    """About how wide a cell is, in points, rather more than less."""
+    return sum(
+        sum(5.4 if c.islower() or c in " .,:;()[]'1" else 9.0 for c in p)
+        if isinstance(p, str)
+        else LATEX.width(LATEX.line(p))
+        for p in cell
+    )
 
 
 def _passage(p: Passage, width: float) -> str:
@@ -175,4 +193,4 @@ def _numbers(numbers: Sequence[str]) -> str:
 
 def _remark(r: Remark) -> str:
     numbers = f"({_numbers(r.numbers)}) " if r.numbers else ""
-    return rf"{numbers}\emph{{{escape(r.rule)}}}: {said(r.sentence)}"
+    return rf"{numbers}\emph{{{_words(r.rule)}}}: {said(r.sentence)}"
