@@ -316,6 +316,7 @@ MACROS = {
     "textwidth", "textheight", "abovedisplayskip", "belowdisplayskip",
     "headheight", "headsep", "footskip", "jot", "makeatletter", "makeatother", "renewcommand", "normalfont",
     "normalsize", "bfseries", "oddsidemargin", "topmargin", "parindent", "parskip", "allowdisplaybreaks",
+    "linewidth", "noindent", "hfill",
 }  # fmt: skip
 
 

@@ -405,11 +405,22 @@ def test_forms_side_by_side() -> None:
             numbers = {n for e in equations for n in e.numbers}
             assert numbers == {n for e in p.equations for n in e.numbers}
     text = d.text(form=("matrix", "index", "scalar"), sizes=TWO)
+    assert max(map(len, text.splitlines())) <= 80
     assert text.count("index form:") == sum("index" in forms for forms in shown)
     reasons = [line for line in text.splitlines() if "chain rule" in line]
     assert len(reasons) == len(dict.fromkeys(reasons))
     for written in (d.latex("all", sizes=TWO), explain.markdown(d.derived, "all", sizes=TWO)):
         assert written.count("scalar form") == sum("scalar" in forms for forms in shown)
+
+
+def test_forms_stand_in_columns_where_these_fit() -> None:
+    d = sg.derive(TEXTBOOK)
+    wide = d.text(100, form=("index", "scalar"), sizes=TWO)
+    assert re.search(r"\(2\)  h\[j\] = sigmoid\(u\[j\] \+ b1\[j\]\) +u₂ = x₁·W1₁₂ \+ x₂·W1₂₂", wide)
+    narrow = d.text(60, form=("index", "scalar"), sizes=TWO)
+    assert re.search(r"^ *scalar form:$", narrow, re.MULTILINE)
+    assert "minipage" in d.latex(("index", "scalar"), sizes=TWO)
+    assert not faults(d.latex("all", sizes=TWO))
 
 
 def test_one_form_alone_has_no_caption() -> None:

@@ -85,15 +85,26 @@ def _numbers(numbers: Sequence[str]) -> str:
 
 def _passage(p: Passage, width: int, margin: int) -> list[str]:
     lines = [_wrapped(said(p.heading), width, "")]
+    forms: list[list[str]] = []
     for caption, equations in shown(p):
-        lines += [f"{' ' * margin}{caption}:"] if caption else []
+        forms.append([f"{' ' * margin}{caption}:"] if caption else [])
         left = ""
         for e in equations:
-            lines += _equation(e, width, margin, left)
+            forms[-1] += _equation(e, width, margin, left)
             left = TEXT.line(e.left) if e.left is not None else left
+    lines += _beside(forms, width)
     for r in p.remarks:
         lines.append(_wrapped(_remark(r), width, " " * margin, " " * (margin + 2)))
     return lines
+
+
+def _beside(forms: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Blocks of lines in columns where these fit, else one below the other."""
+    wide = [max(map(columns, block), default=0) + 3 for block in forms]
+    if len(forms) < 2 or sum(wide) - 3 > width:
+        return [line for block in forms for line in block]
+    cells = zip_longest(*forms, fillvalue="")
+    return ["".join(c + " " * (w - columns(c)) for c, w in zip(row, wide, strict=True)).rstrip() for row in cells]
 
 
 def _equation(e: Equation, width: int, margin: int, before: str) -> list[str]:

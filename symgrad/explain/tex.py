@@ -25,6 +25,7 @@ from symgrad.explain.plain import spans_of_code
 from symgrad.explain.scripts import LATEX, folded, joined
 
 NARROW, WIDE = 345.0, 455.0  # text widths in points: of the article class on A4, and of our own document
+_GAP, _COLUMN = 10.0, 12  # between columns of forms, and the equations that one holds
 _TAG = 12.0  # what LaTeX keeps free beside a number
 _TYPED = 4.8  # a letter of small typewriter
 _LONG = 30  # letters of a word that may be broken anywhere
@@ -153,17 +154,39 @@ def _extent(cell: Sentence) -> float:
 
 def _passage(p: Passage, width: float) -> str:
     lines = [rf"\paragraph{{{said(p.heading)}}}"] if p.heading else []
-    for caption, equations in shown(p):
-        lines += [rf"\emph{{{escape(caption)}:}}"] if caption else []
-        aligned: list[str] = []
-        indent = 0.0
-        for e in equations:
-            more, indent = rows(e, width, indent)
-            aligned += more
-        lines += [r"\begin{align*}", " \\\\\n".join(aligned), r"\end{align*}"] if aligned else []
+    forms = shown(p)
+    column = width / len(forms) - _GAP
+    if len(forms) > 1 and all(_fits(equations, column) for _, equations in forms):
+        part = f"{0.98 / len(forms):.2f}"
+        lines.append(r"\leavevmode\par\nopagebreak\noindent")
+        columns = ["\n".join(_form(*form, column)) for form in forms]
+        around = (rf"\begin{{minipage}}[t]{{{part}\linewidth}}", r"\end{minipage}")
+        lines.append("\\hfill\n".join("\n".join((around[0], c, around[1])) for c in columns))
+        lines.append(r"\par")
+    else:
+        lines += [line for form in forms for line in _form(*form, width)]
     if p.remarks:
         lines.append(r"{\small\sloppy " + "\n".join(_remark(r) for r in p.remarks) + r"\par}")
     return "\n".join(lines)
+
+
+def _form(caption: str, equations: Sequence[Equation], width: float) -> list[str]:
+    """Equations under the name of their form."""
+    aligned: list[str] = []
+    indent = 0.0
+    for e in equations:
+        more, indent = rows(e, width, indent)
+        aligned += more
+    named = [rf"\emph{{{escape(caption)}:}}"] if caption else []
+    return [*named, *([r"\begin{align*}", " \\\\\n".join(aligned), r"\end{align*}"] if aligned else [])]
+
+
+def _fits(equations: Sequence[Equation], width: float) -> bool:
+    """Whether a column of this width holds equations without breaking one, and stays on a page."""
+    left = max((LATEX.width(LATEX.line(e.left)) for e in equations if e.left is not None), default=0.0)
+    room = [width - left - LATEX.width(_numbers(e.numbers)) - 2 * _TAG - 11.0 for e in equations]
+    wide = [sum(p.width for p in LATEX.write(e.right)) for e in equations]
+    return len(equations) <= _COLUMN and all(w <= r for w, r in zip(wide, room, strict=True))
 
 
 def rows(e: Equation, width: float, indent: float, mark: str = r" \tag{%s}") -> tuple[list[str], float]:
