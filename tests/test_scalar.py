@@ -416,7 +416,7 @@ def test_forms_side_by_side() -> None:
 def test_forms_stand_in_columns_where_these_fit() -> None:
     d = sg.derive(TEXTBOOK)
     wide = d.text(100, form=("index", "scalar"), sizes=TWO)
-    assert re.search(r"\(2\)  h\[j\] = sigmoid\(u\[j\] \+ b1\[j\]\) +u₂ = x₁·W1₁₂ \+ x₂·W1₂₂", wide)
+    assert any("h[j] = " in line and " = x₁·W1₁₂ + x₂·W1₂₂" in line for line in wide.splitlines())
     narrow = d.text(60, form=("index", "scalar"), sizes=TWO)
     assert re.search(r"^ *scalar form:$", narrow, re.MULTILINE)
     assert "minipage" in d.latex(("index", "scalar"), sizes=TWO)
