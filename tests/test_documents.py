@@ -20,6 +20,7 @@ from test_explain import (
     DETAILS,
     FORMS,
     ONE_PLACE,
+    ROOT,
     SCALARS,
     derived,
     every_form,
@@ -365,6 +366,14 @@ def test_markdown_has_a_block_a_step(name: str) -> None:
     assert [f for block in blocks for f in faults(block)] == []
     assert "operatorname" not in document.markdown()
     assert "```" not in document.markdown(github=False)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "generated" / "derivations").glob("*.tex")), ids=lambda p: p.stem
+)
+def test_latex_of_the_shipped_networks(path: Path) -> None:
+    """As it is committed: macros that are known, braces and environments that match, nothing beyond ASCII."""
+    assert faults(path.read_text(encoding="utf-8")) == []
 
 
 # ---------------------------------------------------------------------- PDF
