@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from symgrad import explain
 from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
+from symgrad.explain.formula import ONES, Product, Transpose, walk
 from symgrad.explain.indices import Indices
 from symgrad.explain.names import GREEK, escape, mathematical
-from symgrad.explain.parts import spans
+from symgrad.explain.parts import Passage, spans
 from symgrad.explain.scripts import CODE, LATEX, TEXT, fold
 from symgrad.explain.story import Teller
 from symgrad.language import expr as ex
@@ -396,6 +397,73 @@ def test_latex_compiles(tmp_path: Path, fragment: bool, detail: str) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
     wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout)]
     assert max(wide, default=0) <= 10
+
+
+TWO_HIDDEN = (
+    "x: data[n, 8]\nt: label[n] < 4\nh = relu(dense(x, 7))\ng = tanh(dense(h, 6))\nz = dense(g, 4)\n"
+    "loss = softmax_cross_entropy(z, t)"
+)
+BY_HAND = (
+    "X: data[n, 8]\nt: label[n] < 4\nW1: weight[8, 7]\nb1: weight[7]\nW2: weight[7, 6]\nb2: weight[6]\n"
+    "W3: weight[6, 4]\nb3: weight[4]\nh1 = relu(X @ W1 + b1)\nh2 = tanh(h1 @ W2 + b2)\nz = h2 @ W3 + b3\n"
+    "loss = softmax_cross_entropy(z, t)"
+)
+
+
+@pytest.mark.parametrize("text", [TWO_HIDDEN, BY_HAND])
+def test_two_hidden_layers_are_told_layer_by_layer(text: str) -> None:
+    """Few equations, the error signals by the numbers of the layers, whether these are called or written out."""
+    d = derive(read(text, definitions=DEFINITIONS))
+    story = Teller(d).tell()
+    headings = ["".join(map(str, p.heading[:1])) for p in story.passages]  # type: ignore[union-attr]
+    assert headings == ["Forward", "Layer 3: ", "Layer 2: ", "Layer 1: "]
+    told = " ".join(explain.latex(d).split())
+    if text == TWO_HIDDEN:
+        assert r"\delta^{(2)} &= (\delta^{(3)} W^{(3)\top}) \odot (1 - g^{\odot 2})" in told
+        assert r"\frac{\partial L}{\partial W^{(2)}} &= h^{\top} \delta^{(2)}" in told
+        assert r"\frac{\partial L}{\partial b^{(2)}} &= \delta^{(2)\top} \mathbf{1}" in told
+    assert len(explain.text(d, 100).splitlines()) < 62
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", [*PROGRAMS, "two hidden"])
+def test_numbers_are_dense(name: str, form: str) -> None:
+    """At "steps" equations are numbered 1, 2, ... in the order in which they are read."""
+    d = derive(read(TWO_HIDDEN, definitions=DEFINITIONS)) if name == "two hidden" else derived(name)
+    story = Teller(d, form).tell()
+    numbers = [n for p in story.passages for e in p.equations for n in e.numbers]  # type: ignore[union-attr]
+    assert list(dict.fromkeys(numbers)) == [str(k + 1) for k in range(len(set(numbers)))]
+    main = {label for label in explain.labels(d).values() if label.isdigit()}
+    assert set(numbers) == main
+
+
+@pytest.mark.parametrize("name", [*PROGRAMS, "two hidden"])
+def test_what_a_form_does_has_a_reason(name: str) -> None:
+    """In matrix form each passage of the derivation says why it transposes, sums and multiplies entry by entry."""
+    d = derive(read(TWO_HIDDEN, definitions=DEFINITIONS)) if name == "two hidden" else derived(name)
+    for p in Teller(d, detail="everything").tell().passages:
+        assert isinstance(p, Passage)
+        if p.heading in (("Forward",), ("Result",)):
+            continue
+        rules = {r.rule for r in p.remarks}
+        parts = [x for e in p.equations if e.statements for x in walk(e.right)]
+        if any(isinstance(x, Transpose) and x.a != ONES for x in parts):
+            assert rules & {"matrix product", "transpose", "symmetry", "repetition", "chain rule"}, p
+        if any(isinstance(x, Product) and x.kind == "hadamard" for x in parts):
+            assert "entry by entry" in rules, p
+        sums = [s for e in p.equations for s in e.statements if s.reduced and d.tensors[s.out].of]
+        if sums and sums[0].out in d.program.tensors:
+            assert rules & {"sum", "matrix product", "change of letters", "look-up"}, p
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex on this machine")
+@pytest.mark.parametrize("text", [TWO_HIDDEN, BY_HAND])
+def test_two_hidden_layers_fit_a_page(tmp_path: Path, text: str) -> None:
+    told = explain.latex(derive(read(text, definitions=DEFINITIONS)), fragment=False)
+    (tmp_path / "page.tex").write_text(told, encoding="utf-8")
+    run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert "(1 page," in done.stdout.replace("\n", " ")
 
 
 # ---------------------------------------------------------------------- names

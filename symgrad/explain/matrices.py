@@ -6,6 +6,7 @@ form: more than two axes in mathematics, look-ups, windows. Then the index form 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -338,7 +339,7 @@ class Arrays(ABC):
             if len(a.axes) > 1
         ]
         inner = f"{k} is summed, so it stands inside a product of matrices"
-        brief = "; ".join([f"{k} is summed", *turned]) if turned else ""
+        brief = "; ".join(_brief(k, t) for t in turned)
         return [Reason("matrix product", "; ".join([inner, *turned, *first]), brief, (k,))]
 
     def _summed(self, a: Reduce, over: Sequence[str]) -> Reason:
@@ -357,10 +358,9 @@ class Arrays(ABC):
         whole = [b for b in arrays if b.axes == a.axes and not _is_diagonal(b)]
         if a.op == "multiply" and a.axes and len(whole) > 1:
             letters = listing(list(a.axes))
-            kept = f"{letters} {'is' if len(a.axes) == 1 else 'are'} in both factors and not summed"
-            found.append(
-                Reason("entry by entry", f"{kept}, so entries of the same place are multiplied", kept)
-            )
+            kept = f"{letters} {'is' if len(a.axes) == 1 else 'are'} in both factors"
+            full = f"{kept} and not summed, so entries of the same place are multiplied"
+            found.append(Reason("entry by entry", full, kept))
         if a.op in ("add", "power", *LEAVES) and a.axes and arrays:
             lacking = [n for n in a.axes if any(n not in b.axes for b in arrays)]
             found += [self._repeated(lacking)] if lacking else []
@@ -623,6 +623,12 @@ def transposed(f: Formula) -> Formula:
     if isinstance(f, Product) and f.kind == "matmul":
         return Product(tuple(transposed(x) for x in reversed(f.factors)), "matmul")
     return Transpose(f)
+
+
+def _brief(k: str, turned: str) -> str:
+    """`n is the first axis of X, hence Xᵀ` for `in X it is the first axis, hence Xᵀ`."""
+    found = re.fullmatch(r"in (.*) it is the (\w+) axis, hence (.*)", turned)
+    return f"{k} is the {found[2]} axis of {found[1]}, hence {found[3]}" if found else f"{k} is summed; {turned}"
 
 
 def _bare(a: Array) -> Array:

@@ -254,10 +254,7 @@ class Plan:
         for a in self.adjoints:
             apart = self.unseen(a) and (not a.steps or a.steps[0].rule != "direction") or a.bar in self.inside
             for state, shown in zip(a.states, a.shown, strict=True):
-                yield (
-                    state.steps,
-                    not apart and (shown or bool(state.aside) and state.rule != a.states[0].rule),
-                )
+                yield state.steps, not apart and (shown or bool(state.aside))
 
     # states
 

@@ -34,15 +34,15 @@ _ROWS = 40  # of a table on one page
 PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage{amsmath}
 \setlength{\textwidth}{455pt}
-\setlength{\textheight}{750pt}
+\setlength{\textheight}{757pt}
 \setlength{\oddsidemargin}{0pt}
 \setlength{\headheight}{0pt}
 \setlength{\headsep}{0pt}
-\setlength{\topmargin}{-32pt}
+\setlength{\topmargin}{-36pt}
 \setlength{\footskip}{24pt}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{2pt}
-\setlength{\jot}{2pt}
+\setlength{\jot}{1pt}
 \makeatletter
 \renewcommand{\paragraph}{\@startsection{paragraph}{4}{0pt}{8pt}{-1em}{\normalfont\normalsize\bfseries}}
 \makeatother
