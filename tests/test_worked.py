@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -425,6 +428,21 @@ def test_second_derivatives_have_no_update() -> None:
     d = sg.hessian("x: weight[n]; loss = sum(x**3)")
     with pytest.raises(sg.SymgradError, match="hessian"):
         d.worked(x=[1, 2], rate=0.1)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+@pytest.mark.parametrize("form", ["matrix", "all"])
+def test_latex_compiles(form: str, tmp_path) -> None:
+    """And nothing is set off the page, with many digits and a large array among small ones."""
+    given = {**MATRIX_NUMBERS, "W2": np.full((12, 2), 1 / 3), "t": np.arange(12) / 7}
+    numbers = MATRIX_NUMBERS if form == "all" else given
+    w = sg.derive(MATRICES).worked(numbers, rate=0.5, digits=12, form=form)
+    (tmp_path / "worked.tex").write_text(w.latex(fragment=False), encoding="utf-8")
+    command = ["pdflatex", "-interaction=batchmode", "-halt-on-error", "worked.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
+    log = (tmp_path / "worked.log").read_text(encoding="utf-8", errors="replace")
+    assert done.returncode == 0, log[-2000:]
+    assert [x for x in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log) if float(x) > 10] == []
 
 
 def test_notebooks_and_files(tmp_path) -> None:
