@@ -29,6 +29,7 @@ from symgrad.explain.formula import (
     Modulo,
     Norm,
     Number,
+    Position,
     Power,
     Product,
     Quotient,
@@ -183,6 +184,8 @@ class Reader:
     def entry(self, f: Formula, depth: int) -> Value:
         """A formula of entries, over a grid of `depth` letters."""
         match f:
+            case Position(code):
+                return np.int64(code)
             case Extent(code) if code in self.sizes:
                 return np.int64(self.sizes[code])
             case Symbol(code):
@@ -214,6 +217,8 @@ class Reader:
                 return self.condition(c, depth) * 1.0
             case Apply("index" | "stop", (a,)):
                 return self.entry(a, depth)
+            case Apply("max" | "min" | "prod" as name, args) if len(args) > 1:
+                return REDUCE[name](np.broadcast_arrays(*(self.entry(a, depth) for a in args)), axis=0)
             case Apply(name, args) if name in LEAVES:
                 return leaf(name, [self.entry(a, depth) for a in args])
             case Apply():
@@ -422,6 +427,8 @@ class Reader:
                 return Whole(getattr(np, name)(fixed(self.whole(a)), *(int(self.entry(x, 0)) for x in k)))
             case Apply("index", _) | Number() | Big() | Modulo():
                 return self.entry(f, 0)
+            case Apply("max" | "min", args) if len(args) > 1:
+                return self.entry(f, 0)
             case Entry():
                 return self.entry(f, 0)
             case Apply(name, args):
@@ -458,7 +465,7 @@ class Reader:
 
 
 def is_letter(f: Formula) -> bool:
-    return isinstance(f, Symbol) and not isinstance(f, Extent)
+    return isinstance(f, Symbol) and not isinstance(f, (Extent, Position))
 
 
 def name_of(f: Formula) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from test_cases import agrees
 
 import symgrad as sg
 from symgrad import explain
+from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Formula, Product, Sum, Transpose, minus
 from symgrad.explain.sides import FORMS, Line, Sides
@@ -27,13 +32,21 @@ from symgrad.library import DEFINITIONS
 from symgrad.passes.derive import forward
 from symgrad.passes.precise import precise
 
+Sizes = Mapping[str, int] | None
+
 CASES = cases()
 DECLARED = declarations()
 # the first spelling of each problem in the normal run, all of them where there is time
 FIRST = list({heading.partition(":")[0]: heading for heading in reversed(DECLARED)}.values())[::-1]
 HEADINGS = [*FIRST, *(pytest.param(h, marks=pytest.mark.long) for h in DECLARED if h not in FIRST)]
-# what the language has no words for: equations that run from the last step to the first
-BACKWARD = ("read one another at the same step only", "put that line first", "nothing tells how far")
+WRITTEN_OUT = [h if h in FIRST[::20] else pytest.param(h, marks=pytest.mark.long) for h in DECLARED]
+# what the language has no words for: equations that run from the last step to the first, values before the first
+BACKWARD = (
+    "read one another at the same step only",
+    "put that line first",
+    "nothing tells how far",
+    "a negative position is no entry",
+)
 
 
 def given(d: Derived, case: Any) -> dict[str, Any]:
@@ -43,35 +56,51 @@ def given(d: Derived, case: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("heading", HEADINGS)
 def test_printed_gradients(heading: str) -> None:
-    """In every form, what is printed as code, read by the language, and what is printed as mathematics, evaluated as
-    mathematics means it, gives what is known."""
+    """In matrix and index form, what is printed as code, read by the language, and what is printed as mathematics,
+    evaluated as mathematics means it, gives what is known."""
+    compare(heading, "matrix", "index")
+
+
+@pytest.mark.parametrize("heading", WRITTEN_OUT)
+def test_gradients_written_out(heading: str) -> None:
+    """So it does in the scalar form, for the sizes of the case; only one case is too large to be written out."""
+    if heading == "nielsen_train_quadratic":
+        with pytest.raises(Refusal, match="300 of them for the derivative by"):
+            compare(heading, "scalar")
+    else:
+        compare(heading, "scalar")
+
+
+def compare(heading: str, *forms: str) -> None:
     case = CASES[heading.partition(":")[0]]
     make = sg.jacobian if case.kind == "jacobian" else sg.derive
     d = make(DECLARED[heading], wrt=case.wrt).derived
     inputs = given(d, case)
     reader = a_reader(d, inputs)
+    numbers = {n: k for n, k in bind(d.source, inputs)[0].items() if n in d.source.sizes}
     for name in case.wrt:
         known = case.grad[name](**case.make(0))
-        for form in FORMS:
-            value = reader(mathematics(d, form, name))[d.gradients[name]]
+        for form in forms:
+            sizes = numbers if form == "scalar" else None
+            value = reader(mathematics(d, form, name, sizes))[d.gradients[name]]
             agrees(value, known, f"{form}, {name}, as mathematics")
-            code = read_back(d, DECLARED[heading], form, name, inputs)
+            code = read_back(d, DECLARED[heading], form, name, inputs, sizes)
             if code is None:  # what is read as mathematics above
                 assert any(s.scan and s.scan.backward for s in d.program.statements), heading
             else:
                 agrees(code, known, f"{form}, {name}, as code")
 
 
-def read_back(d: Derived, text: str, form: str, name: str, inputs: dict[str, Any]) -> Any:
+def read_back(d: Derived, text: str, form: str, name: str, inputs: dict[str, Any], sizes: Sizes) -> Any:
     """The value of the printed lines, read beside the user's own; None of equations that run backward."""
     *above, last = text.splitlines()
     named = re.match(r"\w+(\[[^=]*\])?\s*=[^=]", last)
-    *parts, answer = explain.result_equations(d, name, form)
     bar = d.gradients[name]
-    assert answer.startswith(bar)
-    lines = [*above, last if named else f"in_value = {last}", *parts, "the_answer" + answer.removeprefix(bar)]
+    printed = [re.sub(rf"\b{bar}\b", "the_answer", f) for f in explain.result_equations(d, name, form, sizes)]
+    assert printed[-1].startswith("the_answer")
+    lines = [*above, last if named else f"in_value = {last}", *printed]
     try:
-        again = read("\n".join([*lines, "in_all = sum(the_answer)"]), definitions=DEFINITIONS)
+        again = read("\n".join([*lines, "in_all = sum(the_answer)"]), definitions=DEFINITIONS, sizes=sizes)
     except sg.SymgradError as problem:
         if any(why in str(problem) for why in BACKWARD):
             return None
@@ -80,8 +109,8 @@ def read_back(d: Derived, text: str, form: str, name: str, inputs: dict[str, Any
         return run(precise(forward(again)), *bind(again, inputs))["the_answer"]
 
 
-def mathematics(d: Derived, form: str, name: Key) -> list[Line]:
-    return Sides(Cast(d), form, numpy=False).result([d.gradients[name]])
+def mathematics(d: Derived, form: str, name: Key, sizes: Sizes = None) -> list[Line]:
+    return Sides(Cast(d), form, numpy=False, sizes=sizes).answer([d.gradients[name]])
 
 
 def a_reader(d: Derived, inputs: dict[str, Any]) -> Callable[[list[Line]], Arrays]:
@@ -103,7 +132,7 @@ def a_reader(d: Derived, inputs: dict[str, Any]) -> Callable[[list[Line]], Array
     return reads
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["matrix", "index"])
 @pytest.mark.parametrize("name", [case.id for case in CASES.values() if case.hess])
 def test_printed_hessian_is_the_hessian(name: str, form: str) -> None:
     case = CASES[name]
@@ -160,3 +189,45 @@ def test_the_reader_finds_faults(fault: str) -> None:
     except Unreadable:
         return
     assert not np.allclose(value, right)
+
+
+# ---------------------------------------------------------------------- LaTeX
+
+PREAMBLE = "\\documentclass[a4paper]{article}\n\\usepackage{amsmath}\n\\begin{document}\n"
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex on this machine")
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("form", FORMS)
+def test_latex_of_every_case_fits(tmp_path: Path, form: str, part: int) -> None:
+    """Fragments in a plain A4 article: no line is more than 10 points too wide."""
+    told: dict[str, str] = {}
+    for heading in list(DECLARED)[part::4]:
+        case = CASES[heading.partition(":")[0]]
+        make = sg.jacobian if case.kind == "jacobian" else sg.derive
+        d = make(DECLARED[heading], wrt=case.wrt).derived
+        sizes = {n: k for n, k in bind(d.source, given(d, case))[0].items() if n in d.source.sizes}
+        with suppress(Refusal):  # too much to be written out
+            told[heading] = explain.latex(d, form, sizes=sizes if form == "scalar" else None)
+    assert len(told) > 60
+    wide = too_wide(tmp_path, told)
+    assert not wide, wide
+
+
+def too_wide(folder: Path, told: dict[str, str]) -> dict[str, float]:
+    """By how many points lines of LaTeX fragments leave the page, where it is more than 10."""
+    parts = [rf"\typeout{{=== {heading}}}" + "\n" + text for heading, text in told.items()]
+    document = (
+        PREAMBLE + "\n\n\\clearpage\n".join(parts) + "\n\n\\clearpage\n\\typeout{===}\n\\end{document}\n"
+    )
+    (folder / "all.tex").write_text(document, encoding="utf-8")
+    run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(run, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    wide: dict[str, float] = {}
+    for section in re.split(r"^=== ?", done.stdout, flags=re.MULTILINE)[1:]:
+        over = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", section)]
+        if max(over, default=0) > 10:
+            wide[section.splitlines()[0]] = max(over)
+    return wide
