@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import symgrad
-from symgrad import emit
+from symgrad import emit, gallery
 from symgrad.derivation import Derivation, derive
 from symgrad.errors import SymgradError
 from symgrad.exercises import exercise, topics
@@ -160,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("ops", _ops, "List every operation, or show one with its definition.", declared=False)
     sub.add_argument("name", nargs="?")
+    _formats(sub, "text", "latex", "tex", "html", "markdown", "pdf")
     return parser
 
 
@@ -446,7 +447,13 @@ def _exercise(options: argparse.Namespace) -> int:
 
 
 def _ops(options: argparse.Namespace) -> int:
-    print(describe(options.name) if options.name else listing())
+    paged = bool(options.format or options.output or options.open)
+    if paged and not options.name:
+        raise SymgradError("a page shows one operation: give its name, such as symgrad ops gelu --format html --open")
+    if paged:
+        _written(options, gallery.operation(options.name).document())
+    else:
+        print(describe(options.name) if options.name else listing())
     return 0
 
 

@@ -39,13 +39,21 @@ FORMULAS = {
     "matmul": ("NumPy's A @ B", "A: weight[n, k]; B: weight[k, m]", "matmul(A, B)"),
     "outer": ("every product of an entry of each", "x: weight[n]; y: weight[k]", "outer(x, y)"),
     "kron": ("the Kronecker product", "A: weight[n, k]; B: weight[m, h]", "kron(A, B)"),
-    "einsum": ("a sum of products by letters", "A: weight[n, k]; B: weight[k, n]", 'einsum("ij,ji->i", A, B)'),
+    "einsum": (
+        "a sum of products by letters",
+        "A: weight[n, k]; B: weight[k, n]",
+        'einsum("ij,ji->i", A, B)',
+    ),
     "trace": ("the sum of the diagonal", "A: weight[n, n]", "trace(A)"),
     "diag": ("the diagonal of a matrix, or a vector as one", "A: weight[n, n]", "diag(A)"),
     "tril": ("a matrix without what is above its diagonal", "A: weight[n, k]", "tril(A)"),
     "triu": ("a matrix without what is below its diagonal", "A: weight[n, k]", "triu(A)"),
     "transpose": ("A.T, all axes in reverse", "A: weight[n, k]", "transpose(A)"),
-    "concatenate": ("arrays after one another", "x: weight[n, k]; y: weight[n, h]", "concatenate([x, y], axis=1)"),
+    "concatenate": (
+        "arrays after one another",
+        "x: weight[n, k]; y: weight[n, h]",
+        "concatenate([x, y], axis=1)",
+    ),
     "stack": ("arrays side by side on a new axis", "x: weight[n, k]; y: weight[n, k]", "stack([x, y])"),
     "flip": ("in reverse along an axis", "x: weight[n, k]", "flip(x, axis=1)"),
     "diff": ("the differences of neighbours", "x: weight[n, k]", "diff(x, axis=1)"),
@@ -69,12 +77,14 @@ def listing() -> str:
     text += ["", "defined by an equation, on whole matrices and stacks of them", ""]
     for op, one in IMPLICIT.items():
         about = (one.run.__doc__ or "").split("\n")[0]
-        text += _entry(_call(op), [about, one.equation, f"differential {'; '.join((*one.needs, *one.terms))}"])
+        text += _entry(
+            _call(op), [about, one.equation, f"differential {'; '.join((*one.needs, *one.terms))}"]
+        )
     text += ["", "functions of arrays", ""]
     for about, _, call in FORMULAS.values():
         text += _entry(call, [about])
     group = ""
-    for first, others in _named().items():
+    for first, others in named().items():
         if first.where != group:
             group = first.where
             text += ["", group.removesuffix(".sg"), ""]
@@ -84,7 +94,7 @@ def listing() -> str:
     return "\n".join(text)
 
 
-def _named() -> dict[Definition, list[str]]:
+def named() -> dict[Definition, list[str]]:
     """The definitions, file by file, each with its other names."""
     found: dict[Definition, list[str]] = {}
     for name in public():
@@ -129,21 +139,40 @@ def describe(name: str | None = None) -> str:
     """
     if name is None:
         return listing()
-    return "\n\n\n".join(_shown(about, declaration) for about, declaration in _examples(name))
+    return "\n\n\n".join(_shown(e.definition, e.declaration) for e in examples(name))
 
 
-def _examples(name: str) -> list[tuple[str, str]]:
-    """For each definition of a name, what is said of it and a declaration that uses it."""
+@dataclass(frozen=True)
+class Example:
+    """One definition of an operation.
+
+    Attributes:
+        definition: what it is, in words, or as code of the language.
+        code: whether it is code.
+        declaration: a declaration that uses it.
+    """
+
+    definition: str
+    declaration: str
+    code: bool = False
+
+
+def examples(name: str) -> list[Example]:
+    """Each definition of a name, with a declaration that uses it.
+
+    Raises:
+        SymgradError: no operation has the name, or no example of it could be made.
+    """
     if not isinstance(name, str):
         raise SymgradError(f'an operation is given by its name in quotes, such as "relu", not as {name!r}')
     found = [_leaf(LEAVES[name])] if name in LEAVES else []
     found += [_implicit(op) for op in IMPLICIT if spoken(op) == name]
     if name in FORMULAS:
         about, declared, call = FORMULAS[name]
-        found.append((f"{call}: {about}", _declaration(declared.split("; "), call)))
+        found.append(Example(f"{call}: {about}", _declaration(declared.split("; "), call)))
     if name in DEFINITIONS:
         first = DEFINITIONS[name]
-        found += [(d.source, example(d)) for d in (first, *first.others)]
+        found += [Example(d.source, example(d), code=True) for d in (first, *first.others)]
     if not found:
         near = did_you_mean(name, [*LEAVES, *map(spoken, IMPLICIT), *FORMULAS, *DEFINITIONS])
         raise SymgradError(f"there is no operation '{name}'{near or '; `symgrad ops` lists them'}")
@@ -162,19 +191,19 @@ def _shown(definition: str, declaration: str) -> str:
     return "\n\n".join(parts)
 
 
-def _leaf(leaf: Leaf) -> tuple[str, str]:
+def _leaf(leaf: Leaf) -> Example:
     low, high = (decimal(Fraction(str(x))) for x in leaf.domain)
     declared = "\n".join(f"{p}: {low} < weight[n] < {high}" for p in leaf.params)
     call = f"{leaf.name}({', '.join(leaf.params)})"
     about = f"{call}, a row of the table of scalar functions" + (f": {leaf.note}" if leaf.note else "")
-    return about, f"{declared}\nR: data[n]\nloss = sum(R*{call})"
+    return Example(about, f"{declared}\nR: data[n]\nloss = sum(R*{call})")
 
 
 def _call(op: str) -> str:
     return f"{spoken(op)}({', '.join('AB'[: len(IMPLICIT[op].operands)])})"
 
 
-def _implicit(op: str) -> tuple[str, str]:
+def _implicit(op: str) -> Example:
     """An operation that an equation defines, and a declaration that uses it."""
     row = IMPLICIT[op]
     sizes = dict.fromkeys(row.letters, "n") if row.square else dict(zip(row.letters, "nm", strict=False))
@@ -183,7 +212,8 @@ def _implicit(op: str) -> tuple[str, str]:
     declared = [f"{name}: weight{shape}{fact}" for name, shape in zip("AB", shapes, strict=False)]
     result = f"[{', '.join(sizes[x] for x in row.result)}]" if row.result else ""
     about = f"{_call(op)}, defined by an equation: {row.equation}\n  {'; '.join((*row.needs, *row.terms))}"
-    return about, "\n".join([*declared, f"R: data{result}", f"loss = sum(R*{_call(op)}**2)"])
+    text = "\n".join([*declared, f"R: data{result}", f"loss = sum(R*{_call(op)}**2)"])
+    return Example(about, text)
 
 
 def example(d: Definition, **options: str) -> str:
@@ -357,10 +387,10 @@ def check_op(name: str, *, seed: int = 0) -> OpVerdict:
         cubed agrees
     """
     trials: list[Trial] = []
-    for about, declaration in _examples(name):
-        of = about.strip().splitlines()[0]
-        d = derive(declaration)
-        trials += [Trial(of, what, ok, found) for what, ok, found in _tried(d, declaration, seed)]
+    for e in examples(name):
+        of = e.definition.strip().splitlines()[0]
+        d = derive(e.declaration)
+        trials += [Trial(of, what, ok, found) for what, ok, found in _tried(d, e.declaration, seed)]
     return OpVerdict(name, tuple(trials))
 
 

@@ -47,6 +47,9 @@ def test_check_and_ops(tmp_path: Path) -> None:
     shown = symgrad("ops", "leaky_relu", cwd=tmp_path)
     assert shown.returncode == 0 and "def leaky_relu" in shown.stdout and "agrees" in shown.stdout
     refused(symgrad("ops", "leaky_rel", cwd=tmp_path), "did you mean 'leaky_relu'")
+    page = symgrad("ops", "leaky_relu", "--format", "html", cwd=tmp_path).stdout
+    assert page.startswith("<!DOCTYPE html>") and "agree to 9 digits" in page
+    refused(symgrad("ops", "--format", "html", cwd=tmp_path), "give its name")
 
 
 @pytest.mark.parametrize(

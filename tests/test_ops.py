@@ -60,10 +60,10 @@ def test_option(name: str, overload: int, option: str, way: str) -> None:
 
 SHOWN = """
 import hashlib, symgrad as sg
-from symgrad.ops import _examples
+from symgrad.ops import examples
 for name in {names!r}:
-    for _, text in _examples(name):
-        d = sg.derive(text)
+    for e in examples(name):
+        d = sg.derive(e.declaration)
         shown = d.latex() + d.numpy()
         print(name, hashlib.sha256(shown.encode()).hexdigest())
 """

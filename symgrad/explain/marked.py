@@ -54,7 +54,7 @@ class _Writer:
 
     def said(self, sentence: Sentence, cell: bool = False) -> str:
         """A sentence; what Markdown would read as its own is escaped, words between backticks are code."""
-        return "".join(_words(p, cell) if isinstance(p, str) else self.formula(p) for p in sentence)
+        return "".join(escaped(p, cell) if isinstance(p, str) else self.formula(p) for p in sentence)
 
     def formula(self, f: Formula) -> str:
         left, right = self.inline
@@ -93,7 +93,7 @@ class _Writer:
     def passage(self, p: Passage) -> Iterable[str]:
         for caption, equations in shown(p):
             if caption:
-                yield f"*{_words(caption)}:*"
+                yield f"*{escaped(caption)}:*"
             for step in _steps(equations):
                 yield self.step(step)
         if p.remarks:
@@ -119,7 +119,7 @@ class _Writer:
 
     def remark(self, r: Remark) -> str:
         numbers = f"({', '.join(spans(r.numbers, '–'))}) " if r.numbers else ""
-        rule = f"*{_words(r.rule)}*: " if r.rule else ""
+        rule = f"*{escaped(r.rule)}*: " if r.rule else ""
         return f"- {numbers}{rule}{self.said(r.sentence)}"
 
 
@@ -134,7 +134,7 @@ def _steps(equations: Sequence[Equation]) -> list[list[Equation]]:
     return found
 
 
-def _words(text: str, cell: bool = False) -> str:
+def escaped(text: str, cell: bool = False) -> str:
     out = []
     for part, code in spans_of_code(straight(text).replace("\n", " ")):
         if code and part.strip():

@@ -17,6 +17,7 @@ from symgrad.explain import boxes
 from symgrad.explain.boxes import Box, Boxes
 from symgrad.explain.formula import (
     ATOM,
+    ONE,
     POWER,
     PRODUCT,
     SUM,
@@ -240,6 +241,7 @@ class Code(Script):
         return self.call(f.op, [*letters, *conditions, self.write(f.body, SUM, depth + 1)], depth)
 
 
+LONG = 220.0  # points of a line that a fraction may fill
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SIGNS = {"sum": "Σ", "prod": "Π", "max": "max", "min": "min"}
@@ -462,6 +464,8 @@ class Latex(Script):
                 return _leaf_level(_template(name))
             case Number(v):
                 return POWER if r"\frac" in _number(f) else ATOM if v >= 0 else SUM
+            case Quotient(kind="times") if self.long(f):
+                return PRODUCT
             case Quotient(kind=kind):
                 return {"times": POWER, "hadamard": PRODUCT, "floor": ATOM}[kind]
             case Derivative():
@@ -471,6 +475,10 @@ class Latex(Script):
             case Norm() | Iverson():
                 return ATOM
         return super().level(f)
+
+    def long(self, f: Quotient) -> bool:
+        """Whether a fraction is wider than a line has room for: no line can break in it, so the top stands beside."""
+        return f.top != ONE and sum(p.width for p in self.write(f.top)) > LONG
 
     def open(self, f: Formula) -> bool:
         return isinstance(f, Big) or isinstance(f, Product) and self.open(f.factors[-1])
@@ -510,6 +518,8 @@ class Latex(Script):
                 inner = isinstance(top, Product) and top.kind != "hadamard"
                 over = self.write(top, POWER if inner else PRODUCT, depth)
                 return [*over, self.piece(r" \oslash ", depth), *self.write(bottom, POWER, depth)]
+            case Quotient(top, bottom) if self.long(f):
+                return self.node(Product((Quotient(ONE, bottom), top)), depth)
             case Quotient(top, bottom):
                 return [self.set(boxes.fraction(self.inside(top), self.inside(bottom)))]
             case Modulo(top, bottom):
