@@ -325,7 +325,7 @@ class Derivation:
                 names = listing(k if isinstance(k, str) else repr(k) for k in self.derived.gradients)
                 raise SymgradError(f"there are results by {names}: say for which the answer is, by name")
             given = {only: answers, **given}
-        return grading.grade(self.derived, given, at)
+        return grading.grade(self._truth, given, at)
 
     def worked(
         self,
@@ -375,6 +375,11 @@ class Derivation:
             )  # fmt: skip
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
+
+    @cached_property
+    def _truth(self) -> grading.Truth:
+        """What answers are compared with."""
+        return grading.Truth(self.derived)
 
     def hint(self, name: Key | None = None, level: int = 1) -> Document:
         """Help with a derivative that does not give it away at once.

@@ -356,7 +356,7 @@ def test_hints() -> None:
     assert "Σ_n δu[n, j]·∂u[n, j]/∂b1[j]" in two and "sum(δu" not in two
     assert "sum(δu, axis=0)" in three
     assert "is read in 2 places" in sg.derive(SHARED).hint().text()
-    assert "\\frac{\\partial" in d.hint("b1", 2).latex() and "$$" in d.hint("b1", 2).markdown()
+    assert "\\frac{\\partial" in d.hint("b1", 2).latex() and "frac" in d.hint("b1", 2).markdown()
     with pytest.raises(sg.SymgradError, match="say for which"):
         d.hint()
     with pytest.raises(sg.SymgradError, match="no result by 'B1'"):

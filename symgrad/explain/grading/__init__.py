@@ -6,6 +6,7 @@
 
 from symgrad.explain.grading.grade import grade as grade
 from symgrad.explain.grading.hints import hint as hint
+from symgrad.explain.grading.truth import Truth as Truth
 from symgrad.explain.grading.verdict import Grade as Grade
 
-__all__ = ["Grade", "grade", "hint"]
+__all__ = ["Grade", "Truth", "grade", "hint"]

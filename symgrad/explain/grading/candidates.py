@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -185,18 +185,27 @@ class _Way:
             self._forward[k] = {n: a for n, a in found.items() if not self.program[n].early}
         return self._forward[k]
 
-    def _runner(self, new: Mapping[Statement, Statement | None]) -> Run:
+    def _runner(self, new: Mapping[Statement, Statement | None]) -> Wrong:
         changed = (new.get(s, s) for s in self.program.statements)
         part: Program = replace(self.program, statements=tuple(s for s in changed if s is not None))
+        return Wrong(self.truth, replace(self.derived, program=part), self.bar, self._known)
 
-        def run(k: int) -> np.ndarray | None:
-            try:
-                found = self.truth.points[k].run(part, [self.bar], known=self._known(k))
-            except (IndexError, KeyError, np.linalg.LinAlgError):
-                return None  # this mistake cannot be made here
-            return np.asarray(found[self.bar], float) if self.bar in found else None
 
-        return run
+@dataclass(frozen=True)
+class Wrong:
+    """A derivation with a mistake in it; called, it gives the derivative at a point."""
+
+    truth: Truth
+    derived: Derived
+    bar: str
+    known: Callable[[int], Arrays]
+
+    def __call__(self, k: int) -> np.ndarray | None:
+        try:
+            found = self.truth.points[k].run(self.derived.program, [self.bar], known=self.known(k))
+        except (IndexError, KeyError, np.linalg.LinAlgError):
+            return None  # this mistake cannot be made here
+        return np.asarray(found[self.bar], float) if self.bar in found else None
 
 
 def _of_one(s: Statement, of: str) -> Expr:

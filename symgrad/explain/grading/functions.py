@@ -65,7 +65,7 @@ def called(
 
 
 def _value(truth: Truth, name: str, k: int, *, exact: bool) -> Any:
-    point = truth.points[k]
+    point = truth.place(k)
     if name in point.sizes:
         return point.sizes[name]
     given = point.objects if exact else point.floats

@@ -15,7 +15,8 @@ from symgrad.explain.grading.equality import close, rounds_to, same_digits, same
 from symgrad.explain.grading.functions import arguments, called, is_exact
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.mistakes import Mistakes
-from symgrad.explain.grading.points import Point
+from symgrad.explain.grading.points import Point, has_kinks
+from symgrad.explain.grading.reals import Exact
 from symgrad.explain.grading.repairs import repaired
 from symgrad.explain.grading.shapes import misshapen
 from symgrad.explain.grading.terms import difference
@@ -37,16 +38,18 @@ class Decision:
     shapes: bool = True  # whether they have the same shape
 
 
-def grade(derived: Derived, answers: Mapping[Key, Any], at: Mapping[str, Any] | None = None) -> Grade:
+def grade(truth: Truth, answers: Mapping[Key, Any], at: Mapping[str, Any] | None = None) -> Grade:
     """Answers for derivatives, judged.
 
     Args:
+        truth: the derivation that they are about.
         answers: for each name (or pair of names) text of the language, a function, or numbers.
         at: the inputs at which numbers were computed.
 
     Raises:
         SymgradError: an answer cannot be read, or is for something that was not derived.
     """
+    derived = truth.derived
     if not answers:
         raise SymgradError(f"there is nothing to grade: give an answer for {_among(derived)}")
     for key in answers:
@@ -62,9 +65,7 @@ def grade(derived: Derived, answers: Mapping[Key, Any], at: Mapping[str, Any] | 
             sizes, arrays = bind(derived.source, at)
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
-        truth = Truth(derived)
-        point = Point(sizes, arrays, truth.points[0].exact)
-    truth = Truth(derived)
+        point = Point(sizes, arrays, Exact())
     there = Truth(derived, point) if point is not None else None
     try:
         return together(tuple(_graded(truth, there, key, given) for key, given in answers.items()))
@@ -132,18 +133,25 @@ def _right(truth: Truth, key: Key, k: int, *, exact: bool = False) -> np.ndarray
 
 
 def decided(truth: Truth, key: Key, values: Values, answer: Answer | None = None) -> Decision:
-    """Whether an answer equals a derivative, at every point."""
-    count = range(len(truth.points))
+    """Whether an answer equals a derivative, at every point.
+
+    Where either has kinks, further points are tried in floating point, and decided at where they are not close there.
+    """
+    count = list(range(len(truth.points)))
     for k in count:
         if values(k, False).shape != _right(truth, key, k).shape:
             return Decision(False, "", shapes=False)
+    if truth.kinks or answer is None or has_kinks(answer.program):
+        scouts = range(len(count), len(count) + len(truth.scouts))
+        far = next((k for k in scouts if not close(values(k, False), _right(truth, key, k))), None)
+        count = count if far is None else [far, *count]
     exactly, digits, tried = True, True, 0
     for k in count:
         if truth.heavy(answer, k):
             if not close(values(k, False), _right(truth, key, k)):
                 return Decision(False, "")
             continue
-        exact = truth.points[k].exact
+        exact = truth.place(k).exact
         a, b = values(k, True), _right(truth, key, k, exact=True)
         exactly = exactly and same_exactly(a, b, exact)
         digits = digits and same_digits(a, b, exact)
@@ -184,26 +192,31 @@ def _function(truth: Truth, key: Key, given: Callable[..., Any], solution: str) 
         return called(given, wanted, truth, key, k, exact=exact)
 
     try:
-        floats = [np.asarray(run(k, False), float) for k in range(len(truth.points))]
+        floats = [np.asarray(run(k, False), float) for k in range(len(truth.points) + len(truth.scouts))]
     except Exception as problem:  # noqa: BLE001 - the student's function may raise anything
-        raise SymgradError(f"the function for {key} raised {type(problem).__name__}: {problem}") from None
-    for k, shape in enumerate(a.shape for a in floats):
-        if shape != _right(truth, key, k).shape:
-            return _told(key, _misshapen(truth, key, lambda k, _: floats[k], None), shown, solution)
-    right = all(close(a, _right(truth, key, k)) for k, a in enumerate(floats))
-    how = "equal in floating point at random inputs of several sizes"
-    takes = False
+        raise SymgradError(
+            f"the function for {_of(key)} raised {type(problem).__name__}: {problem}"
+        ) from None
+
+    def values(k: int, exact: bool) -> np.ndarray:
+        return run(k, True) if exact else floats[k]
+
+    if any(a.shape != _right(truth, key, k).shape for k, a in enumerate(floats)):
+        return _told(key, _misshapen(truth, key, values, None), shown, solution)
+    if all(close(a, _right(truth, key, k)) for k, a in enumerate(floats)):
+        how = "equal in floating point at random inputs of several sizes"
+        decision = Decision(True, how)
+    else:
+        decision = Decision(False, "")
     try:
-        objects = [run(k, True) for k in range(len(truth.points))]
-        takes = all(is_exact(a, truth.points[k].exact) for k, a in enumerate(objects))
-    except Exception:  # noqa: BLE001 - then it takes floats only
-        takes = False
-    if takes:
-        decision = decided(truth, key, lambda k, exact: objects[k] if exact else floats[k])
-        right, how = right or decision.right, decision.how or how
-    if right:
-        return Grade(key, True, how, given=shown, solution=solution)
-    return _wrong(truth, key, lambda k, _: floats[k], shown, solution, None)
+        takes = is_exact(run(0, True), truth.points[0].exact)
+        if takes and (exact := decided(truth, key, values)).right:
+            decision = exact
+    except Exception:  # noqa: BLE001, S110 - then it takes floats only
+        pass
+    if decision.right:
+        return Grade(key, True, decision.how, given=shown, solution=solution)
+    return _wrong(truth, key, values, shown, solution, None)
 
 
 def _numbers(there: Truth | None, key: Key, given: Any, solution: str) -> Grade:

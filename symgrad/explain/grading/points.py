@@ -20,6 +20,7 @@ from symgrad.language.program import Facts, Program, Tensor, blocks, needed
 from symgrad.language.reference import Arrays, run
 from symgrad.language.samples import inputs, small_sizes, unmet
 from symgrad.language.trace import Derived
+from symgrad.leaves import LEAVES
 
 HEAVY = 40_000  # numbers that a program computes, beyond which it is not tried in exact arithmetic
 MOST = 5_000_000  # and beyond which it is not tried at all
@@ -79,16 +80,22 @@ def work(program: Program, sizes: Mapping[str, int]) -> int:
     return total
 
 
-def points(derived: Derived, seed: int = 0) -> list[Point]:
+def points(derived: Derived, seed: int = 0, more: int = 0) -> list[Point]:
     """Random inputs for three choices of sizes: two with sizes that all differ, and all of them 1 where that may be.
+
+    Args:
+        more: so many further ones instead, of the first sizes in turn.
 
     Raises:
         Refusal: the derivative is no finite number at any of many points.
     """
+    choices = list(_choices(derived))
+    if more:
+        choices = [choices[k % 2] for k in range(more)]
     found = []
-    for k, sizes in enumerate(_choices(derived)):
+    for k, sizes in enumerate(choices):
         exact = Exact(levels(derived.program, sizes) + 3)
-        given = _finite(derived, sizes, np.random.default_rng([seed, k]))
+        given = _finite(derived, sizes, np.random.default_rng([seed, more, k]))
         if given is not None:
             found.append(Point(sizes, given, exact))
     if not found:
@@ -177,6 +184,17 @@ def levels(program: Program, sizes: Mapping[str, int]) -> int:
             for s in block:
                 deep[s.out] = max(deep.get(s.out, 0), depth(s.body))
     return max(deep.values(), default=0)
+
+
+def has_kinks(program: Program) -> bool:
+    """Whether a program goes different ways for different numbers."""
+    for s in program.statements:
+        bodies = [e for x in (s.body, s.guard) if x is not None for e in ex.walk(x)]
+        kinks = any(isinstance(e, ex.Call) and e.name in LEAVES and LEAVES[e.name].kinks for e in bodies)
+        chosen = any(isinstance(e, ex.Cmp) and ex.accesses(e) for e in bodies)
+        if kinks or chosen or s.op in ("max=", "min="):
+            return True
+    return False
 
 
 def is_heavy(program: Program, point: Point) -> bool:

@@ -10,12 +10,14 @@ from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Symbol
 from symgrad.explain.grading.answers import Answer, Desk
-from symgrad.explain.grading.points import Point, is_heavy, points
+from symgrad.explain.grading.points import Point, has_kinks, is_heavy, points
 from symgrad.language.program import Program, Tensor
 from symgrad.language.reference import Arrays
 from symgrad.language.syntax import is_name
 from symgrad.language.trace import Derived, Key
 from symgrad.passes.derive import derive
+
+SCOUTS = 16  # further points for formulas with kinks
 
 
 class Truth:
@@ -33,6 +35,20 @@ class Truth:
     @cached_property
     def points(self) -> list[Point]:
         return [self._at] if self._at is not None else points(self.derived)
+
+    @cached_property
+    def scouts(self) -> list[Point]:
+        """Further points, for formulas with kinks: so many that each side of a kink is met by some of them."""
+        return points(self.derived, more=SCOUTS) if self._at is None else []
+
+    @cached_property
+    def kinks(self) -> bool:
+        return has_kinks(self.derived.program)
+
+    def place(self, k: int) -> Point:
+        """A point, or a scout behind the last one."""
+        own = len(self.points)
+        return self.points[k] if k < own else self.scouts[k - own]
 
     @cached_property
     def plain(self) -> Derived | None:
@@ -107,7 +123,7 @@ class Truth:
         """Everything that is computed, at a point."""
         if (k, exact) not in self._joint:
             outs = {s.out for s in self.program.statements}
-            self._joint[k, exact] = self.points[k].run(self.program, outs, exact=exact)
+            self._joint[k, exact] = self.place(k).run(self.program, outs, exact=exact)
         return self._joint[k, exact]
 
     def right(self, key: Key, k: int, *, exact: bool = False) -> object:
@@ -116,11 +132,11 @@ class Truth:
 
     def heavy(self, answer: Answer | None, k: int) -> bool:
         """Whether the numbers at a point are too many for exact arithmetic."""
-        own = answer is not None and is_heavy(answer.program, self.points[k])
-        return own or is_heavy(self.program, self.points[k])
+        own = answer is not None and is_heavy(answer.program, self.place(k))
+        return own or is_heavy(self.program, self.place(k))
 
     def value(self, answer: Answer, k: int, *, exact: bool = False) -> object:
         """What an answer gives at a point."""
         known = self.joint(k, exact=exact) if answer.signals else {}
         given = {x: known[t.name] for x, t in answer.signals.items()}
-        return self.points[k].run(answer.program, [answer.name], exact=exact, known=given)[answer.name]
+        return self.place(k).run(answer.program, [answer.name], exact=exact, known=given)[answer.name]

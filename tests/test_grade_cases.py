@@ -1,0 +1,256 @@
+"""Every case graded: the right answer in three ways of writing, classic mistakes, and random changes."""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import pytest
+from cases import cases, declarations
+
+import symgrad as sg
+from symgrad.explain import result_text
+from symgrad.explain.grading.candidates import Wrong, candidates
+from symgrad.explain.grading.equality import close, same_digits
+from symgrad.explain.grading.points import has_kinks, points
+from symgrad.explain.grading.truth import Truth
+from symgrad.language.trace import Key
+
+CASES = cases()
+DECLARED = declarations()
+QUICK = [
+    "cs231n_circuit_mul", "cs231n_staged", "cs231n_affine", "cs231n_softmax_temperature", "act_glu", "act_softmax_jac",
+]  # fmt: skip
+
+
+@cache
+def derivation(heading: str) -> sg.Derivation:
+    case = CASES[heading.partition(":")[0]]
+    text = DECLARED[heading]
+    return sg.jacobian(text, wrt=case.wrt) if case.kind == "jacobian" else sg.derive(text, wrt=case.wrt)
+
+
+def forms(d: sg.Derivation, key: Key) -> Iterator[str]:
+    """The right answer as it is printed in two forms, and once written differently."""
+    matrix, index = d.gradients[key].text("matrix"), d.gradients[key].text("index")
+    yield matrix
+    yield index
+    yield with_last(matrix, lambda e: f"-(1 - 2*({e})) + (1 - ({e}))")
+
+
+def with_last(text: str, change) -> str:
+    """A text with the formula of its last line changed, a range said after it kept."""
+    *before, last = text.split("\n")
+    tree = ast.parse(last).body[0]
+    assert isinstance(tree, (ast.Assign, ast.Expr))
+    value = tree.value.elts[0] if isinstance(tree.value, ast.Tuple) else tree.value
+    changed = ast.parse(change(ast.unparse(value))).body[0].value
+    if isinstance(tree.value, ast.Tuple):
+        tree.value.elts[0] = changed
+        said = ", ".join(map(ast.unparse, tree.value.elts))  # without the parentheses of a tuple
+        last = f"{ast.unparse(tree.targets[0])} = {said}"
+    else:
+        tree.value = changed
+        last = ast.unparse(tree)
+    return "\n".join([*before, last])
+
+
+def accepted(heading: str) -> None:
+    d = derivation(heading)
+    for key in d.gradients:
+        for text in forms(d, key):
+            grade = d.grade({key: text})
+            assert grade.right, f"{heading}, {key}:\n{text}\n{grade}"
+
+
+@pytest.mark.parametrize("heading", QUICK)
+def test_right_answers(heading: str) -> None:
+    accepted(heading)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("heading", DECLARED)
+def test_every_right_answer(heading: str) -> None:
+    accepted(heading)
+
+
+# classic mistakes
+
+
+def wrong_answers(d: sg.Derivation, key: Key) -> Iterator[tuple[str, str, str]]:
+    """Answers with one classic mistake of each kind, as text: the kind, what is said of it, the text.
+
+    Constant factors are put into the printed result; other mistakes are made in the derivation, which is then printed.
+    """
+    text, truth = d.gradients[key].text("matrix"), d._truth
+    right = [np.asarray(truth.right(key, k), float) for k in range(len(truth.points))]
+    if any(map(np.any, right)):
+        yield "factor", "the factor 2", with_last(text, lambda e: f"2*({e})")
+        yield "sign", "the sign is wrong", with_last(text, lambda e: f"-({e})")
+        for n in d.program.sizes[:1]:
+            yield "factor", n, with_last(text, lambda e, n=n: f"({e})/{n}")
+    met: set[str] = set()
+    for mistake, run in candidates(truth, key):
+        if mistake.kind in met or not isinstance(run, Wrong):
+            continue
+        arrays = [run(k) for k in range(min(2, len(right)))]
+        if any(a is None or not np.isfinite(a).all() for a in arrays):
+            continue
+        if all(close(a, b, 1e-7) for a, b in zip(arrays, right, strict=False)):
+            continue  # it changes nothing
+        try:
+            answer = result_text(run.derived, key)
+            given = truth.desk(key).read(answer)
+            printed = [np.asarray(truth.value(given, k), float) for k in range(len(arrays))]
+        except (sg.SymgradError, KeyError, ValueError, AssertionError):
+            continue  # printed without its own letters, it is no text that stands alone
+        if all(a.shape == b.shape and close(a, b, 1e-7) for a, b in zip(arrays, printed, strict=True)):
+            met.add(mistake.kind)
+            yield mistake.kind, mistake.why, answer
+
+
+def rejected(heading: str, seen: Counter[str]) -> None:
+    d = derivation(heading)
+    for key in d.gradients:
+        for kind, why, text in wrong_answers(d, key):
+            grade = d.grade({key: text})
+            seen[kind] += 1
+            assert not grade.right, f"{heading}, {key}, {why}:\n{text}"
+            assert grade.mistake, f"{heading}, {key}: not named: {why}\n{text}"
+            assert grade.hint
+
+
+@pytest.mark.parametrize("heading", ["cs231n_staged", "cs231n_affine"])
+def test_mistakes(heading: str) -> None:
+    seen: Counter[str] = Counter()
+    rejected(heading, seen)
+    assert len(seen) > 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("heading", [h for h in DECLARED if ":" not in h])
+def test_every_mistake(heading: str, record_property) -> None:
+    seen: Counter[str] = Counter()
+    rejected(heading, seen)
+    record_property("mistakes", dict(seen))
+
+
+# random changes
+
+
+class Mutation(ast.NodeTransformer):
+    """One random change of a formula: a sign, a number, a function, a name, an index, a factor or a term less."""
+
+    def __init__(self, tree: ast.AST, names: list[str], rng: random.Random):
+        self.rng, self.names = rng, names
+        nodes = [
+            n
+            for n in ast.walk(tree)
+            if isinstance(n, (ast.BinOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Call))
+        ]
+        self.chosen = rng.choice(nodes) if nodes else None
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if node is not self.chosen:
+            return super().generic_visit(node)
+        rng = self.rng
+        match node:
+            case ast.BinOp(left=a, op=(ast.Add() | ast.Sub()) as op, right=b):
+                flipped = ast.Sub() if isinstance(op, ast.Add) else ast.Add()
+                return rng.choice([a, b, ast.BinOp(a, flipped, b), ast.BinOp(b, op, a)])
+            case ast.BinOp(left=a, op=(ast.Mult() | ast.Div() | ast.MatMult()) as op, right=b):
+                return rng.choice([a, b, ast.BinOp(b, op, a), ast.BinOp(a, ast.Mult(), b)])
+            case ast.BinOp(left=a, op=ast.Pow(), right=b):
+                return rng.choice([a, ast.BinOp(a, ast.Pow(), ast.BinOp(b, ast.Add(), ast.Constant(1)))])
+            case ast.UnaryOp(operand=a):
+                return a
+            case ast.Constant(value=bool() | str()):
+                return node
+            case ast.Constant(value=v):
+                return ast.Constant(rng.choice([v + 1, v + 2, 2 * v, 7]))
+            case ast.Name(id=name) if name in FUNCTIONS:
+                return ast.Name(rng.choice(FUNCTIONS), node.ctx)
+            case ast.Name():
+                return ast.Name(rng.choice(self.names), node.ctx)
+            case ast.Call(func=ast.Name(id=name), args=[a]) if name in FUNCTIONS:
+                return rng.choice([a, ast.Call(ast.Name(rng.choice(FUNCTIONS), ast.Load()), [a], [])])
+        return node
+
+
+FUNCTIONS = ["exp", "log", "tanh", "sigmoid", "sin", "cos", "sqrt", "relu", "abs", "cosh"]
+
+
+def mutated(text: str, names: list[str], rng: random.Random) -> str:
+    """A text with one random change in a formula of it."""
+    lines = text.split("\n")
+    k = rng.randrange(len(lines))
+    tree = ast.parse(lines[k]).body[0]
+    value = tree.value.elts[0] if isinstance(tree.value, ast.Tuple) else tree.value
+    changed = ast.unparse(ast.fix_missing_locations(Mutation(value, names, rng).visit(value)))
+    rest = [ast.unparse(e) for e in tree.value.elts[1:]] if isinstance(tree.value, ast.Tuple) else []
+    left = f"{ast.unparse(tree.targets[0])} = " if isinstance(tree, ast.Assign) else ""
+    lines[k] = left + ", ".join([changed, *rest])
+    return "\n".join(lines)
+
+
+def truly_equal(truth: Truth, key: Key, text: str) -> bool:
+    """Whether an answer has the derivative's value to 40 digits at further random inputs."""
+    answer = truth.desk(key).read(text)
+    other = Truth(truth.derived)
+    other.points = points(truth.derived, seed=1, more=20 if truth.kinks or has_kinks(answer.program) else 4)
+    for k, point in enumerate(other.points):
+        a = np.asarray(other.value(answer, k, exact=True), object)
+        b = np.asarray(other.right(key, k, exact=True), object)
+        if a.shape != b.shape or not same_digits(a, b, point.exact):
+            return False
+    return True
+
+
+def changed_at_random(count: int, headings: list[str], seed: int) -> Counter[str]:
+    """So many random changes that can be read, and how they were judged; a wrong judgement fails."""
+    rng, found = random.Random(seed), Counter[str]()  # noqa: S311
+    while found["same"] + found["changed"] < count:
+        heading = rng.choice(headings)
+        d = derivation(heading)
+        key = rng.choice(list(d.gradients))
+        truth = d._truth
+        names = [t.name for t in d.program.inputs] + list(d.program.sizes)
+        text = mutated(d.gradients[key].text(rng.choice(["matrix", "index"])), names, rng)
+        try:
+            same = truly_equal(truth, key, text)
+        except (sg.SymgradError, ArithmeticError, IndexError, np.linalg.LinAlgError):
+            found["unreadable"] += 1
+            continue
+        right = accepts(truth, key, text)
+        found["same" if same else "changed"] += 1
+        assert right == same, f"{heading}, {key}: {'accepted' if right else 'rejected'}\n{text}"
+    return found
+
+
+def accepts(truth: Truth, key: Key, text: str) -> bool:
+    """The verdict, without looking for the mistake."""
+    from symgrad.explain.grading.grade import decided
+
+    answer = truth.desk(key).read(text)
+    return decided(truth, key, lambda k, exact: np.asarray(truth.value(answer, k, exact=exact)), answer).right
+
+
+SMALL = ["cs231n_circuit_mul", "cs231n_staged", "cs231n_svm_vs_softmax", "cs231n_softmax_temperature"]
+
+
+def test_random_changes() -> None:
+    found = changed_at_random(60, SMALL, 0)
+    assert found["changed"] > 20
+
+
+@pytest.mark.long
+def test_a_thousand_random_changes(record_property) -> None:
+    light = [h for h in DECLARED if ":" not in h and not h.startswith(("lay_", "nielsen_train"))]
+    found = changed_at_random(1000 + 300, light, 1)
+    record_property("random changes", dict(found))
+    print(found)
+    assert found["changed"] >= 1000
