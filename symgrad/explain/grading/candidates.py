@@ -143,7 +143,7 @@ class _Way:
         part = replace(program, tensors=tensors, statements=(*program.statements, scalar))
 
         def run(k: int) -> np.ndarray | None:
-            point, known = self.truth.points[k], self._known(k)
+            point, known = self.truth.place(k), self._known(k)
             own = known.get(name, point.floats.get(name))
             right = np.asarray(self.truth.right(self.key, k), float)
             if own is None or own.size > _MANY or own.shape != right.shape:
@@ -181,7 +181,7 @@ class _Way:
         """The forward values at a point, but for those with rows before their first."""
         if k not in self._forward:
             outs = [s.out for s in self.program.statements if self.program[s.out].role != "adjoint"]
-            found = self.truth.points[k].run(self.program, outs)
+            found = self.truth.place(k).run(self.program, outs)
             self._forward[k] = {n: a for n, a in found.items() if not self.program[n].early}
         return self._forward[k]
 
@@ -202,7 +202,7 @@ class Wrong:
 
     def __call__(self, k: int) -> np.ndarray | None:
         try:
-            found = self.truth.points[k].run(self.derived.program, [self.bar], known=self.known(k))
+            found = self.truth.place(k).run(self.derived.program, [self.bar], known=self.known(k))
         except (IndexError, KeyError, np.linalg.LinAlgError):
             return None  # this mistake cannot be made here
         return np.asarray(found[self.bar], float) if self.bar in found else None

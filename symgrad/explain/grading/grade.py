@@ -168,7 +168,7 @@ def decided(truth: Truth, key: Key, values: Values, answer: Answer | None = None
 def _wrong(truth: Truth, key: Key, values: Values, shown: str, solution: str, answer: Answer | None) -> Grade:
     """A wrong answer of the right shape: which mistake gives it, and the first term that differs."""
     mistakes = Mistakes(truth, key, same=close if len(truth.points) > 1 else rounds_to)
-    given = [np.asarray(values(k, False), float) for k in mistakes.count]
+    given = [np.asarray(values(k, False), float) for k in mistakes.places]
     if not all(np.isfinite(a).all() for a in given):
         return _told(
             key, Mistake("value", "it is no finite number at random inputs", _AGAIN), shown, solution

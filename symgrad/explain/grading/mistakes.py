@@ -28,6 +28,7 @@ from symgrad.language.trace import Key
 MOST = 600  # mistakes tried for one answer
 SECONDS = 4.0
 _LONG = 30  # characters of a part that is called by what it is
+_ZERO = "A derivative that is zero says that nothing depends on it: where is it used?"
 Numbers = Sequence[np.ndarray]  # at the first points, in order
 
 
@@ -41,23 +42,25 @@ class Mistakes:
 
     def __init__(self, truth: Truth, key: Key, same: Same = close, tries: int = 2):
         self.truth, self.key, self.same = truth, key, same
-        self.count = range(min(tries, len(truth.points)))
-        self.scales = Scales(truth, len(self.count))
+        self.places = truth.telling(key, tries)
+        self.scales = Scales(truth, self.places)
 
     def find(self, given: Numbers) -> Mistake | None:
         """The simplest mistake that gives these numbers, if one does: a factor, a mistake, or the two together."""
+        right = [np.asarray(self.truth.right(self.key, k), float) for k in self.places]
         if not any(map(np.any, given)):
-            return None
-        right = [np.asarray(self.truth.right(self.key, k), float) for k in self.count]
+            return (
+                Mistake("zero", "your answer is zero everywhere", _ZERO) if any(map(np.any, right)) else None
+            )
         scale = self.scales.between(right, given, self.same)
         if scale is not None:
             return self.scales.mistake(scale)
         tried: list[tuple[Mistake, Run, np.ndarray]] = []
-        end = time.monotonic() + SECONDS
+        end = time.process_time() + SECONDS
         for mistake, run in itertools.islice(candidates(self.truth, self.key), MOST):
-            if time.monotonic() > end:
+            if time.process_time() > end:
                 break
-            first = run(0)
+            first = run(self.places[0])
             if first is None or first.shape != given[0].shape or not np.isfinite(first).all():
                 continue
             tried.append((mistake, run, first))
@@ -75,9 +78,9 @@ class Mistakes:
     def _everywhere(self, given: Numbers, run: Run, first: np.ndarray) -> list[np.ndarray] | None:
         """What a mistake gives at all points; None where it cannot be made, or has another shape than the answer."""
         arrays = [first]
-        for k in self.count[1:]:
+        for k, wanted in zip(self.places[1:], given[1:], strict=True):
             a = run(k)
-            if a is None or a.shape != given[k].shape:
+            if a is None or a.shape != wanted.shape:
                 return None
             arrays.append(a)
         return arrays

@@ -9,7 +9,7 @@ import ast
 import copy
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,19 +44,20 @@ def repaired(truth: Truth, key: Key, text: str) -> Mistake | None:
         cleaned, tree = truth.desk(key).parsed(text)
     except Refusal:
         return None
-    scales = Scales(truth, min(2, len(truth.points)))
-    end = time.monotonic() + SECONDS
+    places = truth.telling(key)
+    scales = Scales(truth, places)
+    end = time.process_time() + SECONDS
     singles = list(itertools.islice(_repairs(tree), MOST))
     pairs = itertools.islice(
         itertools.combinations([r for r in singles if r.mistake.kind != "sum"], 2), 2 * MOST
     )
     for group in itertools.chain(([r] for r in singles), pairs):
-        if time.monotonic() > end:
+        if time.process_time() > end:
             return None
         changed = copy.deepcopy(tree)
         for r in group:
             r.apply(changed)
-        factor = _fits(truth, key, cleaned, ast.fix_missing_locations(changed), scales)
+        factor = _fits(truth, key, cleaned, ast.fix_missing_locations(changed), places, scales)
         if factor is not None:
             why = "; and ".join([*dict.fromkeys(r.mistake.why for r in group), *([factor] if factor else [])])
             first = next(iter(group)).mistake
@@ -64,9 +65,10 @@ def repaired(truth: Truth, key: Key, text: str) -> Mistake | None:
     return None
 
 
-def _fits(truth: Truth, key: Key, text: str, tree: ast.Module, scales: Scales) -> str | None:
+def _fits(
+    truth: Truth, key: Key, text: str, tree: ast.Module, count: Sequence[int], scales: Scales
+) -> str | None:
     """Whether a tree gives the derivative: "" if so, what its factor is called if up to that, else None."""
-    count = range(min(2, len(truth.points)))
     try:
         answer = truth.desk(key).taken(text, tree)
         given = [np.asarray(truth.value(answer, k), float) for k in count]

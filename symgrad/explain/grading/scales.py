@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from symgrad.explain.grading.mistake import Mistake
+from symgrad.explain.grading.points import Point
 from symgrad.explain.grading.truth import Truth
 from symgrad.language import expr as ex
 
@@ -31,11 +32,11 @@ class Scale:
 
 
 class Scales:
-    """The likely factors of one problem, at so many points."""
+    """The likely factors of one problem, at some points."""
 
-    def __init__(self, truth: Truth, count: int):
+    def __init__(self, truth: Truth, places: Sequence[int]):
         self.truth = truth
-        self.all = tuple(self._all(count))
+        self.all = tuple(self._all([truth.place(k) for k in places]))
 
     def between(self, right: Sequence[np.ndarray], given: Sequence[np.ndarray], same: Same) -> Scale | None:
         """The factor that makes the right numbers the given ones at every point, if it is a likely one."""
@@ -46,8 +47,7 @@ class Scales:
                 return scale
         return None
 
-    def _all(self, count: int) -> Iterator[Scale]:
-        points = self.truth.points[:count]
+    def _all(self, points: Sequence[Point]) -> Iterator[Scale]:
         sizes: dict[str, tuple[float, ...]] = {}
         for letter in self.truth.derived.source.sizes:
             sizes[letter] = tuple(float(p.sizes[letter]) for p in points)
@@ -56,7 +56,7 @@ class Scales:
                 sizes[t.name] = tuple(float(p.floats[t.name]) for p in points)
         for (a, x), (b, y) in itertools.combinations(list(sizes.items()), 2):
             sizes[f"{a}*{b}"] = tuple(u * v for u, v in zip(x, y, strict=True))
-        powers: list[tuple[str, bool, tuple[float, ...]]] = [("", False, (1.0,) * count)]
+        powers: list[tuple[str, bool, tuple[float, ...]]] = [("", False, (1.0,) * len(points))]
         for name, values in sizes.items():
             powers.append((name, False, values))
             powers.append((name, True, tuple(1 / v if v else np.nan for v in values)))

@@ -98,7 +98,7 @@ def _terms(truth: Truth, key: Key, answer: Answer, *, fine: bool) -> list[Term] 
     parts = list(islice(_Expansion(answer.tree, fine).of(value, False), MOST + 1))
     if len(parts) > MOST:
         return None
-    points = range(min(2, len(truth.points)))
+    points = truth.telling(key)
     whole = [np.asarray(truth.value(answer, k), float) for k in points]
     found = []
     for node, minus in parts:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
+import numpy as np
+
 from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Symbol
@@ -13,6 +15,7 @@ from symgrad.explain.grading.answers import Answer, Desk
 from symgrad.explain.grading.points import Point, has_kinks, is_heavy, points
 from symgrad.language.program import Program, Tensor
 from symgrad.language.reference import Arrays
+from symgrad.language.samples import unmet
 from symgrad.language.syntax import is_name
 from symgrad.language.trace import Derived, Key
 from symgrad.passes.derive import derive
@@ -130,13 +133,37 @@ class Truth:
         """A derivative at a point."""
         return self.joint(k, exact=exact)[self.derived.gradients[key]]
 
+    def telling(self, key: Key, most: int = 2) -> tuple[int, ...]:
+        """Points at which mistakes show: where a derivative is not zero, of several sizes; as many as there are."""
+        every = range(len(self.points) + (len(self.scouts) if self.kinks else 0))
+        found = [k for k in every if np.any(np.asarray(self.right(key, k), float))]
+        # points with sizes of 1 only tell least
+        found.sort(key=lambda k: max(self.place(k).sizes.values(), default=2) < 2)
+        return tuple((found or [0])[:most])
+
     def heavy(self, answer: Answer | None, k: int) -> bool:
         """Whether the numbers at a point are too many for exact arithmetic."""
         own = answer is not None and is_heavy(answer.program, self.place(k))
         return own or is_heavy(self.program, self.place(k))
 
     def value(self, answer: Answer, k: int, *, exact: bool = False) -> object:
-        """What an answer gives at a point."""
+        """What an answer gives at a point.
+
+        Raises:
+            Refusal: it is no number there.
+        """
         known = self.joint(k, exact=exact) if answer.signals else {}
         given = {x: known[t.name] for x, t in answer.signals.items()}
-        return self.place(k).run(answer.program, [answer.name], exact=exact, known=given)[answer.name]
+        point = self.place(k)
+        for sentence in unmet(answer.program, point.sizes):
+            raise Refusal(sentence)
+        try:
+            return point.run(answer.program, [answer.name], exact=exact, known=given)[answer.name]
+        except IndexError:
+            raise Refusal(
+                "the answer reads entries outside a tensor: look at the ranges of its letters"
+            ) from None
+        except np.linalg.LinAlgError:
+            raise Refusal(
+                "the answer inverts a matrix that has no inverse, whatever the inputs are"
+            ) from None
