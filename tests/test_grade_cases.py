@@ -222,6 +222,9 @@ def truly_equal(truth: Truth, key: Key, text: str) -> bool:
     answer = truth.desk(key).read(text)
     other = Truth(truth.derived)
     other.points = points(truth.derived, seed=1, more=20 if truth.kinks or has_kinks(answer.program) else 4)
+    # an answer that is right on one side of a far kink only is also judged where the grader looks
+    if truth.kinks or has_kinks(answer.program):
+        other.points = [*other.points, *truth.points, *truth.scouts]
     for k, point in enumerate(other.points):
         a = np.asarray(other.value(answer, k, exact=True), object)
         b = np.asarray(other.right(key, k, exact=True), object)

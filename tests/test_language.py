@@ -453,6 +453,7 @@ REFUSED: list[tuple[str, str]] = [
     ("A * X", "the sizes k and i differ|the sizes m and n differ|differ"),
     ("A * u[:, None]", "A @ .* would fit|differ"),
     ("sum(i, X[n, i]*w[i])", "n is a size here"),
+    ("sum(i, [y > 0], w[i])", "a condition in sum is about one entry"),
     ("X[0, 1, 2]", "it has 2 axes, and 3 indices"),
     ("w[-1]", r"the last is w\[i - 1\]"),
     ("w[-1]", "a negative position is no entry from the end"),

@@ -163,6 +163,11 @@ def _each(c: Condition) -> list[Condition]:
 
 def _over_letters(f: Formulas, name: str, a: Array, leading: _Leading, ties: str) -> Array:
     """A reduction over named indices: the body is one entry."""
+    if any(c.rank for c in leading.conditions):
+        raise Refusal(
+            f"a condition in {name} is about one entry: give its tensors their indices, such as "
+            f"`{name}(i, [t[i] > 0], ...)`"
+        )
     guard = ex.both(*(c.at(()) for c in leading.conditions))
     if not leading.axes and guard is None:
         return a

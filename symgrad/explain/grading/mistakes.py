@@ -67,12 +67,12 @@ class Mistakes:
             if self.same(given[0], first):
                 arrays = self._everywhere(given, run, first)
                 if arrays and all(self.same(a, b) for a, b in zip(given, arrays, strict=True)):
-                    return self._said(mistake)
+                    return self.said(mistake)
         for mistake, run, first in tried:
             also = self._factor(given, run, first)
             if also is not None:
                 why = f"{mistake.why}; and {self.scales.mistake(also).why}"
-                return self._said(replace(mistake, why=why))
+                return self.said(replace(mistake, why=why))
         return None
 
     def _everywhere(self, given: Numbers, run: Run, first: np.ndarray) -> list[np.ndarray] | None:
@@ -93,7 +93,7 @@ class Mistakes:
 
     # names
 
-    def _said(self, mistake: Mistake) -> Mistake:
+    def said(self, mistake: Mistake) -> Mistake:
         """The mistake with parts that have no name called by what they are."""
         pattern, spoken = self._unnamed
 

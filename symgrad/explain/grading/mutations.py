@@ -16,6 +16,7 @@ from symgrad.chain import partial
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Add, Call, Cmp, Expr, Mul, Num, Pow, Stop
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Look, of
 from symgrad.language.program import Program, Statement
 from symgrad.language.trace import Step
@@ -49,7 +50,7 @@ def short(e: Any) -> str:
 def slips(step: Step, program: Program) -> Iterator[Change]:
     """What goes wrong when a body is differentiated: activations and powers."""
     s, source, entry = step.equation[0], step.source, step.access
-    if source is None or entry is None or step.partial is None or not isinstance(source.body, ex.Node):
+    if source is None or entry is None or step.partial is None or source.op in IMPLICIT:
         return
     bar = next((a for a in ex.accesses(s.body) if program[a.tensor].of == source.out), None)
     front: Expr = ex.ONE if bar is None else bar
@@ -128,6 +129,8 @@ def _with_slope(body: Expr, part: Expr, slope: Expr) -> Expr:
 
 def changes(s: Statement, program: Program) -> Iterator[Change]:
     """One thing wrong in an adjoint statement: a sign, a term, a factor, an entry, a label, a sum."""
+    if s.op in IMPLICIT:
+        return
     of = program[s.out].of or s.out
     out = next((program[a.tensor].of for a in ex.accesses(s.body) if program[a.tensor].of), program.target)
     places = {"out": out, "of": of}

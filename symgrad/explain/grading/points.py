@@ -24,6 +24,7 @@ from symgrad.leaves import LEAVES
 
 HEAVY = 40_000  # numbers that a program computes, beyond which it is not tried in exact arithmetic
 MOST = 5_000_000  # and beyond which it is not tried at all
+_WIDE = 4
 _GRID = 10_007  # inputs are fractions over this
 _RANGES = ((0.0, 0.0), (0.2, 2.0), (0.1, 0.9), (1.1, 2.0))  # where inputs are drawn that have no facts
 _STEEP = {
@@ -95,7 +96,10 @@ def points(derived: Derived, seed: int = 0, more: int = 0) -> list[Point]:
     found = []
     for k, sizes in enumerate(choices):
         exact = Exact(levels(derived.program, sizes) + 3)
-        given = _finite(derived, sizes, np.random.default_rng([seed, more, k]))
+        wide = (
+            _WIDE if more and k % 4 > 1 else 1
+        )  # some lie far out, beyond kinks that numbers near 0 do not meet
+        given = _finite(derived, sizes, np.random.default_rng([seed, more, k]), wide)
         if given is not None:
             found.append(Point(sizes, given, exact))
     if not found:
@@ -139,14 +143,18 @@ def _tight(program: Program) -> Iterator[dict[str, int]]:
                 break
 
 
-def _finite(derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator) -> Arrays | None:
-    """Random inputs at which the target and its derivatives are finite; None where none were found."""
+def _finite(
+    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, wide: int = 1
+) -> Arrays | None:
+    """Random inputs, those without facts `wide` times as large, at which the target and its derivatives are finite;
+    None where none were found."""
     source, watched = derived.source, (derived.source.target, *derived.gradients.values())
     for low, high in (*_RANGES, *_RANGES):
         drawn = inputs(source, sizes, rng)
-        for t in source.inputs if high else ():
+        for t in source.inputs:
             if not t.integer and t.role != "draw" and t.facts == Facts():
-                drawn[t.name] = rng.uniform(low, high, drawn[t.name].shape)
+                shape = drawn[t.name].shape
+                drawn[t.name] = rng.uniform(low, high, shape) if high else drawn[t.name] * wide
         given = {t.name: drawn[t.name] if t.integer else fractions(drawn[t.name], t) for t in source.inputs}
         floats = {n: a if a.dtype.kind == "i" else a.astype(float) for n, a in given.items()}
         try:

@@ -39,7 +39,7 @@ def wrong_answers(derived: Derived, key: Key, at: Mapping[str, Any]) -> dict[str
     """
     sizes, arrays = bind(derived.source, at)
     truth = Truth(derived, Point(sizes, arrays, Truth(derived).points[0].exact))
-    said = Mistakes(truth, key, tries=1)._said
+    said = Mistakes(truth, key, tries=1).said
     right = np.asarray(truth.right(key, 0), float)
     names = [re.escape(n) for n, t in truth.program.tensors.items() if not t.named]
     unnamed = re.compile(rf"\b({'|'.join(names)})\b") if names else None  # nobody has seen these names
@@ -61,7 +61,7 @@ def wrong_answers(derived: Derived, key: Key, at: Mapping[str, Any]) -> dict[str
 
 
 def _tried(truth: Truth, key: Key, right: np.ndarray) -> Iterator[tuple[Mistake, np.ndarray | None]]:
-    scales = Scales(truth, 1)
+    scales = Scales(truth, (0,))
     for scale in scales.all:
         mistake = scales.mistake(scale)
         if mistake.kind == "sign" or not scale.minus and mistake.why.endswith("is missing"):
