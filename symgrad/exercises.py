@@ -32,6 +32,7 @@ from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.wrong import wrong_answers
 from symgrad.explain.numbered import Rounding
 from symgrad.explain.parts import Equation, Listing, Part, Passage, Prose, Remark, Sentence, Story
+from symgrad.explain.sentences import RULES
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.program import Tensor
@@ -300,11 +301,14 @@ class Exercise:
             Prose(("Hint 1: from the loss back",), (opening, *order)),
             Prose(("Hint 2: shapes",), tuple(self._shapes())),
         ]
-        for k, p in enumerate(backward, 3):
-            rules = [r for r in p.remarks if r.rule != "matrix form"]
+        for p in backward:
             symbolic = tuple(e for e in p.equations if not e.statements and not e.numbers)
-            remarks = tuple(Remark((), r.rule, r.sentence) for r in rules)
-            parts.append(Passage((f"Hint {k}: ", *p.heading), symbolic, remarks))
+            reads = tuple(Remark((), r.rule, r.sentence) for r in p.remarks if r.rule == RULES["chain"])
+            parts.append(Passage((f"Hint {len(parts) + 1}: ", *p.heading), symbolic, reads))
+        for p in backward:
+            more = tuple(Remark((), r.rule, r.sentence) for r in p.remarks if r.rule != RULES["chain"])
+            if more:
+                parts.append(Passage((f"Hint {len(parts) + 1}, further: ", *p.heading), (), more))
         if self.wrong is not None:
             last = Prose((f"Hint {len(parts) + 1}: the wrong answer",), ((self.wrong[1].hint,),))
             parts.append(last)
