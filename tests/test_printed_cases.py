@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ from symgrad import explain
 from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Formula, Product, Sum, Transpose, minus
+from symgrad.explain.parts import Passage
 from symgrad.explain.sides import FORMS, Line, Sides
 from symgrad.language.bind import bind
 from symgrad.language.program import rows
@@ -189,6 +191,35 @@ def test_the_reader_finds_faults(fault: str) -> None:
     except Unreadable:
         return
     assert not np.allclose(value, right)
+
+
+# ---------------------------------------------------------------------- pages
+
+SHOWN = [h if h in FIRST[::20] else pytest.param(h, marks=pytest.mark.long) for h in FIRST]
+
+
+@pytest.mark.parametrize("heading", SHOWN)
+def test_pages_of_cases(heading: str) -> None:
+    """HTML shows no TeX; Markdown has a block for each step; none of it takes long."""
+    case = CASES[heading.partition(":")[0]]
+    make = sg.jacobian if case.kind == "jacobian" else sg.derive
+    d = make(DECLARED[heading], wrt=case.wrt)
+    for form in ("matrix", "index"):
+        start = time.process_time()
+        document = d.document(form=form)
+        page, markdown = document.html(), document.markdown()
+        assert time.process_time() - start < 20
+        shown = re.sub(r"<style>.*?</style>|<[^>]*>", "", page, flags=re.DOTALL)
+        assert "\\" not in shown
+        assert "frac" not in shown
+        steps = [
+            e
+            for p in document.story.passages
+            if isinstance(p, Passage)
+            for e in p.equations
+            if e.left is not None
+        ]
+        assert markdown.count("```math") == len(steps)
 
 
 # ---------------------------------------------------------------------- LaTeX

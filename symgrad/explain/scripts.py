@@ -617,7 +617,10 @@ class Latex(Script):
         sign = ""
         for box in boxes.read(_holes(_template(name, len(args)))):
             if isinstance(box, boxes.Hole):
-                out += self.write(given[box.name], self.argument(sign, given[box.name]), depth + 1)
+                pieces = self.write(given[box.name], self.argument(sign, given[box.name]), depth + 1)
+                if sign == "," and len(args) > 2:  # a long list breaks after its commas
+                    pieces = [replace(pieces[0], depth=depth + 1), *pieces[1:]]
+                out += pieces
             elif box.latex in grown:
                 out.append(self.piece(grown[box.latex]))
             else:
