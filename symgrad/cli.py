@@ -107,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
         help="one of them, or several, or all, side by side; scalar writes out every entry and needs sizes",
     )  # fmt: skip
     sub.add_argument("--detail", choices=("result", "steps", "everything"), default="steps")
+    sub.add_argument(
+        "--layout", choices=("gradient", "jacobian"), default="gradient",
+        help="in matrix form: gradients in the shape of their variables, or transposed",
+    )  # fmt: skip
     sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
 
     _kinds(sub)
@@ -329,7 +333,12 @@ def _derive(options: argparse.Namespace) -> int:
         return 0
     _written(
         options,
-        d.document(form=form, detail=options.detail, picture=options.direction if options.picture else None),
+        d.document(
+            form=form,
+            detail=options.detail,
+            picture=options.direction if options.picture else None,
+            layout=options.layout,
+        ),
         json=d.json,
         numpy=d.numpy,
         svg=lambda: d.picture(options.direction, form=form, detail=options.detail).svg,

@@ -159,6 +159,8 @@ class Derivation:
             detail: "result", "steps" or "everything".
             sizes: numbers for size letters that have none yet; the scalar form needs one for each.
             picture: "forward", "backward" or "both": the computational graph in front of the equations.
+            layout: "gradient": each gradient has the shape of its variable; "jacobian": in matrix form it is the
+                transposed. `gradients` and the functions always give arrays in the shape of the variable.
 
         Raises:
             SymgradError: an option is none of these; for the scalar form a size without a number, or too much to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -20,7 +21,21 @@ from hypothesis import strategies as st
 from symgrad import explain
 from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
-from symgrad.explain.formula import ONES, Product, Transpose, walk
+from symgrad.explain.formula import (
+    ONES,
+    Apply,
+    Derivative,
+    Extent,
+    Formula,
+    Number,
+    Power,
+    Product,
+    Quotient,
+    Sum,
+    Symbol,
+    Transpose,
+    walk,
+)
 from symgrad.explain.indices import Indices
 from symgrad.explain.names import GREEK, escape, mathematical
 from symgrad.explain.parts import Passage, spans
@@ -464,6 +479,83 @@ def test_two_hidden_layers_fit_a_page(tmp_path: Path, text: str) -> None:
     run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert "(1 page," in done.stdout.replace("\n", " ")
+
+
+# ---------------------------------------------------------------------- layouts
+
+
+class MatrixValue:
+    """The value of a formula of linear algebra: vectors are columns, `turned` symbols hold the transposed."""
+
+    def __init__(self, values: dict[str, np.ndarray], turned: set[str]):
+        self.values, self.turned = values, turned
+
+    def __call__(self, f: Formula) -> np.ndarray:
+        match f:
+            case Extent(code):
+                return np.array([[float(self.values[code])]])
+            case Symbol() if f == ONES:
+                return np.ones((self.values["n"], 1))
+            case Symbol(code) | Derivative(_, _, code):
+                a = np.asarray(self.values[code], float)
+                a = a.reshape(len(a), 1) if a.ndim == 1 else np.atleast_2d(a)
+                return a.T if code in self.turned else a
+            case Number(v):
+                return np.array([[float(v)]])
+            case Sum(terms):
+                return sum((-self(t) if sign else self(t)) for sign, t in terms)  # type: ignore[return-value]
+            case Product(factors, "matmul"):
+                return functools.reduce(np.matmul, map(self, factors))
+            case Product(factors, _):
+                return functools.reduce(np.multiply, map(self, factors))
+            case Quotient(a, b, _):
+                return self(a) / self(b)
+            case Power(a, b, _):
+                return self(a) ** self(b)
+            case Transpose(a):
+                return self(a).T
+            case Apply("exp", (a,)):
+                return np.exp(self(a))
+        raise TypeError(f)
+
+
+@pytest.mark.parametrize("layout", ["gradient", "jacobian"])
+@pytest.mark.parametrize("name", ["line", "ridge", "shared", "quadratic", "student", "penalty"])
+def test_layouts_have_the_value_of_the_gradient(name: str, layout: str) -> None:
+    """Each equation of a whole gradient, evaluated as linear algebra, is the derived array, or its transposed."""
+    d = derived(name)
+    sizes = samples.small_sizes(d.source, 3)
+    values = {
+        **sizes,
+        **reference.run(d.program, sizes, samples.inputs(d.source, sizes, np.random.default_rng(0))),
+    }
+    values |= samples.inputs(d.source, sizes, np.random.default_rng(0))
+    turned = (
+        {t.name for t in d.program.tensors.values() if t.role == "adjoint"} if layout == "jacobian" else set()
+    )
+    seen = set()
+    for p in Teller(d, layout=layout).tell().passages:
+        assert isinstance(p, Passage)
+        left = None
+        for e in p.equations:
+            left = e.left or left
+            if isinstance(left, (Symbol, Derivative)) and not getattr(left, "index", ()) and e.statements:
+                code = left.code
+                if code not in values or d.tensors[code].role != "adjoint" or e.statements[0].out != code:
+                    continue
+                right = MatrixValue(values, turned)(e.right)
+                np.testing.assert_allclose(right, MatrixValue(values, turned)(left), rtol=1e-9, atol=1e-12)
+                seen.add(code)
+    assert seen >= set(d.gradients.values()) or name == "penalty"
+    assert seen
+
+
+def test_layouts_read_as_in_textbooks() -> None:
+    told = explain.document(derived("line"), layout="jacobian").latex()
+    assert r"= \frac{2}{N} \, (X w - y)^{\top} X" in told
+    assert "Jacobian (numerator) layout" in told
+    with pytest.raises(Refusal, match="layout"):
+        explain.document(derived("line"), layout="rows")
 
 
 # ---------------------------------------------------------------------- names

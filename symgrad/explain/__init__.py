@@ -17,6 +17,7 @@ from symgrad.explain import tex
 from symgrad.explain.beside import together
 from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
+from symgrad.explain.layout import LAYOUTS
 from symgrad.explain.parts import Equation, Story
 from symgrad.explain.picture import Drawing, drawing
 from symgrad.explain.plan import labels
@@ -51,6 +52,7 @@ def document(
     detail: str = "steps",
     sizes: Sizes = None,
     picture: str | None = None,
+    layout: str = "gradient",
 ) -> Document:
     """The derivation as a document, to be written in any format.
 
@@ -60,19 +62,24 @@ def document(
         detail: "result", "steps" or "everything".
         sizes: numbers for size letters that have none yet; the scalar form needs one for each.
         picture: "forward", "backward" or "both": the computational graph in front of the equations.
+        layout: "gradient": each gradient has the shape of its variable; "jacobian": in matrix form it is the
+            transposed, so that derivatives multiply from left to right.
 
     Raises:
-        Refusal: an unknown form, direction or detail; for the scalar form a size without a number, or too much to
-            write out.
+        Refusal: an unknown form, direction, detail or layout; for the scalar form a size without a number, or too
+            much to write out.
     """
     _among("detail", detail, DETAILS)
+    _among("layout", layout, LAYOUTS)
     forms = _forms(form)
     given = _numbers(derived, sizes)
     boxes = "index" if forms == ("index",) else "matrix"
     drawn = () if picture is None else (drawing(derived, picture, boxes).part,)
 
     def tell(numpy: bool) -> Story:
-        story = together([(f, Teller(derived, f, detail, numpy=numpy, sizes=given).tell()) for f in forms])
+        written = numpy and layout == "gradient"  # a layout is one of linear algebra
+        tellers = [(f, Teller(derived, f, detail, numpy=written, sizes=given, layout=layout)) for f in forms]
+        story = together([(f, teller.tell()) for f, teller in tellers])
         return replace(story, passages=(*drawn, *story.passages))
 
     return Document(tell)

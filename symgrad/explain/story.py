@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
+from symgrad.errors import listing
 from symgrad.explain.cast import Cast
-from symgrad.explain.formula import Big, Derivative, Formula, entry, plus, times
+from symgrad.explain.formula import Big, Derivative, Formula, Transpose, entry, plus, times
+from symgrad.explain.layout import Layout
+from symgrad.explain.matrices import NoForm, Reason
 from symgrad.explain.notes import Notes
 from symgrad.explain.parts import Equation, Passage, Sentence, Story
 from symgrad.explain.plan import FORWARD, Adjoint, Plan, State
@@ -22,6 +26,13 @@ from symgrad.language.program import Statement
 from symgrad.language.trace import Derived, Step
 
 DETAILS = ("result", "steps", "everything")
+JACOBIAN: Sentence = (
+    (
+        "This is the Jacobian (numerator) layout: each gradient and error signal of a vector is a row, and of a matrix "
+        "it is the transposed; entries are named by the places in the variable, and arrays of more axes and the "
+        "gradients of the code have its shape."
+    ),
+)
 _SIGNALS = 4  # error signals in one passage, at most
 
 
@@ -33,6 +44,7 @@ class Teller:
         detail: "result", "steps" or "everything".
         numpy: whether matrices are written with NumPy's operators rather than as linear algebra.
         sizes: numbers for size letters, for the scalar form.
+        layout: "gradient" or "jacobian".
     """
 
     def __init__(
@@ -43,8 +55,10 @@ class Teller:
         *,
         numpy: bool = False,
         sizes: Mapping[str, int] | None = None,
+        layout: str = "gradient",
     ):
         self.derived, self.detail = derived, detail
+        self.jacobian = layout == "jacobian" and form == "matrix"
         self.everything = detail == "everything"
         plain = Cast(derived)
         self.plan = Plan(plain)
@@ -58,9 +72,33 @@ class Teller:
         """Notation, forward equations, adjoints from the loss back, results."""
         backward = () if self.detail == "result" else tuple(map(self._passage, self.blocks()))
         passages = tuple(p for p in (self._forward(), *backward, self._results()) if p.equations)
+        if self.jacobian:
+            passages = tuple(map(self._transposed, passages))
         passages = self.sides.told(passages)
         formulas = [f for p in passages for e in p.equations for f in (e.left, e.right) if f is not None]
-        return Story(self.sentences.notation(formulas, numpy=self.sides.numpy), passages)
+        notation = self.sentences.notation(formulas, numpy=self.sides.numpy)
+        return Story((*notation, *([JACOBIAN] if self.jacobian else [])), passages)
+
+    def _transposed(self, p: Passage) -> Passage:
+        """A passage in Jacobian layout: where whole gradients stand, their transposed."""
+        equations: list[Equation] = []
+        whole = False
+        for e in p.equations:
+            whole = e.left in self._layout.gradients if e.left is not None else whole
+            try:
+                right = self._layout.turned(e.right) if whole else self._layout.same(e.right)
+            except NoForm:
+                right = Transpose(e.right)
+            equations.append(replace(e, right=right))
+        return replace(p, equations=tuple(equations))
+
+    @cached_property
+    def _layout(self) -> Layout:
+        names = self.cast.names
+        tensors = self.cast.tensors.values()
+        axes = {names.tensor(t.name): len(t.shape) for t in tensors if t.shape}
+        turned = [names.tensor(t.name) for t in tensors if t.role == "adjoint" and 0 < len(t.shape) < 3]
+        return Layout(axes, turned)
 
     def _notes(self) -> Notes:
         return Notes(self.sentences, self.met, everything=self.everything)
@@ -184,7 +222,7 @@ class Teller:
                 found.append(Equation(left, right, own, state.group, put=put))
             for w in (*waiting, *inner):
                 notes.state(w, self._numbers(*w.steps) if self.everything else own)
-            notes.matrix(reasons, own)
+            notes.matrix(reasons if not self.jacobian else map(_turned_round, reasons), own)
             waiting, inner = [], []
         return found
 
@@ -265,6 +303,15 @@ class Teller:
         return Passage(
             ("Result",), tuple(Equation(f.left, f.right, statements=f.group, put=f.put) for f in found)
         )
+
+
+def _turned_round(r: Reason) -> Reason:
+    """The reason of a product or transpose as it stands in Jacobian layout."""
+    if r.rule not in ("matrix product", "transpose"):
+        return r
+    inner = f"{listing(r.letters)} is summed, so it stands inside the product; " if r.letters else ""
+    full = f"{inner}the transposed of a product is that of its factors in the opposite order"
+    return Reason("layout", full)
 
 
 def _continued(equations: Sequence[Equation]) -> Iterator[Equation]:
