@@ -139,6 +139,11 @@ class Plan:
             yield a
         yield from sorted(leaves, key=lambda leaf: declared.get(leaf.of, -1))
 
+    @cached_property
+    def by_name(self) -> dict[str, Adjoint]:
+        """All of them by their names."""
+        return {a.bar: a for a in self.adjoints}
+
     def leaf(self, a: Adjoint) -> bool:
         """Whether it is a gradient by an input, rather than an error signal."""
         return bool(a.of) and self.cast.tensors[a.of].role not in ("value", "adjoint")

@@ -194,9 +194,8 @@ class Teller:
     def _equations(self, a: Adjoint, notes: Notes) -> list[Equation]:
         """The chain rule in symbols where it is told, then what the adjoint is after each step that is shown."""
         found: list[Equation] = []
-        symbolic = self._symbolic(a) if self._in_symbols(a) else None
-        if symbolic is not None:
-            found.append(Equation(self.indices.total(a.states[0].group)[0], symbolic))
+        symbolic = self.in_symbols(a.bar) if self._in_symbols(a) else None
+        found += [] if symbolic is None else [symbolic]
         parts = {} if self.everything else self.plan.parts(r for s in a.final for r in s.reads)
         sums = {**a.sums, **parts}
         put = tuple(sums.values())
@@ -225,6 +224,14 @@ class Teller:
             notes.matrix(reasons if not self.jacobian else map(_turned_round, reasons), own)
             waiting, inner = [], []
         return found
+
+    def in_symbols(self, bar: str) -> Equation | None:
+        """The chain rule in symbols for an adjoint, where it has that form."""
+        a = self.plan.by_name.get(bar)
+        symbolic = None if a is None else self._symbolic(a)
+        if a is None or symbolic is None:
+            return None
+        return Equation(self.indices.total(a.states[0].group)[0], symbolic)
 
     def _in_symbols(self, a: Adjoint) -> bool:
         """Whether the chain rule is written out: everywhere at "everything", else for the first gradient that sums."""

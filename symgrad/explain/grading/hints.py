@@ -51,11 +51,11 @@ def _parts(teller: Teller, bar: str, level: int) -> list[Part]:
     else:
         lead, end = f" is read in one place: take {product}", " does not have."
         rule = (*name, lead, *name, ", and sum over the indices that ", *name, end)
-    symbols = [e for e in own.equations if not e.statements][:1] if level > 1 else []
+    in_symbols = teller.in_symbols(bar) if level > 1 else None
+    symbols = [] if in_symbols is None else [in_symbols]
     first = [e for e in own.equations if _writes(e, bar)][:1] if level > 2 else []
-    left = own.equations[0].left
-    shown = [Equation(e.left or left, e.right) for e in (*symbols, *first)]
-    return [Passage(own.heading, (*equations, *shown), (Remark((), "chain rule", rule),))]
+    shown = [Equation(e.left or teller.cast.names.tensor(bar), e.right) for e in (*symbols, *first)]
+    return [Passage(teller.sentences.heading(bar), (*equations, *shown), (Remark((), "chain rule", rule),))]
 
 
 def _writes(e: Equation, bar: str) -> bool:
