@@ -223,6 +223,13 @@ class Teller:
                 notes.state(w, self._numbers(*w.steps) if self.everything else own)
             notes.matrix(reasons if not self.jacobian else map(_turned_round, reasons), own)
             waiting, inner = [], []
+        scan = next((s.scan for s in a.final if s.scan is not None), None)
+        if scan is not None:
+            t = self.cast.names.letter(scan.axis)
+            notes.say(
+                "recursion", self._numbers(*a.states[-1].steps),
+                ("it runs backwards, from the last ", t, " to the first, as each step forward reads the one before"),
+            )  # fmt: skip
         return found
 
     def in_symbols(self, bar: str) -> Equation | None:
