@@ -117,7 +117,8 @@ class Arrays(ABC):
             right = _gathered([self.placed(a, axes) for a, axes in zip(arrays, shapes, strict=True)])
         except NoForm:
             return None
-        if _ones(right) > 2:
+        terms = [t for _, t in right.terms] if isinstance(right, Sum) else [right]
+        if max(map(_ones, terms)) > 2:
             return None
         return (
             self.indices.names.tensor(group[0].out),
