@@ -619,6 +619,8 @@ def transposed(f: Formula) -> Formula:
     """The transpose, inside products and off ones."""
     if isinstance(f, Transpose):
         return f.a
+    if isinstance(f, Sum) and len(f.terms) == 1 and f.terms[0][0]:
+        return minus(transposed(f.terms[0][1]))
     if isinstance(f, Product) and f.kind == "scaled":
         return scaled(f.factors[0], transposed(f.factors[1]))
     if isinstance(f, Product) and f.kind == "matmul":
