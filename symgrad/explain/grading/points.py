@@ -134,10 +134,10 @@ def _choices(derived: Derived) -> Iterator[dict[str, int]]:
 def _tight(program: Program) -> Iterator[dict[str, int]]:
     """Neighbouring numbers for the size letters, in few orders, that meet what the program needs.
 
-    The second choice is not the first in another order: with sizes 2 and 3 a factor 6/(m*n) is 1 either way.
+    The second choice is not the first in another order, where 6/(m*n) would be 1 either way, and differs in each letter.
     """
     letters = program.sizes
-    for start, turned in ((2, False), (3, True), (4, False), (2, True)):
+    for start, turned in ((2, False), (3, False), (4, True), (2, True)):
         rising = range(start, start + len(letters))
         for order in itertools.islice(itertools.permutations(reversed(rising) if turned else rising), 60):
             sizes = dict(zip(letters, order, strict=True))
