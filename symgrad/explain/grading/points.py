@@ -134,7 +134,7 @@ def _choices(derived: Derived) -> Iterator[dict[str, int]]:
 def _tight(program: Program) -> Iterator[dict[str, int]]:
     """Neighbouring numbers for the size letters, in few orders, that meet what the program needs.
 
-    The second choice is not the first in another order, where 6/(m*n) would be 1 either way, and differs in each letter.
+    The second choice is not the first in another order, where 6/(m*n) would be 1 either way; it differs in each letter.
     """
     letters = program.sizes
     for start, turned in ((2, False), (3, False), (4, True), (2, True)):
