@@ -217,6 +217,7 @@ def read_values(given: Sequence[str], file: str | os.PathLike[str] | None = None
             raise SymgradError(f"{name} was given twice")
         # fractions are text in JSON
         quoted = re.sub(r'(?<![\w."/])(-?\d+/\d+)(?![\w."/])', r'"\1"', numbers)
+        quoted = re.sub(r"(?<![\w.])\.(?=\d)", "0.", quoted)  # and a number starts with a digit
         try:
             found[name] = json.loads(quoted)
         except ValueError:

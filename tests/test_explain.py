@@ -741,3 +741,26 @@ def test_lines_break_without_loss(e: Expr, width: int) -> None:
     assert "".join(lines).replace(" ", "") == TEXT.line(formula).replace(" ", "")
     for line in fold(LATEX.write(formula), 5.0 * width):
         assert line.count("{") == line.count("}")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        # read twice, at W[n, j] and at W[j, n]
+        (
+            "W: weight[n, n]; x: data[n]; y = (W + W.T) @ x; loss = sum(y**2)",
+            "∂L/∂W[n, j] = Σ_n′ δ[n′]·∂y[n′]/∂W[n, j]",
+        ),
+        # defined by an equation: every entry depends on every other
+        (
+            "X: weight[n, n]; b: constant[n]; loss = b @ inv(X) @ b",
+            "∂L/∂X[n, k] = Σ_(n′,l) δ[n′, l]·∂u[n′, l]/∂X[n, k]",
+        ),
+        (
+            "X: data[n, i]; W: weight[i, j]; h = X @ W; loss = sum(h**2)",
+            "∂L/∂W[i, j] = Σ_n δ[n, j]·∂h[n, j]/∂W[i, j]",
+        ),
+    ],
+)  # fmt: skip
+def test_the_chain_rule_in_symbols_sums_over_all_that_the_entry_moves(text: str, line: str) -> None:
+    assert line in explain.text(derive(read(text)), detail="everything")

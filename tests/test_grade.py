@@ -216,11 +216,36 @@ def test_shapes(key: str, answer: str, said: str) -> None:
         ("X"*30_000, "characters"),
         ("X.T @ (X @ v - y)", "v is no name of this problem.*an answer may use X, y, w"),
         ("dw", "dw is no name"),
+        ("[x for x in y]", "there is no `for` here"),
     ],
 )  # fmt: skip
 def test_unreadable(answer: str, said: str) -> None:
     with pytest.raises(sg.SymgradError, match=said):
         sg.derive(LINE).grade(w=answer)
+
+
+QUADRATIC = "x: weight[n]; A: constant[n, n]; b: constant[n]; loss = x @ A @ x/2 - b @ x"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "said"),
+    [
+        (QUADRATIC, "A @ x - b", "A is taken for symmetric"),
+        (QUADRATIC, "A.T @ x - b", "A is t"),
+        (QUADRATIC, "(A + A.T) @ x - b", "in all but the part .* through b @ x the factor 2 is too much"),
+        ("x: weight[n]; A: constant[n, n]; loss = x @ A @ x", "2*A @ x", "A is taken for symmetric"),
+        (LINE, "2.0000000001/n * X.T @ (X @ w - y)", "it is nearly right"),
+    ],
+)  # fmt: skip
+def test_no_mistake_explains_another_away(text: str, answer: str, said: str) -> None:
+    (name,) = sg.derive(text).gradients
+    grade = sg.derive(text).grade({name: answer})
+    assert not grade.right and re.match(said, grade.mistake) and "; and" not in grade.mistake
+
+
+def test_a_function_without_return() -> None:
+    with pytest.raises(sg.SymgradError, match="`return` is missing"):
+        sg.derive(LINE).grade(w=lambda X, y, w: None)
 
 
 def test_wrong_calls() -> None:

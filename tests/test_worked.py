@@ -30,6 +30,7 @@ from symgrad.explain.values import Values, Wrong
 from symgrad.language import expr as ex
 from symgrad.language import samples
 from symgrad.language.trace import Derived
+from symgrad.worked import read_values
 
 # M. Mazur, "A Step by Step Backpropagation Example" (2015), in two ways of writing
 MATRICES = """
@@ -473,6 +474,12 @@ def test_command_line(tmp_path, capsys) -> None:
         assert capsys.readouterr().out == typed
     assert cli.main(["derive", text, "--seed", "3", "--format", "tex"]) == 0
     assert r"\begin{document}" in capsys.readouterr().out
+
+
+def test_numbers_may_start_with_the_point() -> None:
+    assert read_values(["x=[.05, -.10]", "w=-.5", "y=[1/2, 1.5]"]) == {
+        "x": [0.05, -0.1], "w": -0.5, "y": ["1/2", 1.5],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,9 @@ class Document:
         """What it tells, with NumPy's operators."""
         return self._tell(True)
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self, width: int = 80) -> str:
         """For a terminal of so many columns; lines break at operators."""
         return terminal.written(self.plain, width)

@@ -22,6 +22,7 @@ from symgrad.explain.plan import FORWARD, Adjoint, Plan, State
 from symgrad.explain.sentences import HELD, RULES, Sentences
 from symgrad.explain.sides import Line, Sides
 from symgrad.language import expr as ex
+from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Statement
 from symgrad.language.trace import Derived, Step
 
@@ -263,25 +264,35 @@ class Teller:
             return None
         letters = self.indices.letters([s.equation[0] for s in chain])
         here = entry(self.cast.names.symbols[name], tuple(map(self.cast.names.letter, letters)))
-        terms: dict[str, Formula] = {}
+        flows: dict[str, list[Step]] = {}
         direct: list[Formula] = []
         for step in chain:
             assert step.source is not None
-            assert step.access is not None
             outer = self.cast.consumer(step.source)
             if outer.out == self.derived.source.target:
                 if any(self.cast.unseen(r) for r in step.equation[0].reads):
                     return None
                 direct.append(self.indices.contribution(step.equation[0], letters))
-            elif outer.out not in terms and self.cast.adjoint(outer.out):
-                access = next((a for a in ex.accesses(outer.body) if a.tensor == name), step.access)
-                terms[outer.out] = self._flow(outer, access, letters, here)
-        return plus(*terms.values(), *direct) if terms else None
+            elif self.cast.adjoint(outer.out):
+                flows.setdefault(outer.out, []).append(step)
+        terms = [self._flow(name, f, letters, here) for f in flows.values()]
+        return plus(*terms, *direct) if terms else None
 
-    def _flow(self, outer: Statement, access: ex.Access, letters: tuple[str, ...], here: Formula) -> Formula:
-        """`Σ δ_out ∂out/∂in` for one equation that reads an entry."""
+    def _flow(self, name: str, steps: Sequence[Step], letters: tuple[str, ...], here: Formula) -> Formula:
+        """`Σ δ_out ∂out/∂in` for one equation that reads an entry: over each letter of its own that the entry does not
+        fix wherever it is read."""
         names = self.cast.names
-        onto = {i.axis: x for i, x in zip(access.index, letters, strict=True) if i.axis is not None}
+        readers = [self.cast.consumer(step.source) for step in steps if step.source is not None]
+        outer = readers[0]
+        each = [
+            {i.axis: x for i, x in zip(a.index, letters, strict=True) if i.axis is not None}
+            for reader in readers
+            for a in ex.accesses(reader.body)
+            if a.tensor == name
+        ]
+        if not each or any(step.source is not None and step.source.op in IMPLICIT for step in steps):
+            each = [{}]  # every entry of what an equation defines may depend on every other
+        onto = {a: x for a, x in each[0].items() if all(other.get(a) == x for other in each)}
         clash = [a for a, _ in outer.axes if a not in onto and a in letters]
         free = {a: self.indices.fresh(a, [*letters, *outer.ranges]) for a in clash}
         outer = outer.rename({**onto, **free})

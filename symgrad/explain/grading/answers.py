@@ -154,7 +154,7 @@ class Desk:
     def _told(self, problem: Refusal) -> Refusal:
         """A refusal with what the answer may use, where it is about an unknown name."""
         found = re.search(r"(?:^|\b)'?(\w+)'? is (?:not known|unknown|not declared|no )", problem.reason)
-        if found and found[1] not in self._known:
+        if found and found[1] not in self._known and found[1] != "there":
             names = self.names()
             near = did_you_mean(found[1], names)
             reason = f"{found[1]} is no name of this problem{near}; an answer may use {listing(names)}"

@@ -59,6 +59,7 @@ class _Way:
     def mistakes(self) -> Iterator[Candidate]:
         """Those in applying the chain rule, then any change of a single statement."""
         yield from self._left_out()
+        yield from self._as_symmetric()
         yield from self._penalties()
         met = set(self.used)
         for step in self.derived.steps:
@@ -84,16 +85,14 @@ class _Way:
         for group in groups.values():
             for s in group if len(group) > 1 else ():
                 yield from self._one_of_several(s)
+            for s in group if len(group) > 2 else ():
+                yield from self._all_but_one(s, group)
 
     def _one_of_several(self, s: Statement) -> Iterator[Candidate]:
-        of = self.program[s.out].of
+        of, part = self.program[s.out].of, self._part(s)
         if self._is_penalty(s):
-            part = f"the regularisation of {of}"
             why, hint = f"{part} is forgotten", "Look at the loss: has every term of it been differentiated?"
         else:
-            read = (self.program[a.tensor].of for a in ex.accesses(s.body))
-            through = next((name for name in read if name), self.program.target)
-            part = f"the part of the derivative by {of} that comes through {through}"
             why = f"{part} is forgotten: {of} is used in more than one place"
             hint = f"Look at where {of} is used: every use adds a term."
         yield Mistake("term", why, hint), self._runner({s: None})
@@ -108,12 +107,44 @@ class _Way:
                 self._runner({s: scaled}),
             )
 
+    def _all_but_one(self, s: Statement, group: list[Statement]) -> Iterator[Candidate]:
+        """All of several ways back but one with a factor, as where a form has x twice."""
+        for factor, told in ((Fraction(2), "too much"), (Fraction(1, 2), "missing")):
+            scaled = {t: replace(t, body=ex.mul(factor, t.body)) for t in group if t != s}
+            why = f"in all but {self._part(s)} the factor 2 is {told}"
+            yield Mistake("factor", why, FACTOR), self._runner(scaled)
+
+    def _part(self, s: Statement) -> str:
+        """What one of several ways back to a tensor is called."""
+        of = self.program[s.out].of
+        if self._is_penalty(s):
+            return f"the regularisation of {of}"
+        read = (self.program[a.tensor].of for a in ex.accesses(s.body))
+        through = next((name for name in read if name), self.program.target)
+        return f"the part of the derivative by {of} that comes through {through}"
+
     def _is_penalty(self, s: Statement) -> bool:
         """Whether a statement adds what depends on the tensor itself and constants only."""
         of = self.program[s.out].of
         read = [a.tensor for a in ex.accesses(s.body)]
         own = [r for r in read if self.program[r].role not in ("adjoint", "constant")]
         return bool(own) and all(r == of for r in own)
+
+    def _as_symmetric(self) -> Iterator[Candidate]:
+        """A square matrix taken for its own transpose, as where x @ A @ x is said to have the slope 2*A @ x."""
+        for t in self.program.inputs:
+            square = len(t.shape) > 1 and t.shape[-1] == t.shape[-2]
+            if not square or t.integer or t.facts.symmetric:
+                continue
+
+            def forward(k: int, name: str = t.name) -> Arrays:
+                turned = np.swapaxes(self.truth.place(k).floats[name], -1, -2)
+                known = {n: a for n, a in self._known(k, {name: turned}).items() if n != name}
+                return {**known, name: self.truth.place(k).floats[name]}
+
+            why = f"{t.name} is taken for symmetric, and nothing says that it is"
+            hint = f"Look at {t.name}: where does its transpose stand?"
+            yield Mistake("transpose", why, hint), Wrong(self.truth, self.derived, self.bar, forward)
 
     def _penalties(self) -> Iterator[Candidate]:
         """The regularisation of another weight put on this one too, such as on a bias."""
@@ -177,13 +208,16 @@ class _Way:
 
     # running
 
-    def _known(self, k: int) -> Arrays:
-        """The forward values at a point, but for those with rows before their first."""
-        if k not in self._forward:
-            outs = [s.out for s in self.program.statements if self.program[s.out].role != "adjoint"]
-            found = self.truth.place(k).run(self.program, outs)
-            self._forward[k] = {n: a for n, a in found.items() if not self.program[n].early}
-        return self._forward[k]
+    def _known(self, k: int, given: Arrays | None = None) -> Arrays:
+        """The forward values at a point, but for those with rows before their first; with other inputs if given."""
+        if given is None and k in self._forward:
+            return self._forward[k]
+        outs = [s.out for s in self.program.statements if self.program[s.out].role != "adjoint"]
+        found = self.truth.place(k).run(self.program, outs, known=given)
+        values = {n: a for n, a in found.items() if not self.program[n].early}
+        if given is None:
+            self._forward[k] = values
+        return values
 
     def _runner(self, new: Mapping[Statement, Statement | None]) -> Wrong:
         changed = (new.get(s, s) for s in self.program.statements)

@@ -57,6 +57,8 @@ def called(
     named = {name: v for (name, by_place), (v, _) in zip(wanted, values, strict=True) if not by_place}
     with np.errstate(all="ignore"):
         result = function(*places, **named)
+    if result is None:
+        raise ValueError("it gives nothing back: `return` is missing")
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
         result = result[1]
     if isinstance(result, Mapping):

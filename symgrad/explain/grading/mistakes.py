@@ -19,7 +19,7 @@ from symgrad.explain.cast import Cast
 from symgrad.explain.grading.candidates import Run, candidates
 from symgrad.explain.grading.equality import close
 from symgrad.explain.grading.mistake import Mistake
-from symgrad.explain.grading.scales import Same, Scale, Scales
+from symgrad.explain.grading.scales import FACTOR, Same, Scale, Scales
 from symgrad.explain.grading.truth import Truth
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import Sides
@@ -52,6 +52,8 @@ class Mistakes:
             return (
                 Mistake("zero", "your answer is zero everywhere", _ZERO) if any(map(np.any, right)) else None
             )
+        if all(map(self.same, given, right)):
+            return Mistake("value", "it is nearly right: a number in it is rounded", FACTOR)
         scale = self.scales.between(right, given, self.same)
         if scale is not None:
             return self.scales.mistake(scale)
@@ -69,6 +71,8 @@ class Mistakes:
                 if arrays and all(self.same(a, b) for a, b in zip(given, arrays, strict=True)):
                     return self.said(mistake)
         for mistake, run, first in tried:
+            if self.scales.between(right[:1], [first], self.same) is not None:
+                continue  # a factor is wrong there already: two would explain each other away
             also = self._factor(given, run, first)
             if also is not None:
                 why = f"{mistake.why}; and {self.scales.mistake(also).why}"
