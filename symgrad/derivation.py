@@ -368,7 +368,12 @@ class Derivation:
         Example:
             >>> import symgrad as sg
             >>> d = sg.derive("x: weight[n]; loss = sum(x**2)/2")
-            >>> print(d.worked(x=[3, 4], rate=0.5).text(60))
+            >>> print(d.worked(x=[3, 4], rate=0.5).text(60).split("Update, ")[1])
+            η = 0.5
+                 x ← x − η·∂L/∂x
+                   = [3, 4] − 0.5·[3, 4] = [1.5, 2]
+                 gradient descent: each moves against its gradient by
+                   the rate η, all from the old values.
         """
         try:
             return work(
@@ -397,8 +402,10 @@ class Derivation:
             >>> print(d.hint("w", level=2).text())
             Gradient by w
             (1)  u = X @ w
-                 ∂L/∂w[i] = Σ_n δu[n]·∂u[n]/∂w[i]
-                 chain rule: w is read in one place: take the derivative of the loss ...
+                 ∂L/∂w[i] = Σ_n δ[n]·∂u[n]/∂w[i]
+                 chain rule: w is read in one place: take the derivative of the loss by what
+                   is computed there, times the derivative of that by w, and sum over the
+                   indices that w does not have.
         """
         if name is None:
             name, *more = self.gradients

@@ -28,7 +28,7 @@ ENTRIES = 4  # of each tensor, stepped one by one beside directions
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Every operation that has a page and a line about it, by the part of the language or the file that defines it.
+    """Every shipped operation and a line about it, by the part of the language or the file that defines it.
 
     Example:
         >>> groups()["activations"]["relu6"]
@@ -44,7 +44,8 @@ def groups() -> dict[str, dict[str, str]]:
             spoken(op), (one.run.__doc__ or one.equation).split("\n")[0]
         )
     for first in named():
-        found.setdefault(first.where.removesuffix(".sg"), {})[first.name] = " ".join(first.doc.split())
+        if first.where.endswith(".sg"):  # not one of the user's own
+            found.setdefault(first.where.removesuffix(".sg"), {})[first.name] = " ".join(first.doc.split())
     return found
 
 

@@ -34,6 +34,7 @@ JACOBIAN: Sentence = (
         "gradients of the code have its shape."
     ),
 )
+GRADIENT: Sentence = ("Each gradient has the shape of its variable (gradient layout).",)
 _SIGNALS = 4  # error signals in one passage, at most
 
 
@@ -78,7 +79,15 @@ class Teller:
         passages = self.sides.told(passages)
         formulas = [f for p in passages for e in p.equations for f in (e.left, e.right) if f is not None]
         notation = self.sentences.notation(formulas, numpy=self.sides.numpy)
-        return Story((*notation, *([JACOBIAN] if self.jacobian else [])), passages)
+        return Story((*notation, *self._layout_told()), passages)
+
+    def _layout_told(self) -> tuple[Sentence, ...]:
+        """Which layout the gradients have, where it shows: in matrix form, by variables with axes."""
+        if self.jacobian:
+            return (JACOBIAN,)
+        shown = self.sides.form == "matrix" and self.detail != "result" and self.derived.kind == "gradient"
+        arrays = any(self.derived.program[name].shape for name in self.derived.gradients.values())
+        return (GRADIENT,) if shown and arrays else ()
 
     def _transposed(self, p: Passage) -> Passage:
         """A passage in Jacobian layout: where whole gradients stand, their transposed."""

@@ -259,7 +259,7 @@ class Layer:
         if name not in known and re.sub(r"\d+$", "", name) not in known:
             weights = f"its weights are {listing(known)}" if known else "it has no weights"
             raise AttributeError(
-                f"{type(self).__name__} has no '{name}'{did_you_mean(name, known)}; {weights}"
+                f"{type(self).__name__} has no '{name}'; {weights}{did_you_mean(name, known)}"
             )
         return Expression(LayerWeight(self._owner, name))
 
