@@ -202,7 +202,12 @@ _SHOWN = {"html": ".html", "pdf": ".pdf"}
 def _written(options: argparse.Namespace, document: Document, **more: Callable[[], str]) -> None:
     """A document in the format that was asked for, to where it was asked; `more` are further formats."""
     path: Path | None = options.output
-    format = options.format or (ENDINGS.get(path.suffix.lower(), "text") if path else "")
+    ending = path.suffix.lower() if path else ""
+    if ending and ending not in ENDINGS and not options.format:
+        raise SymgradError(
+            f"the name {path} says no format; it ends with one of {', '.join(ENDINGS)}, or --format says which"
+        )
+    format = options.format or (ENDINGS.get(ending, "text") if path else "")
     format = format or ("html" if options.open else "text")
     if options.open and format not in _SHOWN:
         raise SymgradError(f"--open shows html or pdf in the browser, not {format}")

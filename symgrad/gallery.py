@@ -87,7 +87,8 @@ class Page:
             yield declaration
             told = d.document()
             story = told.plain if numpy else told.story
-            yield Prose(("Notation",), story.notation)
+            if story.notation:
+                yield Prose(("Notation",), story.notation)
             yield from story.passages
             yield Listing(("NumPy",), function, "python")
             yield Prose(("Check",), (checked(verdict),))

@@ -472,6 +472,7 @@ def test_unknown_endings_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
         sg.derive(LINE).save(tmp_path / "a.doc")
     for arguments, words in (
         (["--format", "pdf"], "-o derivation.pdf"),
+        (["-o", str(tmp_path / "a.doc")], "a.doc says no format"),
         (["--format", "text", "--open"], "--open shows html or pdf"),
     ):
         assert main(["derive", LINE, *arguments]) == 2

@@ -84,6 +84,7 @@ def test_wrong_answer_is_wrong(topic: str, seed: int) -> None:
     name, mistake, array = e.wrong
     _, gradients = e.derivation.function()(**e.numbers)
     assert array.shape == gradients[name].shape and not np.allclose(array, gradients[name])
+    assert array.any()  # nobody asks what is wrong with nothing
     assert mistake.why in " ".join(text(topic, seed, "solution").split())
 
 

@@ -243,6 +243,18 @@ def test_no_mistake_explains_another_away(text: str, answer: str, said: str) -> 
     assert not grade.right and re.match(said, grade.mistake) and "; and" not in grade.mistake
 
 
+def test_mistakes_that_divide_by_zero_are_passed_over() -> None:
+    d = sg.derive("p: 0 < weight < 1; t: data; loss = -(t*log(p) + (1-t)*log(1-p))")
+    for answer in ("p - t", "(p-t)/p*(1-p)"):
+        assert not d.grade(p=answer).right
+
+
+def test_what_differs_beyond_a_kink_only_is_not_nearly_right() -> None:
+    d = sg.derive("w: weight[n]; m: constant > 0; x: data[n]; y: data; loss = max(0, m - y*(w @ x))")
+    grade = d.grade(w="-y*x")
+    assert not grade.right and "rounded" not in grade.why
+
+
 def test_a_function_without_return() -> None:
     with pytest.raises(sg.SymgradError, match="`return` is missing"):
         sg.derive(LINE).grade(w=lambda X, y, w: None)

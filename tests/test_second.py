@@ -533,3 +533,10 @@ def test_objects_and_options() -> None:
     assert "training" not in sg.hvp(loss, training=False).numpy()
     assert sg.hvp(loss).check().ok
     assert sg.per_example(loss).check().ok
+
+
+def test_no_slope_is_told_that_lacks_its_indices() -> None:
+    labels = "u: weight[n]; y: label[n] < 2; loss = sum(n, log(1 + exp(-(2*y[n] - 1)*u[n])))"
+    assert "∂L/∂u = " not in sg.derive(labels).text()
+    told = sg.hessian("x: weight[n]; loss = sum(x**4)").text()
+    assert "12·diag(x²)" in told and "= 12·x²" not in told

@@ -32,6 +32,7 @@ from symgrad.explain.parts import Sentence
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
+from symgrad.language.ints import Look
 from symgrad.language.trace import Step
 from symgrad.leaves import LEAVES
 
@@ -191,8 +192,9 @@ class Sentences:
             function = Derivative(Apply(leaf.name, (symbol,)), symbol)
             return key, (function, " = ", shown, f" from the table of functions{note}")
         out = self.names.tensor(self.cast.consumer(source).out)
-        if self.cast.consumer(source).out != source.out:
-            return None
+        looks = any(isinstance(a, Look) for i in ex.ints(body) for a in i.atoms())
+        if self.cast.consumer(source).out != source.out or isinstance(out, Derivative) or looks:
+            return None  # not a function of one number that could be told without its indices
         told = Derivative(out, symbol)
         by = f", from the definition of {source.label}" if source.label else ""
         return key, (told, " = ", shown, by)

@@ -237,7 +237,7 @@ class Wrong:
     def __call__(self, k: int) -> np.ndarray | None:
         try:
             found = self.truth.place(k).run(self.derived.program, [self.bar], known=self.known(k))
-        except (IndexError, KeyError, np.linalg.LinAlgError):
+        except (IndexError, KeyError, ZeroDivisionError, OverflowError, np.linalg.LinAlgError):
             return None  # this mistake cannot be made here
         return np.asarray(found[self.bar], float) if self.bar in found else None
 

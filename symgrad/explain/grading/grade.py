@@ -18,6 +18,7 @@ from symgrad.explain.grading.mistakes import Mistakes
 from symgrad.explain.grading.points import Point, has_kinks
 from symgrad.explain.grading.reals import Exact
 from symgrad.explain.grading.repairs import repaired
+from symgrad.explain.grading.scales import FACTOR
 from symgrad.explain.grading.shapes import misshapen
 from symgrad.explain.grading.terms import difference
 from symgrad.explain.grading.truth import Truth
@@ -173,6 +174,9 @@ def _wrong(truth: Truth, key: Key, values: Values, shown: str, solution: str, an
         return _told(
             key, Mistake("value", "it is no finite number at random inputs", _AGAIN), shown, solution
         )
+    if answer is not None and _close_everywhere(truth, key, values):
+        near = Mistake("value", "it is nearly right: a number in it is rounded", FACTOR)
+        return _told(key, near, shown, solution)
     mistake = mistakes.find(given)
     differs = difference(truth, key, answer) if answer is not None else ""
     if mistake is None and answer is not None:
@@ -181,6 +185,12 @@ def _wrong(truth: Truth, key: Key, values: Values, shown: str, solution: str, an
         return _told(key, mistake, shown, solution, differs)
     why = f"not equal to the derivative by {_of(key)}"
     return Grade(key, False, why, _AGAIN, "", differs, shown, solution)
+
+
+def _close_everywhere(truth: Truth, key: Key, values: Values) -> bool:
+    """Whether an answer cannot be told from the derivative in floating point, at any point."""
+    count = range(len(truth.points) + len(truth.scouts))
+    return all(close(values(k, False), _right(truth, key, k)) for k in count)
 
 
 def _function(truth: Truth, key: Key, given: Callable[..., Any], solution: str) -> Grade:

@@ -19,7 +19,7 @@ from symgrad.explain.cast import Cast
 from symgrad.explain.grading.candidates import Run, candidates
 from symgrad.explain.grading.equality import close
 from symgrad.explain.grading.mistake import Mistake
-from symgrad.explain.grading.scales import FACTOR, Same, Scale, Scales
+from symgrad.explain.grading.scales import Same, Scale, Scales
 from symgrad.explain.grading.truth import Truth
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import Sides
@@ -52,8 +52,6 @@ class Mistakes:
             return (
                 Mistake("zero", "your answer is zero everywhere", _ZERO) if any(map(np.any, right)) else None
             )
-        if all(map(self.same, given, right)):
-            return Mistake("value", "it is nearly right: a number in it is rounded", FACTOR)
         scale = self.scales.between(right, given, self.same)
         if scale is not None:
             return self.scales.mistake(scale)

@@ -72,7 +72,7 @@ def _fits(
     try:
         answer = truth.desk(key).taken(text, tree)
         given = [np.asarray(truth.value(answer, k), float) for k in count]
-    except (SymgradError, ValueError, IndexError, np.linalg.LinAlgError):
+    except (SymgradError, ValueError, IndexError, ZeroDivisionError, OverflowError, np.linalg.LinAlgError):
         return None
     right = [np.asarray(truth.right(key, k), float) for k in count]
     if any(a.shape != b.shape or not np.isfinite(a).all() for a, b in zip(given, right, strict=True)):

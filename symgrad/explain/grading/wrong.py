@@ -49,6 +49,7 @@ def wrong_answers(derived: Derived, key: Key, at: Mapping[str, Any]) -> dict[str
             a is not None
             and a.shape == right.shape
             and np.isfinite(a).all()
+            and a.any()
             and np.abs(a).max(initial=0) < _LARGE
         )
         # what another mistake gives as well could not be told from it
