@@ -235,7 +235,7 @@ class Exercise:
         return (f"{what}: {self.topic.name.replace('_', ' ')}, number {self.seed}",)
 
     def _story(self, numpy: bool) -> Story:
-        document = explain.document(self.derivation.derived)
+        document = explain.document(self.derivation.derived, fold=False)
         return document.plain if numpy else document.story
 
     def _names(self) -> tuple[list[Formula], list[Formula]]:

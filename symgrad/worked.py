@@ -120,7 +120,7 @@ def work(
         given = {**given, **drawn(derived.source, given, _whole("seed", seed, 0, 2**32))}
     values = Values(derived, given)
     values.verify()
-    plain = explain.document(derived, form, detail, values.sizes)
+    plain = explain.document(derived, form, detail, values.sizes, fold=False)
 
     updated = {
         name: _moved(values.final[name], step, values.final[derived.gradients[name]]) for name in chosen

@@ -17,6 +17,7 @@ from symgrad.explain import tex
 from symgrad.explain.beside import together
 from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
+from symgrad.explain.folding import folded
 from symgrad.explain.layout import LAYOUTS
 from symgrad.explain.parts import Equation, Story
 from symgrad.explain.picture import Drawing, drawing
@@ -53,6 +54,7 @@ def document(
     sizes: Sizes = None,
     picture: str | None = None,
     layout: str = "gradient",
+    fold: bool = True,
 ) -> Document:
     """The derivation as a document, to be written in any format.
 
@@ -64,6 +66,8 @@ def document(
         picture: "forward", "backward" or "both": the computational graph in front of the equations.
         layout: "gradient": each gradient has the shape of its variable; "jacobian": in matrix form it is the
             transposed, so that derivatives multiply from left to right.
+        fold: whether layers that repeat are told once, for l = 6, ..., 2; not at "everything" and in the scalar form,
+            which show all.
 
     Raises:
         Refusal: an unknown form, direction, detail or layout; for the scalar form a size without a number, or too
@@ -80,6 +84,8 @@ def document(
         written = numpy and layout == "gradient"  # a layout is one of linear algebra
         tellers = [(f, Teller(derived, f, detail, numpy=written, sizes=given, layout=layout)) for f in forms]
         story = together([(f, teller.tell()) for f, teller in tellers])
+        if fold and detail != "everything" and "scalar" not in forms:
+            story = folded(story, tellers[0][1].cast)
         return replace(story, passages=(*drawn, *story.passages))
 
     return Document(tell)

@@ -4,7 +4,7 @@ pictures. Tellers make them, printers set them."""
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Union
 
@@ -89,6 +89,8 @@ class Picture:
     alt: str
 
 
+_SHOWN = 4  # times that numbers of equations repeat before dots stand for some
+_PERIOD = 8  # spans that may repeat together
 _LAST = 10**9  # in the order of numbers: 7 comes after 7a, 7b, ...
 
 Part = Union[Passage, Prose, Listing, Table, Picture]
@@ -104,10 +106,13 @@ class Story:
 
 
 def spans(numbers: Iterable[str], dash: str) -> list[str]:
-    """Numbers of equations in order, three or more in a row as a span; 7a and 7b come before 7.
+    """Numbers of equations in order, three or more in a row as a span; 7a and 7b come before 7. What repeats, as the
+    numbers of alike layers do, is shown by its first two and its last.
 
     >>> spans(["5", "1", "2", "3", "8", "7a", "7b", "7c", "7"], "-")
     ['1-3', '5', '7a-7c', '7', '8']
+    >>> spans(["1", "3", "5", "7", "9", "20"], "-"), spans([str(n) for n in range(1, 30) if n % 3], "-")
+    (['1', '3', '...', '9', '20'], ['1', '2', '4', '5', '...', '28', '29'])
     """
     rows: list[list[tuple[int, int]]] = []
     for count, part in sorted({_place(n) for n in numbers}, key=lambda place: (place[0], place[1] or _LAST)):
@@ -122,10 +127,51 @@ def spans(numbers: Iterable[str], dash: str) -> list[str]:
         else:
             rows.append([(count, part)])
     told: list[str] = []
-    for row in rows:
-        ends = [label(*place) for place in row]
-        told += [f"{ends[0]}{dash}{ends[-1]}"] if len(row) > 2 else ends
+    k = 0
+    while k < len(rows):
+        period, count = _repeated(rows, k)
+        last = k + period * (count - 1)
+        shown = (
+            [*rows[k : k + 2 * period], [], *rows[last : last + period]]
+            if count > _SHOWN
+            else rows[k : last + period]
+        )
+        for row in shown:
+            ends = [label(*place) for place in row] or ["..."]
+            told += [f"{ends[0]}{dash}{ends[-1]}"] if len(row) > 2 else ends
+        k = last + period
     return told
+
+
+def _repeated(rows: Sequence[Sequence[tuple[int, int]]], k: int) -> tuple[int, int]:
+    """How many rows repeat from a place, each time with numbers greater by the same, and how often."""
+    for period in range(1, _PERIOD + 1):
+        count = 1
+        while _further(rows, k + (count - 1) * period, period) == _further(rows, k, period) is not None:
+            count += 1
+        if count > _SHOWN:
+            return period, count
+    return 1, 1
+
+
+def _further(rows: Sequence[Sequence[tuple[int, int]]], k: int, period: int) -> int | None:
+    """By how much the numbers of the next rows are greater than those of these; None if it is not the same for all, or
+    if there are letters."""
+    pairs = list(zip(rows[k : k + period], rows[k + period : k + 2 * period], strict=False))
+    if len(pairs) < period or any(len(a) != len(b) for a, b in pairs):
+        return None
+    places = [(m, n) for a, b in pairs for m, n in zip(a, b, strict=True)]
+    steps = {n[0] - m[0] for m, n in places}
+    return steps.pop() if len(steps) == 1 and not any(m[1] or n[1] for m, n in places) else None
+
+
+def progression(numbers: Sequence[str], head: int = 2) -> list[str]:
+    """The first numbers and the last, with dots for two or more in between.
+
+    >>> progression(["2", "4", "6", "8", "10"]), progression(["6", "5", "4"], 1)
+    (['2', '4', '...', '10'], ['6', '5', '4'])
+    """
+    return [*numbers[:head], "...", numbers[-1]] if len(numbers) > head + 2 else list(numbers)
 
 
 def label(count: int, part: int = 0) -> str:

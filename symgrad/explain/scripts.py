@@ -546,7 +546,7 @@ class Latex(Script):
                 return self.apply(name, args, depth)
             case Big():
                 return self.big(f, depth)
-            case Transpose(Symbol(latex=latex)) if re.search(r"\^\{\(\d+\)\}$", latex):
+            case Transpose(Symbol(latex=latex)) if re.search(r"\^\{\([^(){}]*\)\}$", latex):
                 return [self.piece(latex[:-1] + r"\top}")]
             case Transpose(a):
                 return [*self.write(a, ATOM, depth), self.piece(r"^{\top}")]

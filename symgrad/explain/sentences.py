@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import pairwise
 from typing import Union
 
 from symgrad.errors import listing
@@ -264,7 +265,7 @@ class Sentences:
         lines += self._signals_told(symbols)
         if self.cast.derived.kind == "per example":
             lines.append((self.names.symbols[self.names.target], " under ∂ is the share of each example."))
-        nicknames = [(symbols[n], " is ", f"`{n}`") for n in self.names.nicknames if n in symbols]
+        nicknames = _called([(symbols[n], n) for n in self.names.nicknames if n in symbols])
         if nicknames:
             lines.append((*_joined(nicknames), " in the generated code."))
         if not numpy:
@@ -306,9 +307,7 @@ class Sentences:
                 if len(layers) == 1
                 else "are the error signals of the layers"
             )
-            lines.append(
-                (*listed, f" {what}.")
-            )
+            lines.append((*listed, f" {what}."))
         if others:
             n = others[0]
             more = "; so for every letter" if len(others) > 1 else ""
@@ -358,6 +357,24 @@ def _entrywise(f: Formula) -> bool:
     return (
         isinstance(f, Power) and f.elementwise or isinstance(f, (Product, Quotient)) and f.kind == "hadamard"
     )
+
+
+def _called(names: Sequence[tuple[Symbol, str]]) -> list[Sentence]:
+    """What symbols are in code; of more than three that differ by numbers in steps the first and the last."""
+    alike: dict[object, list[tuple[tuple[int, ...], Symbol, str]]] = {}
+    for x, n in names:
+        stem, *numbers = re.split(r"(\d+)", f"{x.text} {n}")
+        key = (stem, *numbers[1:2], *numbers[3:]) if len(numbers) > 3 else (stem, *numbers)
+        alike.setdefault(key, []).append((tuple(map(int, numbers[:3:2])), x, n))
+    told: list[Sentence] = []
+    for group in alike.values():
+        steps = {tuple(b - a for a, b in zip(m, n, strict=True)) for (m, *_), (n, *_) in pairwise(group)}
+        if len(group) > 3 and len(steps) == 1:
+            (_, first, name), *_, (_, last, other) = group
+            told.append((first, ", ..., ", last, f" are `{name}`, ..., `{other}`"))
+        else:
+            told += [(x, f" is `{n}`") for _, x, n in group]
+    return told
 
 
 def _and(sentences: Sequence[Sentence]) -> Sentence:

@@ -22,16 +22,15 @@ from symgrad.explain.parts import (
 from symgrad.explain.plain import columns, straight
 from symgrad.explain.scripts import TEXT, fold
 
+_MARGIN = 10  # columns of the numbers of equations; longer ones widen their own passage
 _LEAST = 6  # columns that a cell of a table keeps
 
 
 def written(story: Story, width: int) -> str:
     """Numbered equations with their reasons; no line is longer than `width`; a name that is, is cut."""
     passages = [p for p in story.passages if isinstance(p, Passage)]
-    margin = (
-        max((len(_numbers(e.numbers)) for p in passages for _, told in shown(p) for e in told), default=0) + 2
-    )
-    margin = min(margin, 12)
+    wide = [len(_numbers(e.numbers)) for p in passages for _, told in shown(p) for e in told]
+    margin = max((n for n in wide if n <= _MARGIN), default=min(max(wide, default=0), _MARGIN)) + 2
     parts = [_wrapped(said(story.title), width, "")] if story.title else []
     parts += ["\n".join(_wrapped(said(line), width, "") for line in story.notation)] if story.notation else []
     parts += ["\n".join(_part(p, width, margin)) for p in story.passages]
@@ -89,8 +88,10 @@ def _passage(p: Passage, width: int, margin: int) -> list[str]:
     for caption, equations in shown(p):
         forms.append([f"{' ' * margin}{caption}:"] if caption else [])
         left = ""
+        longest = max((len(_numbers(e.numbers)) for e in equations), default=0)
+        own = max(margin, min(longest + 2, width // 3))
         for e in equations:
-            forms[-1] += _equation(e, width, margin, left)
+            forms[-1] += _equation(e, width, own, left)
             left = TEXT.line(e.left) if e.left is not None else left
     lines += _beside(forms, width)
     for r in p.remarks:
