@@ -764,3 +764,10 @@ def test_lines_break_without_loss(e: Expr, width: int) -> None:
 )  # fmt: skip
 def test_the_chain_rule_in_symbols_sums_over_all_that_the_entry_moves(text: str, line: str) -> None:
     assert line in explain.text(derive(read(text)), detail="everything")
+
+
+@pytest.mark.parametrize("detail", ["steps", "everything", "result"])
+def test_no_letter_is_compared_with_a_size_of_its_name(detail: str) -> None:
+    lstm = "x: data[n, t, 3]; y: data[n, 2]; h = lstm(x, 2); loss = mean((h[:, t - 1, :] - y)**2)"
+    told = explain.text(derive(read(lstm, definitions=DEFINITIONS)), detail=detail)
+    assert not re.search(r"\[(\w+)( [+−] 1)? [<=] \1(?![\w′])", told), told

@@ -156,6 +156,10 @@ class Sides:
             if found is not None:
                 return found
         left, right = self.indices(parts, avoid).total(group)
+        if self.numpy and not avoid:  # elsewhere a size is written as a capital
+            group, clash = self._apart(group, Line(left, right))
+            if clash:
+                left, right = self.indices(parts, clash).total(group)
         return left, right, ()
 
     def defined(self, s: Statement) -> tuple[Formula, Formula, tuple[Reason, ...]]:
@@ -272,14 +276,18 @@ class Sides:
         line = self._line(group, parts, (), code)
         if not (code or self.numpy):
             return line  # there a size is written as a capital
+        group, clash = self._apart(group, line)
+        return self._line(group, parts, clash, code) if clash else line
+
+    def _apart(self, group: Group, line: Line) -> tuple[Group, list[str]]:
+        """What a line tells with letters that are unlike the sizes in it, and those that were not: `t + 1 < t` would
+        be nonsense."""
         clash = sorted(line.letters & line.sizes)
-        if not clash:
-            return line
         used = [a for s in group for a, _ in s.axes]
         fresh: dict[str, str] = {}
         for a in clash:
             fresh[a] = self.indices().fresh("k", [*used, *fresh.values()])
-        return self._line(tuple(s.rename(fresh) for s in group), parts, clash, code)
+        return tuple(s.rename(fresh) for s in group), clash
 
     def _line(self, group: Group, parts: Parts, avoid: Sequence[str], code: bool) -> Line:
         """All that is written to a tensor; what one of several writers gives stands at its own places."""
