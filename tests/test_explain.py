@@ -771,3 +771,8 @@ def test_no_letter_is_compared_with_a_size_of_its_name(detail: str) -> None:
     lstm = "x: data[n, t, 3]; y: data[n, 2]; h = lstm(x, 2); loss = mean((h[:, t - 1, :] - y)**2)"
     told = explain.text(derive(read(lstm, definitions=DEFINITIONS)), detail=detail)
     assert not re.search(r"\[(\w+)( [+−] 1)? [<=] \1(?![\w′])", told), told
+
+
+def test_why_a_look_up_flows_back_with_a_bracket() -> None:
+    told = explain.text(derive(read("t: label[n] < v; E: weight[v, d]; h = E[t]; loss = sum(h**2)")))
+    assert "[k = t[n]]·δ[n, d]" in told and "read at the position t[n] flows back" in " ".join(told.split())

@@ -23,6 +23,7 @@ from symgrad.explain.sentences import HELD, RULES, Sentences
 from symgrad.explain.sides import Line, Sides
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
+from symgrad.language.ints import Look
 from symgrad.language.program import Statement
 from symgrad.language.trace import Derived, Step
 
@@ -233,6 +234,10 @@ class Teller:
                 notes.state(w, self._numbers(*w.steps) if self.everything else own)
             notes.matrix(reasons if not self.jacobian else map(_turned_round, reasons), own)
             waiting, inner = [], []
+        scattered = dict.fromkeys(str(i) for s in a.final for i in s.left if isinstance(i.atom, Look))
+        for at in scattered:
+            said = f"What is read at the position {at} flows back to that position: a bracket is 1 only there."
+            notes.say("look-up", self._numbers(*a.states[-1].steps), self.sentences.sentence(said))
         scan = next((s.scan for s in a.final if s.scan is not None), None)
         if scan is not None:
             t = self.cast.names.letter(scan.axis)
