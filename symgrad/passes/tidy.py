@@ -263,7 +263,7 @@ def look_up(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
             left[j] = ints.axis(name)
         new = replace(s, left=tuple(left), body=ex.mul(s.body, *brackets), axes=tuple(axes))
         at = ", ".join(str(s.left[j]) for j in places)
-        reason = f"Adding at the position {at} is adding everywhere with a bracket that is 1 only there."
+        reason = f"What is read at the position {at} flows back to that position: a bracket is 1 only there."
         return (*group[:k], new, *group[k + 1 :]), reason
     return None
 
