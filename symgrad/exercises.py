@@ -395,7 +395,7 @@ def exercise(topic: str = "dense", seed: int = 0) -> Exercise:
 def _backward(told: Story) -> list[Passage]:
     """The passages between the forward equations and the results."""
     passages = [p for p in told.passages if isinstance(p, Passage)]
-    return [p for p in passages[1:] if p.heading != ("Result",)]
+    return [p for p in passages if not p.forward and p.heading != ("Result",)]
 
 
 def _written(numbers: np.ndarray) -> Formula:

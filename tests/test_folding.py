@@ -13,7 +13,7 @@ import pytest
 import symgrad
 from symgrad import explain
 from symgrad.explain.beside import shown
-from symgrad.explain.formula import Symbol
+from symgrad.explain.formula import Entry, Symbol, walk
 from symgrad.explain.parts import Passage, spans
 from symgrad.explain.scripts import TEXT
 
@@ -170,3 +170,71 @@ def test_spans_of_what_repeats():
     assert spans(["1a", "1", "3a", "3", "5a", "5", "7a", "7", "9a", "9"], "-") == [
         "1a", "1", "3a", "3", "5a", "5", "7a", "7", "9a", "9",
     ]  # fmt: skip
+
+
+# recurrences
+
+RNN = """
+x: data[n, T, i]; y: data[n, k]; W: weight[i, k]; U: weight[k, k]; b: weight[k]
+h[n, t, k] = tanh(sum(i, x[n, t, i]*W[i, k]) + sum(j, h[n, t - 1, j]*U[j, k]) + b[k])
+h[n, -1, k] = 0
+loss = sum((h[:, T - 1] - y)**2)
+"""
+LSTM = "x: data[n, 6, 2]; y: data[n]; w: weight[4]\nh = lstm(x, 4)\nloss = mse(h[:, 5] @ w, y)"
+STACKED = "x: data[n, 6, 2]; y: data[n, 3]\nh = lstm(x, 4)\ng = gru(h, 3)\nloss = mse(g[:, 5], y)"
+LEARNT_START = """
+x: data[n, T, k]; s: weight[k]
+h[n, t, k] = tanh(x[n, t, k] + h[n, t - 1, k])
+h[n, -1, k] = s[k]
+loss = sum(h[:, T - 1]**2)
+"""
+
+
+def heading(p):
+    return "".join(x if isinstance(x, str) else TEXT.line(x) for x in p.heading)
+
+
+def test_a_recurrence_reads_as_a_recursion_in_t():
+    told = [heading(p) for p in symgrad.derive(RNN).document().plain.passages]
+    assert told == [
+        "Forward",
+        "Forward, for t = 0, ..., T − 1",
+        "Forward, after that",
+        "Backward through time, for t = T − 1, ..., 0: error signals of h and u",
+        "Gradients by W, U and b",
+    ]
+    told = [heading(p) for p in symgrad.derive(STACKED).document().story.passages]
+    loops = [h for h in told if "for t = " in h]
+    assert [h.partition(":")[0] for h in loops] == [
+        "Forward, for t = 0, ..., 5", "Forward, for t = 0, ..., 5",
+        "Backward through time, for t = 5, ..., 0", "Backward through time, for t = 5, ..., 0",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [RNN, LSTM, STACKED, LEARNT_START])
+def test_each_step_back_reads_only_what_is_known(text):
+    """In the order in which they are told: of the same step what was told before, else of later steps."""
+    d = symgrad.derive(text)
+    met = 0
+    for p in d.document(form="index").plain.passages:
+        if not heading(p).startswith("Backward through time"):
+            continue
+        t = Symbol("t", "t", "t")
+        own = {s.out for e in p.equations for s in e.statements}
+        known = set()
+        for e in p.equations:
+            bar = e.statements[0].out
+            for f in walk(e.right):
+                if isinstance(f, Entry) and isinstance(f.base, Symbol) and f.base.code in own:
+                    now = t in f.index
+                    assert f.base.code in known if now else "t + 1" in TEXT.line(f)
+                    met += 1
+            known.add(bar)
+    assert met >= (1 if text is LEARNT_START else 2)
+
+
+def test_the_ends_of_a_recursion_are_said():
+    text = " ".join(symgrad.derive(RNN).text(200).split())
+    assert "at the last t nothing comes from a step after it, as the condition says" in text
+    text = " ".join(symgrad.derive(LEARNT_START).text(200).split())
+    assert "δ is found in the same way for the places before the first step" in text

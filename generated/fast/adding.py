@@ -200,7 +200,7 @@ def _training(s, dtype, weights, gradients):
         part10 = add.reduce(y_1, axis=None)
         # (10) dw[j] = sum(n, dy[n]*h[n, 9, j])
         view19.dot(y_1, dw)
-        # (15) dh[n, 9, j] += dy[n]*w[j]
+        # (12) dh[n, 9, j] += dy[n]*w[j]
         multiply(view20, w, part6)
         part11.fill(0)
         add(view21, part6, out=view21)
@@ -210,46 +210,46 @@ def _training(s, dtype, weights, gradients):
         for t, view22, view23, view24, view25, view26, view27, view28, view29, view30, view31, view32, view33, view34, view35, view36, view37, view39, view40, view41 in reversed(
             steps2
         ):
-            # (12) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
+            # (14) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
             tanh(view23, part6)
             multiply(view22, part6, part7)
             add(view24, part7, out=view24)
-            # (16) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
+            # (13) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
             square(part6, part6)
             subtract(const2, part6, part6)
             multiply(view22, view25, part7)
             multiply(part7, part6, part7)
             add(view26, part7, out=view26)
-            # (12) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
+            # (14) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
             multiply(view27, view28, part7)
             add(view29, part7, out=view29)
-            # (12) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
+            # (14) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
             tanh(view30, part7)
             multiply(view27, part7, part6)
             add(view31, part6, out=view31)
-            # (13) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
+            # (15) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
             square(part7, part7)
             subtract(const2, part7, part7)
             multiply(view27, view32, part6)
             multiply(part6, part7, part6)
             add(view33, part6, out=view33)
-            # (13) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
+            # (15) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
             subtract(const2, view35, h_7)
             multiply(view34, h_7, h_7)
             multiply(h_7, view35, h_7)
             add(view36, h_7, out=view36)
-            # (15) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
+            # (12) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
             view37.dot(view38, part6)
             add(view39, part6, out=view39)
-            # (16) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
+            # (13) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
             multiply(view27, view40, part6)
             add(view41, part6, out=view41)
-        # (14) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
+        # (18) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
         copyto(part14, view42)
         view44.dot(view45, part15)
-        # (18) db1[k] = sum(n, j, dh_2[n, j, k])
+        # (17) db1[k] = sum(n, j, dh_2[n, j, k])
         add.reduce(part13, (0, 1), None, db1)
-        # (17) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
+        # (16) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
         view44.dot(view47, part16)
         copyto(db, part10)
         copyto(dW1, view48)

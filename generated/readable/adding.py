@@ -114,34 +114,34 @@ def _training(s, x, total, w, b, W1, b1, U1):
     db = np.sum(dy)
     # (10) dw[j] = sum(n, dy[n]*h[n, 9, j])
     dw = h[:, 10].T @ dy
-    # (15) dh[n, 9, j] += dy[n]*w[j]
+    # (12) dh[n, 9, j] += dy[n]*w[j]
     dh = np.zeros((n, 11, 16), dtype)
     dh[:, 10] += dy[:, None] * w
     dh_3 = np.zeros((n, 10, 64), dtype)
     dh_4 = np.zeros((n, 11, 16), dtype)
     dh_2 = np.zeros((n, 10, 64), dtype)
     for t in reversed(range(10)):
-        # (12) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
+        # (14) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
         dh_3[:, t, 48:] += dh[:, t + 1] * np.tanh(h_4[:, t + 1])
-        # (16) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
+        # (13) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
         dh_4[:, t + 1] += dh[:, t + 1] * h_3[:, t, 48:] * (1 - np.tanh(h_4[:, t + 1])**2)
-        # (12) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
+        # (14) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
         dh_3[:, t, 16:32] += dh_4[:, t + 1] * h_4[:, t]
-        # (12) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
+        # (14) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
         dh_3[:, t, :16] += dh_4[:, t + 1] * np.tanh(h_2[:, t, 32:48])
-        # (13) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
+        # (15) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
         dh_2[:, t, 32:48] += dh_4[:, t + 1] * h_3[:, t, :16] * (1 - np.tanh(h_2[:, t, 32:48])**2)
-        # (13) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
+        # (15) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
         dh_2[:, t] += dh_3[:, t] * (1 - h_3[:, t]) * h_3[:, t]
-        # (15) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
+        # (12) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
         dh[:, t] += dh_2[:, t] @ U1.T
-        # (16) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
+        # (13) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
         dh_4[:, t] += dh_4[:, t + 1] * h_3[:, t, 16:32]
-    # (14) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
+    # (18) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
     dU1 = np.einsum("abc,abd->dc", dh_2, h[:, :10], optimize=True)
-    # (18) db1[k] = sum(n, j, dh_2[n, j, k])
+    # (17) db1[k] = sum(n, j, dh_2[n, j, k])
     db1 = np.sum(dh_2, axis=(0, 1))
-    # (17) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
+    # (16) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
     dW1 = np.einsum("abc,abd->dc", dh_2, x, optimize=True)
     return loss, {
         "w": dw,

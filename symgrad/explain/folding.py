@@ -18,7 +18,7 @@ from typing import Any, TypeVar, Union
 from symgrad.explain.beside import shown
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Derivative, Formula, Relation, Symbol, walk
-from symgrad.explain.parts import Equation, Part, Passage, Remark, Sentence, Story, progression
+from symgrad.explain.parts import AFTER, Equation, Part, Passage, Remark, Sentence, Story, progression
 from symgrad.language.program import Tensor
 
 LEAST = 3  # alike passages in a row that are told as one
@@ -41,7 +41,7 @@ def folded(story: Story, cast: Cast) -> Story:
     parts: list[Part] = []
     waiting: list[Passage] = []
     for p in (*story.passages, None):
-        if isinstance(p, Passage) and p.heading not in (("Forward",), ("Result",)):
+        if isinstance(p, Passage) and not p.forward and p.heading != ("Result",):
             waiting.append(p)
             continue
         parts += folder.passages(waiting)
@@ -119,13 +119,13 @@ class _Folder:
         for run in [*runs, None]:
             plain = rows[done : run.start if run else len(rows)]
             if plain:
-                found.append(_of(p, plain, (*p.heading, ", after that") if done else p.heading))
+                found.append(p.part(plain, (*p.heading, AFTER) if done else p.heading))
             if run:
                 told = _Told(self, run, items)
                 each = [told.row([rows[n] for n in run.place(k)], k) for k in range(run.period)]
-                found.append(_of(p, each, (*p.heading, *told.range())))
+                found.append(p.part(each, (*p.heading, *told.range())))
                 done = run.stop
-        return _with_reasons(found, p.remarks)
+        return p.divided(found)
 
     def passages(self, told: Sequence[Passage]) -> list[Passage]:
         """Passages, those that repeat as one."""
@@ -346,23 +346,6 @@ def _scripts(s: Symbol) -> tuple[str, str]:
 
 def _stem(f: Formula) -> str:
     return f.text.partition("(")[0] if isinstance(f, Symbol) else ""
-
-
-def _of(p: Passage, rows: Sequence[Forms], heading: Sentence) -> Passage:
-    """The passage with these equations only, without reasons."""
-    first, *others = zip(*rows, strict=True)
-    beside = tuple((form, equations) for (form, _), equations in zip(p.beside, others, strict=True))
-    return Passage(heading, first, (), beside, p.form)
-
-
-def _with_reasons(parts: Sequence[Passage], remarks: Sequence[Remark]) -> list[Passage]:
-    """Each reason in the last passage that has an equation which it is about."""
-    found: list[list[Remark]] = [[] for _ in parts]
-    own = [{n for e in p.equations for n in e.numbers} for p in parts]
-    for r in remarks:
-        places = [k for k, numbers in enumerate(own) if not numbers.isdisjoint(r.numbers)]
-        found[places[-1] if places else -1].append(r)
-    return [replace(p, remarks=tuple(own)) for p, own in zip(parts, found, strict=True)]
 
 
 def _runs(items: Sequence[_Item], phase: Callable[[_Run], _Run] = lambda run: run) -> list[_Run]:

@@ -91,7 +91,7 @@ class Indices:
 
     def letters(self, group: Sequence[Statement]) -> tuple[str, ...]:
         """Letters for the places of the tensor that a group writes."""
-        group = [_own_step(s) for s in group]
+        group = [own_step(s) for s in group]
         best = next((s for s in group if s.plain), group[0])
         used = [a for a, _ in best.axes]
         chosen: list[str] = []
@@ -115,7 +115,7 @@ class Indices:
     def contribution(self, s: Statement, letters: tuple[str, ...], early: Sequence[int] = ()) -> Formula:
         """What a statement adds to the entry at the letters; along the axes `early` these begin before 0."""
         late = [d for d in early if s.left[d].axis is not None]
-        s = _own_step(s)
+        s = own_step(s)
         onto: dict[str, str] = {}
         for i, x in zip(s.left, letters, strict=True):
             if i.axis is not None and i.axis not in onto and x not in onto.values():
@@ -328,7 +328,7 @@ class Indices:
         raise TypeError(f"not an atom: {type(a).__name__}")
 
 
-def _own_step(s: Statement) -> Statement:
+def own_step(s: Statement) -> Statement:
     """What a loop adds at an earlier step, said of that step: `dh[t - 1] += f(t)` adds f(t + 1) to dh[t]."""
     if s.scan is None:
         return s

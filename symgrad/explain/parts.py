@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Union
 
 from symgrad.explain.formula import Formula
@@ -51,6 +51,29 @@ class Passage:
     remarks: tuple[Remark, ...] = ()
     beside: tuple[tuple[str, tuple[Equation, ...]], ...] = ()
     form: str = ""
+
+    @property
+    def forward(self) -> bool:
+        """Whether its equations are those of the program."""
+        return str(self.heading[:1][0] if self.heading else "").startswith("Forward")
+
+    def part(self, rows: Sequence[Sequence[Equation]], heading: Sentence) -> Passage:
+        """The passage with these equations only, each in all forms, without reasons."""
+        first, *others = zip(*rows, strict=True)
+        beside = tuple((form, equations) for (form, _), equations in zip(self.beside, others, strict=True))
+        return Passage(heading, first, (), beside, self.form)
+
+    def divided(self, parts: Sequence[Passage]) -> list[Passage]:
+        """Parts of it with its reasons, each in the last part that has an equation which it is about."""
+        found: list[list[Remark]] = [[] for _ in parts]
+        own = [{n for e in p.equations for n in e.numbers} for p in parts]
+        for r in self.remarks:
+            places = [k for k, numbers in enumerate(own) if not numbers.isdisjoint(r.numbers)]
+            found[places[-1] if places else -1].append(r)
+        return [replace(p, remarks=tuple(r)) for p, r in zip(parts, found, strict=True)]
+
+
+AFTER = ", after that"  # in the heading of what follows a part of its own
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from symgrad.explain.cast import Cast, bare
+from symgrad.explain.indices import own_step
 from symgrad.explain.parts import Group, label
 from symgrad.language import expr as ex
-from symgrad.language.program import Statement
+from symgrad.language.program import Scan, Statement
 from symgrad.language.trace import Derived, Step
 from symgrad.passes.forms import size
 
@@ -63,6 +65,11 @@ class Adjoint:
     def final(self) -> Group:
         """What it is in the end."""
         return self.states[-1].group
+
+    @property
+    def loop(self) -> Scan | None:
+        """The loop in which it is computed step by step, if there is one."""
+        return next((s.scan for s in self.final if s.scan is not None), None)
 
     @property
     def told(self) -> Iterator[Group]:
@@ -115,11 +122,17 @@ class Plan:
                 if not needs[reader] and self.leaf(found[reader]):
                     heapq.heappush(ready, (declared.get(reader[1], -1), places[reader], reader))
 
+        loops: dict[object, dict[tuple[str, str], Adjoint]] = {}
+        for key, a in found.items():
+            if a.loop is not None and not self.leaf(a):
+                loops.setdefault((a.seed, *a.loop.loop), {})[key] = a
         for key, a in found.items():
             if self.leaf(a) and needs[key]:
                 continue  # it waits for what it reads
-            if key not in done:
-                tell(key)
+            together = loops.get((a.seed, *a.loop.loop), {}) if a.loop is not None else {}
+            for other in _computed(together) if key in together else [key]:
+                if other not in done:
+                    tell(other)
             while ready:
                 leaf = heapq.heappop(ready)[2]
                 if leaf not in done:
@@ -314,6 +327,34 @@ def labels(derived: Derived) -> Mapping[int, str]:
         {1: '1', 2: '2'}
     """
     return Plan(Cast(derived)).labels
+
+
+_K = TypeVar("_K")
+
+
+def _computed(loop: Mapping[_K, Adjoint]) -> list[_K]:
+    """What one loop computes, in an order in which a step can be computed: what is read at the same step comes first,
+    what is read at another step is there already."""
+    names = {a.bar: key for key, a in loop.items()}
+    reads: dict[_K, dict[_K, None]] = {}
+    for key, a in loop.items():
+        reads[key] = {}
+        for s in map(own_step, (w for w in a.final if w.scan is not None)):
+            t = next((i for i in s.left if a.loop is not None and i.axis == a.loop.axis), None)
+            for access in ex.accesses(s.body):
+                if access.tensor in names and access.tensor != a.bar and (t is None or t in access.index):
+                    reads[key][names[access.tensor]] = None
+    found: dict[_K, None] = {}
+
+    def visit(key: _K, above: tuple[_K, ...]) -> None:
+        for other in reads[key]:
+            if other not in found and other not in above:
+                visit(other, (*above, key))
+        found[key] = None
+
+    for key in loop:
+        visit(key, (key,))
+    return list(found)
 
 
 def single(group: Group) -> bool:

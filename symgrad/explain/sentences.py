@@ -23,6 +23,7 @@ from symgrad.explain.formula import (
     Power,
     Product,
     Quotient,
+    Relation,
     Symbol,
     Transpose,
     entry,
@@ -30,10 +31,12 @@ from symgrad.explain.formula import (
 )  # fmt: skip
 from symgrad.explain.matrices import NoForm
 from symgrad.explain.parts import Sentence
+from symgrad.explain.scripts import LATEX, TEXT
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Look
+from symgrad.language.program import Statement
 from symgrad.language.trace import Step
 from symgrad.leaves import LEAVES
 
@@ -95,6 +98,25 @@ class Sentences:
             " = ",
             Derivative(self.names.tensor(t.seed), symbol),
         )
+
+    def steps(self, statements: Iterable[Statement]) -> Sentence:
+        """The steps of a loop in the order in which they are computed: t = 9, ..., 0."""
+        found = {
+            (s.scan.axis, s.ranges[s.scan.axis], s.scan.backward): None
+            for s in statements
+            if s.scan is not None
+        }
+        axis, count, backward = next(iter(found))
+        last = self.indices.integer(count - 1)
+        ends = [Symbol("0", "0", "0"), Symbol("", TEXT.line(last), LATEX.line(last))]
+        first, end = reversed(ends) if backward else ends
+        run = Symbol("", f"{first.text}, ..., {end.text}", rf"{first.latex}, \ldots, {end.latex}")
+        return (Relation((self.names.letter(axis), run), ("=",)),)
+
+    def signals(self, bars: Sequence[str]) -> Sentence:
+        """Whose error signals are found."""
+        symbols: list[Sentence] = [(self.names.tensor(self.cast.tensors[b].of),) for b in bars]
+        return ("error signal" + "s" * (len(bars) > 1) + " of ", *_and(symbols))
 
     def heading_of(self, signals: Sequence[str], gradients: Sequence[str]) -> Sentence:
         """Over the passage of a layer: its error signals and the gradients that they give."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import groupby
 
 from symgrad.errors import listing
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Big, Derivative, Formula, Transpose, entry, plus, times
+from symgrad.explain.indices import own_step
 from symgrad.explain.layout import Layout
 from symgrad.explain.matrices import NoForm, Reason
 from symgrad.explain.notes import Notes
-from symgrad.explain.parts import Equation, Passage, Sentence, Story
+from symgrad.explain.parts import AFTER, Equation, Passage, Sentence, Story
 from symgrad.explain.plan import FORWARD, Adjoint, Plan, State
 from symgrad.explain.sentences import HELD, RULES, Sentences
 from symgrad.explain.sides import Line, Sides
@@ -74,7 +76,7 @@ class Teller:
     def tell(self) -> Story:
         """Notation, forward equations, adjoints from the loss back, results."""
         backward = () if self.detail == "result" else tuple(map(self._passage, self.blocks()))
-        passages = tuple(p for p in (self._forward(), *backward, self._results()) if p.equations)
+        passages = tuple(p for p in (*self._forward(), *backward, self._results()) if p.equations)
         if self.jacobian:
             passages = tuple(map(self._transposed, passages))
         passages = self.sides.told(passages)
@@ -119,7 +121,7 @@ class Teller:
 
     # forward
 
-    def _forward(self) -> Passage:
+    def _forward(self) -> list[Passage]:
         equations: list[Equation] = []
         notes = self._notes()
         for step in self.derived.steps:
@@ -127,7 +129,22 @@ class Teller:
                 for s in step.equation:
                     equations += self._definition(s, self._numbers(step), notes)
                 self._origin(step, notes)
-        return Passage(("Forward",), tuple(equations), notes.remarks())
+        return self._by_loops(Passage(("Forward",), tuple(equations), notes.remarks()))
+
+    def _by_loops(self, p: Passage) -> list[Passage]:
+        """The forward equations in parts: those that one loop computes step by step by themselves."""
+        rows = [(e, next((s.scan for s in e.statements if s.scan is not None), None)) for e in p.equations]
+        found: list[Passage] = []
+        for loop, group in groupby(rows, key=lambda row: row[1] and row[1].loop):
+            equations = [e for e, _ in group]
+            if loop is None:
+                found.append(p.part([(e,) for e in equations], (*p.heading, AFTER) if found else p.heading))
+                continue
+            statements = [s for e in equations for s in e.statements]
+            found.append(
+                p.part([(e,) for e in equations], (*p.heading, ", for ", *self.sentences.steps(statements)))
+            )
+        return p.divided(found)
 
     def _definition(self, s: Statement, numbers: tuple[str, ...], notes: Notes) -> Iterable[Equation]:
         """A forward equation, after the parts of it that were stored under a name of their own."""
@@ -169,16 +186,22 @@ class Teller:
             return [(a,) for a in told]
         runs: list[list[Adjoint]] = []
         for a in told:
-            if not runs or not self.plan.leaf(a) and self.plan.leaf(runs[-1][-1]):
+            before = runs[-1][-1] if runs else None
+            other = before is not None and self._loop(a) != self._loop(before)
+            if before is None or other or not self.plan.leaf(a) and self.plan.leaf(before):
                 runs.append([])
             runs[-1].append(a)
         found: list[tuple[Adjoint, ...]] = []
         for run in runs:
             signals = [a for a in run if not self.plan.leaf(a)]
-            apart = signals[:-1] if len(signals) > _SIGNALS else []
+            apart = signals[:-1] if len(signals) > _SIGNALS and self._loop(run[0]) is None else []
             found += [(a,) for a in apart]
             found.append(tuple(a for a in run if a not in apart))
         return found
+
+    def _loop(self, a: Adjoint) -> tuple[str, bool] | None:
+        """Which loop computes an error signal step by step."""
+        return None if a.loop is None or self.plan.leaf(a) else a.loop.loop
 
     def _told(self, a: Adjoint) -> bool:
         if a.steps[0].rule == "direction":
@@ -197,6 +220,11 @@ class Teller:
         return Passage(self._heading(block), tuple(equations), notes.remarks())
 
     def _heading(self, block: Sequence[Adjoint]) -> Sentence:
+        loop = self._loop(block[0])
+        if loop is not None and not self.everything:
+            back = "Backward through time, for " if loop[1] else "Backward, for "
+            steps = self.sentences.steps([s for a in block for s in a.final])
+            return (back, *steps, ": ", *self.sentences.signals([a.bar for a in block]))
         if len(block) == 1:
             return self.sentences.heading(block[0].bar)
         signals = [a.bar for a in block if not self.plan.leaf(a)]
@@ -236,15 +264,24 @@ class Teller:
             waiting, inner = [], []
         scattered = dict.fromkeys(str(i) for s in a.final for i in s.left if isinstance(i.atom, Look))
         for at in scattered:
-            said = f"What is read at the position {at} flows back to that position: a bracket is 1 only there."
+            said = (
+                f"What is read at the position {at} flows back to that position: a bracket is 1 only there."
+            )
             notes.say("look-up", self._numbers(*a.states[-1].steps), self.sentences.sentence(said))
-        scan = next((s.scan for s in a.final if s.scan is not None), None)
-        if scan is not None:
-            t = self.cast.names.letter(scan.axis)
-            notes.say(
-                "recursion", self._numbers(*a.states[-1].steps),
-                ("it runs backwards, from the last ", t, " to the first, as each step forward reads the one before"),
-            )  # fmt: skip
+        if a.loop is not None:
+            numbers, t = self._numbers(*a.states[-1].steps), self.cast.names.letter(a.loop.axis)
+            if a.loop.backward:
+                last, first = (
+                    "it runs backwards, from the last ",
+                    " to the first, as each step forward reads the one before",
+                )
+                notes.say("recursion", numbers, (last, t, first))
+            if a.loop.backward and any(own_step(s) != s for s in a.final):
+                nothing = " nothing comes from a step after it, as the condition says"
+                notes.say("recursion", numbers, ("at the last ", t, nothing))
+            if any(name == a.bar for name, _ in self.cast.names.before):
+                start = " is found in the same way for the places before the first step"
+                notes.say("recursion", numbers, (self.cast.names.tensor(a.bar), start))
         return found
 
     def in_symbols(self, bar: str) -> Equation | None:
