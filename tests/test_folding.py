@@ -238,3 +238,31 @@ def test_the_ends_of_a_recursion_are_said():
     assert "at the last t nothing comes from a step after it, as the condition says" in text
     text = " ".join(symgrad.derive(LEARNT_START).text(200).split())
     assert "δ is found in the same way for the places before the first step" in text
+
+
+# several statements that add to one tensor
+
+ADDED = """
+x: weight[n, 3]; u: weight[n, 5]; y: zeros[n, 7]
+y[n, 2*h] += x[n, h]**2
+y[n, h + 1] += u[n, h]*3
+y[n, h] += x[n, h]*u[n, h]
+loss = sum(y**2)
+"""
+
+
+def test_what_several_statements_add_is_one_sum():
+    d = symgrad.derive(ADDED)
+    first = d.document().plain.passages[0].equations[0]
+    assert first.numbers == ("1", "2", "3")
+    assert len(first.statements) == 3
+    scalar = d.text(form="scalar", sizes={"n": 1})
+    assert "(1-3)  y₁₁ = x₁₁² + x₁₁·u₁₁\n" in scalar
+    assert "y₁₃ = x₁₂² + 3·u₁₂ + x₁₃·u₁₃\n" in scalar
+    worked = d.worked(x=np.array([[1.0, 2.0, 3.0]]), u=np.array([[1.0, 1.0, 2.0, 0.0, 5.0]]), form="index")
+    shown = " ".join(worked.text().split())
+    assert re.search(r"2\D+5\D+13\D+6\D+9\D+15\D+0", shown)
+
+
+def test_rules_are_named_in_words():
+    assert "y is read by L in (4) by the power rule;" in " ".join(symgrad.derive(ADDED).text(200).split())

@@ -157,9 +157,8 @@ class Sentences:
         places: list[Sentence] = []
         for name, rules in readers:
             where = self.place(name)
-            by = f"{rules} rule" if rules else ""
-            both = "; ".join(x for x in (where, by) if x)
-            places.append((self.names.tensor(name), f" in ({both})" if where else f" ({by})" if by else ""))
+            by = f" by the {rules} rule" + "s" * (" and " in rules) if rules else ""
+            places.append((self.names.tensor(name), (f" in ({where})" if where else "") + by))
         return (*said, *_and(places))
 
     def place(self, name: str) -> str:

@@ -19,7 +19,7 @@ from symgrad.explain.indices import own_step
 from symgrad.explain.layout import Layout
 from symgrad.explain.matrices import NoForm, Reason
 from symgrad.explain.notes import Notes
-from symgrad.explain.parts import AFTER, Equation, Passage, Sentence, Story
+from symgrad.explain.parts import AFTER, Equation, Group, Passage, Sentence, Story
 from symgrad.explain.plan import FORWARD, Adjoint, Plan, State
 from symgrad.explain.sentences import HELD, RULES, Sentences
 from symgrad.explain.sides import Line, Sides
@@ -124,10 +124,22 @@ class Teller:
     def _forward(self) -> list[Passage]:
         equations: list[Equation] = []
         notes = self._notes()
+        groups = {
+            name: g for name, g in self.cast.forward.items() if len(g) > 1 and all(s.op == "+=" for s in g)
+        }
+        added: dict[str, list[str]] = {name: [] for name in groups}
+        left = {name: len(g) for name, g in groups.items()}
         for step in self.derived.steps:
             if step.rule in FORWARD:
                 for s in step.equation:
-                    equations += self._definition(s, self._numbers(step), notes)
+                    if s not in groups.get(s.out, ()):
+                        equations += self._definition(s, self._numbers(step), notes)
+                        continue
+                    # what several statements add up is one sum, told with the last of them
+                    added[s.out] += self._numbers(step)
+                    left[s.out] -= 1
+                    if not left[s.out] and s.out not in self.cast.hidden:
+                        equations.append(self._added(tuple(groups[s.out]), tuple(added[s.out]), notes))
                 self._origin(step, notes)
         return self._by_loops(Passage(("Forward",), tuple(equations), notes.remarks()))
 
@@ -145,6 +157,12 @@ class Teller:
                 p.part([(e,) for e in equations], (*p.heading, ", for ", *self.sentences.steps(statements)))
             )
         return p.divided(found)
+
+    def _added(self, group: Group, numbers: tuple[str, ...], notes: Notes) -> Equation:
+        """The sum of what several statements add to one tensor."""
+        left, right, reasons = self.sides.total(group)
+        notes.matrix((r for r in reasons if self.everything or r.rule == "repetition"), numbers)
+        return Equation(left, right, tuple(dict.fromkeys(numbers)), group)
 
     def _definition(self, s: Statement, numbers: tuple[str, ...], notes: Notes) -> Iterable[Equation]:
         """A forward equation, after the parts of it that were stored under a name of their own."""
