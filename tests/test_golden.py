@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import golden
 import pytest
@@ -21,12 +22,13 @@ def test_generated_is_current(seed: str) -> None:
 
 
 def test_a_changed_file_is_found(tmp_path) -> None:
-    golden.accept(golden.products(), [], tmp_path)
-    assert golden.differences(golden.products(), golden.present(tmp_path), tmp_path) == []
+    made = [(Path("fast") / "digits.py", "w = 0\n"), (Path("derivations") / "digits.txt", "Forward\n")]
+    golden.accept(made, [], tmp_path)
+    assert golden.differences(made, golden.present(tmp_path), tmp_path) == []
     changed = tmp_path / "fast" / "digits.py"
     changed.write_text(changed.read_text() + "x = 1\n")
     (tmp_path / "stray.txt").write_text("stray")
-    report = golden.differences(golden.products(), golden.present(tmp_path), tmp_path)
+    report = golden.differences(made, golden.present(tmp_path), tmp_path)
     assert len(report) == 2 and "-x = 1" in report[0] and "-stray" in report[1]
 
 
