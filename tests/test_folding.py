@@ -266,3 +266,14 @@ def test_what_several_statements_add_is_one_sum():
 
 def test_rules_are_named_in_words():
     assert "y is read by L in (4) by the power rule;" in " ".join(symgrad.derive(ADDED).text(200).split())
+
+
+def test_a_loop_says_its_steps_with_the_letter_of_its_equations() -> None:
+    text = (
+        "x: data[n, t, i]\nW: weight[i, k]\nU: weight[k, k]\nh[n, -1, k] = 0\n"
+        "h[n, t, k] = tanh(sum(i, x[n, t, i]*W[i, k]) + sum(j, h[n, t - 1, j]*U[j, k]))\nloss = sum(h**2)/2"
+    )
+    d = symgrad.derive(text)
+    heading, equation = re.search(r"through time, for \$(\w) = .*\n.*\n(.*)&=", d.latex()).groups()
+    assert re.search(rf"_{{\w {heading} \w}}", equation), equation
+    assert "for t from the first to the last" in d.text()

@@ -90,13 +90,23 @@ class Indices:
         return left, plus(*(self.contribution(s, letters, early) for s in group))
 
     def letters(self, group: Sequence[Statement]) -> tuple[str, ...]:
-        """Letters for the places of the tensor that a group writes."""
+        """Letters for the places of the tensor that a group writes; the steps of a loop have the loop's."""
+        steps = {
+            k: s.scan.axis
+            for s in group
+            if s.scan is not None
+            for k, i in enumerate(s.left)
+            if s.scan.axis in i.axes
+        }
         group = [own_step(s) for s in group]
         best = next((s for s in group if s.plain), group[0])
         used = [a for a, _ in best.axes]
         chosen: list[str] = []
+        own = {i.axis: i.axis for i in best.left}
+        for k, letter in steps.items():  # which changes places with the one there, if it stands at another
+            own[letter], own[best.left[k].axis] = own.get(best.left[k].axis, letter), letter
         for i in best.left:
-            name = i.axis
+            name = own[i.axis]
             if name is None or name in chosen:
                 name = self.fresh("k", [*used, *chosen])
             chosen.append(name)

@@ -35,7 +35,7 @@ from symgrad.explain.scripts import LATEX, TEXT
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
-from symgrad.language.ints import Look
+from symgrad.language.ints import Look, Size
 from symgrad.language.program import Statement
 from symgrad.language.trace import Step
 from symgrad.leaves import LEAVES
@@ -73,6 +73,7 @@ class Sentences:
     """Sentences about the steps of a derivation, in which what is mathematics stands as formulas."""
 
     def __init__(self, cast: Cast, sides: Sides, labels: Mapping[int, str]):
+        self.numpy = sides.numpy
         self.cast, self.names, self.indices, self.labels = cast, cast.names, sides.indices(), labels
         self.arrays = sides.arrays()
 
@@ -107,6 +108,9 @@ class Sentences:
             if s.scan is not None
         }
         axis, count, backward = next(iter(found))
+        if self.numpy and Size(axis) in count.atoms():  # a size is no capital there
+            order = "last to the first" if backward else "first to the last"
+            return (self.names.letter(axis), f" from the {order}")
         last = self.indices.integer(count - 1)
         ends = [Symbol("0", "0", "0"), Symbol("", TEXT.line(last), LATEX.line(last))]
         first, end = reversed(ends) if backward else ends
