@@ -215,7 +215,7 @@ class Derivation:
 
         For other derivations it is `value_and_jacobian`, `loss_and_hessian`, `loss_and_hvp` or `loss_and_grads`.
         """
-        return emit.function_source(self.derived, labels=explain.labels(self.derived))
+        return emit.function_source(self.derived, labels=explain.numbers(self.derived))
 
     def function(self) -> Function:
         """The same, compiled: `f(X=..., y=..., w=...) -> (loss, {"w": array})`.
@@ -257,7 +257,7 @@ class Derivation:
         return loss_and_grad
 
     def _compiled(self, style: str, name: str) -> Function:
-        source = emit.function_source(self.derived, style=style, labels=explain.labels(self.derived))
+        source = emit.function_source(self.derived, style=style, labels=explain.numbers(self.derived))
         return emit.load(source, name)[emit.function_name(self.derived)]
 
     def check(

@@ -101,7 +101,7 @@ class Model:
                 optimizer=optimizer,
                 style=style,
                 evaluation=self.evaluation,
-                labels=explain.labels(derived),
+                labels=explain.numbers(derived),
                 **options,
             )
         except Refusal as problem:

@@ -229,7 +229,8 @@ def test_every_step_is_told(name: str, form: str) -> None:
     story = Teller(d, form, "everything").tell()
     equations = {n for p in story.passages for e in p.equations for n in e.numbers}
     remarks = {n for p in story.passages for r in p.remarks for n in r.numbers}
-    assert equations | remarks == set(explain.labels(d).values())
+    told = equations | remarks
+    assert told == {*explain.labels(d).values(), *explain.numbers(d).values()}
 
 
 @every_program
@@ -448,7 +449,7 @@ def test_numbers_are_dense(name: str, form: str) -> None:
     story = Teller(d, form).tell()
     numbers = [n for p in story.passages for e in p.equations for n in e.numbers]  # type: ignore[union-attr]
     assert list(dict.fromkeys(numbers)) == [str(k + 1) for k in range(len(set(numbers)))]
-    main = {label for label in explain.labels(d).values() if label.isdigit()}
+    main = {label for label in explain.numbers(d).values() if label.isdigit()}
     assert set(numbers) == main
 
 

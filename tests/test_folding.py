@@ -124,7 +124,7 @@ def test_a_network_of_six_layers_is_told_once_for_alike_layers():
 def test_the_number_of_every_step_is_found():
     d = mlp(7)
     told = [p for p in d.document().plain.passages if isinstance(p, Passage)]
-    cited = {n for n in explain.labels(d.derived).values() if n.isdigit()}
+    cited = {n for n in explain.numbers(d.derived).values() if n.isdigit()}
     assert cited == {n for p in told for e in p.equations for n in e.numbers}
 
 

@@ -289,7 +289,7 @@ def test_only_what_positions_and_sizes_decide_is_decided() -> None:
     assert "∂L/∂E₃₁ = [t₁ = 3]·δ₁₁ + [t₂ = 3]·δ₂₁" in labels
     assert "Positions and the values of labels count from 1 here, in code from 0." in labels
     highest = told(sg.derive(PROGRAMS["stored"]), form="scalar", sizes={"n": 1, "k": 3})
-    assert "(1) m₁ = max(x₁₁², x₁₂², x₁₃²)" in highest
+    assert "(2) m₁ = max(x₁₁², x₁₂², x₁₃²)" in highest
 
 
 def test_the_chain_rule_in_symbols_is_written_out() -> None:

@@ -493,7 +493,7 @@ def _training(s, dtype, weights, gradients, following):
         minimum(part29, part30, out=part32)
         minimum(part32, part31, out=part33)
         minimum(part33, part21, out=b_first)
-        # (30) db_6[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[2*p + q == b_first[n, c, i, j]], p <
+        # (31) db_6[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[2*p + q == b_first[n, c, i, j]], p <
         #     2, q < 2
         b_6.fill(0)
         equal(const15, view48, part28)
@@ -508,38 +508,38 @@ def _training(s, dtype, weights, gradients, following):
         equal(const15, view63, part28)
         multiply(bits11, bits10, bits12)
         add(view66, part21, out=view66)
-        # (31) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
+        # (32) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
         greater(part20, const6, part34)
         multiply(bits14, bits13, bits15)
-        # (32) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
+        # (33) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
         multiply(part20, part18, part18)
         add.reduce(part18, (0, 2, 3), None, dgamma2)
-        # (34) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
+        # (35) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
         multiply(view33, part20, part18)
-        # (33) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
+        # (34) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
         add.reduce(part20, (0, 2, 3), None, dbeta2)
-        # (36) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
+        # (37) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
         multiply(part18, part17, part20)
         add.reduce(part20, (0, 2, 3), None, part19)
         negative(part19, part19)
         divide(part19, const16, part19)
-        # (36) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
+        # (37) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
         add(const5, part16, part16)
         sqrt(part16, part16)
         square(part16, part15)
         multiply(part15, part16, part15)
         divide(part19, part15, part19)
-        # (37) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
+        # (38) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
         add.reduce(part18, (0, 2, 3), None, part15)
         divide(part15, part16, part15)
         negative(part15, part15)
-        # (37) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
+        # (38) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
         subtract(view31, view30, part20)
         add.reduce(part20, (0, 2, 3), None, part14)
         multiply(part19, part14, part14)
         divide(part14, const17, part14)
         add(part15, part14, part15)
-        # (38) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c,
+        # (39) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c,
         #     h, w] - b_2[c])/n + 0.0625*db_2[c]/n
         divide(part18, view67, part18)
         multiply(view68, part17, part17)
@@ -547,14 +547,14 @@ def _training(s, dtype, weights, gradients, following):
         add(part18, part17, part18)
         multiply(const7, part15, part15)
         add(part18, view69, part18)
-        # (40) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
+        # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
         copyto(view70, part18)
         copyto(part35, view73)
         copyto(part36, view76)
         view75.dot(view78, part37)
-        # (39) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
+        # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
         copyto(part38, view81)
         view82.dot(view26, part39)
@@ -575,7 +575,7 @@ def _training(s, dtype, weights, gradients, following):
         minimum(part41, part42, out=part41)
         minimum(part41, part43, out=part41)
         minimum(part41, part11, out=part41)
-        # (41) da_6[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[2*p + q == a_first[n, c, i, j]], p <
+        # (43) da_6[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[2*p + q == a_first[n, c, i, j]], p <
         #     2, q < 2
         a_6.fill(0)
         equal(const6, part41, part40)
@@ -590,38 +590,38 @@ def _training(s, dtype, weights, gradients, following):
         equal(const19, part41, part40)
         multiply(bits26, bits25, bits27)
         add(view87, part41, out=view87)
-        # (42) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
+        # (44) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
         greater(part10, const6, part44)
         multiply(bits29, bits28, bits30)
-        # (43) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
+        # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
         multiply(part10, part8, part8)
         add.reduce(part8, (0, 2, 3), None, dgamma1)
-        # (45) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
+        # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
         multiply(view15, part10, part8)
-        # (44) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
+        # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
         add.reduce(part10, (0, 2, 3), None, dbeta1)
-        # (47) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
+        # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
         multiply(part8, part7, part10)
         add.reduce(part10, (0, 2, 3), None, part9)
         negative(part9, part9)
         divide(part9, const16, part9)
-        # (47) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
+        # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
         add(const5, part6, part6)
         sqrt(part6, part6)
         square(part6, part5)
         multiply(part5, part6, part5)
         divide(part9, part5, part9)
-        # (48) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
+        # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
         add.reduce(part8, (0, 2, 3), None, part5)
         divide(part5, part6, part5)
         negative(part5, part5)
-        # (48) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
+        # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
         subtract(view13, view12, part10)
         add.reduce(part10, (0, 2, 3), None, part4)
         multiply(part9, part4, part4)
         multiply(const20, part4, part4)
         add(part5, part4, part5)
-        # (49) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c,
+        # (51) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c,
         #     h, w] - a_2[c])/n + 0.015625*da_2[c]/n
         divide(part8, view88, part8)
         multiply(const20, view89, part45)
@@ -629,7 +629,7 @@ def _training(s, dtype, weights, gradients, following):
         add(part8, part7, part8)
         multiply(const1, part5, part5)
         add(part8, view90, part8)
-        # (50) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
+        # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
         copyto(part46, view93)
         copyto(part47, view95)

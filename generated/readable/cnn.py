@@ -196,7 +196,7 @@ def _training(
     db = 1.25 * (dz @ W3.T).reshape(n, 16, 2, 2) * keep1.reshape(n, 16, 2, 2)
     # b_first[n, c, i, j] = min(p, q, [b_6[n, c, 2*i + p, 2*j + q] == b[n, c, i, j]], index(2*p +
     #     q)), p < 2, q < 2
-    # (30) db_6[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[2*p + q == b_first[n, c, i, j]], p < 2, q
+    # (31) db_6[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[2*p + q == b_first[n, c, i, j]], p < 2, q
     #     < 2
     part3 = 2 * np.arange(2)[:, None] + np.arange(2)
     part4 = b_6.reshape(n, 16, 2, 2, 4).reshape(n, 16, 2, 2, 2, 2).transpose(0, 1, 2, 4, 3, 5) == b[
@@ -206,38 +206,38 @@ def _training(
     part5 = part6[:, :, :, None, :, None]
     part7 = np.where(part3[:, None, :] == part5, db[:, :, :, None, :, None], 0)
     db_6 = part7.reshape(n, 16, 4, 4)
-    # (31) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
+    # (32) db_5[n, c, h, w] = db_6[n, c, h, w]*[b_5[n, c, h, w] > 0]
     db_5 = np.where(b_5 > 0, db_6, 0)
-    # (32) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
+    # (33) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
     dgamma2 = np.sum(db_5 * b_4, axis=(0, 2, 3))
-    # (34) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
+    # (35) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
     db_4 = gamma2[:, None, None] * db_5
-    # (33) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
+    # (34) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
     dbeta2 = np.sum(db_5, axis=(0, 2, 3))
-    # (36) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
-    # (36) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
+    # (37) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
+    # (37) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
     part8 = np.sqrt(1e-05 + b_3)
     db_3 = -np.sum(db_4 * (b_1 - b_2[:, None, None]), axis=(0, 2, 3)) / 2 / (part8**2 * part8)
-    # (37) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
+    # (38) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
     db_2 = -(np.sum(db_4, axis=(0, 2, 3)) / part8)
-    # (37) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
+    # (38) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
     db_2 = db_2 + db_3 * np.sum(b_2[:, None, None] - b_1, axis=(0, 2, 3)) / (8 * n)
-    # (38) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c, h, w]
+    # (39) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c, h, w]
     #     - b_2[c])/n + 0.0625*db_2[c]/n
     part9 = db_4 / part8[:, None, None] + db_3[:, None, None] * (b_1 - b_2[:, None, None]) / (8 * n)
     db_1 = part9 + (0.0625 / n * db_2)[:, None, None]
-    # (40) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1 + 1
+    # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1 + 1
     #     - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]), i_1 < 4,
     #     j_1 < 4
     padded3 = np.pad(db_1, ((0, 0), (0, 0), (1, 1), (1, 1)))
     part10 = windows(windows(padded3, 2, 2, (1, -1), (4, 3)), 4, 2, (1, -1), (4, 3))
     da = np.einsum("abcdef,bgdf->agce", part10, W2, optimize=True)
-    # (39) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1 and j
+    # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1 and j
     #     + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
     dW2 = np.einsum("abcd,aecfdg->befg", db_1, part2, optimize=True)
     # a_first[n, c, i, j] = min(p, q, [a_6[n, c, 2*i + p, 2*j + q] == a[n, c, i, j]], index(2*p +
     #     q)), p < 2, q < 2
-    # (41) da_6[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[2*p + q == a_first[n, c, i, j]], p < 2, q
+    # (43) da_6[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[2*p + q == a_first[n, c, i, j]], p < 2, q
     #     < 2
     part11 = a_6.reshape(n, 8, 4, 2, 8).reshape(n, 8, 4, 2, 4, 2).transpose(0, 1, 2, 4, 3, 5) == a[
         :, :, :, :, None, None
@@ -246,25 +246,25 @@ def _training(
     part12 = part13[:, :, :, None, :, None]
     part14 = np.where(part3[:, None, :] == part12, da[:, :, :, None, :, None], 0)
     da_6 = part14.reshape(n, 8, 8, 8)
-    # (42) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
+    # (44) da_5[n, c, h, w] = da_6[n, c, h, w]*[a_5[n, c, h, w] > 0]
     da_5 = np.where(a_5 > 0, da_6, 0)
-    # (43) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
+    # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
     dgamma1 = np.sum(da_5 * a_4, axis=(0, 2, 3))
-    # (45) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
+    # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
     da_4 = gamma1[:, None, None] * da_5
-    # (44) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
+    # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
     dbeta1 = np.sum(da_5, axis=(0, 2, 3))
-    # (47) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
-    # (47) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
+    # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
+    # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
     part15 = np.sqrt(1e-05 + a_3)
     da_3 = -np.sum(da_4 * (a_1 - a_2[:, None, None]), axis=(0, 2, 3)) / 2 / (part15**2 * part15)
-    # (48) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
+    # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
     da_2 = -(np.sum(da_4, axis=(0, 2, 3)) / part15)
-    # (48) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
+    # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
     da_2 = da_2 + 0.03125 / n * (da_3 * np.sum(a_2[:, None, None] - a_1, axis=(0, 2, 3)))
-    # (49) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c, h,
+    # (51) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c, h,
     #     w] - a_2[c])/n + 0.015625*da_2[c]/n
-    # (50) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and
+    # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and
     #     j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
     part17 = 0.03125 / n * da_3[:, None, None] * (a_1 - a_2[:, None, None])
     part16 = da_4 / part15[:, None, None] + part17

@@ -55,7 +55,7 @@ def function_source(
     style: str = "readable",
     sizes: Mapping[str, int] | None = None,
     real: str = "float",
-    labels: Mapping[int, str] | None = None,
+    labels: Mapping[tuple[int, str], str] | None = None,
 ) -> Source:
     """Standalone source of a function (see `function_name`) that takes the inputs in declared order or by name.
 
@@ -63,7 +63,7 @@ def function_source(
         style: "readable" or "fast".
         sizes: numbers for size letters that no input has.
         real: the least type of reals, as the source names it.
-        labels: for each step's number the one that comments cite; the number itself if None.
+        labels: for each step's number and tensor the number that comments cite; the step's if None.
 
     Returns:
         source that imports NumPy only; the function returns the loss and `{name: gradient}` (for a Hessian the names

@@ -20,7 +20,7 @@ from symgrad.language.trace import Derived
 from symgrad.leaves import LEAVES
 
 
-def numbers(derived: Derived, labels: Mapping[int, str] | None = None) -> dict[Statement, str]:
+def numbers(derived: Derived, labels: Mapping[tuple[int, str], str] | None = None) -> dict[Statement, str]:
     """For each statement of the program its number in the derivation: that of the last step that arrives at it, as
     `labels` call it."""
     found: dict[Statement, int] = {}
@@ -29,7 +29,7 @@ def numbers(derived: Derived, labels: Mapping[int, str] | None = None) -> dict[S
         for s in step.equation:
             found[s] = last[s.out] = step.number
     steps = {s: found.get(s) or last.get(s.out, 0) for s in derived.program.statements}
-    return {s: (labels or {}).get(k, str(k) if k else "") for s, k in steps.items()}
+    return {s: (labels or {}).get((k, s.out), str(k) if k else "") for s, k in steps.items()}
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def module_source(
     style: str = "readable",
     predict: str | None = None,
     evaluation: Program | None = None,
-    labels: Mapping[int, str] | None = None,
+    labels: Mapping[tuple[int, str], str] | None = None,
     **options: Any,
 ) -> Source:
     """The text of a training module.
@@ -73,7 +73,7 @@ def module_source(
         style: "readable" or "fast".
         predict: the tensor that `forward` returns; found from the declaration if None.
         evaluation: the program read with `training` off, where that makes a difference.
-        labels: for each step's number the one that comments cite; the number itself if None.
+        labels: for each step's number and tensor the number that comments cite; the step's if None.
         options: defaults for the optimiser's own numbers, such as `lr`.
 
     Raises:
@@ -126,7 +126,7 @@ class _Module:
         style: str,
         who: Roles,
         options: Mapping[str, float],
-        labels: Mapping[int, str] | None,
+        labels: Mapping[tuple[int, str], str] | None,
     ):
         self.derived, self.evaluated = derived, evaluated
         self.name, self.rule, self.style, self.who = name, rule, style, who

@@ -21,7 +21,7 @@ from symgrad.explain.folding import folded
 from symgrad.explain.layout import LAYOUTS
 from symgrad.explain.parts import Equation, Story
 from symgrad.explain.picture import Drawing, drawing
-from symgrad.explain.plan import labels
+from symgrad.explain.plan import labels, numbers
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import FORMS, Sides
 from symgrad.explain.story import DETAILS, Teller
@@ -40,6 +40,7 @@ __all__ = [
     "latex",
     "markdown",
     "mimebundle",
+    "numbers",
     "result_equations",
     "result_latex",
     "result_text",

@@ -12,7 +12,7 @@ from symgrad.language import expr as ex
 from symgrad.language.expr import Access
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Program, Statement, Tensor
-from symgrad.language.trace import Derived
+from symgrad.language.trace import Derived, Step
 from symgrad.passes.forms import match_index, size
 
 _SMALL = 8  # nodes of a body that may be written more than once
@@ -87,6 +87,19 @@ class Cast:
         return tuple(s for s in self.derived.program.statements if s.out not in told)
 
     @cached_property
+    def former(self) -> dict[Statement, Step]:
+        """Sums of exponentials as they were written, each with the step that gave its name to a sum of others, from
+        which the largest exponent is subtracted. The name is that sum's; what was written is put in place."""
+        found: dict[Statement, Step] = {}
+        for step in self.derived.steps:
+            if step.rule == "stable" and len(step.equation) > len(step.before):
+                (top, other), old = step.equation[:2], step.before[0]
+                held = any(isinstance(e, ex.Stop) and top.out in ex.tensors(e) for e in ex.walk(other.body))
+                if other.out == old.out and other.op == "+=" and top.op == "max=" and held:
+                    found[old] = step
+        return found
+
+    @cached_property
     def layers(self) -> dict[str, str]:
         """For each tensor that the weights of one layer are applied to give, the number of the weights, which have
         two axes or more: 2 for z = h @ W2."""
@@ -99,7 +112,12 @@ class Cast:
             weight = self.tensors[step.access.tensor]
             named = re.fullmatch(r".*?\D(\d+)", weight.name)
             out = self.consumer(step.source).out
-            if weight.role == "weight" and named and len(weight.shape) > 1 and self.tensors[out].role == "value":
+            if (
+                weight.role == "weight"
+                and named
+                and len(weight.shape) > 1
+                and self.tensors[out].role == "value"
+            ):
                 found.setdefault(named[1], {})[out] = None
         layers: dict[str, dict[str, None]] = {}
         for number, outs in found.items():

@@ -43,6 +43,17 @@ class State:
 
 
 @dataclass(frozen=True)
+class Definition:
+    """A forward equation: by which steps it is told, and what is put in place in it. What is `restated` has been told
+    in another form."""
+
+    steps: tuple[Step, ...]
+    statement: Statement
+    put: Group = ()
+    restated: bool = False
+
+
+@dataclass(frozen=True)
 class Adjoint:
     """How the derivative of `seed` by the tensor `of` is found.
 
@@ -247,32 +258,122 @@ class Plan:
                 met.update(dict.fromkeys(new))
                 todo += new
 
+    # what is told with what
+
+    @cached_property
+    def forward(self) -> tuple[Definition, ...]:
+        """The forward equations. A stable form follows what it is a form of, and what it needs goes before that."""
+        told: list[Definition] = []
+        waiting: dict[str, tuple[tuple[Step, ...], Statement]] = {}  # sums that will have another meaning
+        former = self.cast.former
+        for step in self.derived.steps:
+            if step.rule not in FORWARD:
+                continue
+            known = {d.statement.out for d in told}
+            again = [s for s in step.equation if step.rule == "stable" and s.out in known]
+            start = min((self._last(told, s.out) for s in again), default=len(told))
+            for s in step.equation:
+                if s in former:
+                    waiting[s.out] = ((step,), s)
+                    continue
+                if former.get(waiting.get(s.out, ((), s))[1]) is step:
+                    del waiting[s.out]
+                own = tuple(waiting[r] for r in s.reads if r in waiting)
+                steps = (*(x for more, t in own if not self._cited(told, t) for x in more), step)
+                d = Definition(steps, s, tuple(t for _, t in own), s in again)
+                if d.restated:
+                    told.insert(self._last(told, s.out) + 1, d)
+                else:
+                    told.insert(start, d)
+                    start += 1
+        return tuple(told)
+
+    @staticmethod
+    def _last(told: Sequence[Definition], out: str) -> int:
+        return max(k for k, d in enumerate(told) if d.statement.out == out)
+
+    @staticmethod
+    def _cited(told: Sequence[Definition], t: Statement) -> bool:
+        """Whether a statement that is put in place was told already."""
+        return any(t in d.put for d in told)
+
+    @cached_property
+    def lent(self) -> dict[str, tuple[tuple[State, Group], ...]]:
+        """For the adjoints with equations of their own at "steps": what was made on the way to others, and is read in
+        these equations."""
+        found: dict[str, tuple[tuple[State, Group], ...]] = {}
+        met: dict[str, None] = {}
+        others = [b for b in self.adjoints if self.apart(b)]
+        made = {part[0].out: (state, part) for b in others for state in b.states for part in state.aside}
+        placed: dict[str, Group] = {n: (s,) for n, s in self.cast.sums.items()}
+        placed |= {b.bar: b.final for b in others}
+        for a in self.adjoints:
+            if self.apart(a):
+                continue
+            place = {**placed, **{n: (s,) for n, s in a.sums.items()}}
+            todo = [r for group in a.told for s in group for r in s.reads]
+            read: dict[str, None] = {}
+            while todo:
+                r = todo.pop()
+                if r not in read:
+                    read[r] = None
+                    further = made[r][1] if r in made else place.get(r, ())
+                    todo += [x for s in further for x in s.reads]
+            own = [n for n in made if n in read and n not in met]
+            met.update(dict.fromkeys(own))
+            if own:
+                found[a.bar] = tuple(made[n] for n in own)
+        return found
+
+    def apart(self, a: Adjoint) -> bool:
+        """Whether an adjoint has no equation of its own at "steps"."""
+        return self.unseen(a) and (not a.steps or a.steps[0].rule != "direction") or a.bar in self.inside
+
     # numbers
 
     @cached_property
     def labels(self) -> dict[int, str]:
-        """The number under which each step of the trace is told."""
-        found: dict[int, str] = {}
+        """The number under which each step of the trace is told: that of the last equation at which it arrives."""
+        return self._numbers[0]
+
+    @cached_property
+    def numbers(self) -> dict[tuple[int, str], str]:
+        """The same for each step and each tensor that it writes."""
+        found = self._numbers[1]
+        for step in self.derived.steps:
+            for s in (*step.before, *step.equation):
+                found.setdefault((step.number, s.out), self.labels[step.number])
+        return found
+
+    @cached_property
+    def _numbers(self) -> tuple[dict[int, str], dict[tuple[int, str], str]]:
+        steps_told: dict[int, str] = {}
+        found: dict[tuple[int, str], str] = {}
         count, waiting = 0, 0
-        for steps, main in self._equations():
+        for steps, out, main, last in self._equations():
             if main:
                 count, waiting = count + 1, 0
             else:
                 waiting += 1
             number = label(count) if main else label(count + 1, waiting)
             for step in steps:
-                found.setdefault(step.number, number)
-        return found
+                found.setdefault((step.number, out), number)
+                if last:
+                    steps_told[step.number] = number
+        return steps_told, found
 
-    def _equations(self) -> Iterator[tuple[Sequence[Step], bool]]:
-        """The steps of each equation at "everything", and whether it is shown at "steps"."""
-        for step in self.derived.steps:
-            if step.rule in FORWARD:
-                yield (step,), any(s.out not in self.cast.hidden for s in step.equation)
+    def _equations(self) -> Iterator[tuple[Sequence[Step], str, bool, bool]]:
+        """For each equation at "everything" its steps, the tensor that it defines, whether it is shown at "steps", and
+        whether its steps are told by it."""
+        for d in self.forward:
+            yield d.steps, d.statement.out, d.statement.out not in self.cast.hidden, True
+        lent = {part[0].out for parts in self.lent.values() for _, part in parts}
         for a in self.adjoints:
-            apart = self.unseen(a) and (not a.steps or a.steps[0].rule != "direction") or a.bar in self.inside
+            apart = self.apart(a)
             for state, shown in zip(a.states, a.shown, strict=True):
-                yield state.steps, not apart and (shown or bool(state.aside))
+                for part in state.aside:
+                    yield state.steps, part[0].out, not apart or part[0].out in lent, False
+                yield state.steps, a.bar, not apart and shown, True
 
     # states
 
@@ -355,6 +456,18 @@ def _computed(loop: Mapping[_K, Adjoint]) -> list[_K]:
     for key in loop:
         visit(key, (key,))
     return list(found)
+
+
+def numbers(derived: Derived) -> Mapping[tuple[int, str], str]:
+    """The same for each step's number and each tensor that the step writes, where a step gives several equations.
+
+    Example:
+        >>> from symgrad.language.reader import read
+        >>> from symgrad.passes.derive import derive
+        >>> numbers(derive(read("x: weight[n]; loss = prod(x)")))
+        {(1, 'loss'): '1', (2, 'loss_others'): '2', (2, 'dx'): '3'}
+    """
+    return Plan(Cast(derived)).numbers
 
 
 def single(group: Group) -> bool:

@@ -31,7 +31,7 @@ from typing import Any
 from symgrad.explain import result_equations, result_latex
 from symgrad.explain.cast import Cast
 from symgrad.explain.indices import Indices
-from symgrad.explain.plan import labels
+from symgrad.explain.plan import labels, numbers
 from symgrad.explain.scripts import LATEX
 from symgrad.explain.sentences import RULES, Sentences
 from symgrad.explain.sides import Sides
@@ -77,7 +77,7 @@ class _Recorder:
         self.labels = labels(derived)
         self.cast = Cast(derived, named=True)
         self.indices = Indices(self.cast.names, {})
-        self.sentences = Sentences(self.cast, Sides(self.cast, "index", numpy=False), self.labels)
+        self.sentences = Sentences(self.cast, Sides(self.cast, "index", numpy=False), numbers(derived))
 
     def tensors(self) -> dict[str, Any]:
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
@@ -70,11 +70,22 @@ _MENTION = re.compile(r"(?<![\w`.])([^\W\dᵀ][^\Wᵀ]*)(\[[^\[\]]*(?:\[[^\[\]]*
 
 
 class Sentences:
-    """Sentences about the steps of a derivation, in which what is mathematics stands as formulas."""
+    """Sentences about the steps of a derivation, in which what is mathematics stands as formulas.
 
-    def __init__(self, cast: Cast, sides: Sides, labels: Mapping[int, str]):
-        self.numpy = sides.numpy
-        self.cast, self.names, self.indices, self.labels = cast, cast.names, sides.indices(), labels
+    Args:
+        numbers: for each step's number and each tensor that it writes the number of the equation.
+        unshown: error signals that have no equation, of which no sentence speaks.
+    """
+
+    def __init__(
+        self,
+        cast: Cast,
+        sides: Sides,
+        numbers: Mapping[tuple[int, str], str],
+        unshown: Collection[str] = (),
+    ):
+        self.numpy, self.unshown = sides.numpy, unshown
+        self.cast, self.names, self.indices, self.numbers = cast, cast.names, sides.indices(), numbers
         self.arrays = sides.arrays()
 
     def heading(self, bar: str) -> Sentence:
@@ -167,7 +178,7 @@ class Sentences:
 
     def place(self, name: str) -> str:
         """The number of the equation that a forward tensor is shown in."""
-        return self.labels.get(self.cast.places.get(name, 0), "")
+        return self.numbers.get((self.cast.places.get(name, 0), name), "")
 
     def lacking(self, names: Sequence[str], letters: Sequence[str], *, full: bool) -> Sentence:
         """Why a gradient sums over letters: what it is the gradient of does not have them."""
@@ -240,7 +251,8 @@ class Sentences:
         if step.rule == "substitute":
             kept = {r for t in step.equation for r in t.reads}
             gone = dict.fromkeys(r for s in step.before for r in s.reads if r not in kept)
-            signals = [r for r in gone if self.cast.tensors[r].role == "adjoint" and not self.cast.unseen(r)]
+            told = [r for r in gone if not self.cast.unseen(r) and r not in self.unshown]
+            signals = [r for r in told if self.cast.tensors[r].role == "adjoint"]
             found = _listed([self.names.tensor(r) for r in signals], " and ")
             return ("What was found for ", *found, " is put in.") if found else ()
         return self.sentence(step.reason)
@@ -335,7 +347,7 @@ class Sentences:
             lines.append((*listed, f" {what}."))
         if others:
             n = others[0]
-            more = "; so for every letter" if len(others) > 1 else ""
+            more = "; and likewise for every letter" if len(others) > 1 else ""
             lines.append(
                 (
                     found[n],

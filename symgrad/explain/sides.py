@@ -95,7 +95,9 @@ class Sides:
         """The index form, with further parts put in place, by letters that are none of `avoid`."""
         return self._whole(Indices(self.cast.names, self._inline(parts), avoid))
 
-    def scalars(self, parts: Parts | None = None, *, code: bool = False, loose: Collection[str] = ()) -> Scalars:
+    def scalars(
+        self, parts: Parts | None = None, *, code: bool = False, loose: Collection[str] = ()
+    ) -> Scalars:
         """The scalar form, with further parts put in place; `loose` entries have names of their own.
 
         Raises:
@@ -162,13 +164,15 @@ class Sides:
                 left, right = self.indices(parts, clash).total(group)
         return left, right, ()
 
-    def defined(self, s: Statement) -> tuple[Formula, Formula, tuple[Reason, ...]]:
+    def defined(
+        self, s: Statement, parts: Parts | None = None
+    ) -> tuple[Formula, Formula, tuple[Reason, ...]]:
         """A forward statement; one of several writers, or one of single entries, as it stands."""
         if s.plain and len(self.cast.forward.get(s.out, [s])) <= 1:
-            return self.total((s,))
+            return self.total((s,), parts)
         if s.op != "=":
-            return (*self.indices().total((s,)), ())
-        return (*self._ranged(s, *self.indices().equation(s)), ())
+            return (*self.indices(parts).total((s,)), ())
+        return (*self._ranged(s, *self.indices(parts).equation(s)), ())
 
     def _ranged(self, s: Statement, left: Formula, right: Formula) -> tuple[Formula, Formula]:
         """An equation with the ranges of letters that stand alone nowhere: `q[n, 2*g + r] = ..., r < 2`."""
@@ -206,7 +210,9 @@ class Sides:
         if self.form != "scalar":
             return lines
         steps = {f.group[0].out for f in lines if any(s.scan is not None for s in f.group)} if code else set()
-        told = [(f, self.scalars({s.out: s for s in f.put}, code=code, loose=steps - set(bars))) for f in lines]
+        told = [
+            (f, self.scalars({s.out: s for s in f.put}, code=code, loose=steps - set(bars))) for f in lines
+        ]
         refuse_much([(f.group, scalars) for f, scalars in told])
         found = [
             Line(left, right, f.group, f.put)

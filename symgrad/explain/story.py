@@ -20,13 +20,12 @@ from symgrad.explain.layout import Layout
 from symgrad.explain.matrices import NoForm, Reason
 from symgrad.explain.notes import Notes
 from symgrad.explain.parts import AFTER, Equation, Group, Passage, Sentence, Story
-from symgrad.explain.plan import FORWARD, Adjoint, Plan, State
+from symgrad.explain.plan import Adjoint, Definition, Plan, State
 from symgrad.explain.sentences import HELD, RULES, Sentences
 from symgrad.explain.sides import Line, Sides
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Look
-from symgrad.language.program import Statement
 from symgrad.language.trace import Derived, Step
 
 DETAILS = ("result", "steps", "everything")
@@ -70,13 +69,18 @@ class Teller:
         self.cast = Cast(derived, named=True) if self.everything else plain
         self.sides = Sides(self.cast, form, numpy=numpy, sizes=sizes)
         self.indices = self.sides.indices()
-        self.sentences = Sentences(self.cast, self.sides, self.plan.labels)
+        self.sentences = Sentences(self.cast, self.sides, self.plan.numbers, self._unshown())
         self.met: dict[object, None] = {}  # what the reader has been told in full
 
     def tell(self) -> Story:
         """Notation, forward equations, adjoints from the loss back, results."""
         backward = () if self.detail == "result" else tuple(map(self._passage, self.blocks()))
-        passages = tuple(p for p in (*self._forward(), *backward, self._results()) if p.equations)
+        forward, results = self._forward(), self._results()
+        known = {(e.left, e.right) for p in forward for e in p.equations}
+        results = replace(
+            results, equations=tuple(e for e in results.equations if (e.left, e.right) not in known)
+        )
+        passages = tuple(p for p in (*forward, *backward, results) if p.equations)
         if self.jacobian:
             passages = tuple(map(self._transposed, passages))
         passages = self.sides.told(passages)
@@ -119,6 +123,10 @@ class Teller:
     def _numbers(self, *steps: Step) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.plan.labels[s.number] for s in steps))
 
+    def _unshown(self) -> set[str]:
+        """The error signals that have no equation."""
+        return set() if self.everything else {a.bar for a in self.plan.adjoints if self.plan.apart(a)}
+
     # forward
 
     def _forward(self) -> list[Passage]:
@@ -129,18 +137,19 @@ class Teller:
         }
         added: dict[str, list[str]] = {name: [] for name in groups}
         left = {name: len(g) for name, g in groups.items()}
-        for step in self.derived.steps:
-            if step.rule in FORWARD:
-                for s in step.equation:
-                    if s not in groups.get(s.out, ()):
-                        equations += self._definition(s, self._numbers(step), notes)
-                        continue
-                    # what several statements add up is one sum, told with the last of them
-                    added[s.out] += self._numbers(step)
-                    left[s.out] -= 1
-                    if not left[s.out] and s.out not in self.cast.hidden:
-                        equations.append(self._added(tuple(groups[s.out]), tuple(added[s.out]), notes))
-                self._origin(step, notes)
+        for d in self.plan.forward:
+            s = d.statement
+            if s not in groups.get(s.out, ()):
+                equations += self._definition(d, notes)
+            else:
+                # what several statements add up is one sum, told with the last of them
+                added[s.out] += self._numbers(d.steps[-1])
+                left[s.out] -= 1
+                if not left[s.out] and s.out not in self.cast.hidden:
+                    equations.append(self._added(tuple(groups[s.out]), tuple(added[s.out]), notes))
+            for step in d.steps:
+                if step.equation[-1] in (s, *d.put):
+                    self._origin(step, notes)
         return self._by_loops(Passage(("Forward",), tuple(equations), notes.remarks()))
 
     def _by_loops(self, p: Passage) -> list[Passage]:
@@ -164,8 +173,16 @@ class Teller:
         notes.matrix((r for r in reasons if self.everything or r.rule == "repetition"), numbers)
         return Equation(left, right, tuple(dict.fromkeys(numbers)), group)
 
-    def _definition(self, s: Statement, numbers: tuple[str, ...], notes: Notes) -> Iterable[Equation]:
+    def _defined(self, *steps: Step) -> tuple[str, ...]:
+        """The numbers of the forward equations that steps arrive at and the reader sees."""
+        seen = [(step, s) for step in steps for s in step.equation if s.out not in self.cast.hidden]
+        return tuple(dict.fromkeys(self.plan.numbers[step.number, s.out] for step, s in seen))
+
+    def _definition(self, d: Definition, notes: Notes) -> Iterable[Equation]:
         """A forward equation, after the parts of it that were stored under a name of their own."""
+        s = d.statement
+        parts = {t.out: t for t in d.put}
+        numbers = (self.plan.numbers[d.steps[-1].number, s.out],)
         stored = [
             t for t in self.cast.silent if any(t.out in u.reads for u in self.derived.program.writers(s.out))
         ]
@@ -174,24 +191,24 @@ class Teller:
             yield Equation(left, right, statements=(t,))
         if s.out not in self.cast.hidden:
             final = self.derived.program.writers(s.out)[0] if stored else s
-            left, right, reasons = self.sides.defined(final)
+            left, right, reasons = self.sides.defined(final, parts)
             notes.matrix((r for r in reasons if self.everything or r.rule == "repetition"), numbers)
-            yield Equation(left, right, numbers, (final,))
+            yield Equation(None if d.restated else left, right, numbers, (final,), put=d.put)
 
     def _origin(self, step: Step, notes: Notes) -> None:
         """What to say of a forward equation: why it has another form, from which call it comes, what is held
         in it."""
         s = step.equation[0]
         if step.rule == "stable":
-            notes.rule(step, self._numbers(step))
+            notes.rule(step, self._defined(step))
         elif s.label and self.everything:
-            notes.say(RULES["definition"], self._numbers(step), (f"from {s.label}",))
+            notes.say(RULES["definition"], self._defined(step), (f"from {s.label}",))
         for s in step.equation:
             held = [e.arg for e in ex.walk(s.body) if isinstance(e, ex.Stop) and e.kind == "held"]
             number = self.sentences.place(self.cast.consumer(s).out)
             for e in held[:1]:
                 notes.say(
-                    "held", (number,) if number else self._numbers(step), (self.indices.expr(e, []), HELD)
+                    "held", (number,) if number else self._defined(step), (self.indices.expr(e, []), HELD)
                 )
 
     # backward
@@ -258,13 +275,17 @@ class Teller:
         put = tuple(sums.values())
         inner = [] if self.everything else [state for b in self.plan.inner(a) for state in b.states]
         waiting: list[State] = []
+        for state, part in () if self.everything else self.plan.lent.get(a.bar, ()):
+            left, right, _ = self.sides.total(part, sums)
+            found.append(Equation(left, right, self._made(state, part), part, put=put))
         for k, (state, shown) in enumerate(zip(a.states, a.shown, strict=True)):
             own = self._numbers(*state.steps)
             for part in state.aside:
                 left, right, _ = self.sides.total(part, sums)
-                found.append(Equation(left, right, own, part, put=put))
+                found.append(Equation(left, right, self._made(state, part), part, put=put))
             if k and state.aside:
-                notes.state(state, own)
+                made = tuple(n for part in state.aside for n in self._made(state, part))
+                notes.state(state, (*made, *own) if shown or self.everything else made)
             else:
                 waiting.append(state)
             if not (shown or self.everything):
@@ -301,6 +322,10 @@ class Teller:
                 start = " is found in the same way for the places before the first step"
                 notes.say("recursion", numbers, (self.cast.names.tensor(a.bar), start))
         return found
+
+    def _made(self, state: State, part: Group) -> tuple[str, ...]:
+        """The number of the equation of what a step made for an adjoint."""
+        return (self.plan.numbers[state.steps[0].number, part[0].out],)
 
     def in_symbols(self, bar: str) -> Equation | None:
         """The chain rule in symbols for an adjoint, where it has that form."""

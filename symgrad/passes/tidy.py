@@ -284,7 +284,7 @@ def diagonal(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
             axes.append((new, s.ranges[str(a)]))
             left[j] = ints.axis(new)
     new_s = replace(s, left=tuple(left), body=ex.mul(s.body, *brackets), axes=tuple(axes))
-    return (new_s,), "Only the diagonal is reached: a bracket says so."
+    return (new_s,), "Only the diagonal is reached; elsewhere it is 0."
 
 
 def split(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:

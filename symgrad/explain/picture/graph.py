@@ -9,7 +9,7 @@ from fractions import Fraction
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Formula, Number
 from symgrad.explain.indices import Indices
-from symgrad.explain.plan import labels
+from symgrad.explain.plan import numbers
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language import samples
@@ -104,7 +104,7 @@ class _Maker:
         self.derived, self.sizes = derived, sizes
         self.cast = Cast(derived, named=detail == "everything")
         self.sides = Sides(self.cast, form, numpy=False)
-        self.labels = labels(derived)
+        self.numbers = numbers(derived)
         self.indices: Indices = self.sides.indices()
 
     def graph(self, many: int) -> Graph:
@@ -153,7 +153,10 @@ class _Maker:
             left, right, _ = self.sides.total(group)
             backward = (Shown(left, right, self._number(bar)),)
         forward = tuple(
-            Shown(*self.sides.defined(s)[:2], self.labels.get(self.cast.places.get(name, 0)) if k == 0 else None)
+            Shown(
+                *self.sides.defined(s)[:2],
+                self.numbers.get((self.cast.places.get(name, 0), name)) if k == 0 else None,
+            )
             for k, s in enumerate(self._final(name))
         )
         return Node(
@@ -173,9 +176,10 @@ class _Maker:
         t = self.cast.tensors[bar]
         found = None
         for step in self.derived.steps:
-            out = self.cast.tensors[step.equation[-1].out] if step.equation else t
+            last = step.equation[-1].out if step.equation else bar
+            out = self.cast.tensors[last]
             if step.rule not in ("definition", "stable") and (out.seed, out.of) == (t.seed, t.of):
-                found = self.labels[step.number]
+                found = self.numbers[step.number, last]
         return found
 
     # reads
