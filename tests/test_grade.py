@@ -308,6 +308,9 @@ TWO = (
 SHARED = "W: weight[i, i]; x: data[n, i]; h = tanh(x @ W); g = tanh(h @ W); loss = mean(g**2)"
 SIGMOID = "x: data[n]; y: data[n]; w: weight; b: weight; s = sigmoid(w*x + b); loss = mean((s - y)**2)/2"
 LABELS = "x: data[n, i]; t: label[n] < 5; W: weight[i, 5]; z = x @ W; loss = softmax_cross_entropy(z, t)"
+RELU = "x: data[n, i]; W: weight[i, j]; b: weight[j]; t: data[n, j]; h = relu(x @ W + b); loss = sum((h - t)**2)/2"
+HINGE = "x: data[n, i]; w: weight[i]; y: data[n]; m: constant; loss = sum(maximum(0, m - y*(x @ w)))"
+HINGE_SLOPE = "-([0 == m - y * (x @ w)]/2 + [0 < m - y * (x @ w)]) * y"
 P, D = "p = softmax(z); ", "D = 2*g*(1 - g**2)/(n*i); "
 
 MISTAKES = [
@@ -339,6 +342,8 @@ MISTAKES = [
     (SIGMOID, "w", "mean((s - y)*x)", "the derivative of sigmoid is forgotten"),
     (SIGMOID, "w", "u = w*x + b; mean((s - y)*u*(1 - u)*x)", "stands w*x + b where sigmoid(w*x + b) belongs"),
     (SIGMOID, "w", "mean((s - y)*s*(1 - s))", "this is the derivative by b"),
+    (HINGE, "w", "-x.T @ y", "the derivative of maximum is forgotten, in the step from loss back to x @ w"),
+    (RELU, "W", "x.T @ (h - t)", "the derivative of relu is forgotten, in the step from h back to x @ W + b"),
 ]  # fmt: skip
 
 
@@ -351,7 +356,13 @@ def test_mistakes_are_named(text: str, key: str, answer: str, said: str) -> None
 
 
 REPAIRS = [
-    (LINE, "w", "2/n * X @ (X @ w - y)", "2/n * X must be transposed here"),
+    (LINE, "w", "2/n * X @ (X @ w - y)",
+     "a transpose is missing: the inner sizes i and n differ; X must be transposed here"),
+    (LINE, "w", "sum(X*(X @ w - y)[:, None], axis=-1)*2/n", "summed over the wrong axis: axis=-1 should be axis=0"),
+    (LINE, "w", "(X*(X @ w - y)[:, None]).sum(1)*2/n", "summed over the wrong axis: axis=1 should be axis=0"),
+    (RELU, "W", "x @ (h - t)", "x must be transposed here; and the derivative of relu is forgotten"),
+    (RELU, "W", "x.T*(h - t)", "one of matrices, `@`, and not entry by entry; and the derivative of relu is forgotten"),
+    (RELU, "b", "sum(h - t, axis=1)", "axis=1 should be axis=0; and the derivative of relu is forgotten"),
     (LINE, "w", "2/n * X.T @ (X.T @ w - y)", "X.T is not to be transposed here"),
     (LINE, "w", "2/n * X.T * (X @ w - y)", "the sum over n is missing"),
     (LINE, "w", "1/n * X.T * (X @ w - y)", "one of matrices, `@`, and not entry by entry; and the factor 2 is missing"),
@@ -379,11 +390,23 @@ def test_what_would_be_right(text: str, key: str, answer: str, said: str) -> Non
         (RIDGE, "w", "2/n * X.T @ (X @ w - y) + lam*w", "the term lam * w should be 2 * lam * w"),
         (LINE, "w", "g[i] = 2/n*sum(n, X[n, i]*(sum(j, X[n, j]*w[j]) + y[n]))",
          "the term 2/n * sum(n, X[n, i] * y[n]) should be -2/n * sum(n, y[n] * X[n, i])"),
+        (HINGE, "w", "-x.T @ y",
+         f"the term -x.T @ y should be x.T @ dloss_1, where dloss_1 = {HINGE_SLOPE}"),
+        (LINE, "w", "p = X @ w - y; 2/n * X.T @ (p*(1 + w[0]))",
+         "there is a term too many: 2/n * X.T @ (X @ w * w[0])"),
     ],
 )  # fmt: skip
 def test_first_term_that_differs(text: str, key: str, answer: str, said: str) -> None:
     grade = sg.derive(text).grade({key: answer})
     assert grade.difference == said and said in grade.text(200)
+
+
+def test_what_no_repair_makes_fit() -> None:
+    """No repair is offered that would fit and be no derivative."""
+    with pytest.raises(
+        sg.SymgradError, match=r"x\.T is \[i, n\] and 0\.2 \* W is \[i, j\]: the inner sizes n and i differ\n"
+    ):
+        sg.derive(RELU).grade(W="x.T @ (0.2*W)")
 
 
 def test_hints() -> None:

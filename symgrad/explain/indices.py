@@ -3,7 +3,7 @@ place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -134,7 +134,7 @@ class Indices:
         for a, n in s.axes:
             if a not in onto:
                 # a letter whose range must be said is not called like its size
-                silent = n.atom == Size(a) and _bare(s, self.names).get(a) != n
+                silent = n.atom == Size(a) and _bare(s, self.names, self.inline).get(a) != n
                 onto[a] = (
                     self.fresh("k" if silent else a, [*used, *(b for b, _ in s.axes)])
                     if a in used or silent
@@ -169,7 +169,7 @@ class Indices:
         if s.op in ("=", "+=") and not over:
             body = self.expr(s.body, used)
             return times(*(Iverson(c) for c in conditions), body)
-        bare = _bare(s, self.names)
+        bare = _bare(s, self.names, self.inline)
         ranges = tuple(None if bare.get(a) == n else self.integer(n) for a, n in over)
         letters = tuple(self.names.letter(a) for a, _ in over)
         front, body = scale(self.expr(s.body, used)) if s.op == "+=" else (ONE, self.expr(s.body, used))
@@ -408,10 +408,11 @@ def _sums(inline: Inline, f: Expr) -> bool:
     return any(inline[a.tensor].op != "=" for a in ex.accesses(f) if a.tensor in inline)
 
 
-def _bare(s: Statement, names: Names) -> dict[str, Int]:
-    """For each letter that stands alone in some place, of a tensor or a look-up, the size of that place."""
+def _bare(s: Statement, names: Names, inline: Inline) -> dict[str, Int]:
+    """For each letter that stands alone in some place, of a tensor or a look-up as it is printed, the size of that
+    place."""
     whole = [s.body] if s.guard is None else [s.body, s.guard]
-    places = [(a.tensor, a.index) for e in whole for a in ex.accesses(e)]
+    places = [place for e in whole for place in _shown(e, inline)]
     inside = [*s.left, *(i for e in whole for i in ex.ints(e))]
     places += [(a.tensor, a.index) for i in inside for a in i.atoms() if isinstance(a, Look)]
     found: dict[str, Int] = {}
@@ -420,3 +421,17 @@ def _bare(s: Statement, names: Names) -> dict[str, Int]:
             if i.axis is not None:
                 found.setdefault(i.axis, n)
     return found
+
+
+def _shown(e: Expr | Condition, inline: Inline) -> Iterator[tuple[str, tuple[Int, ...]]]:
+    """The tensors that are read, each with where, those of parts put in place included."""
+    for a in ex.accesses(e):
+        s = inline.get(a.tensor)
+        bound = None if s is None or s.op in IMPLICIT else match_index(s.left, a.index, {})
+        if s is None or bound is None:
+            yield a.tensor, a.index
+            continue
+        put = {Axis(x): i for x, i in bound.items()}
+        yield from _shown(ex.substitute(s.body, put), inline)
+        if s.guard is not None:
+            yield from _shown(ex.substitute(s.guard, put), inline)

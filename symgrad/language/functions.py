@@ -146,15 +146,19 @@ def _no_product(a: Array, b: Array, first: str, second: str) -> str:
     first, second = grouped(first), grouped(second)
     outs = []
     if a.rank == 2 and a.shape[0] == other:
-        outs.append(f"{first}.T @ {second} would fit")
+        outs.append(f"{_turned(first)} @ {second} would fit")
     if b.rank == 2 and b.shape[-1] == inner:
-        outs.append(f"{first} @ {second}.T would fit")
+        outs.append(f"{first} @ {_turned(second)} would fit")
     if a.rank <= 2 and b.rank == 2 and b.shape[-1] == a.shape[0] and not outs:
         outs.append(f"{second} @ {first} would fit")
     if b.tensor:
         fitting = shown((*b.shape[:-2], inner, *(b.shape[-1:] if b.rank > 1 else ())))
         outs.append(f"a {second} of {fitting} would fit")
     return f"{said}; {', or '.join(outs)}" if outs else said
+
+
+def _turned(text: str) -> str:
+    return text.removesuffix(".T") if text.endswith(".T") else f"{text}.T"
 
 
 def matrix_transpose(f: Formulas, node: ast.expr) -> Array:

@@ -16,6 +16,7 @@ from symgrad.language.syntax import parse
 from symgrad.library import DEFINITIONS
 
 LENGTH = 20_000  # characters of an answer
+MODULES = ("np", "numpy", "torch")
 _QUOTIENT = re.compile(r"^\s*[∂d]\w+\s*/\s*[∂d]\w+(?=\s*(\[[^]=]*\])?\s*=(?!=))", re.MULTILINE)
 
 
@@ -50,7 +51,8 @@ class Desk:
         self.source, self.signals = source, signals
         self._header = _header(source)
         words = [n.id for n in ast.walk(self._header) if isinstance(n, ast.Name)]
-        self._known = dict.fromkeys([*source.tensors, *source.sizes, *words])
+        named = [t.name for t in source.tensors.values() if t.named]
+        self._known = dict.fromkeys([*named, *source.sizes, *words])
         self._hidden: dict[
             str, str
         ] = {}  # a tensor called loss would be what the reader takes for the target

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 
+from symgrad.chain import partial
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.mutations import changes, slips
 from symgrad.explain.grading.scales import FACTOR, SIGN
 from symgrad.explain.grading.truth import Truth
 from symgrad.language import expr as ex
-from symgrad.language.expr import Access, Expr
+from symgrad.language.expr import Access, Call, Expr
 from symgrad.language.program import Program, Statement, needed
 from symgrad.language.reference import Arrays
 from symgrad.language.trace import Derived, Key
+from symgrad.leaves import LEAVES
 
 Run = Callable[[int], "np.ndarray | None"]  # what a mistake gives at a point
 Candidate = tuple[Mistake, Run]
+_VALUE, _OWN = Access("_value", ()), Access("_own", ())
 _MANY = 100  # entries of a tensor that is tried with another's penalty
 
 
@@ -66,6 +70,7 @@ class _Way:
             if step.rule == "chain" and step.equation[0] in met:
                 for change in slips(step, self.program):
                     yield change.mistake, self._runner({step.equation[0]: change.statement})
+        yield from self._scaled()
         yield from self.rest()
 
     def rest(self) -> Iterator[Candidate]:
@@ -77,35 +82,46 @@ class _Way:
 
     # terms of a sum over ways back
 
-    def _left_out(self) -> Iterator[Candidate]:
-        """One of several ways back to a tensor forgotten, or scaled."""
+    def _several(self) -> list[list[Statement]]:
+        """Statements that add to one tensor, where there is more than one."""
         groups: dict[str, list[Statement]] = {}
         for s in self.used:
             groups.setdefault(s.out, []).append(s)
-        for group in groups.values():
-            for s in group if len(group) > 1 else ():
+        return [group for group in groups.values() if len(group) > 1]
+
+    def _left_out(self) -> Iterator[Candidate]:
+        """One of several ways back to a tensor forgotten; a penalty also with a wrong factor."""
+        for s in (s for group in self._several() for s in group):
+            of, part = self.program[s.out].of, self._part(s)
+            if self._is_penalty(s):
+                why, hint = (
+                    f"{part} is forgotten",
+                    "Look at the loss: has every term of it been differentiated?",
+                )
+            else:
+                why = f"{part} is forgotten: {of} is used in more than one place"
+                hint = f"Look at where {of} is used: every use adds a term."
+            yield Mistake("term", why, hint), self._runner({s: None})
+            if self._is_penalty(s):
                 yield from self._one_of_several(s)
+
+    def _scaled(self) -> Iterator[Candidate]:
+        """One of several ways back to a tensor with a wrong factor, or all but one."""
+        for group in self._several():
+            for s in group:
+                yield from () if self._is_penalty(s) else self._one_of_several(s)
             for s in group if len(group) > 2 else ():
                 yield from self._all_but_one(s, group)
 
     def _one_of_several(self, s: Statement) -> Iterator[Candidate]:
-        of, part = self.program[s.out].of, self._part(s)
-        if self._is_penalty(s):
-            why, hint = f"{part} is forgotten", "Look at the loss: has every term of it been differentiated?"
-        else:
-            why = f"{part} is forgotten: {of} is used in more than one place"
-            hint = f"Look at where {of} is used: every use adds a term."
-        yield Mistake("term", why, hint), self._runner({s: None})
         for factor, kind, told in (
             (Fraction(2), "factor", "the factor 2 is too much"),
             (Fraction(1, 2), "factor", "the factor 2 is missing"),
             (Fraction(-1), "sign", "the sign is wrong"),
         ):
             scaled = replace(s, body=ex.mul(factor, s.body))
-            yield (
-                Mistake(kind, f"in {part} {told}", SIGN if kind == "sign" else FACTOR),
-                self._runner({s: scaled}),
-            )
+            why = f"in {self._part(s)} {told}"
+            yield Mistake(kind, why, SIGN if kind == "sign" else FACTOR), self._runner({s: scaled})
 
     def _all_but_one(self, s: Statement, group: list[Statement]) -> Iterator[Candidate]:
         """All of several ways back but one with a factor, as where a form has x twice."""
@@ -128,7 +144,7 @@ class _Way:
         of = self.program[s.out].of
         read = [a.tensor for a in ex.accesses(s.body)]
         own = [r for r in read if self.program[r].role not in ("adjoint", "constant")]
-        return bool(own) and all(r == of for r in own)
+        return bool(own) and self.program[of].role == "weight" and all(r == of for r in own)
 
     def _as_symmetric(self) -> Iterator[Candidate]:
         """A square matrix taken for its own transpose, as where x @ A @ x is said to have the slope 2*A @ x."""
@@ -194,16 +210,19 @@ class _Way:
             of = self.program[out].of
             if not of or not self.program.writers(of):
                 continue
-            for q in self.program.tensors.values():
-                alike = q.role == "value" and q.shape == self.program[of].shape and not q.early
-                for slope, shown in ((_sigmoid, "{0}*(1 - {0})"), (_tanh, "1 - {0}**2")) if alike else ():
+            for q in self.derived.source.tensors.values():
+                if q.role != "value" or q.shape != self.program[of].shape or not q.shape or q.early:
+                    continue
+                for slope in _saturating():
                     new = {
-                        s: replace(s, body=ex.mul(s.body, slope(Access(q.name, s.left[-len(q.shape) :]))))
+                        s: replace(
+                            s, body=ex.mul(s.body, _at(slope, Access(q.name, s.left[-len(q.shape) :])))
+                        )
                         for s in self.program.writers(out)
-                        if q.shape
                     }
-                    if new and self.program.writers(q.name):
-                        why = f"the factor {shown.format(q.name)} is too much in the derivative by {of}"
+                    if self.program.writers(q.name):
+                        shown = str(_at(slope, Access(q.name, ())))
+                        why = f"the factor {shown} is too much in the derivative by {of}"
                         yield Mistake("activation", why, hint), self._runner(new)
 
     # running
@@ -248,9 +267,18 @@ def _of_one(s: Statement, of: str) -> Expr:
     return ex.rewrite(s.body, lambda e: Access("_own", ()) if e == entry else None)
 
 
-def _sigmoid(q: Expr) -> Expr:
-    return ex.mul(q, ex.ONE - q)
+@cache
+def _saturating() -> tuple[Expr, ...]:
+    """The derivatives, by their own value, of the functions that flatten out: p*(1 - p), 1 - h**2."""
+    found = []
+    for leaf in LEAVES.values():
+        call = Call(leaf.name, (_VALUE,) * len(leaf.params))
+        if leaf.finite and not leaf.kinks and len(leaf.params) == 1:
+            slope = ex.rewrite(partial(call, _VALUE), {call: _OWN}.get)
+            if _VALUE not in ex.accesses(slope) and _OWN in ex.accesses(slope):
+                found.append(slope)
+    return tuple(found)
 
 
-def _tanh(q: Expr) -> Expr:
-    return ex.ONE - q**2
+def _at(slope: Expr, value: Expr) -> Expr:
+    return ex.rewrite(slope, lambda e: value if e == _OWN else None)

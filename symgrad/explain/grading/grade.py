@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,8 @@ from symgrad.language.bind import bind
 from symgrad.language.trace import Derived, Key
 
 _AGAIN = "Go from the loss back, one step at a time: every use of a quantity adds outer derivative times inner one."
+_SIZES = re.compile(r"the (inner )?sizes [^;\n]*? and [^;\n]*? differ")
+_FITTING = re.compile(r"; [^;\n]* would fit(?=\n|$)")
 Values = Callable[[int, bool], np.ndarray]
 
 
@@ -90,10 +93,10 @@ def _graded(truth: Truth, there: Truth | None, key: Key, given: Any) -> Grade:
 def _text(truth: Truth, key: Key, given: str, solution: str) -> Grade:
     try:
         answer = truth.desk(key).read(given)
-    except SymgradError:
-        mistake = repaired(truth, key, given)
+    except SymgradError as problem:
+        mistake = _refitted(truth, key, given, str(problem))
         if mistake is None:
-            raise
+            raise SymgradError(_FITTING.sub("", str(problem))) from None  # it would fit, and be no derivative
         return _told(key, mistake, given.strip(), solution)
 
     def values(k: int, exact: bool) -> np.ndarray:
@@ -107,6 +110,28 @@ def _text(truth: Truth, key: Key, given: str, solution: str) -> Grade:
         had = answer.program[answer.name].shape
         return _told(key, _misshapen(truth, key, values, had, given), shown, solution)
     return _wrong(truth, key, values, shown, solution, answer)
+
+
+def _refitted(truth: Truth, key: Key, given: str, problem: str) -> Mistake | None:
+    """What is wrong with an answer that cannot be read, where a repair gives it the derivative's shape."""
+    repairs = repaired(truth, key, given)
+    sizes = _SIZES.search(problem)
+    if repairs.mistake is not None:
+        mistake = repairs.mistake
+    elif repairs.fitting is not None and sizes:
+        mistake = _also(truth, key, *repairs.fitting)
+    else:
+        return None
+    if mistake.kind == "transpose" and sizes and "must be transposed" in mistake.why:
+        return replace(mistake, why=f"a transpose is missing: {sizes[0]}; {mistake.why}")
+    return mistake
+
+
+def _also(truth: Truth, key: Key, mistake: Mistake, given: list[np.ndarray]) -> Mistake:
+    """A mistake, and with it repaired the next one."""
+    further = Mistakes(truth, key).find(given)
+    more = further.why if further is not None else "even so it is not the derivative"
+    return replace(mistake, why=f"{mistake.why}; and {more}")
 
 
 def _told(key: Key, mistake: Mistake, shown: str, solution: str, differs: str = "") -> Grade:
@@ -125,7 +150,10 @@ def _misshapen(truth: Truth, key: Key, values: Values, had: Any, text: str = "")
     a, b = np.asarray(values(k, False), float), np.asarray(_right(truth, key, k), float)
     shape = had if had is not None else a.shape
     mistake = misshapen(a, b, shape, truth.derived.program[bar].shape, _of(key), close)
-    mended = repaired(truth, key, text) if text and not mistake.known else None
+    if not text or mistake.known:
+        return mistake
+    repairs = repaired(truth, key, text)
+    mended = repairs.mistake or (_also(truth, key, *repairs.fitting) if repairs.fitting else None)
     return replace(mistake, kind=mended.kind, why=f"{mistake.why}: {mended.why}") if mended else mistake
 
 
@@ -180,7 +208,7 @@ def _wrong(truth: Truth, key: Key, values: Values, shown: str, solution: str, an
     mistake = mistakes.find(given)
     differs = difference(truth, key, answer) if answer is not None else ""
     if mistake is None and answer is not None:
-        mistake = repaired(truth, key, answer.text)
+        mistake = repaired(truth, key, answer.text).mistake
     if mistake is not None:
         return _told(key, mistake, shown, solution, differs)
     why = f"not equal to the derivative by {_of(key)}"

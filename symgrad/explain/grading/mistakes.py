@@ -6,6 +6,7 @@ derivative that was asked for, and compared with the answer's numbers at random 
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import time
@@ -16,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from symgrad.explain.cast import Cast
+from symgrad.explain.grading.answers import spelled
 from symgrad.explain.grading.candidates import Run, candidates
 from symgrad.explain.grading.equality import close
 from symgrad.explain.grading.mistake import Mistake
@@ -23,11 +25,13 @@ from symgrad.explain.grading.scales import Same, Scale, Scales
 from symgrad.explain.grading.truth import Truth
 from symgrad.explain.scripts import CODE
 from symgrad.explain.sides import Sides
+from symgrad.language import expr as ex
+from symgrad.language.program import Program
 from symgrad.language.trace import Key
 
 MOST = 600  # mistakes tried for one answer
 SECONDS = 4.0
-_LONG = 30  # characters of a part that is called by what it is
+_LONG = 60  # characters of a part that is called by what it is
 _ZERO = "A derivative that is zero says that nothing depends on it: where is it used?"
 Numbers = Sequence[np.ndarray]  # at the first points, in order
 
@@ -101,8 +105,9 @@ class Mistakes:
 
         def put(found: re.Match[str]) -> str:
             text = spoken(found[0])
-            alone = re.search(r"(^|(through|from|to|by|the term|of) )$", found.string[: found.start()])
-            return text if text.isidentifier() or alone else f"({text})"
+            alone = re.search(r"(^|(:|through|from|to|by|the term|of) )$", found.string[: found.start()])
+            simple = re.fullmatch(r"\w+(\([^()]*\))?|a part of \w+", text)
+            return text if simple or alone else f"({text})"
 
         if pattern is None:
             return mistake
@@ -115,15 +120,44 @@ class Mistakes:
         program = derived.program
         names = [n for n, t in program.tensors.items() if not t.named and t.role != "adjoint"]
         sides, symbols = Sides(Cast(derived), "matrix", numpy=True), Cast(self.truth.derived).names.symbols
+        pattern = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b") if names else None
         known: dict[str, str] = {}
+
+        def written(name: str) -> str:
+            """A part as a formula of the user's names."""
+            writers = program.writers(name)
+            if len(writers) != 1 or pattern is None:
+                return name
+            text = re.sub(r"\[[\w, ]*\]", "", CODE.line(sides.defined(writers[0])[1]))
+            return _bare(pattern.sub(lambda m: name if m[0] == name else f"({written(m[0])})", text))
 
         def spoken(name: str) -> str:
             if name not in known:
-                writers = program.writers(name)
-                text = CODE.line(sides.defined(writers[0])[1]) if len(writers) == 1 else name
-                text = re.sub(r"\[[\w, ]*\]", "", text)
-                symbol = symbols.get(name)
-                known[name] = text if len(text) <= _LONG else name if symbol is None else symbol.text
+                text, symbol = written(name), symbols.get(name)
+                if len(text) > _LONG or pattern is not None and pattern.search(text):
+                    text = symbol.text if symbol is not None else name
+                if pattern is not None and pattern.search(text):
+                    text = f"a part of {self._reader(name, program)}"
+                known[name] = text
             return known[name]
 
-        return re.compile(rf"\b({'|'.join(map(re.escape, names))})\b") if names else None, spoken
+        return pattern, spoken
+
+    @staticmethod
+    def _reader(name: str, program: Program) -> str:
+        """The first tensor with a name that a part goes into."""
+        inside = {name}
+        for s in program.statements:
+            if program[s.out].role == "value" and any(a.tensor in inside for a in ex.accesses(s.body)):
+                if program[s.out].named:
+                    return s.out
+                inside.add(s.out)
+        return program.target
+
+
+def _bare(text: str) -> str:
+    """A formula without parentheses that it does not need."""
+    try:
+        return spelled(ast.parse(text, mode="eval").body, len(text))
+    except SyntaxError:
+        return text

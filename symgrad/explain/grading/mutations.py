@@ -7,7 +7,7 @@ knows nothing of the network around it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from symgrad.chain import partial
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.language import expr as ex
-from symgrad.language.expr import Access, Add, Call, Cmp, Expr, Mul, Num, Pow, Stop
+from symgrad.language.expr import Access, Add, Bracket, Call, Cmp, Expr, Mul, Num, Pow, Stop
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Look, of
 from symgrad.language.program import Program, Statement
@@ -40,8 +40,17 @@ class Change:
 
 
 def short(e: Any) -> str:
-    """An expression for a sentence, without plain indices."""
+    """An expression for a sentence, without plain indices; a kink's slope without the share of a tie."""
+    if isinstance(e, Add):
+        strict = [t for t in e.args if _relation(t) in ("<", ">")]
+        if len(strict) == 1 and all(t in strict or _relation(ex.split(t)[1]) == "==" for t in e.args):
+            e = strict[0]
     return re.sub(r"\[[\w, ]*\]", "", str(e))
+
+
+def _relation(t: Expr) -> str:
+    """The relation of a bracket."""
+    return t.condition.op if isinstance(t, Bracket) and isinstance(t.condition, Cmp) else ""
 
 
 # ---------------------------------------------------------------------- a step of the chain rule
@@ -62,16 +71,16 @@ def slips(step: Step, program: Program) -> Iterator[Change]:
             continue  # what an equation defines has no slope of its own
         if not isinstance(part, (Call, Pow)) or entry not in ex.accesses(part, stopped=False):
             continue
-        for slope, why, kind, hint in _slopes(part):
-            wrong = _with_slope(source.body, part, slope)
+        for slope, why, kind, hint in _slopes(part, entry):
+            wrong = _with_slope(source.body, part, slope, entry)
             changed = ex.mul(front, partial(wrong, entry))
             if changed != s.body:
                 told = f"{why}, in the step from {source.out} back to {entry.tensor}"
                 yield Change(Mistake(kind, told, hint.format(**places)), replace(s, body=changed))
 
 
-def _slopes(part: Expr) -> Iterator[tuple[Expr, str, str, str]]:
-    """Wrong derivatives of a function or a power by what it is of."""
+def _slopes(part: Expr, entry: Access) -> Iterator[tuple[Expr, str, str, str]]:
+    """Wrong derivatives of a function or a power by what it is of, with the entry in it."""
     match part:
         case Call(name, (x,)) if not isinstance(x, Num):
             right = partial(Call(name, (_SLOT,)), _SLOT)
@@ -87,6 +96,11 @@ def _slopes(part: Expr) -> Iterator[tuple[Expr, str, str, str]]:
             ), "activation", _ACTIVATION  # fmt: skip
             yield value, f"{name} itself stands where its derivative belongs", "activation", _ACTIVATION
             yield ex.mul(-1, _at(right, x)), f"the derivative of {name} has the wrong sign", "sign", _SIGNS
+        case Call(name, args) if len(args) > 1 and (own := _of_entry(args, entry)) is not None:
+            right = partial(Call(name, tuple(_SLOT if a == own else a for a in args)), _SLOT)
+            yield ex.ONE, f"the derivative of {name} is forgotten", "activation", _ACTIVATION
+            yield part, f"{name} itself stands where its derivative belongs", "activation", _ACTIVATION
+            yield ex.mul(-1, _at(right, own)), f"the derivative of {name} has the wrong sign", "sign", _SIGNS
         case Pow(x, Num(n)) if n not in (0, 1):
             lower = ex.power(x, n - 1)
             factor = ex.decimal(n)
@@ -109,13 +123,21 @@ def _slopes(part: Expr) -> Iterator[tuple[Expr, str, str, str]]:
                 )
 
 
+def _of_entry(args: Sequence[Expr], entry: Access) -> Expr | None:
+    """The argument that an entry is in, if it is in one only."""
+    found = [a for a in args if entry in ex.accesses(a, stopped=False)]
+    return found[0] if len(found) == 1 else None
+
+
 def _at(slope: Expr, x: Expr) -> Expr:
     return ex.rewrite(slope, lambda e: x if e == _SLOT else None)
 
 
-def _with_slope(body: Expr, part: Expr, slope: Expr) -> Expr:
+def _with_slope(body: Expr, part: Expr, slope: Expr, entry: Access) -> Expr:
     """The body where a part has its value and another derivative: held(part) + held(slope)*(x - held(x))."""
-    x = part.args[0] if isinstance(part, Call) else part.base if isinstance(part, Pow) else part
+    x = part.base if isinstance(part, Pow) else part
+    if isinstance(part, Call):
+        x = _of_entry(part.args, entry) or part
 
     def fixed(e: Expr) -> Expr:
         return Stop(e, "held")
@@ -184,10 +206,18 @@ def _entries(
         alike = other.shape == t.shape and other.name != name and other.early == t.early and not other.integer
         given = other.role in ("weight", "data", "constant")
         known = other.named and (given or other.role == "value") or other.role == t.role
-        there = given or bool(program.writers(other.name))
+        # what is computed from this statement cannot stand in it
+        there = given or _computed_before(other.name, s, program)
         if alike and known and there and t.shape and (other.role == "adjoint") == (t.role == "adjoint"):
             why = f"{_told(other)} stands where {_told(t)} belongs"
             yield _put(s, part, Access(other.name, index)), "name", why, _LAYER
+
+
+def _computed_before(name: str, s: Statement, program: Program) -> bool:
+    """Whether a tensor is computed, and all of it above a statement."""
+    writers = program.writers(name)
+    above = program.statements[: program.statements.index(s)]
+    return bool(writers) and all(w in above for w in writers)
 
 
 def _told(t: Any) -> str:

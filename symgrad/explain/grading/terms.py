@@ -8,16 +8,17 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 
 from symgrad.errors import Refusal, SymgradError
 from symgrad.explain import result_text
-from symgrad.explain.grading.answers import Answer, spelled
+from symgrad.explain.grading.answers import MODULES, Answer, spelled
 from symgrad.explain.grading.equality import close
 from symgrad.explain.grading.truth import Truth
+from symgrad.language.declarations import base
 from symgrad.language.trace import Key
 
 MOST = 16  # terms of a formula; one with more is not multiplied out
@@ -28,15 +29,30 @@ _PRODUCTS = {"dot", "matmul", "outer", "inner"}
 
 @dataclass(frozen=True)
 class Term:
-    """One term: its formula, its sign in front, and its numbers at the first two points."""
+    """One term: its formula, its sign in front, its numbers at the first two points, and the lines of the names that
+    the reader has not seen."""
 
     node: ast.expr
     minus: bool
     values: tuple[np.ndarray, ...]
+    lines: Mapping[str, ast.Assign] = field(default_factory=dict)
 
     def __str__(self) -> str:
         text = spelled(self.node, _LONG)
-        return f"-{text}" if self.minus else text
+        said = [f"-{text}" if self.minus else text]
+        waiting, met = list(_names(self.node)), set[str]()
+        while waiting:
+            name = waiting.pop(0)
+            if name in self.lines and name not in met:
+                met.add(name)
+                line = self.lines[name]
+                said.append(f"{ast.unparse(line.targets[0])} = {spelled(line.value, _LONG)}")
+                waiting += _names(line.value)
+        return said[0] + (f", where {' and '.join(said[1:])}" if said[1:] else "")
+
+
+def _names(e: ast.AST) -> Iterator[str]:
+    return (n.id for n in ast.walk(e) if isinstance(n, ast.Name))
 
 
 def difference(truth: Truth, key: Key, answer: Answer) -> str:
@@ -47,11 +63,13 @@ def difference(truth: Truth, key: Key, answer: Answer) -> str:
         right = truth.desk(key).read(result_text(truth.derived, key, form))
     except SymgradError:
         return ""
+    lines = {base(line.targets[0]): line for line in right.tree.body[:-1] if isinstance(line, ast.Assign)}
     found = ""
     for fine in (False, True):
         mine, true = _terms(truth, key, answer, fine=fine), _terms(truth, key, right, fine=fine)
         if mine is None or true is None:
             continue
+        true = [replace(t, lines=lines) for t in true]
         sentence, matched = _first(mine, true)
         if matched:
             return sentence
@@ -176,7 +194,7 @@ class _Expansion:
                 right = list(islice(self.of(b, False), MOST + 1))
                 for x, down in self.of(a, minus):
                     for y, turned in right:
-                        yield ast.copy_location(ast.BinOp(x, op, y), e), down != turned
+                        yield ast.copy_location(_times(x, op, y), e), down != turned
             case ast.BinOp(left=a, op=ast.Div() as op, right=b):
                 for x, down in self.of(a, minus):
                     yield ast.copy_location(ast.BinOp(x, op, b), e), down
@@ -218,7 +236,16 @@ def _called(f: ast.expr) -> str:
 
 
 def _module(e: ast.expr) -> bool:
-    return isinstance(e, ast.Name) and e.id in ("np", "numpy", "torch")
+    return isinstance(e, ast.Name) and e.id in MODULES
+
+
+def _times(x: ast.expr, op: ast.operator, y: ast.expr) -> ast.expr:
+    """A product, without a factor of 1."""
+    if isinstance(op, ast.Mult) and isinstance(x, ast.Constant) and x.value == 1:
+        return copy.copy(y)
+    if isinstance(op, ast.Mult) and isinstance(y, ast.Constant) and y.value == 1:
+        return copy.copy(x)
+    return ast.BinOp(x, op, y)
 
 
 def _changed(e: ast.expr, **parts: object) -> ast.expr:
