@@ -35,7 +35,8 @@ def derivation(heading: str) -> sg.Derivation:
     return sg.jacobian(text, wrt=case.wrt) if case.kind == "jacobian" else sg.derive(text, wrt=case.wrt)
 
 
-# where the case's own function holds for its own sizes or inputs only: labels of 0 and 1, or of -1 and 1; no state
+# where the case's own function holds for its own sizes or inputs only: labels of 0 and 1, or of -1 and 1; matrices that are
+# symmetric and not declared so; no state
 FIXED = (
     "cs231n_conv_fwd",
     "cs231n_maxpool_fwd",
@@ -43,8 +44,10 @@ FIXED = (
     "loss_cosine_embedding",
     "loss_focal: the library's",
     "loss_poisson_deviance",
+    "mc126_trace_ratio",
     "mc128_tr_sin",
     "num_poisson_zero",
+    "tg_inverse_quadratic",
 )
 # what prints its result as a recurrence from the last step back, which the language cannot read
 BACKWARD = (
