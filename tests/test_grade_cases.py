@@ -35,8 +35,8 @@ def derivation(heading: str) -> sg.Derivation:
     return sg.jacobian(text, wrt=case.wrt) if case.kind == "jacobian" else sg.derive(text, wrt=case.wrt)
 
 
-# where the case's own function holds for its own sizes or inputs only: labels of 0 and 1, or of -1 and 1; matrices that are
-# symmetric and not declared so; no state
+# where the case's own function holds for its own sizes or inputs only: labels of 0 and 1, or of -1 and 1; matrices
+# that are symmetric and not declared so; no state
 FIXED = (
     "cs231n_conv_fwd",
     "cs231n_maxpool_fwd",
