@@ -410,17 +410,17 @@ def _sums(inline: Inline, f: Expr) -> bool:
 
 def _bare(s: Statement, names: Names, inline: Inline) -> dict[str, Int]:
     """For each letter that stands alone in some place, of a tensor or a look-up as it is printed, the size of that
-    place."""
+    place; none for those in places of several sizes."""
     whole = [s.body] if s.guard is None else [s.body, s.guard]
     places = [place for e in whole for place in _shown(e, inline)]
     inside = [*s.left, *(i for e in whole for i in ex.ints(e))]
     places += [(a.tensor, a.index) for i in inside for a in i.atoms() if isinstance(a, Look)]
-    found: dict[str, Int] = {}
+    found: dict[str, set[Int]] = {}
     for name, index in places:
         for i, n in zip(index, names.tensors[name].shape, strict=False):
             if i.axis is not None:
-                found.setdefault(i.axis, n)
-    return found
+                found.setdefault(i.axis, set()).add(n)
+    return {a: next(iter(sizes)) for a, sizes in found.items() if len(sizes) == 1}
 
 
 def _shown(e: Expr | Condition, inline: Inline) -> Iterator[tuple[str, tuple[Int, ...]]]:
