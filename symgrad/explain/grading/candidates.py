@@ -15,7 +15,7 @@ from symgrad.explain.grading.mutations import changes, slips
 from symgrad.explain.grading.scales import FACTOR, SIGN
 from symgrad.explain.grading.truth import Truth
 from symgrad.language import expr as ex
-from symgrad.language.expr import Access, Call, Expr
+from symgrad.language.expr import Access, Call, Expr, Num, Pow
 from symgrad.language.program import Program, Statement, needed
 from symgrad.language.reference import Arrays
 from symgrad.language.trace import Derived, Key
@@ -211,7 +211,8 @@ class _Way:
             if not of or not self.program.writers(of):
                 continue
             for q in self.derived.source.tensors.values():
-                if q.role != "value" or q.shape != self.program[of].shape or not q.shape or q.early:
+                alike = q.role == "value" and q.shape == self.program[of].shape and q.shape and not q.early
+                if not alike or not self._is_activation(q.name):
                     continue
                 for slope in _saturating():
                     new = {
@@ -220,10 +221,14 @@ class _Way:
                         )
                         for s in self.program.writers(out)
                     }
-                    if self.program.writers(q.name):
-                        shown = str(_at(slope, Access(q.name, ())))
-                        why = f"the factor {shown} is too much in the derivative by {of}"
-                        yield Mistake("activation", why, hint), self._runner(new)
+                    shown = str(_at(slope, Access(q.name, ())))
+                    why = f"the factor {shown} is too much in the derivative by {of}"
+                    yield Mistake("activation", why, hint), self._runner(new)
+
+    def _is_activation(self, name: str) -> bool:
+        """Whether a tensor is what a function gives, or a quotient such as softmax."""
+        parts = [e for s in self.program.writers(name) for e in ex.walk(s.body)]
+        return any(isinstance(e, Call) or isinstance(e, Pow) and isinstance(e.exponent, Num) for e in parts)
 
     # running
 

@@ -42,7 +42,9 @@ def _parts(teller: Teller, bar: str, level: int) -> list[Part]:
     t = teller.cast.tensors[bar]
     steps = [s for s in teller.derived.steps if s.rule == "chain" and s.equation[0].out == bar and s.source]
     read = {teller.cast.consumer(s.source).out for s in steps if s.source is not None}
-    equations = [e for p in passages if p.forward for e in p.equations if any(s.out in read for s in e.statements)]
+    equations = [
+        e for p in passages if p.forward for e in p.equations if any(s.out in read for s in e.statements)
+    ]
     name: Sentence = (teller.cast.names.symbols[t.of],) if t.of in teller.cast.names.symbols else (t.of,)
     product = "the derivative of the loss by what is computed there, times the derivative of that by "
     if len(steps) > 1:
