@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import symgrad as sg
 from symgrad import explain
 from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
@@ -777,3 +778,21 @@ def test_no_letter_is_compared_with_a_size_of_its_name(detail: str) -> None:
 def test_why_a_look_up_flows_back_with_a_bracket() -> None:
     told = explain.text(derive(read("t: label[n] < v; E: weight[v, d]; h = E[t]; loss = sum(h**2)")))
     assert "[k = t[n]]·δ[n, d]" in told and "read at the position t[n] flows back" in " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("loss", "signal", "result"),
+    [
+        ("sum((X @ W + b - Y)**2)/2", "sum(δ, axis=0)", "sum(X @ W + b - Y, axis=0)"),
+        ("mean((b + X @ W - Y)**2)", "sum(δ, axis=0)", "2/(k*n)*sum(b + X @ W - Y, axis=0)"),
+        ("sum((Y - X @ W - b)**2)/n", "sum(δ, axis=0)", "2/n*sum(X @ W + b - Y, axis=0)"),
+        ("sum((X @ W - b - Y)**2)/2", "−sum(δ, axis=0)", "-sum(X @ W - b - Y, axis=0)"),
+    ],
+)
+def test_a_bias_reads_the_error_signal(loss: str, signal: str, result: str) -> None:
+    """What flows back to a bias that stands inside the loss is the error signal, in whatever order it is added."""
+    d = sg.derive(f"X: data[n, i]; Y: data[n, k]; W: weight[i, k]; b: weight[k]; loss = {loss}")
+    assert f"∂L/∂b = {signal}\n" in d.text()
+    assert d.gradients["b"].text() == result
+    assert [s.rule for s in d.steps].count("signal") == 1
+    assert d.check().ok

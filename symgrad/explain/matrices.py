@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -20,6 +20,7 @@ from symgrad.explain.formula import (
     ONES,
     Apply,
     Connected,
+    Extent,
     Fold,
     Formula,
     Iverson,
@@ -474,13 +475,17 @@ class Numpy(Arrays):
             ):
                 x = matmul(x.factors[1], x.factors[0].a)  # x @ A for a vector x
             return matmul(x, y, strict=False)
-        if set(a.over) == set(a.a.axes):
-            return Fold(a.op, self.show(a.a), None)
-        shown, axes = self.show(a.a), list(a.a.axes)
-        for letter in a.over:
-            shown = Fold(a.op, shown, axes.index(letter))
-            axes.remove(letter)
-        return shown
+
+        def folded(shown: Formula) -> Formula:
+            if set(a.over) == set(a.a.axes):
+                return Fold(a.op, shown, None)
+            axes = list(a.a.axes)
+            for letter in a.over:
+                shown = Fold(a.op, shown, axes.index(letter))
+                axes.remove(letter)
+            return shown
+
+        return _through(self.show(a.a), folded) if a.op == "sum" else folded(self.show(a.a))
 
     def expand(self, a: Expand) -> Formula:
         raise NoForm  # NumPy repeats where it must, and a result has its own shape: nothing to write
@@ -553,10 +558,10 @@ class Mathematics(Arrays):
             dot = _dot(a)
             if dot is not None:
                 return matmul(transposed(self.show(dot[0])), self.show(dot[1]))
-            x = self.show(a.a)
-            return matmul(Transpose(ONES), x) if len(a.a.axes) == 1 else matmul(Transpose(ONES), x, ONES)
-        x = self.show(a.a)
-        return matmul(transposed(x), ONES) if a.over[0] == a.a.axes[0] else matmul(x, ONES)
+            right = () if len(a.a.axes) == 1 else (ONES,)
+            return _through(self.show(a.a), lambda x: matmul(Transpose(ONES), x, *right))
+        first = a.over[0] == a.a.axes[0]
+        return _through(self.show(a.a), lambda x: matmul(transposed(x) if first else x, ONES))
 
     def expand(self, a: Expand) -> Formula:
         if len(a.axes) > 2:
@@ -595,16 +600,9 @@ def matmul(*factors: Formula, strict: bool = True) -> Formula:
     arrays: list[Formula] = []
     negative = False
     for factor in factors:
-        f = factor
-        if isinstance(f, Sum) and len(f.terms) == 1:
-            negative ^= f.terms[0][0]
-            f = f.terms[0][1]
-        if isinstance(f, Product) and f.kind == "scaled":
-            scalars.append(f.factors[0])
-            f = f.factors[1]
-        elif isinstance(f, Product) and f.kind == "times" and _plain(f.factors[0]):
-            scalars.append(f.factors[0])
-            f = times(*f.factors[1:])
+        less, number, f = _apart(factor)
+        negative ^= less
+        scalars += () if number == ONE else (number,)
         arrays.append(f)
     flat: list[Formula] = []
     for k, f in enumerate(arrays):
@@ -615,14 +613,34 @@ def matmul(*factors: Formula, strict: bool = True) -> Formula:
     return minus(product) if negative else product
 
 
+def _apart(f: Formula) -> tuple[bool, Formula, Formula]:
+    """An array as a sign, a number and what these stand before."""
+    negative = False
+    if isinstance(f, Sum) and len(f.terms) == 1:
+        negative, f = f.terms[0]
+    if isinstance(f, Product) and f.kind == "scaled":
+        return negative, f.factors[0], f.factors[1]
+    if isinstance(f, Product) and f.kind == "times" and _plain(f.factors[0]):
+        return negative, f.factors[0], times(*f.factors[1:])
+    return negative, ONE, f
+
+
+def _through(f: Formula, linear: Callable[[Formula], Formula]) -> Formula:
+    """What is linear in an array, with the array's sign and number before it."""
+    negative, number, array = _apart(f)
+    if isinstance(array, Quotient) and number == ONE and _plain(array.bottom):
+        done: Formula = replace(array, top=_through(array.top, linear))
+    else:
+        done = linear(array) if number == ONE else scaled(number, linear(array))
+    return minus(done) if negative else done
+
+
 def transposed(f: Formula) -> Formula:
     """The transpose, inside products and off ones."""
     if isinstance(f, Transpose):
         return f.a
-    if isinstance(f, Sum) and len(f.terms) == 1 and f.terms[0][0]:
-        return minus(transposed(f.terms[0][1]))
-    if isinstance(f, Product) and f.kind == "scaled":
-        return scaled(f.factors[0], transposed(f.factors[1]))
+    if _apart(f)[:2] != (False, ONE):
+        return _through(f, transposed)
     if isinstance(f, Product) and f.kind == "matmul":
         return Product(tuple(transposed(x) for x in reversed(f.factors)), "matmul")
     return Transpose(f)
@@ -714,7 +732,16 @@ def _ones(f: Formula) -> int:
 
 def _plain(f: Formula) -> bool:
     """Whether a formula is a number for sure."""
-    return isinstance(f, Number) or isinstance(f, Quotient) and _plain(f.top) and not children(f.bottom)
+    match f:
+        case Number() | Extent():
+            return True
+        case Quotient(top, bottom) | Power(top, bottom):
+            return _plain(top) and _plain(bottom)
+        case Product(factors, "times"):
+            return all(map(_plain, factors))
+        case Sum(terms):
+            return all(_plain(t) for _, t in terms)
+    return False
 
 
 def _dot(a: Reduce) -> tuple[Array, Array] | None:

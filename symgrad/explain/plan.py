@@ -24,7 +24,7 @@ from symgrad.passes.forms import size
 
 FORWARD = ("definition", "stable")
 # steps that only rewrite: their reasons are told with the next equation
-PLAIN = ("substitute", "merge", "equal", "rename", "look-up", "gather", "split")
+PLAIN = ("substitute", "merge", "equal", "rename", "look-up", "gather", "split", "signal")
 QUIET = (*PLAIN, "output", "hoist")
 _PLACED = 24  # nodes of an equation in which an error signal was put in place
 

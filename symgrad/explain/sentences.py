@@ -46,7 +46,7 @@ RULES = {
     "gather": "change of letters", "output": "forward value", "share": "softmax", "cancel": "common factors",
     "hoist": "constant factor", "equal": "same value", "seed": "start", "drop": "not needed",
     "rename": "renaming", "factor": "factoring", "inverse": "inverse", "symmetry": "order of derivatives",
-    "direction": "direction", "length": "length", "split": "change of letters",
+    "direction": "direction", "length": "length", "split": "change of letters", "signal": "used again",
 }  # fmt: skip
 
 POSITIONS = "Positions{} count from 1 here, in code from 0."

@@ -228,6 +228,8 @@ def _tidy(
                     continue
                 group = (again,)
         tidied.add(group)
+        if order.running is None:
+            sheet.learn_signal(group)
     tidied.close()
     tidied.program = replace(program, tensors=sheet.tensors)
     return adjoints, tidied
@@ -404,10 +406,21 @@ class _Order:
                     self._carried.add(name)
             else:
                 last[name] = min((start[id(c.source)] for c in group), default=-1)
-        met = {name: m for m, name in enumerate(swept.chained)}
-        self.names = sorted(
-            swept.chained, key=lambda n: (-last[n], n in self._carried, -written.get(n, -1), met[n])
-        )
+        met: dict[str, float] = {name: m for m, name in enumerate(swept.chained)}
+        signals: dict[tuple[int, ex.Expr], str] = {}  # computed tensors by the statement that reads them, and how
+        inputs = {t.name for t in swept.program.inputs}
+        for name in (*(n for n in met if n not in inputs), *(n for n in met if n in inputs)):
+            for c in swept.chained[name]:
+                key = id(c.source), ex.split(c.partial)[1]
+                if name in inputs:  # a bias comes after the error signal of the layer that it is added to
+                    met[name] = max(met[name], met.get(signals.get(key, ""), -1) + 0.5)
+                else:
+                    signals[key] = name
+
+        def place(n: str) -> tuple[float, bool, int, float]:
+            return -last[n], n in self._carried, -written.get(n, -1), met[n]
+
+        self.names = sorted(swept.chained, key=place)
 
     def loop(self, name: str) -> int | None:
         """Which loop writes the tensor, if one does."""

@@ -66,7 +66,7 @@ def alike(a: Statement, b: Statement) -> tuple[dict[str, str], Fraction] | None:
     left, right = list(factors(one).items()), list(factors(other).items())
     if len(left) != len(right) or len(left) > FACTORS or len(a.axes) != len(b.axes):
         return None
-    for bound in _bindings(left, right, {}):
+    for bound in _in_any_order(left, right, {}):
         onto = {x: i.axis for x, i in bound.items() if i.axis is not None}
         whole = set(onto) == set(a.ranges) and set(onto.values()) == set(b.ranges)
         same = whole and all(a.ranges[x] == b.ranges[y] for x, y in onto.items())
@@ -75,7 +75,16 @@ def alike(a: Statement, b: Statement) -> tuple[dict[str, str], Fraction] | None:
     return None
 
 
-def _bindings(left: list[tuple[Expr, Expr]], right: list[tuple[Expr, Expr]], bound: Bound) -> Iterator[Bound]:
+def bindings(pattern: Expr, e: Expr, bound: Bound) -> Iterator[Bound]:
+    """The ways to bind the axes of a product so that it is `e`; factors may stand in any order if they are few."""
+    left, right = list(factors(pattern).items()), list(factors(e).items())
+    if len(left) <= FACTORS:
+        yield from _in_any_order(left, right, bound) if len(left) == len(right) else ()
+    elif (found := match(pattern, e, bound)) is not None:
+        yield found
+
+
+def _in_any_order(left: list[tuple[Expr, Expr]], right: list[tuple[Expr, Expr]], bound: Bound) -> Iterator[Bound]:
     """The ways to bind the letters of factors so that they are the other factors."""
     if not left:
         yield bound
@@ -84,7 +93,7 @@ def _bindings(left: list[tuple[Expr, Expr]], right: list[tuple[Expr, Expr]], bou
     for k, (other, power) in enumerate(right):
         found = match(base, other, bound) if exponent == power else None
         if found is not None:
-            yield from _bindings(rest, right[:k] + right[k + 1 :], found)
+            yield from _in_any_order(rest, right[:k] + right[k + 1 :], found)
 
 
 def put(i: Int, bound: Bound) -> Int:

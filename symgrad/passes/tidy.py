@@ -18,6 +18,7 @@ from symgrad.language.ints import Axis, Int, Look
 from symgrad.language.program import Program, Statement, Tensor, open_parts, within
 from symgrad.passes.forms import (
     alike,
+    bindings,
     cheap,
     collect,
     depends,
@@ -51,6 +52,9 @@ class Sheet:
         default_factory=dict
     )  # forward products, by a tensor that they read
     bodies: dict[Expr, Statement] = field(default_factory=dict)  # forward statements by canonical body
+    signals: dict[tuple[str, ...], list[Statement]] = field(
+        default_factory=dict
+    )  # adjoints that are there whole, by what they read
     # statements that an equation defines, forward and for adjoints
     implicit: dict[str, Statement] = field(default_factory=dict)
     totals: dict[tuple[str, ...], list[Statement]] = field(
@@ -71,6 +75,12 @@ class Sheet:
         """Make a forward sum available where the same one is met again."""
         turned = symmetric((s,), self)
         self.totals.setdefault(_read(s), []).append(turned[0][0] if turned else s)
+
+    def learn_signal(self, group: Group) -> None:
+        """Make an adjoint available where another one is made of the same terms."""
+        s = _everywhere(group, self)
+        if s is not None and s.scan is None and len(ex.accesses(s.body)) > 0 and size(s.body) > 1:
+            self.signals.setdefault(_read(s), []).append(s)
 
     def learn(self, s: Statement) -> None:
         """Make a forward statement's value available to later bodies."""
@@ -573,6 +583,48 @@ def _product(e: Expr, base: Access, s: Statement, here: Mapping[str, Int], sheet
     return None if rest is None else ex.mul(rest, Access(s.out, tuple(bound[i.axis or ""] for i in s.left)))
 
 
+def signals(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """An adjoint made of the terms of one that is there is a sum of that one, or a multiple of it: what flows back to a
+    bias is the error signal of the layer that it is added to."""
+    for k, s in enumerate(group):
+        for t in sheet.signals.get(_read(s), ()) if s.scan is None else ():
+            body = _as_multiple(s, t, sheet)
+            if body is not None:
+                number, entry = ex.split(body)
+                times = "" if body == entry and isinstance(body, Access) else "a multiple of "
+                times = "minus " if number == -1 and isinstance(entry, Access) else times
+                what = "What is summed" if s.reduced else f"The contribution to {s.out}"
+                reason = f"{what} is {times}{t.out}, found above."
+                return (*group[:k], replace(s, body=body), *group[k + 1 :]), reason
+    return None
+
+
+def _as_multiple(s: Statement, t: Statement, sheet: Sheet) -> Expr | None:
+    """A body as a number or sizes times an entry of the tensor that `t` gives."""
+    (one, core), (other, pattern) = _scaled(s.body), _scaled(t.body)
+    for bound in bindings(pattern, core, {}):
+        if all(
+            i.axis in bound and within(bound[i.axis], t.ranges[i.axis], s.ranges, sheet.tensors) for i in t.left
+        ):
+            ratio = ex.mul(one, ex.power(other, -1))
+            return ex.mul(ratio, Access(t.out, tuple(bound[i.axis or ""] for i in t.left)))
+    return None
+
+
+def _scaled(e: Expr) -> tuple[Expr, Expr]:
+    """The part of a product that depends on nothing but sizes, and the rest; sums in one order and of one sign."""
+    parts: list[Expr] = []
+    for base, exponent in factors(e).items():
+        if isinstance(base, Add) and exponent == ex.ONE and ex.accesses(base):
+            ordered = sorted(base.args, key=lambda t: (ex.tensors(t), str(_canonical(ex.split(t)[1])[0])))
+            sign = -1 if ex.split(ordered[0])[0] < 0 else 1
+            parts += [ex.mul(sign, ex.ONE), ex.add(*(ex.mul(sign, t) for t in ordered))]
+        else:
+            parts.append(ex.power(base, exponent))
+    free = [f for f in parts if not ex.accesses(f) and not ex.axes(f)]
+    return ex.mul(*free), ex.mul(*(f for f in parts if f not in free))
+
+
 def lengths(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     """What is 0 wherever a length is needs no bracket for that: the entries that it is the length of."""
     new = tuple(replace(s, body=ex.rewrite(s.body, lambda e: _nonzero(e, sheet), bottom_up=True)) for s in group)
@@ -725,6 +777,7 @@ PASSES: dict[str, Pass] = {
     "share": shares,
     "inverse": inverses,
     "length": lengths,
+    "signal": signals,
     "cancel": cancel,
     "hoist": hoist,
 }
