@@ -501,3 +501,20 @@ def test_command_line_errors(words: list[str], sentence: str, capsys) -> None:
     said = capsys.readouterr().err
     assert sentence in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "w", "said"),
+    [
+        ("w: weight; loss = log(w)", -1, "(1) no number: log of −1 is no real number: L has no finite value"),
+        ("w: weight[n]; loss = sum(sqrt(w))", [1, -4], "(1) no number: sqrt of −4 is no real number: L has no"),
+        ("w: weight; loss = 1/w", 0, "(1) no number: this divides by zero: L has no finite value"),
+        ("w: weight; loss = exp(w)", 1000, "(1) no number: exp of 1000 is infinite or too large to compute: L"),
+        ("w: weight; loss = sqrt(w)", 0, "(2) no number: this divides by zero: ∂L/∂w has no finite value"),
+        ("w: weight; z = log(w); loss = z**2", -1, "(1) no number: log of −1 is no real number: z has no finite value"),
+    ],
+)
+def test_where_the_numbers_end_is_said_once(text: str, w: object, said: str) -> None:
+    told = sg.derive(text).worked(w=w).text(width=10_000)
+    assert said in told and told.count("no number:") == 1
+    assert "no number" not in sg.derive(text).worked(w=np.abs(w) + 2.0 if w != 1000 else 1.0).text()

@@ -40,7 +40,7 @@ from symgrad.explain.formula import (
 )  # fmt: skip
 from symgrad.explain.parts import Equation, Group, Part, Passage, Prose, Remark, Sentence, Story
 from symgrad.explain.scripts import LATEX, TEXT
-from symgrad.explain.values import Run, Values
+from symgrad.explain.values import Run, Values, finite
 
 COLUMNS, HIGH, WIDE = 10, 16, 300.0  # of a matrix in LaTeX: amsmath's own limit, rows, points
 _EXACT = 14  # digits of a fraction that is still shown as one
@@ -241,6 +241,7 @@ class Numbering:
         self.values, self.cast, self.rounding, self.every, self.numpy = values, cast, rounding, every, numpy
         self._shown: set[tuple[Formula, Formula]] = set()
         self._told_large: set[Sentence] = set()
+        self._ended = False  # whether the first equation without a finite value was told
         self.counted = False
 
     def _putting(self, group: Group) -> Putting:
@@ -300,8 +301,28 @@ class Numbering:
 
     def _passage(self, p: Passage) -> Passage:
         equations, remarks = self._numbered(p.equations)
+        remarks += self._undefined(p.equations)
         beside = tuple((form, self._numbered(more)[0]) for form, more in p.beside)
         return replace(p, equations=equations, remarks=(*p.remarks, *remarks), beside=beside)
+
+    def _undefined(self, equations: Sequence[Equation]) -> Iterable[Remark]:
+        """Where the numbers end: the first equation that has no finite value though all that it reads has one."""
+        for e in equations:
+            if self._ended or not e.statements:
+                continue
+            run = self.values.seen_by(e.statements)
+            out = e.statements[0].out
+            reads = [r for s in e.statements for r in s.reads if r in run and r != out]
+            if out not in run or finite(run[out]) or not all(finite(run[r]) for r in reads):
+                continue
+            self._ended = True
+            cause = next((c for c in map(run.cause, e.statements) if c is not None), None)
+            left = self.cast.names.tensor(out)
+            told: Sentence = (left, " has no finite value with these numbers")
+            if cause is not None:
+                where: Sentence = (f"{cause.name} of ", self.rounding.number(cause.at), " is ") if cause.name else ()
+                told = (*where, f"{cause.said}: ", *told)
+            yield Remark(e.numbers, "no number", (*told, ", and nor has what is computed from it."))
 
     def _numbered(self, equations: Sequence[Equation]) -> tuple[tuple[Equation, ...], list[Remark]]:
         open_groups = self._checked(equations)

@@ -7,7 +7,7 @@ the values of what it reads, and must be the value of its tensor: so each step t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -18,11 +18,13 @@ import numpy as np
 from symgrad.errors import Refusal
 from symgrad.explain.cast import Cast
 from symgrad.explain.parts import Group
+from symgrad.language import expr as ex
 from symgrad.language.bind import bind
+from symgrad.language.expr import Expr
 from symgrad.language.program import Program, Statement, Tensor, blocks, in_rows, stored
 from symgrad.language.reference import FLOATS, Arithmetic, composed, execute, trimmed
 from symgrad.language.trace import Derived
-from symgrad.leaves import Leaf
+from symgrad.leaves import LEAVES, Leaf
 
 POINTS = 20_000_000  # of the largest grid that is computed
 EXACT = 100_000  # of the largest grid that is computed with fractions
@@ -61,6 +63,11 @@ class _Fractions(Arithmetic):
         return super().implicit(op, [_floats(a) for a in arrays])
 
 
+def finite(values: Any) -> bool:
+    """Whether all entries are finite."""
+    return bool(np.isfinite(_floats(values)).all())
+
+
 def _floats(values: Any) -> np.ndarray:
     return np.asarray(values).astype(np.float64)
 
@@ -70,6 +77,15 @@ def _objects(a: np.ndarray) -> np.ndarray:
     out = np.empty(a.shape, dtype=object)
     out.reshape(-1)[:] = [Fraction(x) if isinstance(x, int) else x for x in a.astype(object).flat]
     return out
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What has no finite value: a function, where, and what it is there; without a name, `said` says all."""
+
+    name: str
+    at: float
+    said: str
 
 
 class Wrong(AssertionError):
@@ -201,6 +217,32 @@ class Run:
             return self._made(group, self.arrays)
         except ArithmeticError:
             return None
+
+    def cause(self, s: Statement) -> Cause | None:
+        """Which part of a body, the innermost first, has no finite value where its argument has one."""
+        for e in reversed(list(ex.walk(s.body))):
+            match e:
+                case ex.Call(name, (arg,)):
+                    leaf = LEAVES[name]
+                    for op in ("min=", "max="):
+                        for x in self._extreme(s, op, arg):
+                            with np.errstate(all="ignore"):
+                                y = float(FLOATS.leaf(leaf, [np.asarray(x)]))
+                            if not np.isfinite(y):
+                                said = "no real number" if np.isnan(y) else "infinite or too large to compute"
+                                return Cause(name, x, said)
+                case ex.Pow(base, exponent) if (ex.number(exponent) or 0) < 0:
+                    if 0 in self._extreme(s, "min=", ex.call("abs", base)):
+                        return Cause("", 0.0, "this divides by zero")
+        return None
+
+    def _extreme(self, s: Statement, op: str, e: Expr) -> list[float]:
+        """The finite ones of the least or largest values that a part of a body takes, for each entry."""
+        try:
+            found = _floats(self._made((replace(s, op=op, body=e),), self.arrays))
+        except (ArithmeticError, Refusal):
+            return []
+        return [float(x) for x in found.flat if np.isfinite(x)]
 
     def agrees(self, group: Group, found: np.ndarray) -> bool:
         """Whether what an equation gives is the value of its tensor, as far as rounding can tell: what inputs that
