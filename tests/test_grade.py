@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from test_explain import PROGRAMS
 
 import symgrad as sg
 from symgrad.cli import main
@@ -435,3 +436,30 @@ def test_documents_of_a_grade() -> None:
     for text in (grade.text(), grade.latex(), grade.markdown(), grade.html(), str(grade)):
         assert "factor 1/n" in text and "X.T @ (X @ w - y)" in text
     assert sg.derive(LINE).grade(w="2*X.T @ (X @ w - y)").solution == "2/n * X.T @ (X @ w - y)"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_a_terminal_prints_is_an_answer(name: str) -> None:
+    """Results copied from the terminal are accepted, with the parts above them, where all of it is in matrix form."""
+    d = sg.derive(PROGRAMS[name])
+    told = d.text(width=10_000, detail="result").partition("\nResult\n")[2].splitlines()
+    lines = [line.strip() for line in told if line.strip()]
+    parts = [line for line in lines if not line.startswith("∂")]
+    printed = {line.partition(" = ")[0]: line for line in lines if line.startswith("∂")}
+    accepted = 0
+    for key in d.gradients:
+        line = printed.get(f"∂L/∂{key}")
+        if line is not None and not re.search(r"Σ|Π|′|\[", "".join([*parts, line])):
+            assert d.grade({key: "\n".join([*parts, line])}), line
+            accepted += 1
+    assert accepted or name not in ("line", "ridge", "student", "shared", "quadratic", "sigmoid", "logits", "leaves")
+
+
+def test_signs_of_printed_mathematics_in_answers() -> None:
+    d = sg.derive(LINE)
+    residual = "Xᵀ @ (X @ w − y)"
+    for text in (f"2/n · {residual}", "2/n × (X⊤ @ (X @ w – y))", f"2·n⁰/n · {residual}", f"2·n⁻² · n · {residual}"):
+        assert d.grade(w=text), text
+    assert not d.grade(w="2/n · Xᵀ @ (X @ w + y)")
+    d = sg.derive("A: weight[n, n]; B: data[n, n]; loss = trace(inv(A) @ B)")
+    assert d.grade(A="−(A⁻¹ @ B @ A⁻¹)ᵀ") and d.grade(A="−A⁻ᵀ @ Bᵀ @ (A)⁻ᵀ")

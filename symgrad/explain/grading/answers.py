@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from symgrad.errors import Refusal, complete, did_you_mean, listing
+from symgrad.explain.grading.signs import plain
 from symgrad.language import declarations
 from symgrad.language.program import Facts, Program, Tensor, declaration, needed
 from symgrad.language.reader import programmed
 from symgrad.language.syntax import parse
 from symgrad.library import DEFINITIONS
 
+LOSS = "L"  # what derivations call the loss
 LENGTH = 20_000  # characters of an answer
 MODULES = ("np", "numpy", "torch")
 _QUOTIENT = re.compile(r"^\s*[∂d]\w+\s*/\s*[∂d]\w+(?=\s*(\[[^]=]*\])?\s*=(?!=))", re.MULTILINE)
@@ -75,16 +77,16 @@ class Desk:
 
     @staticmethod
     def parsed(text: str) -> tuple[str, ast.Module]:
-        """The cleaned text and its tree; a quotient on the left, `∂L/∂w = ...`, is one name.
+        """The cleaned text and its tree; a quotient on the left, `∂L/∂w = ...`, is one name, and the signs of printed
+        mathematics, `Xᵀ`, `·`, `h²`, are read as what they mean.
 
         Raises:
             Refusal: with the place, where it is not of the language.
         """
         if len(text) > LENGTH:
             raise Refusal(f"the answer has {len(text)} characters; at most {LENGTH} are read")
-        return parse(
-            _QUOTIENT.sub(lambda m: re.sub(r"[∂/ ]", lambda c: "d" if c[0] == "∂" else "_", m[0]), text)
-        )
+        named = _QUOTIENT.sub(lambda m: re.sub(r"[∂/ ]", lambda c: "d" if c[0] == "∂" else "_", m[0]), text)
+        return parse(plain(named))
 
     def taken(self, text: str, tree: ast.Module) -> Answer:
         """The answer of a tree that `parse` took.
@@ -114,6 +116,9 @@ class Desk:
             raise Refusal("the answer is empty")
         taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
         new = dict(self._hidden)
+        written = {declarations.base(t) for line in tree.body for t in _targets(line)}
+        if LOSS not in {*self._known, *self.signals, *written, *_letters(tree.body)}:
+            new[LOSS] = self._hidden.get(self.source.target, self.source.target)
 
         def fresh(stem: str) -> str:
             while stem in self._known or stem in taken or stem in self.signals:
