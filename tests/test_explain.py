@@ -321,7 +321,7 @@ def test_same_bytes_under_any_hash_seed() -> None:
 
 MACROS = {
     "textasciitilde", "textbackslash", "char", "hspace", "mbox", "leavevmode", "nopagebreak",
-    "circ", "in", "pm", "surd", "leftarrow", "Vert", "ell",
+    "circ", "in", "pm", "surd", "leftarrow", "Vert", "ell", "ldots",
     *(m[1:] for m in GREEK.values()),
     "ss", "ae", "AE", "oe", "OE", "o", "O", "l", "L", "i", "Sigma", "Pi", "infty", "to", "times", "nabla", "approx",
     "paragraph", "begin", "end", "tag", "frac", "sum", "prod", "max", "min", "log", "sqrt", "sin", "cos",
