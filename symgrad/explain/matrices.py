@@ -480,6 +480,8 @@ class Numpy(Arrays):
             if set(a.over) == set(a.a.axes):
                 return Fold(a.op, shown, None)
             axes = list(a.a.axes)
+            if isinstance(shown, Transpose) and not shown.stacked:  # summing needs no turning
+                shown, axes = shown.a, axes[::-1]
             for letter in a.over:
                 shown = Fold(a.op, shown, axes.index(letter))
                 axes.remove(letter)
