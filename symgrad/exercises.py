@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -32,7 +32,7 @@ from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.wrong import wrong_answers
 from symgrad.explain.numbered import Rounding
 from symgrad.explain.parts import Equation, Listing, Part, Passage, Prose, Remark, Sentence, Story
-from symgrad.explain.sentences import RULES
+from symgrad.explain.sentences import RULES, conjoined
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.program import Tensor
@@ -251,26 +251,26 @@ class Exercise:
 
     def _problem(self, numpy: bool) -> Story:
         told = self._story(numpy)
-        forward = next(p for p in told.passages if isinstance(p, Passage))
+        forward = [p for p in told.passages if isinstance(p, Passage) and p.forward]
         weights, slopes = self._names()
         rate = Symbol("eta", "η", r"\eta")
         how = " in matrix form where there is one, else by entries; name the error signals on the way."
         step = f" = {float(self.rate):g}: "
         questions: list[Sentence] = [
-            ("(a) Derive ", *_listed(slopes), how),
+            ("(a) Derive ", *conjoined([(f,) for f in slopes]), how),
             ("(b) Evaluate the loss and these gradients for the numbers above.",),
             (
                 "(c) Make one step of gradient descent with ",
                 rate,
                 step,
-                *_listed(weights),
+                *conjoined([(f,) for f in weights]),
                 ", from the old values.",
             ),
         ]
         parts: list[Part] = [
             Prose((), ((self.topic.about,),)),
             Listing(("The declaration",), self.declaration.strip(), "sg"),
-            Passage(("In mathematics",), forward.equations),
+            *(Passage(("In mathematics", *p.heading[1:]), p.equations) for p in forward),
             self._given(numpy),
             Prose(("Questions",), tuple(questions)),
         ]
@@ -403,10 +403,3 @@ def _written(numbers: np.ndarray) -> Formula:
     formula = Rounding(DIGITS).array(numbers, numpy=True)
     assert formula is not None, "exercises are small"
     return formula
-
-
-def _listed(formulas: Sequence[Formula]) -> Sentence:
-    out: list[Any] = []
-    for k, f in enumerate(formulas):
-        out += [", " if k < len(formulas) - 1 else " and ", f] if k else [f]
-    return tuple(out)

@@ -17,6 +17,7 @@ import symgrad as sg
 from symgrad.cli import main
 from symgrad.errors import SymgradError
 from symgrad.exercises import DIGITS, Exercise, exercise, read_topic, topics
+from symgrad.explain.parts import Passage
 
 TOPICS = topics()
 SEEDS = (0, 7)
@@ -56,6 +57,16 @@ def test_printed_numbers_are_right(topic: str, seed: int) -> None:
     for x in np.abs([x for x in wanted if abs(x) > 1e-12]):
         last = 10.0 ** (np.floor(np.log10(x)) - DIGITS + 1)  # of its digits
         assert np.abs(found - x).min() < 0.51 * last, (x, name)
+
+
+@every_exercise
+def test_problem_has_every_forward_equation(topic: str, seed: int) -> None:
+    """Also those of a loop and after it, down to the loss."""
+    told = [p for p in made(topic, seed).problem.plain.passages if isinstance(p, Passage)]
+    shown = [e for p in told if str(p.heading[0]).startswith("In mathematics") for e in p.equations]
+    solved = [p for p in made(topic, seed).derivation.document(fold=False).plain.passages if p.forward]
+    assert [e.right for e in shown] == [e.right for p in solved for e in p.equations]
+    assert any(s.out == "loss" for e in shown for s in e.statements)
 
 
 @every_exercise

@@ -131,7 +131,7 @@ class Sentences:
     def signals(self, bars: Sequence[str]) -> Sentence:
         """Whose error signals are found."""
         symbols: list[Sentence] = [(self.names.tensor(self.cast.tensors[b].of),) for b in bars]
-        return ("error signal" + "s" * (len(bars) > 1) + " of ", *_and(symbols))
+        return ("error signal" + "s" * (len(bars) > 1) + " of ", *conjoined(symbols))
 
     def heading_of(self, signals: Sequence[str], gradients: Sequence[str]) -> Sentence:
         """Over the passage of a layer: its error signals and the gradients that they give."""
@@ -145,13 +145,13 @@ class Sentences:
         if len(signals) == 1:
             said += self.heading(signals[0])
         elif signals:
-            said += ["Error signals of ", *_and([(symbols[b],) for b in signals])]
+            said += ["Error signals of ", *conjoined([(symbols[b],) for b in signals])]
         if gradients:
             many = "s" if len(gradients) > 1 else ""
             said += [
                 "; gradient" if signals else "Gradient",
                 f"{many} by ",
-                *_and([(symbols[b],) for b in gradients]),
+                *conjoined([(symbols[b],) for b in gradients]),
             ]
         return tuple(said)
 
@@ -168,13 +168,13 @@ class Sentences:
     def read(self, names: Sequence[str], readers: Sequence[tuple[str, str]]) -> Sentence:
         """By which equations tensors are read."""
         verb = " is read by " if len(names) == 1 else " are read by "
-        said: list[Union[str, Formula]] = [*_and([(self.names.tensor(n),) for n in names]), verb]
+        said: list[Union[str, Formula]] = [*conjoined([(self.names.tensor(n),) for n in names]), verb]
         places: list[Sentence] = []
         for name, rules in readers:
             where = self.place(name)
             by = f" by the {rules} rule" + "s" * (" and " in rules) if rules else ""
             places.append((self.names.tensor(name), (f" in ({where})" if where else "") + by))
-        return (*said, *_and(places))
+        return (*said, *conjoined(places))
 
     def place(self, name: str) -> str:
         """The number of the equation that a forward tensor is shown in."""
@@ -183,8 +183,8 @@ class Sentences:
     def lacking(self, names: Sequence[str], letters: Sequence[str], *, full: bool) -> Sentence:
         """Why a gradient sums over letters: what it is the gradient of does not have them."""
         one = len(names) == 1
-        who = _and([(self.names.tensor(n),) for n in names])
-        over = _and([(self.names.letter(x),) for x in letters])
+        who = conjoined([(self.names.tensor(n),) for n in names])
+        over = conjoined([(self.names.letter(x),) for x in letters])
         if not full:
             return ("over ", *over, ", which ", *who, " lack" + ("s" if one else ""))
         verb, told = ("has", "it is used") if one else ("have", "they are used")
@@ -338,7 +338,7 @@ class Sentences:
         if layers:
             shown = layers if len(layers) < 4 else [layers[0], layers[-1]]
             each = [(found[n], " = ", slopes[n]) for n in shown]
-            listed = _and(each) if shown == layers else (*each[0], ", ..., ", *each[1])
+            listed = conjoined(each) if shown == layers else (*each[0], ", ..., ", *each[1])
             what = (
                 "is the error signal of its layer"
                 if len(layers) == 1
@@ -414,7 +414,7 @@ def _called(names: Sequence[tuple[Symbol, str]]) -> list[Sentence]:
     return told
 
 
-def _and(sentences: Sequence[Sentence]) -> Sentence:
+def conjoined(sentences: Sequence[Sentence]) -> Sentence:
     """`a, b and c`."""
     if len(sentences) < 2:
         return sentences[0] if sentences else ()
