@@ -20,6 +20,8 @@ from strategies import Sample, samples
 
 import symgrad as sg
 from symgrad import emit
+from symgrad.emit import fast
+from symgrad.emit.graph import rebuild
 from symgrad.emit.layout import LIMIT, laid_out
 from symgrad.emit.names import Names, identifier, words
 from symgrad.emit.optimizers import find, parse
@@ -87,6 +89,15 @@ def test_functions_agree_with_the_reference(name: str, style: str) -> None:
         np.testing.assert_allclose(loss, wanted[d.program.target], rtol=1e-12)
         for weight, adjoint in d.gradients.items():
             np.testing.assert_allclose(gradients[weight], wanted[adjoint], rtol=1e-10, atol=1e-13)
+
+
+def test_a_graph_built_anew_gives_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm = "x: data[n, 5, 2]; y: data[n, 5, 3]; h = lstm(x, 3); loss = mse(h, y)"
+    pooled = "x: data[n, 1, 4, 6]; y: data[n, 2]; loss = mse(dense(flatten(max_pool2d(x, 2)), 2), y)"
+    models = [sg.Model(text) for text in (lstm, pooled)]
+    before = [m.source(style="fast") for m in models]
+    monkeypatch.setattr(fast, "IMPROVEMENTS", (*fast.IMPROVEMENTS, lambda g: rebuild(g, lambda *_: None)))
+    assert [m.source(style="fast") for m in models] == before
 
 
 @pytest.mark.parametrize("style", STYLES)

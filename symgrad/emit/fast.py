@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from symgrad.emit.graph import Loop, improved, lowered
+from symgrad.emit.improve import IMPROVEMENTS
 from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names
 from symgrad.emit.readable import WIDTH, comment
@@ -18,7 +20,6 @@ from symgrad.emit.values import CHANGED, VIEWS, Value, contiguous, python, runs
 from symgrad.language import ints
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, show
-from symgrad.passes.loops import Run
 
 _IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie where an argument lies
 _DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
@@ -51,17 +52,15 @@ class Plan:
 
 
 @dataclass(eq=False)
-class _Loop:
-    """A loop being written: its values have the numbers from `start` to before `end`.
+class _Writing:
+    """A loop being written.
 
     Attributes:
         views: views of each step, with their names.
         varying: values that differ from step to step.
     """
 
-    run: Run
-    start: int
-    end: int = 0
+    loop: Loop
     views: list[tuple[str, str]] = field(default_factory=list)
     varying: set[Value] = field(default_factory=set)
 
@@ -88,31 +87,18 @@ class Fast:
         self.free: dict[tuple[Int, str], list[str]] = {}
         self.memory: dict[Value, str] = {}  # the flat buffer of each value that has one of the pool
         self.shapes: dict[str, tuple[Int, ...]] = {}
-        self.labels: dict[Value, str] = {}  # the tensor that a value is
+        self.taken: set[str] = set()  # the inputs that the code has
         self.named: set[str] = set()  # tensors whose name is given away
         self.numbers_made: dict[tuple[str, str], str] = {}
-        self.loop: _Loop | None = None
+        self.loop: _Writing | None = None
         self.before: list[str] = []  # the steps before the loop
 
     def write(self, statements: Iterable[Statement]) -> Plan:
         """Lower all statements, then give each value a place and a line."""
-        heads: dict[int, list[Statement]] = {}
-        loops: list[_Loop] = []
-        for run in self.lowering.prepare(statements, (*self.into, *self.wanted)):
-            if run.letter:
-                self.lowering.enter(run)
-                loops.append(_Loop(run, len(self.lowering.values.all)))
-            for origin, s in zip(run.origin, run.steps, strict=True):
-                heads.setdefault(len(self.lowering.values.all), []).append(origin)
-                v = self.lowering.statement(s)
-                self.labels.setdefault(v, s.out)
-            if run.letter:
-                loops[-1].end = len(self.lowering.values.all)
-                self.lowering.leave()
-        self.results = results = {
-            name: self.lowering.trimmed(name, self.program[name].early) for name in (*self.into, *self.wanted)
-        }
-        order = self._needed(results.values(), loops)
+        graph = improved(lowered(self.lowering, statements, (*self.into, *self.wanted)), IMPROVEMENTS)
+        self.results = results = graph.results
+        self.labels, loops, heads, order = graph.labels, list(graph.loops), graph.heads, graph.placed()
+        self.end = len(graph.table.all)
         self.last = self._last_uses(order, results, loops)
         self.uses: dict[Value, int] = {}
         for v in order:
@@ -123,13 +109,12 @@ class Fast:
         waiting: list[Statement] = []
         starts = sorted(heads)
         for v in order:
-            while loops and loops[0].start <= v.number and self.loop is not loops[0]:
-                self._open(loops[0], order)
-            if self.loop is not None and self.loop.end <= v.number:
+            if self.loop is not None and self.loop.loop.end <= v.number:
                 self._close()
-                loops.pop(0)
-                while loops and loops[0].start <= v.number:
-                    self._open(loops[0], order)
+            while self.loop is None and loops and loops[0].start <= v.number:
+                loop = loops.pop(0)
+                if v.number < loop.end:
+                    self._open(loop, order)
             while starts and starts[0] <= v.number:
                 waiting += heads[starts.pop(0)]
             if not v.once and v.op not in VIEWS and v.op != "input" and not self._outside(v):
@@ -146,32 +131,37 @@ class Fast:
             self._result(name, v)
         return self.plan
 
+    def takes(self, name: str) -> bool:
+        """Whether the code reads an array in scope of this name, or makes a buffer for it."""
+        return name in self.taken
+
     # ---- loops
 
     def _outside(self, v: Value) -> bool:
         """Whether a value of a loop is the same at every step, so that it is computed before the first."""
         return self.loop is not None and v not in self.loop.varying
 
-    def _open(self, loop: _Loop, order: list[Value]) -> None:
+    def _open(self, loop: Loop, order: list[Value]) -> None:
+        writing = _Writing(loop)
         changed = {v.root for v in order if loop.start <= v.number < loop.end and v.op in ("put", "store")}
         for v in order:
             if loop.start <= v.number < loop.end and (
-                v.moving or v.op in CHANGED or any(a in loop.varying or a.root in changed for a in v.args)
+                v.moving or v.op in CHANGED or any(a in writing.varying or a.root in changed for a in v.args)
             ):
-                loop.varying.add(v)
-        self.loop, self.before, self.plan.steps = loop, self.plan.steps, []
+                writing.varying.add(v)
+        self.loop, self.before, self.plan.steps = writing, self.plan.steps, []
 
     def _close(self) -> None:
         """The lines of a loop that is complete: its views of each step are made once."""
-        loop, steps = self.loop, self.plan.steps
-        assert loop is not None
+        writing, steps = self.loop, self.plan.steps
+        assert writing is not None
         self.loop, self.plan.steps = None, self.before
-        run, letter = loop.run, self.names.of(loop.run.letter)
+        loop, run, letter = writing.loop, writing.loop.run, self.names.of(writing.loop.run.letter)
         steps_text = self.text.steps(run.first, run.last + 1, False)
-        if loop.views:
-            name, views = self.names.counted("steps"), ", ".join(text for _, text in loop.views)
+        if writing.views:
+            name, views = self.names.counted("steps"), ", ".join(text for _, text in writing.views)
             self.plan.once.append(f"{name} = [({letter}, {views}) for {letter} in {steps_text}]")
-            targets = f"{letter}, {', '.join(v for v, _ in loop.views)}"
+            targets = f"{letter}, {', '.join(v for v, _ in writing.views)}"
             over = f"reversed({name})" if run.backward else name
         else:
             targets, over = letter, self.text.steps(run.first, run.last + 1, run.backward)
@@ -204,27 +194,8 @@ class Fast:
 
     # ---- what is needed, and for how long
 
-    def _needed(self, results: Iterable[Value], loops: Iterable[_Loop]) -> list[Value]:
-        needed: set[int] = set()
-        stack = list(results)
-        written: dict[
-            Value, list[Value]
-        ] = {}  # by memory, what is written into it in a loop: the next step reads it
-        for loop in loops:
-            for v in self.lowering.values.all[loop.start : loop.end]:
-                if v.op in ("put", "store"):
-                    written.setdefault(v.root, []).append(v)
-        while stack:
-            v = stack.pop()
-            if v.number not in needed:
-                needed.add(v.number)
-                # a constant is written as one expression: its parts need no place of their own
-                stack.extend(() if v.once else v.args)
-                stack.extend(written.get(v, ()))
-        return [v for v in self.lowering.values.all if v.number in needed]
-
     def _last_uses(
-        self, order: list[Value], results: Mapping[str, Value], loops: list[_Loop]
+        self, order: list[Value], results: Mapping[str, Value], loops: list[Loop]
     ) -> dict[Value, int]:
         """For each piece of memory the last value that reads it, itself or through a view."""
         last: dict[Value, int] = {}
@@ -236,7 +207,7 @@ class Fast:
                 if root.number < loop.start <= number < loop.end:
                     last[root] = loop.end - 1  # the next step reads it again
         for v in results.values():
-            last[v.root] = len(self.lowering.values.all)
+            last[v.root] = self.end
         return last
 
     def _targets(self, results: Mapping[str, Value]) -> dict[Value, str]:
@@ -265,6 +236,7 @@ class Fast:
         bound, text = self.text.bound, self.text
         if v.op == "input":
             bound[v] = self.names.of(v.info)
+            self.taken.add(v.info)
             if v.info not in self.given:
                 kind = _DTYPES[v.kind]
                 self.plan.once.append(f"{bound[v]} = np.empty({text.shape(v.shape)}, {kind})")

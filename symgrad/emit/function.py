@@ -12,6 +12,7 @@ from symgrad.emit.names import Names, words
 from symgrad.emit.readable import Readable
 from symgrad.language.program import Tensor, declaration, needed
 from symgrad.language.trace import Derived, Key
+from symgrad.passes.arrange import arranged
 from symgrad.passes.precise import precise
 
 # for each kind of derivation the function's name, what it gives, and what the file holds
@@ -73,6 +74,10 @@ def function_source(
     Raises:
         Refusal: a size that no input has; a name that Python does not allow.
     """
+    known = head.numbers(derived, labels)
+    if style == "fast":
+        derived = arranged(derived)
+        known |= head.numbers_again(known, derived.program)
     program = precise(derived.program)
     call, summary, title = _KINDS[derived.kind]
     names = Names([call, "_plan", "_PLANS"])
@@ -90,7 +95,6 @@ def function_source(
     found = fixed + [
         (names.of(f.letter), f.text.replace("{}", f"{names.of(f.tensor)}.shape[{f.axis}]")) for f in solved
     ]
-    known = head.numbers(derived, labels)
     numbers = {
         new: known[old] for old, new in zip(derived.program.statements, program.statements, strict=True)
     }
@@ -128,7 +132,7 @@ def function_source(
     fast = Fast(program, names, numbers, literal_names, into, [program.target])
     plan = fast.write(statements)
     buffers = [(into[a], fast.text.shape(program[a].shape)) for a in into]
-    met = {t.name for t in inputs if fast.text.bound.get(fast.lowering.input(t.name))}
+    met = {t.name for t in inputs if fast.takes(t.name)}
     helpers = [
         head.helper(h, names) for h in (*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ()))
     ]

@@ -32,6 +32,13 @@ def numbers(derived: Derived, labels: Mapping[tuple[int, str], str] | None = Non
     return {s: (labels or {}).get((k, s.out), str(k) if k else "") for s, k in steps.items()}
 
 
+def numbers_again(known: Mapping[Statement, str], program: Program) -> dict[Statement, str]:
+    """Numbers for a program that was rearranged: with a star where a tensor is computed in another way than is told."""
+    by_name = {s.out: number for s, number in known.items() if number}
+    starred = {s.out: f"{by_name[s.out]}*" for s in program.statements if s.out in by_name}
+    return {s: known.get(s) or starred.get(s.out, "") for s in program.statements}
+
+
 @dataclass(frozen=True)
 class Solved:
     """How a size letter is found: from an axis of an input."""

@@ -23,6 +23,7 @@ from symgrad.language.ints import Int, Size
 from symgrad.language.program import Program, Statement, Tensor, needed, size_letters
 from symgrad.language.samples import small_sizes
 from symgrad.language.trace import Derived
+from symgrad.passes.arrange import arranged
 from symgrad.passes.derive import forward
 
 STYLES = ("readable", "fast")
@@ -128,6 +129,10 @@ class _Module:
         options: Mapping[str, float],
         labels: Mapping[tuple[int, str], str] | None,
     ):
+        self.numbers = head.numbers(derived, labels)
+        if style == "fast":
+            derived = arranged(derived)
+            self.numbers |= head.numbers_again(self.numbers, derived.program)
         self.derived, self.evaluated = derived, evaluated
         self.name, self.rule, self.style, self.who = name, rule, style, who
         self.options = {**rule.options, **options}
@@ -139,7 +144,6 @@ class _Module:
         self.following = {t.of: t.name for t in self.program.role("next")}
         # what a module is given, or keeps: draws tell no size
         self.told = [t for t in self.declared.inputs if t.role != "draw"]
-        self.numbers = head.numbers(derived, labels)
         self.helpers: dict[str, None] = {}
         for letter in self.declared.sizes:
             self.names.of(letter)
@@ -174,6 +178,7 @@ class _Module:
             "module.py.jinja",
             name=self.name,
             style=self.style,
+            starred=any(number.endswith("*") for number in self.numbers.values()),
             declaration=_wrapped(str(self.declared.text or self.declared), 96),
             helpers=[head.helper(h, names) for h in self.helpers],
             parts=parts,
@@ -276,7 +281,7 @@ class _Module:
         self.helpers.update(dict.fromkeys(helpers))
         reads = {r for s in statements for r in s.reads}
         inputs = [t for t in (*data, *self.draws) if t.name in reads]
-        copied = [t for t in inputs if fast.lowering.input(t.name) in fast.text.bound]
+        copied = [t for t in inputs if fast.takes(t.name)]
         text = "\n".join((*plan.once, *plan.steps))
         return {
             "head": self._head(program, names, statements, text),

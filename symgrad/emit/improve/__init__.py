@@ -1,0 +1,5 @@
+"""Passes from graph to graph that make the fast form faster and keep every value: a file each, in order."""
+
+from symgrad.emit.graph import Pass
+
+IMPROVEMENTS: tuple[Pass, ...] = ()
