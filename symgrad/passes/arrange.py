@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from symgrad.language.program import Program
 from symgrad.language.trace import Derived, Key, Step
+from symgrad.passes.arrangements.affine import affine
 from symgrad.passes.derive import backward, finish, prepare
 
 # from a program in its stable forms to one that computes the same, and the steps that say how; () if nothing was done
 Arrangement = Callable[[Program], tuple[Program, list[Step]]]
-ARRANGEMENTS: tuple[Arrangement, ...] = ()
+ARRANGEMENTS: tuple[Arrangement, ...] = (affine,)
 
 
 def arranged(derived: Derived) -> Derived:
@@ -27,9 +28,9 @@ def arranged(derived: Derived) -> Derived:
         >>> arranged(d) is d
         True
     """
-    if derived.kind != "gradient":
-        return derived
     names = tuple(n for n in derived.gradients if isinstance(n, str))
+    if derived.kind != "gradient" or any(derived.source[n].role == "value" for n in names):
+        return derived  # what is differentiated by must stay what the target is made of
     program, steps = prepare(derived.source, names)
     rearranged, more = program, []
     for arrangement in ARRANGEMENTS:
