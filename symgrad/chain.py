@@ -11,21 +11,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from functools import cache
-
-import sympy as sp
 
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.differentials import Differential, computed
-from symgrad.language.expr import Access, Bracket, Call, Cmp, Condition, Const, Expr, Num, Pow, Stop
+from symgrad.language.expr import Access, Bracket, Call, Cmp, Condition, Expr, Stop
 from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import Int
 from symgrad.language.program import Block, Program, Scan, Statement, Tensor, blocks, inside
-from symgrad.language.scalar import leaf_derivative
-from symgrad.leaves import LEAVES
 
 # one scalar body
 
@@ -50,116 +44,9 @@ def partial(body: Expr, entry: Access) -> Expr:
     if entry not in slots:
         return ex.ZERO
     back = {slot: e for e, slot in slots.items()}
-    return ex.rewrite(_differentiate(skeleton, slots[entry]), back.get)
+    from symgrad.scalars import differentiate
 
-
-@cache
-def _differentiate(skeleton: Expr, slot: Access) -> Expr:
-    """The derivative of a body in canonical form, so that a definition is differentiated once."""
-    slope = sp.diff(_to_sympy(skeleton), _symbol(slot))
-    if any(a.tensor.startswith("b") for a in ex.accesses(skeleton)):
-        return _from_sympy(slope)  # a common factor may stand outside its tensor where no bracket holds
-    # a common factor comes out, unless that makes numbers longer: 0.134145*x**2 + 1 is no 5e-06*(26829*x**2 + 200000)
-    return min(_from_sympy(sp.factor_terms(slope)), _from_sympy(slope), key=_digits)
-
-
-def _digits(e: Expr) -> int:
-    """The digits of the long numbers in a formula."""
-    written = [ex.decimal(x.value) for x in ex.walk(e) if isinstance(x, Num)]
-    return sum(len(x) for x in written if len(x) > 3)
-
-
-def _symbol(slot: Expr) -> sp.Symbol:
-    assert isinstance(slot, Access)
-    return sp.Symbol(slot.tensor, real=True)
-
-
-def _to_sympy(e: Expr) -> sp.Expr:
-    match e:
-        case Num(v):
-            return sp.Rational(v.numerator, v.denominator)
-        case Const(name):
-            return {"pi": sp.pi, "e": sp.E}[name]
-        case Access():
-            return _symbol(e)
-        case ex.Add(args):
-            return sp.Add(*map(_to_sympy, args))
-        case ex.Mul(args):
-            return sp.Mul(*map(_to_sympy, args))
-        case Pow(a, b):
-            return _to_sympy(a) ** _to_sympy(b)
-        case Call(name, args):
-            return _function(name)(*map(_to_sympy, args))
-        case Bracket(Cmp(op, a, b)):
-            return _BRACKETS[op](_to_sympy(a), _to_sympy(b))
-    raise TypeError(f"no scalar expression: {type(e).__name__}")
-
-
-@cache
-def _function(name: str) -> type[sp.Function]:
-    """sympy's own function, or a leaf of ours as one that knows its stated derivative."""
-    leaf = LEAVES[name]
-    if leaf.derivative is None:
-        return getattr(sp, name)
-    params = tuple(Access(f"_{k}", ()) for k in range(len(leaf.params)))
-    stated = leaf_derivative(leaf, params)
-    assert stated is not None
-
-    def fdiff(self: sp.Function, argindex: int = 1) -> sp.Expr:
-        return _to_sympy(stated[argindex - 1]).xreplace(
-            {_symbol(p): a for p, a in zip(params, self.args, strict=True)}
-        )
-
-    return type(name, (sp.Function,), {"fdiff": fdiff, "is_real": True})
-
-
-class _Iverson(sp.Function):
-    """A bracket inside a leaf's derivative; its own derivative is zero."""
-
-    is_real = True
-
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        return sp.S.Zero
-
-
-_BRACKETS = {
-    op: type(f"bracket_{k}", (_Iverson,), {"op": op})
-    for k, op in enumerate(("<", "<=", ">", ">=", "==", "!="))
-}
-
-
-def _from_sympy(e: sp.Expr) -> Expr:
-    """Back to our own form, in an order that depends on nothing but the body."""
-    if e.is_Rational:
-        return Num(Fraction(int(e.p), int(e.q)))
-    if e.is_Symbol:
-        return Access(e.name, ())
-    if e is sp.pi or e is sp.E:
-        return Const("pi" if e is sp.pi else "e")
-    if isinstance(e, _Iverson):
-        a, b = map(_from_sympy, e.args)
-        return Bracket(Cmp(e.op, a, b))
-    if e.is_Add or e.is_Mul:
-        parts = sorted(map(_from_sympy, e.args), key=_rank)
-        return ex.add(*parts) if e.is_Add else ex.mul(*parts)
-    if isinstance(e, sp.exp):
-        return ex.call("exp", _from_sympy(e.exp))
-    if e.is_Pow:
-        if e.exp.is_Rational and e.exp.q == 2:
-            return ex.power(ex.call("sqrt", _from_sympy(e.base)), int(e.exp.p))
-        return ex.power(_from_sympy(e.base), _from_sympy(e.exp))
-    name = {"Abs": "abs"}.get(type(e).__name__, type(e).__name__)
-    if name in LEAVES:
-        return ex.call(name, *map(_from_sympy, e.args))
-    raise Refusal(
-        f"sympy gave a derivative with '{type(e).__name__}', which the table of leaves does not have"
-    )
-
-
-def _rank(e: Expr) -> tuple[int, int, str]:
-    """Numbers first, then by the first entry of the body that a part reads."""
-    read = [int(a.tensor[1:]) for a in ex.accesses(e)]
-    return (0 if isinstance(e, Num) else 1, min(read, default=-1), str(e))
+    return ex.rewrite(differentiate(skeleton, slots[entry]), back.get)
 
 
 # a whole program

@@ -16,22 +16,21 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import symgrad
-from symgrad import emit, gallery
-from symgrad.derivation import Derivation, derive
 from symgrad.errors import SymgradError
-from symgrad.exercises import exercise, topics
-from symgrad.explain import Document
 from symgrad.files import write_atomically
-from symgrad.model import Model
-from symgrad.ops import describe, listing
-from symgrad.worked import Worked, read_values
+from symgrad.library import defined
+
+if TYPE_CHECKING:  # a command imports what it needs, so that help and complaints come at once
+    from symgrad import Derivation, Model
+    from symgrad.explain import Document
+    from symgrad.worked import Worked
 
 _SHEETS = ("problem", "hints", "solution")
 _SHEET_ENDINGS = {"text": ".txt", "markdown": ".md", "html": ".html", "tex": ".tex", "pdf": ".pdf"}
-OPTIMIZERS = emit.OPTIMIZERS
+OPTIMIZERS = defined("optimizers.sg")
 _DATA = resources.files("symgrad")
 
 
@@ -282,6 +281,8 @@ def _numbered(options: argparse.Namespace) -> bool:
 
 
 def _worked(d: Derivation, options: argparse.Namespace, form: Any) -> Worked:
+    from symgrad.worked import read_values
+
     return d.worked(
         read_values(options.value, options.values),
         rate=options.rate,
@@ -302,7 +303,7 @@ def _derived(options: argparse.Namespace, wrt: list[str] | None = None, training
         of = options.jacobian or None
         return symgrad.jacobian(declaration, of, wrt, sizes=sizes, training=training)
     kinds = {"hessian": symgrad.hessian, "hvp": symgrad.hvp, "per_example": symgrad.per_example}
-    kind = next((make for name, make in kinds.items() if getattr(options, name)), derive)
+    kind = next((make for name, make in kinds.items() if getattr(options, name)), symgrad.derive)
     return kind(declaration, wrt, sizes=sizes, training=training)
 
 
@@ -354,7 +355,7 @@ def _derive(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace) -> Model:
     declaration, sizes = _declared(options)
-    return Model(declaration, sizes=sizes)
+    return symgrad.Model(declaration, sizes=sizes)
 
 
 def _numbers(options: argparse.Namespace) -> dict[str, float]:
@@ -419,6 +420,8 @@ def _numbers_in(text: str) -> Any:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from symgrad import emit
+
     model = _model(options)
     module = emit.load(
         model.source(
@@ -433,13 +436,15 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _exercise(options: argparse.Namespace) -> int:
+    from symgrad.exercises import topics
+
     if options.list:
         known = topics()
         wide = max(map(len, known))
         for name, topic in known.items():
             print(f"{name.ljust(wide)}  {topic.about}")
         return 0
-    made = exercise(options.topic, options.seed)
+    made = symgrad.exercise(options.topic, options.seed)
     sheets: dict[str, Document] = {name: getattr(made, name) for name in _SHEETS}
     if options.output:
         ending = _SHEET_ENDINGS[options.format or "markdown"]
@@ -461,22 +466,26 @@ def _exercise(options: argparse.Namespace) -> int:
 
 
 def _ops(options: argparse.Namespace) -> int:
+    from symgrad import gallery
+
     paged = bool(options.format or options.output or options.open)
     if paged and not options.name:
         raise SymgradError("a page shows one operation: give its name, such as symgrad ops gelu --format html --open")
     if paged:
         _written(options, gallery.operation(options.name).document())
     else:
-        print(describe(options.name) if options.name else listing())
+        print(symgrad.describe(options.name))
     return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
     """The main job, end to end."""
+    from symgrad import emit
+
     start = time.perf_counter()
     declared = (_DATA / "networks" / "digits.sg").read_text(encoding="utf-8")
     print(f"A network, as declared:\n\n{declared}")
-    model = Model(declared)
+    model = symgrad.Model(declared)
     d: Derivation = model.derive()
     print(f"Its gradient, derived:\n\n{d.text()}\n")
     out: Path = options.out

@@ -29,6 +29,7 @@ FLOORS = {
     "files": 0,
     "leaves": 0,
     "language": 1,
+    "scalars": 2,
     "chain": 2,
     "passes": 3,
     "library": 4,
@@ -42,9 +43,16 @@ APART = {"emit", "explain", "check"}  # these import nothing of one another
 NO_CODE = {"networks", "data", "topics"}
 
 # (file, imported module) of imports that may stand in a function, each with its reason
-LAZY: set[tuple[str, str]] = set()
+LAZY: set[tuple[str, str]] = {
+    # what takes long to import waits for its first use: sympy as long as numpy and all of this package
+    ("__init__.py", "symgrad"),
+    ("cli.py", "symgrad"),
+    ("chain.py", "symgrad.scalars"),  # sympy, when the first body is differentiated
+    ("explain/grading/signatures.py", "sympy"),  # its primes, when the first answer is graded
+    ("emit/frames.py", "jinja2"),  # when the first template is filled in
+}
 
-ONLY_IN = {"jinja2": "emit/"}
+ONLY_IN = {"jinja2": ("emit/",), "sympy": ("scalars.py", "explain/grading/signatures.py")}
 SERIALISERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve"}
 BUILTINS_THAT_RUN_TEXT = {"eval", "exec", "compile", "__import__"}
 SYMPY_THAT_RUNS_TEXT = {"sympify", "parse_expr", "lambdify"}  # and S(...), which is sympify
@@ -92,7 +100,7 @@ def room(parts: tuple[str, ...]) -> str:
 
 
 def faults_of_floors(package: Path) -> list[str]:
-    """Imports from a higher floor, between rooms that stay apart, in functions, of jinja2 outside emit."""
+    """Imports from a higher floor, between rooms that stay apart, in functions, of jinja2 or sympy outside theirs."""
     faults = []
     for file, tree in sources(package):
         here = room(Path(file).parts)
@@ -276,8 +284,9 @@ def plant(folder: Path, file: str, text: str) -> Path:
         ("check/steps.py", "from .. import emit"),
         ("explain/latex.py", "import jinja2"),
         ("cli.py", "from jinja2.sandbox import SandboxedEnvironment"),
-        ("cli.py", "def main():\n    import sympy"),
-        ("cli.py", "class A:\n    def f(self):\n        if self:\n            from .chain import derive"),
+        ("cli.py", "def main():\n    import numpy"),
+        ("passes/tidy.py", "import sympy"),
+        ("model.py", "class A:\n    def f(self):\n        if self:\n            from .chain import derive"),
         ("data/load.py", ""),
         ("networks/__init__.py", ""),
         ("newcomer/thing.py", ""),

@@ -89,15 +89,15 @@ def test_all_is_written_the_same_under_two_hash_seeds(names: list[str]) -> None:
 def test_a_wrong_rule_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = replace(LEAVES["logcosh"], derivative=("tanh(x)*1001/1000",))
     monkeypatch.setitem(LEAVES, "logcosh", wrong)
-    from symgrad import chain
+    from symgrad import scalars
 
-    chain._function.cache_clear()
-    chain._differentiate.cache_clear()
+    scalars._function.cache_clear()
+    scalars.differentiate.cache_clear()
     try:
         verdict = sg.check_op("logcosh")
     finally:
-        chain._function.cache_clear()
-        chain._differentiate.cache_clear()
+        scalars._function.cache_clear()
+        scalars.differentiate.cache_clear()
     assert [t.what for t in verdict.trials if not t.ok] == ["gradient", "axes of one entry"]
 
 

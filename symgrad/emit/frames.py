@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-
-import jinja2
+from typing import TYPE_CHECKING
 
 from symgrad.emit.layout import laid_out
 from symgrad.emit.load import Source
 from symgrad.emit.names import words
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def folder() -> Path:
@@ -22,6 +24,8 @@ def folder() -> Path:
 
 @cache
 def _environment() -> jinja2.Environment:
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder()),
         undefined=jinja2.StrictUndefined,

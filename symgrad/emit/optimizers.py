@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 from symgrad.emit.fast import Fast, Plan
@@ -16,6 +17,7 @@ from symgrad.language import ints
 from symgrad.language.expr import Access, Expr
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.scalar import scalar
+from symgrad.library import defined
 
 _COUNT = "t"  # the number of the step
 
@@ -151,10 +153,12 @@ def _function(name: str, value: ast.expr) -> bool:
     )
 
 
-SHIPPED: dict[str, Optimizer] = parse(
-    (resources.files("symgrad.library") / "optimizers.sg").read_text("utf-8")
-)
-OPTIMIZERS: tuple[str, ...] = tuple(SHIPPED)
+OPTIMIZERS: tuple[str, ...] = defined("optimizers.sg")
+
+
+@cache
+def _shipped() -> dict[str, Optimizer]:
+    return parse((resources.files("symgrad.library") / "optimizers.sg").read_text("utf-8"))
 
 
 def find(optimizer: str) -> Optimizer:
@@ -166,8 +170,7 @@ def find(optimizer: str) -> Optimizer:
     if "def " in optimizer:
         *_, last = parse(optimizer).values()
         return last
-    if optimizer not in SHIPPED:
-        raise Refusal(
-            f"there is no optimiser '{optimizer}'{did_you_mean(optimizer, SHIPPED)} (there are {listing(SHIPPED)})"
-        )
-    return SHIPPED[optimizer]
+    if optimizer not in OPTIMIZERS:
+        near = did_you_mean(optimizer, OPTIMIZERS)
+        raise Refusal(f"there is no optimiser '{optimizer}'{near} (there are {listing(OPTIMIZERS)})")
+    return _shipped()[optimizer]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -131,7 +132,9 @@ class _Reader:
         self.builder = Builder(dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)))
         for name in self.names:
             self.builder.reserve(name)
-        self.f = Formulas(self.builder, {**known, **own}, self.names, training)
+        # looked up, not copied: a definition of `known` is read when it is first called
+        every = ChainMap(own, known)  # type: ignore[arg-type]  # only the first is ever written to
+        self.f = Formulas(self.builder, every, self.names, training)
         self.builder.sizes = self.f.root.sizes
         self.sizes: dict[str, None] = {}
         self.declared: dict[str, ast.AST] = {}  # weights, for the message when one is never used

@@ -1,28 +1,105 @@
 """The shipped definitions: layers, activations, losses, each a few lines of the language in the `.sg` files
-beside this.
+beside this. A definition is read when it is first asked for; what there are, the first words of the lines tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 from symgrad.errors import SymgradError
 from symgrad.language.definitions import Definition, parse_definitions
 
 APART = ("optimizers.sg",)  # update equations, which are no operations
+_HEAD = re.compile(r"^(?:def (\w+)|(\w+) = (\w+)$)", re.MULTILINE)
 
 
-def _shipped() -> dict[str, Definition]:
-    found: dict[str, Definition] = {}
-    files = sorted(f.name for f in resources.files(__name__).iterdir() if f.name.endswith(".sg"))
-    for name in files:
-        if name not in APART:
-            found.update(parse_definitions((resources.files(__name__) / name).read_text("utf-8"), where=name))
+def defined(file: str) -> tuple[str, ...]:
+    """The names that a file of this folder defines.
+
+    Example:
+        >>> defined("optimizers.sg")
+        ('sgd', 'momentum', 'adam')
+    """
+    text = (resources.files(__name__) / file).read_text("utf-8")
+    return tuple(name or other for name, other, _ in _HEAD.findall(text))
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where a name is defined: the file, and the text of its definitions, or the name that it is another name for."""
+
+    where: str
+    text: str = ""
+    means: str = ""
+
+
+@cache
+def _files() -> dict[str, Written]:
+    """Every shipped name, in order."""
+    found: dict[str, Written] = {}
+    files = sorted((f for f in resources.files(__name__).iterdir()), key=lambda f: f.name)
+    for file in files:
+        if not file.name.endswith(".sg") or file.name in APART:
+            continue
+        text = file.read_text("utf-8")
+        heads = list(_HEAD.finditer(text))
+        ends = [h.start() for h in heads[1:]] + [len(text)]
+        for head, end in zip(heads, ends, strict=True):
+            name, other, known = head.groups()
+            if other:
+                found[other] = Written(file.name, means=known)
+            else:  # several definitions of one name stand in one file
+                before = found[name].text if name in found else ""
+                found[name] = Written(file.name, before + text[head.start() : end])
     return found
 
 
-DEFINITIONS: dict[str, Definition] = _shipped()
+@cache
+def _shipped(name: str) -> Definition:
+    """A shipped definition, read."""
+    written = _files()[name]
+    if written.means:
+        return _shipped(written.means)
+    return parse_definitions(written.text, where=written.where)[name]
+
+
+class Library(MutableMapping[str, Definition]):
+    """Definitions by name: those that are shipped, each read when it is first asked for, and those that were added.
+
+    Example:
+        >>> known = Library()
+        >>> known["rename"] = known["silu"]
+        >>> list(known)[-1], known["mse"].name
+        ('rename', 'mse_loss')
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Definition | None] = dict.fromkeys(_files())  # None: as it is shipped
+
+    def __getitem__(self, name: str) -> Definition:
+        return self._known[name] or _shipped(name)
+
+    def __setitem__(self, name: str, definition: Definition) -> None:
+        self._known[name] = definition
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+
+DEFINITIONS = Library()
 
 
 def public(known: Mapping[str, Definition] = DEFINITIONS) -> tuple[str, ...]:

@@ -21,8 +21,6 @@ from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
-import sympy
-
 Signature = tuple[
     int, ...
 ]  # residues: of the number, of it in an exponent, of it in an exponent's exponent, ...
@@ -48,6 +46,8 @@ def chain() -> tuple[Prime, ...]:
         >>> (p.p - 1) % q.p, pow(p.g, q.p, p.p), p.i**2 % p.p == p.p - 1
         (0, 1, True)
     """
+    import sympy
+
     source = random.Random(20)  # noqa: S311
     q = sympy.nextprime(2**_BITS + source.getrandbits(_BITS - 1))
     found = [Prime(q, 0, 0, 0)]
