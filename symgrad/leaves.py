@@ -31,6 +31,8 @@ class Leaf:
         kinks: texts whose zeros are kinks or jumps of the leaf or its derivative.
         finite: whether it is finite for all numbers of ordinary size, so that a value that nothing uses may be
             computed.
+        rising: whether it never falls as its argument grows, is defined for every number, and has slope 0 wherever two
+            numbers give the same.
         note: the convention at a kink, or the source of the formula.
     """
 
@@ -42,6 +44,7 @@ class Leaf:
     domain: tuple[float, float] = (-2.0, 2.0)
     kinks: tuple[str, ...] = ()
     finite: bool = False
+    rising: bool = False
     note: str = ""
 
     @property
@@ -108,19 +111,19 @@ LEAVES: dict[str, Leaf] = {
     leaf.name: leaf
     for leaf in (
         # sympy knows these
-        _row("exp", latex=r"e^{{{x}}}"),
+        _row("exp", latex=r"e^{{{x}}}", rising=True),
         _row("log", latex=r"\log({x})", domain=(0.2, 3.0)),
         _row("sqrt", latex=r"\sqrt{{{x}}}", domain=(0.2, 3.0)),
         _row("sin", latex=r"\sin({x})", finite=True),
         _row("cos", latex=r"\cos({x})", finite=True),
         _row("tan", latex=r"\tan({x})", domain=(-1.2, 1.2)),
-        _row("sinh", latex=r"\sinh({x})"),
+        _row("sinh", latex=r"\sinh({x})", rising=True),
         _row("cosh", latex=r"\cosh({x})"),
-        _row("tanh", latex=r"\tanh({x})", finite=True),
+        _row("tanh", latex=r"\tanh({x})", finite=True, rising=True),
         _row("asin", "arcsin", latex=r"\arcsin({x})", domain=(-0.9, 0.9)),
         _row("acos", "arccos", latex=r"\arccos({x})", domain=(-0.9, 0.9)),
-        _row("atan", "arctan", latex=r"\arctan({x})", finite=True),
-        _row("asinh", "arcsinh", finite=True),
+        _row("atan", "arctan", latex=r"\arctan({x})", finite=True, rising=True),
+        _row("asinh", "arcsinh", finite=True, rising=True),
         _row("acosh", "arccosh", domain=(1.2, 4.0)),
         _row("atanh", "arctanh", domain=(-0.9, 0.9)),
         _row(
@@ -128,6 +131,7 @@ LEAVES: dict[str, Leaf] = {
             f"a = minimum(abs(x), 6); {_polynomial('p', 'a', _TAIL[0])}{_polynomial('q', 'a', _TAIL[1])}"
             "([x < 0] - [x > 0])*expm1(-a*p/q)",
             finite=True,
+            rising=True,
             note="1 - exp(log(erfc(x))) for x > 0, the logarithm from a quotient of polynomials",
         ),
         _row(
@@ -140,7 +144,7 @@ LEAVES: dict[str, Leaf] = {
             note="exp(-x**2) times a quotient of polynomials for x > 0; the square is split to keep its error small",
         ),
         # stable forms of NumPy
-        _row("expm1", derivative="exp(x)", latex=r"(e^{{{x}}} - 1)"),
+        _row("expm1", derivative="exp(x)", latex=r"(e^{{{x}}} - 1)", rising=True),
         _row("log1p", derivative="1/(1 + x)", latex=r"\log(1 + {x})", domain=(-0.8, 3.0)),
         # kinks: the convention is named in the note
         _row(
@@ -158,6 +162,7 @@ LEAVES: dict[str, Leaf] = {
             "0",
             kinks=("x",),
             finite=True,
+            rising=True,
             note="derivative zero wherever it has one",
         ),
         _row(
@@ -166,6 +171,7 @@ LEAVES: dict[str, Leaf] = {
             "[x > 0]",
             kinks=("x",),
             finite=True,
+            rising=True,
             note="slope 0 at 0, as in the common frameworks",
         ),
         _row(
@@ -192,6 +198,7 @@ LEAVES: dict[str, Leaf] = {
             "0",
             kinks=("cos(pi*x)",),
             finite=True,
+            rising=True,
             note="to the nearest whole number, halves to the even one; derivative zero wherever it has one",
         ),
         _row(
@@ -201,6 +208,7 @@ LEAVES: dict[str, Leaf] = {
             latex=r"\lfloor {x} \rfloor",
             kinks=("sin(pi*x)",),
             finite=True,
+            rising=True,
             note="derivative zero wherever it has one",
         ),
         _row(
@@ -210,6 +218,7 @@ LEAVES: dict[str, Leaf] = {
             latex=r"\lceil {x} \rceil",
             kinks=("sin(pi*x)",),
             finite=True,
+            rising=True,
             note="derivative zero wherever it has one",
         ),
         # stable forms of our own; exp is only taken of numbers that are not positive
@@ -219,14 +228,18 @@ LEAVES: dict[str, Leaf] = {
             "sigmoid(x)*(1 - sigmoid(x))",
             latex=r"\sigma({x})",
             finite=True,
+            rising=True,
         ),
-        _row("softplus", "maximum(x, 0) + log1p(exp(minimum(x, -x)))", "sigmoid(x)", finite=True),
+        _row(
+            "softplus", "maximum(x, 0) + log1p(exp(minimum(x, -x)))", "sigmoid(x)", finite=True, rising=True
+        ),
         _row(
             "logsigmoid",
             "minimum(x, 0) - log1p(exp(minimum(x, -x)))",
             "sigmoid(-x)",
             latex=r"\log \sigma({x})",
             finite=True,
+            rising=True,
         ),
         _row(
             "logaddexp",

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from symgrad.language.program import Program
 from symgrad.language.trace import Derived, Key, Step
 from symgrad.passes.arrangements.affine import affine
+from symgrad.passes.arrangements.monotone import monotone
 from symgrad.passes.derive import backward, finish, prepare
 
 # from a program in its stable forms to one that computes the same, and the steps that say how; () if nothing was done
 Arrangement = Callable[[Program], tuple[Program, list[Step]]]
-ARRANGEMENTS: tuple[Arrangement, ...] = (affine,)
+ARRANGEMENTS: tuple[Arrangement, ...] = (monotone, affine)
 
 
 def arranged(derived: Derived) -> Derived:
@@ -23,7 +24,8 @@ def arranged(derived: Derived) -> Derived:
 
     Example:
         >>> from symgrad.language.reader import read
-        >>> from symgrad.passes.derive import derive
+        >>> from symgrad.passes.arrangements.monotone import monotone
+from symgrad.passes.derive import derive
         >>> d = derive(read("x: weight[n]\\nloss = sum(tanh(x))"))
         >>> arranged(d) is d
         True

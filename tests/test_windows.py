@@ -1,0 +1,136 @@
+"""Convolutions and poolings in the fast form: what is rearranged for speed keeps every value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+from symgrad import emit
+from symgrad.language.reader import read
+from symgrad.language.reference import run
+from symgrad.language.samples import inputs, small_sizes
+from symgrad.leaves import LEAVES
+from symgrad.passes.arrangements.monotone import monotone
+
+NETWORKS = {
+    "pooled": """
+        x: data[n, 2, 8, 6]; t: label[n] < 4
+        a = max_pool2d(relu(conv2d(x, 3, 3, padding=1)), 2)
+        b = max_pool2d(tanh(conv2d(a, 5, 3, padding=1)), (2, 3))
+        loss = softmax_cross_entropy(dense(flatten(b), 4), t)""",
+    "strided": """
+        x: data[n, 3, 9, 11]; t: data[n, 2]
+        a = relu(conv2d(x, 4, (3, 2), stride=(2, 3), padding=(1, 0)))
+        loss = mse(dense(flatten(conv2d(a, 5, 2, dilation=(1, 2))), 2), t)""",
+    "normed": """
+        x: data[n, 1, 8, 8]; t: label[n] < 3
+        a = max_pool2d(relu(batch_norm(conv2d(x, 4, 3, padding=1))), 2)
+        b = avg_pool2d(conv2d(a, 3, 3, padding=1), 2)
+        loss = softmax_cross_entropy(dense(flatten(b), 3), t)""",
+    "overlapping": """
+        x: data[n, 2, 7, 9]; t: data[n, 2]
+        a = max_pool2d(relu(conv2d(x, 3, 2)), 3, stride=2, padding=1)
+        loss = mse(dense(flatten(a), 2), t)""",
+    "signal": """
+        x: data[n, 2, 12]; t: data[n, 3]
+        a = max_pool1d(sigmoid(conv1d(x, 4, 3, padding=1)), 3)
+        b = conv1d(a, 6, 3, dilation=1, groups=2, padding=2)
+        loss = mse(dense(mean(relu(b), axis=2), 3), t)""",
+    "residual": """
+        x: data[n, 2, 6, 4]; t: data[n, 3]
+        a = relu(conv2d(x, 3, 3, padding=1))
+        b = max_pool2d(relu(a + conv2d(a, 3, 3, padding=1)), 2)
+        loss = mse(dense(flatten(b), 3), t) + mean(a**2)""",
+    "transposed": """
+        x: data[n, 2, 4, 6]; t: data[n, 1, 8, 12]
+        a = max_pool2d(relu(conv2d(x, 3, 3, padding=1)), 2)
+        loss = mse(conv_transpose2d(relu(conv_transpose2d(a, 2, 2, stride=2)), 1, 2, stride=2), t)""",
+    "least": """
+        x: data[n, 2, 8]; w: weight[2, 3]; c: weight[3]
+        y[n, i, k] = sum(d, x[n, d, i]*w[d, k])
+        m[n, i, k] = min(p < 2, exp(2*y[n, 2*i + p, k] + c[k])), i < 4
+        loss = sum(n, i, k, m[n, i, k]*(1 + index(i)))""",
+}
+
+
+def agree(d: sg.Derivation, sizes: dict[str, int], given: dict[str, np.ndarray]) -> None:
+    """The fast form and the reference compute the same loss and gradients."""
+    f = emit.load(emit.function_source(d.derived, style="fast"), "f")["loss_and_grad"]
+    for _ in range(2):  # the second call meets the buffers of the first
+        wanted = run(d.derived.program, sizes, given)
+        loss, gradients = f(*given.values())
+        np.testing.assert_allclose(loss, wanted[d.derived.program.target], rtol=1e-12)
+        scale = max(np.abs(wanted[adjoint]).max() for adjoint in d.derived.gradients.values())
+        for weight, adjoint in d.derived.gradients.items():
+            np.testing.assert_allclose(gradients[weight], wanted[adjoint], rtol=1e-12, atol=1e-13 * scale)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_agree_with_the_reference(name: str) -> None:
+    d = sg.derive(NETWORKS[name])
+    sizes = small_sizes(d.derived.source)
+    agree(d, sizes, inputs(d.derived.source, sizes, np.random.default_rng(1)))
+
+
+@pytest.mark.parametrize("name", ["pooled", "overlapping"])
+def test_ties_have_the_same_winners(name: str) -> None:
+    # few different whole numbers: most windows have several winners, many of them at relu's flat side
+    d = sg.derive(NETWORKS[name].replace("tanh", "relu"))
+    sizes = small_sizes(d.derived.source)
+    rng = np.random.default_rng(2)
+    given = inputs(d.derived.source, sizes, rng)
+    for n, v in given.items():
+        given[n] = rng.integers(-1, 2, v.shape) if v.dtype.kind == "f" else v
+    agree(d, sizes, {n: v.astype(float) if n != "t" or name != "pooled" else v for n, v in given.items()})
+
+
+# what rises goes behind the maximum; what might not, or is read elsewhere too, stays
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ("relu(3*y[n, 2*i + p] + b)", 1),
+        ("exp(y[n, 2*i + p]/2)", 1),
+        ("tanh(y[n, 2*i + p]) + b", 1),
+        ("relu(y[n, 2*i + p]*b)", 0),
+        ("relu(-y[n, 2*i + p])", 0),
+        ("y[n, 2*i + p]**2", 0),
+        ("relu(y[n, 2*i + p] + c[p])", 0),
+        ("maximum(y[n, 2*i + p], b)", 0),
+    ],
+)
+def test_what_rises_goes_behind_the_maximum(body: str, count: int) -> None:
+    program = read(
+        "x: data[n, 6]; b: weight; c: weight[2]; v: weight; y[n, k] = v*x[n, k]\n"
+        f'm[n, i] = max(p < 2, {body}, ties="first"), i < 3\nloss = sum(n, i, m[n, i]*(1 + index(i))) + b*sum(c)'
+    )
+    moved, told = monotone(program)
+    assert len(told) == count, str(moved)
+    given = inputs(program, {"n": 4}, np.random.default_rng(0))
+    assert run(moved, {"n": 4}, given)["loss"] == pytest.approx(
+        run(program, {"n": 4}, given)["loss"], rel=1e-13
+    )
+
+
+def test_what_has_another_reader_stays_before_the_maximum() -> None:
+    text = "x: weight[n, 6]; a = relu(x); m[n, i] = max(p < 2, a[n, 2*i + p]), i < 3; loss = sum(m)"
+    assert monotone(read(text))[1]
+    assert not monotone(read(f"{text} + sum(a)"))[1]
+
+
+@pytest.mark.parametrize(
+    "leaf", [leaf for leaf in LEAVES.values() if leaf.rising], ids=lambda leaf: leaf.name
+)
+def test_rising_leaves_rise_and_are_flat_only_with_slope_zero(leaf) -> None:
+    slope = sg.derive(f"x: weight[k]; loss = sum({leaf.name}(x))")
+    f = slope.function()
+    x = np.sort(np.concatenate([np.linspace(-3, 3, 61), np.arange(-3, 4) / 2]))
+    values = np.array([f(x=x[k : k + 1])[0] for k in range(len(x))])
+    slopes = f(x=x)[1]["x"]
+    assert (np.diff(values) >= 0).all()
+    assert (slopes >= 0).all()
+    level = (np.diff(values) == 0) & (np.diff(x) > 0)
+    assert not slopes[:-1][level].any()
+    assert not slopes[1:][level].any()
