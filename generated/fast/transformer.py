@@ -17,6 +17,7 @@ Numbers before an equation are those of its derivation; a star marks one that is
 import argparse
 import contextlib
 import csv
+import math
 import os
 import sys
 import tempfile
@@ -34,6 +35,7 @@ INTEGER = ("x", "t")
 BATCHED = ("x", "t")
 FEATURES = ("x",)
 TARGET = "t"
+CHUNK = 1 << 17  # entries that the optimiser takes at a time, so that its passes find them in the cache
 SHAPES = {
     "x": lambda s: (s["n"], 32),
     "t": lambda s: (s["n"], 32),
@@ -1086,31 +1088,49 @@ def _network(s, dtype, weights, gradients):
 
 
 def _update(count, dtype, w, g, m, v):
-    """adam, in place, over flat vectors of `count` entries."""
-    multiply, add, square, divide = np.multiply, np.add, np.square, np.divide
-    sqrt, subtract = np.sqrt, np.subtract
+    """adam, in place, over flat vectors of `count` entries: what takes options, and what computes.
+
+    m is kept divided by 1 - beta1.
+    v is kept divided by 1 - beta2.
+    Numbers are arrays without axes, which cost less in a call.
+    """
+    multiply, add, square, sqrt = np.multiply, np.add, np.square, np.sqrt
+    divide, subtract = np.divide, np.subtract
+    factor1 = np.empty((), dtype)
+    factor2 = np.empty((), dtype)
+    factor3 = np.empty((), dtype)
+    factor4 = np.empty((), dtype)
     part1 = np.empty((count,), dtype)
     part2 = np.empty((count,), dtype)
 
+    def adopt(lr, beta1, beta2, eps):
+        factor1[()] = beta1
+        factor2[()] = beta2
+
     def run(t, lr, beta1, beta2, eps):
-        # m[k] = beta1*m[k] + (1 - beta1)*g[k]
-        multiply(beta1, m, m)
-        multiply(1 - beta1, g, part1)
-        add(m, part1, m)
-        # v[k] = beta2*v[k] + (1 - beta2)*g[k]**2
-        multiply(beta2, v, v)
+        common1 = math.sqrt((1 - beta2)/(1 - beta2**t))
+        factor3[()] = lr*(1 - beta1)/(1 - beta1**t)/common1
+        factor4[()] = eps/common1
+        # m[k] = factor1*m[k] + g[k]
+        multiply(factor1, m, m)
+        add(m, g, m)
+        # v[k] = factor2*v[k] + g[k]**2
+        multiply(factor2, v, v)
         square(g, part1)
-        multiply(1 - beta2, part1, part1)
         add(v, part1, v)
-        # w[k] = w[k] - lr*m[k]/(1 - beta1**t)/(sqrt(v[k]/(1 - beta2**t)) + eps)
-        divide(v, 1 - beta2**t, part1)
-        sqrt(part1, part1)
-        add(part1, eps, part1)
-        multiply(lr / (1 - beta1**t), m, part2)
+        # w[k] = w[k] - factor3*m[k]/(sqrt(v[k]) + factor4)
+        sqrt(v, part1)
+        add(part1, factor4, part1)
+        multiply(factor3, m, part2)
         divide(part2, part1, part2)
         subtract(w, part2, w)
 
-    return run
+    return adopt, run
+
+
+def _scales(lr, beta1, beta2, eps):
+    """What states are kept divided by."""
+    return {"m": 1 - beta1, "v": 1 - beta2}
 
 
 def _typed(name, a, dtype):
@@ -1170,6 +1190,7 @@ class Model:
         self.dtype = np.dtype(dtype)
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
         self.weights, self.steps, self.classes = {}, 0, None
+        self._plans = {_training: {}, _evaluate: {}, _network: {}}
         self.init(0)
         given = {}
         self.sizes = {letter: int(size) for letter, size in given.items() if size is not None}
@@ -1221,8 +1242,13 @@ class Model:
 
         self.weights, self._gradients = views(self._w), views(self._g)
         self._state = {"m": views(self._m), "v": views(self._v)}
-        self._plans = {}
-        self._update = _update(ends[-1], self.dtype, self._w, self._g, self._m, self._v)
+        self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
+        parts = [slice(a, min(a + CHUNK, ends[-1])) for a in range(0, ends[-1], CHUNK)]
+        self._updates = [
+            _update(
+                p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
+            ) for p in parts
+        ]
 
     def _draw(self):
         rng = np.random.default_rng(self._seed)
@@ -1271,34 +1297,54 @@ class Model:
                 wrong = a.min() if a.min() < 0 else a.max()
                 raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
 
+    def _adopt(self, options):
+        """Take over the numbers of the optimiser; states that are kept divided by them are kept up."""
+        scales = _scales(*options)
+        if not all(scales.values()):
+            told = "1 - beta1 and 1 - beta2"
+            raise Problem(f"adam divides by {told}, which must not be 0; the options are {self.options}")
+        if self._adopted is not None:
+            old = _scales(*self._adopted)
+            for state, scale in scales.items():
+                for a in self._state[state].values() if scale != old[state] else ():
+                    a *= old[state] / scale
+        for adopt, _ in self._updates:
+            adopt(*options)
+        self._adopted = options
+
     def _plan(self, make, given):
         """Buffers for data of these shapes, and what computes; made once, the eight latest are kept."""
-        key = (make, *map(np.shape, given.values()))
-        plan = self._plans.get(key) if self.weights else None
+        plans = self._plans[make]
+        try:
+            return plans[tuple([a.shape for a in given.values()])]
+        except (KeyError, AttributeError):
+            pass
+        shapes = tuple(map(np.shape, given.values()))  # of lists, too
+        plan = plans.get(shapes)
         if plan is None:
             sizes, _ = self._bind(given)
-            if len(self._plans) >= 8:
-                del self._plans[next(iter(self._plans))]
+            plans = self._plans[make]
+            if len(plans) >= 8:
+                del plans[next(iter(plans))]
             inputs, run = make(sizes, self.dtype, self.weights, self._gradients)
             # seen as unsigned numbers, a label below zero is a large one
             labels = [
                 (
-                    name, inputs[name], inputs[name].view(np.uintp), BELOW[name](sizes)
+                    name, inputs[name], inputs[name].reshape(-1).view(np.uintp), BELOW[name](sizes)
                 ) for name in BELOW if name in inputs
             ]
-            plan = self._plans[key] = inputs, labels, run
+            plan = plans[shapes] = tuple(inputs.items()), [label for label in labels if label[1].size], run
         return plan
 
     def _fill(self, plan, given, rng):
         inputs, labels, run = plan
-        for name, a in inputs.items():
+        for name, a in inputs:
             x = given[name] if name in given else _start(rng, a.shape, *STARTS[name])
-            np.copyto(a, x if getattr(x, "dtype", None) == a.dtype else _typed(name, x, self.dtype))
-        for name, sentence, test in FACTS:
-            if name in given and not np.all(test(np.asarray(given[name]).real)):
-                raise Problem(f"{name} is declared {sentence}, and what was given is not")
+            if getattr(x, "dtype", None) is not a.dtype:
+                x = _typed(name, x, self.dtype)
+            a[...] = x
         for name, a, unsigned, below in labels:
-            if a.size and np.maximum.reduce(unsigned, None) >= below:
+            if unsigned[unsigned.argmax()] >= below:
                 wrong = a.min() if a.min() < 0 else a.max()
                 raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
         return run
@@ -1308,12 +1354,14 @@ class Model:
 
     def _train_rows(self, arrays, rows):
         """The same on some of the examples, which were checked before."""
-        shapes = ((len(rows), *a.shape[1:]) if name in BATCHED else a.shape for name, a in arrays.items())
-        plan = self._plans.get((_training, *shapes))
+        shapes = tuple(
+            [(len(rows), *a.shape[1:]) if name in BATCHED else a.shape for name, a in arrays.items()]
+        )
+        plan = self._plans[_training].get(shapes)
         if plan is None:
             plan = self._plan(_training, {n: a[rows] if n in BATCHED else a for n, a in arrays.items()})
         inputs, _, run = plan
-        for name, buffer in inputs.items():
+        for name, buffer in inputs:
             if name in BATCHED:
                 arrays[name].take(rows, 0, buffer, "clip")
             elif name in DRAWS:
@@ -1348,7 +1396,15 @@ class Model:
     def _advance(self):
         """One update by the gradients at hand."""
         self.steps += 1
-        self._update(t=self.steps, **self.options)
+        options = (*self.options.values(),)
+        if options != self._adopted:
+            self._adopt(options)
+        try:
+            for _, update in self._updates:
+                update(self.steps, *options)
+        except (ArithmeticError, ValueError):
+            told = ", ".join(f"{name} = {value:g}" for name, value in self.options.items())
+            raise Problem(f"adam cannot be computed at step {self.steps} with {told}") from None
 
     def forward(self, x):
         """z[n, 32, 52]: what the network computes before the loss."""
@@ -1408,6 +1464,9 @@ class Model:
         arrays.update(self.weights)
         for state, views in self._state.items():
             arrays.update({f"{name}.{state}": a for name, a in views.items()})
+        arrays.update(
+            {f".scale.{state}": np.array(scale) for state, scale in _scales(**self.options).items()}
+        )
         path = os.fspath(path)
         temporary = None
         try:
@@ -1458,8 +1517,18 @@ class Model:
             self.weights[name][...] = arrays[name]
         for key, a in states.items():
             a[...] = arrays[key] if resumes else 0
+        self._rescale({state: float(arrays.get(f".scale.{state}", 1)) for state in self._state})
         self.steps = int(arrays[".steps"]) if resumes else 0
         self.classes = [str(c) for c in arrays[".classes"]] if ".classes" in arrays else None
+
+    def _rescale(self, given):
+        """States that are divided by given numbers as this module keeps them: see `_scales`."""
+        self._adopt((*self.options.values(),))
+        own = _scales(**self.options)
+        for state, views in self._state.items():
+            ratio = given[state] / own.get(state, 1)
+            for a in views.values() if ratio != 1 else ():
+                a *= ratio
 
     def check_gradients(self, seed=0, entries=12):
         """Judge every gradient by complex steps in float64: f(w + ih) = f(w) + ih f'(w) has no cancellation.

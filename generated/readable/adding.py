@@ -524,8 +524,16 @@ class Model:
             self.weights[name][...] = arrays[name]
         for key, a in states.items():
             a[...] = arrays[key] if resumes else 0
+        self._rescale({state: float(arrays.get(f".scale.{state}", 1)) for state in self._state})
         self.steps = int(arrays[".steps"]) if resumes else 0
         self.classes = [str(c) for c in arrays[".classes"]] if ".classes" in arrays else None
+
+    def _rescale(self, given):
+        """States that are divided by given numbers as this module keeps them."""
+        for state, views in self._state.items():
+            ratio = given[state]
+            for a in views.values() if ratio != 1 else ():
+                a *= ratio
 
     def check_gradients(self, seed=0, entries=12):
         """Judge every gradient by complex steps in float64: f(w + ih) = f(w) + ih f'(w) has no cancellation.

@@ -123,7 +123,7 @@ class Lowering:
             if self._whole(s) or not self._steps(s):
                 entries, s = self.merged(self.entries(s), s)
             if entries is not None and self._whole(s):
-                value = entries if earlier is None else self.values.ufunc(name, earlier, entries)
+                value = entries if earlier is None or name == "set" else self.values.ufunc(name, earlier, entries)
             else:
                 if earlier is None:
                     earlier = self._blank(s)

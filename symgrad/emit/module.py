@@ -17,6 +17,7 @@ from symgrad.emit.optimizers import Optimizer, find
 from symgrad.emit.readable import Readable
 from symgrad.emit.roles import Roles, roles
 from symgrad.emit.text import number
+from symgrad.emit.updates import python
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language.declarations import DRAWS, STARTS
 from symgrad.language.ints import Int, Size
@@ -27,6 +28,7 @@ from symgrad.passes.arrange import arranged
 from symgrad.passes.derive import forward
 
 STYLES = ("readable", "fast")
+_MAKES = {"training": "_training", "loss": "_evaluate", "forward": "_network"}
 # what the methods that take arrays call their own variables
 _METHODS = frozenset(
     [
@@ -180,9 +182,10 @@ class _Module:
             style=self.style,
             starred=any(number.endswith("*") for number in self.numbers.values()),
             declaration=_wrapped(str(self.declared.text or self.declared), 96),
-            helpers=[head.helper(h, names) for h in self.helpers],
             parts=parts,
+            makes=[_MAKES[kind] for kind in parts],
             update=update,
+            helpers=[head.helper(h, names) for h in self.helpers],
             rule=self.rule,
             about=_wrapped(self.rule.about, 100),
             options=[(n, _float(v)) for n, v in self.options.items()],
@@ -296,9 +299,22 @@ class _Module:
 
     def _update(self) -> dict[str, Any]:
         if self.style == "readable":
-            return {"lines": self.rule.readable()}
-        plan = self.rule.fast()
-        return {"plan": plan, "ufuncs": plan.aliases}
+            lines, helpers = self.rule.readable()
+            self.helpers.update(helpers)
+            return {"lines": lines, "scales": [], "mathematics": False}
+        (plan, helpers), folded = self.rule.fast(), self.rule.folded
+        self.helpers.update(helpers)
+        return {
+            "plan": plan,
+            "ufuncs": plan.aliases,
+            "factors": [] if folded.plain else list(folded.numbers),
+            "steady": [] if folded.plain else list(folded.steady.items()),
+            "moving": [] if folded.plain else list(folded.moving.items()),
+            "parts": [(name, python(e)) for name, e in folded.parts.items()],
+            "scales": [(state, python(e)) for state, e in folded.scales.items()],
+            "mathematics": "math."
+            in "".join((*map(python, folded.numbers.values()), *map(python, folded.scales.values()))),
+        }
 
     # ---- tables
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 from symgrad.emit.fast import Fast, Plan
 from symgrad.emit.names import Names, identifier
 from symgrad.emit.readable import Readable
+from symgrad.emit.updates import COUNT, Equations, Folded, folded
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language import expr as ex
 from symgrad.language import ints
@@ -18,8 +19,6 @@ from symgrad.language.expr import Access, Expr
 from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.scalar import scalar
 from symgrad.library import defined
-
-_COUNT = "t"  # the number of the step
 
 
 @dataclass(frozen=True)
@@ -36,40 +35,53 @@ class Optimizer:
     name: str
     options: Mapping[str, float]
     state: tuple[str, ...]
-    equations: tuple[tuple[str, Expr], ...]
+    equations: Equations
     about: str = ""
 
-    @property
-    def program(self) -> Program:
-        """The equations over one long axis; state and weights are read before they are written."""
-        p = ints.size("count")
-        written = [name for name, _ in self.equations]
-        arrays = dict.fromkeys(("w", "g", *self.state, *written))
-        tensors = {name: Tensor(name, (p,), "data") for name in arrays}
-        tensors |= {name: Tensor(name, (), "constant") for name in (*self.options, _COUNT)}
-        statements = tuple(
-            Statement(name, (ints.axis("k"),), "=", _entries(body, arrays), (("k", p),))
-            for name, body in self.equations
+    @cached_property
+    def folded(self) -> Folded:
+        """The equations as they are computed: numbers that are the same for all entries are letters."""
+        found = folded(self.equations, self.state, self.options)
+        return found or Folded(
+            self.equations, {name: Access(name, ()) for name in (*self.options, COUNT)}, plain=True
         )
-        return Program(tensors, statements, "w")
 
-    def readable(self) -> list[str]:
-        """Lines that update `w` and the state in place, given `g`, the options and `t`."""
-        program = self.program
+    def program(self, equations: Equations, scalars: Iterable[str]) -> Program:
+        """Equations over one long axis; state and weights are read before they are written."""
+        p = ints.size("count")
+        arrays = dict.fromkeys(("w", "g", *self.state))
+        for name, body in equations:
+            if any(a in arrays for a in ex.tensors(body)):
+                arrays[name] = None
+        tensors = {name: Tensor(name, (p,), "data") for name in arrays}
+        tensors |= {name: Tensor(name, (), "constant") for name in scalars}
+        tensors |= {name: Tensor(name) for name, _ in equations if name not in tensors}
+        statements = []
+        for name, body in equations:
+            along = (("k", p),) if name in arrays else ()
+            left = tuple(ints.axis(a) for a, _ in along)
+            statements.append(Statement(name, left, "=", _entries(body, arrays), along))
+        return Program(tensors, tuple(statements), "w")
+
+    def readable(self) -> tuple[list[str], dict[str, None]]:
+        """Lines that update `w` and the state in place, given `g`, the options and `t`; the helpers that they call."""
+        program = self.program(self.equations, (*self.options, COUNT))
         writer = Readable(program, Names(), {})
         kept = {"w", *self.state}
         lines = []
         for line in writer.write(program.statements):
             name, _, value = line.partition(" = ")
             lines.append(f"{name}[:] = {value}" if name in kept else line)
-        return [line for line in lines if not line.startswith("#")]
+        return [line for line in lines if not line.startswith("#")], writer.text.helpers
 
-    def fast(self) -> Plan:
-        """A plan that does the same without making arrays."""
-        program = self.program
+    def fast(self) -> tuple[Plan, dict[str, None]]:
+        """A plan that does the same without making arrays; the helpers that it calls."""
+        folded = self.folded
+        program = self.program(folded.equations, folded.numbers)
         kept = ("w", *self.state)
-        given = (*kept, "g", *self.options, _COUNT)
-        return Fast(program, Names(), {}, given, {name: name for name in kept}, ()).write(program.statements)
+        given = (*kept, "g", *folded.numbers)
+        writer = Fast(program, Names(), {}, given, {name: name for name in kept}, ())
+        return writer.write(program.statements), writer.text.helpers
 
 
 def _entries(body: Expr, arrays: Mapping[str, object]) -> Expr:
@@ -115,14 +127,14 @@ def _definition(node: ast.FunctionDef) -> Optimizer:
         if not isinstance(default, ast.Constant) or not isinstance(default.value, (int, float)):
             raise Refusal(f"the default of {name} must be a number").at(default)
         options[identifier(name)] = float(default.value)
-    about, equations, state, seen = "", [], [], {"w", "g", _COUNT, *options}
+    about, equations, state, seen = "", [], [], {"w", "g", COUNT, *options}
     for k, line in enumerate(node.body):
         match line:
             case ast.Expr(value=ast.Constant(value=str(words))) if k == 0:
                 about = words
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if name not in options and name not in (
                 "g",
-                _COUNT,
+                COUNT,
             ):
                 reads = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
                 if name in reads and name not in seen:
