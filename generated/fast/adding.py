@@ -120,33 +120,30 @@ def _training(s, dtype, weights, gradients):
     view18 = part1[:, 10]
     y_1 = np.empty((n,), dtype)
     total = np.empty((n,), dtype)
-    part8 = np.empty((n,), dtype)
     const3 = np.asarray(2 / n, dtype)
     view19 = view18.T
     view20 = y_1[:, None]
+    part10 = np.empty((n, 11, 16), dtype)
+    view21 = part10[:, 10]
     part11 = np.empty((n, 11, 16), dtype)
-    view21 = part11[:, 10]
-    part12 = np.empty((n, 11, 16), dtype)
-    part13 = np.empty((n, 10, 64), dtype)
+    part12 = np.empty((n, 10, 64), dtype)
     view38 = U1.T
     steps2 = [
         (
-            t, part11[:, t + 1], part2[:, t + 1], h_1[:, t, 48:], part4[:, t, 48:], part12[:, t + 1],
-            part12[:, t + 1], part2[:, t], h_1[:, t, 16:32], part3[:, t, 32:48], h_1[:, t, :16],
-            part4[:, t, :16], part13[:, t, 32:48], h_1[:, t], part4[:, t], part13[:, t], part13[:, t],
-            part11[:, t], part4[:, t, 16:32], part12[:, t]
+            t, part10[:, t + 1], part2[:, t + 1], h_1[:, t, 48:], part4[:, t, 48:], part11[:, t + 1],
+            part11[:, t + 1], part2[:, t], h_1[:, t, 16:32], part3[:, t, 32:48], h_1[:, t, :16],
+            part4[:, t, :16], part12[:, t, 32:48], h_1[:, t], part4[:, t], part12[:, t], part12[:, t],
+            part10[:, t], part4[:, t, 16:32], part11[:, t]
         ) for t in range(10)
     ]
     view42 = part1[:, :10]
-    view43 = part13.reshape(10*n, 64)
-    view44 = view43.T
-    part14 = np.empty((n, 10, 16), dtype)
-    view45 = part14.reshape(10*n, 16)
-    part15 = np.empty((64, 16), dtype)
-    view46 = part15.T
-    view47 = x.reshape(10*n, 2)
-    part16 = np.empty((64, 2), dtype)
-    view48 = part16.T
+    view43 = part12.reshape(10*n, 64)
+    part13 = np.empty((n, 10, 16), dtype)
+    view44 = part13.reshape(10*n, 16)
+    view45 = view44.T
+    const4 = np.full((10*n,), 1, dtype)
+    view46 = x.reshape(10*n, 2)
+    view47 = view46.T
 
     def run():
         # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
@@ -193,22 +190,21 @@ def _training(s, dtype, weights, gradients):
         add(y_1, b, y_1)
         # (8) loss = sum(n, (y[n] - total[n])**2/n)
         subtract(y_1, total, y_1)
-        square(y_1, part8)
-        part9 = add.reduce(part8, axis=None)
-        loss = part9 / n
+        part8 = y_1.dot(y_1)
+        loss = part8 / n
         # (9) dy[n] = 2*(y[n] - total[n])/n
         multiply(const3, y_1, y_1)
         # (11) db = sum(n, dy[n])
-        part10 = add.reduce(y_1, axis=None)
+        part9 = add.reduce(y_1, axis=None)
         # (10) dw[j] = sum(n, dy[n]*h[n, 9, j])
         view19.dot(y_1, dw)
         # (12) dh[n, 9, j] += dy[n]*w[j]
         multiply(view20, w, part6)
-        part11.fill(0)
+        part10.fill(0)
         add(view21, part6, out=view21)
         h_1.fill(0)
+        part11.fill(0)
         part12.fill(0)
-        part13.fill(0)
         for t, view22, view23, view24, view25, view26, view27, view28, view29, view30, view31, view32, view33, view34, view35, view36, view37, view39, view40, view41 in reversed(
             steps2
         ):
@@ -247,15 +243,13 @@ def _training(s, dtype, weights, gradients):
             multiply(view27, view40, part6)
             add(view41, part6, out=view41)
         # (18) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
-        copyto(part14, view42)
-        view44.dot(view45, part15)
+        copyto(part13, view42)
+        view45.dot(view43, dU1)
         # (17) db1[k] = sum(n, j, dh_2[n, j, k])
-        add.reduce(part13, (0, 1), None, db1)
+        const4.dot(view43, db1)
         # (16) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
-        view44.dot(view47, part16)
-        copyto(db, part10)
-        copyto(dW1, view48)
-        copyto(dU1, view46)
+        view47.dot(view43, dW1)
+        copyto(db, part9)
         return loss
 
     return {"x": x, "total": total}, run
@@ -265,7 +259,7 @@ def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
     add, copyto, minimum, exp = np.add, np.copyto, np.minimum, np.exp
     negative, divide, multiply, tanh = np.negative, np.divide, np.multiply, np.tanh
-    subtract, square = np.subtract, np.square
+    subtract = np.subtract
     n = s["n"]
     w = weights["w"]
     b = weights["b"]
@@ -338,8 +332,7 @@ def _evaluate(s, dtype, weights, gradients):
         add(y_1, b, y_1)
         # (8) loss = sum(n, (y[n] - total[n])**2/n)
         subtract(y_1, total, y_1)
-        square(y_1, y_1)
-        part7 = add.reduce(y_1, axis=None)
+        part7 = y_1.dot(y_1)
         loss = part7 / n
         return loss
 

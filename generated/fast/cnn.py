@@ -355,8 +355,8 @@ def _training(s, dtype, weights, gradients, following):
     view98 = part5[:, None, None]
     view99 = windows(padded1, 2, 0, (1, 1), (8, 3))
     view100 = windows(view99, 4, 0, (1, 1), (8, 3))
-    view101 = part8.transpose(1, 0, 2, 3)
     part45 = part7.reshape(8, n, 8, 8)
+    view101 = part45.transpose(1, 0, 2, 3)
     view102 = part45.reshape(8, 64*n)
     view103 = view100.transpose(1, 3, 5, 0, 2, 4)
     part46 = part1.reshape(1, 3, 3, n, 8, 8)
@@ -625,10 +625,9 @@ def _training(s, dtype, weights, gradients, following):
         multiply(part44, part7, part7)
         add(part8, part7, part8)
         multiply(const1, part5, part5)
-        add(part8, view98, part8)
         # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        copyto(part45, view101)
+        add(part8, view98, view101)
         copyto(part46, view103)
         view102.dot(view105, part47)
         copyto(dW1, view106)

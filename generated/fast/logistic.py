@@ -70,8 +70,8 @@ def _training(s, dtype, weights, gradients):
     `s` has the sizes; `gradients` are the arrays to write into.
     """
     add, maximum, subtract, exp = np.add, np.maximum, np.subtract, np.exp
-    log, copyto, square, divide = np.log, np.copyto, np.square, np.divide
-    equal, multiply = np.equal, np.multiply
+    log, copyto, divide, equal = np.log, np.copyto, np.divide, np.equal
+    multiply = np.multiply
     n = s["n"]
     W = weights["W"]
     b = weights["b"]
@@ -87,15 +87,16 @@ def _training(s, dtype, weights, gradients):
     part2 = np.empty((n,), dtype)
     const2 = np.arange(n)
     t = np.empty((n,), np.intp)
-    part4 = np.empty((4, 3), dtype)
-    view2 = loss_2[:, None]
+    view2 = W.reshape(12,)
+    view3 = loss_2[:, None]
     const3 = np.arange(3)
-    view3 = t[:, None]
-    part6 = np.empty((n, 3), bool)
+    view4 = t[:, None]
+    part5 = np.empty((n, 3), bool)
     const4 = np.asarray(n, dtype)
     const5 = np.full((n,), 1, dtype)
     const6 = np.asarray(0.002, dtype)
-    view4 = x.T
+    part6 = np.empty((4, 3), dtype)
+    view5 = x.T
     part7 = np.empty((4, 3), dtype)
 
     def run():
@@ -118,23 +119,22 @@ def _training(s, dtype, weights, gradients):
         # (3d) loss_6 = sum(n, loss_5[n]/n)
         part3 = add.reduce(loss_1, axis=None)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        square(W, part4)
-        part5 = add.reduce(part4, axis=None)
+        part4 = view2.dot(view2)
         # (3) loss = loss_6 + loss_7
-        loss = part3 / n + 0.001 * part5
+        loss = part3 / n + 0.001 * part4
         # (5) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part1, view2, part1)
+        divide(part1, view3, part1)
         # (6) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        equal(const3, view3, part6)
-        subtract(part1, part6, part1)
+        equal(const3, view4, part5)
+        subtract(part1, part5, part1)
         divide(part1, const4, part1)
         # (8) db[j] = sum(n, dz[n, j])
         const5.dot(part1, db)
         # (7) dW[j, k] += 0.002*W[j, k]
-        multiply(const6, W, part4)
+        multiply(const6, W, part6)
         # (7) dW[k, j] += sum(n, dz[n, j]*x[n, k])
-        view4.dot(part1, part7)
-        add(part4, part7, dW)
+        view5.dot(part1, part7)
+        add(part6, part7, dW)
         return loss
 
     return {"x": x, "t": t}, run
@@ -143,7 +143,7 @@ def _training(s, dtype, weights, gradients):
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
     add, maximum, subtract, exp = np.add, np.maximum, np.subtract, np.exp
-    log, copyto, square = np.log, np.copyto, np.square
+    log, copyto = np.log, np.copyto
     n = s["n"]
     W = weights["W"]
     b = weights["b"]
@@ -156,7 +156,7 @@ def _evaluate(s, dtype, weights, gradients):
     loss_2 = np.empty((n,), dtype)
     const2 = np.arange(n)
     t = np.empty((n,), np.intp)
-    part3 = np.empty((4, 3), dtype)
+    view2 = W.reshape(12,)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
@@ -178,10 +178,9 @@ def _evaluate(s, dtype, weights, gradients):
         # (3d) loss_6 = sum(n, loss_5[n]/n)
         part2 = add.reduce(loss_1, axis=None)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        square(W, part3)
-        part4 = add.reduce(part3, axis=None)
+        part3 = view2.dot(view2)
         # (3) loss = loss_6 + loss_7
-        loss = part2 / n + 0.001 * part4
+        loss = part2 / n + 0.001 * part3
         return loss
 
     return {"x": x, "t": t}, run

@@ -88,7 +88,7 @@ def _training(s, dtype, weights, gradients):
     `s` has the sizes; `gradients` are the arrays to write into.
     """
     take, multiply, add, subtract = np.take, np.multiply, np.add, np.subtract
-    square, equal, copyto = np.square, np.equal, np.copyto
+    equal, copyto = np.equal, np.copyto
     n = s["n"]
     P = weights["P"]
     Q = weights["Q"]
@@ -110,15 +110,17 @@ def _training(s, dtype, weights, gradients):
     part4 = np.empty((n,), dtype)
     part5 = np.empty((n,), dtype)
     rating = np.empty((n,), dtype)
-    part7 = np.empty((60, 3), dtype)
-    part9 = np.empty((40, 3), dtype)
+    view1 = P.reshape(180,)
+    view2 = Q.reshape(120,)
     const2 = np.asarray(2 / n, dtype)
     const3 = np.asarray(0.002, dtype)
+    part10 = np.empty((40, 3), dtype)
     const4 = np.arange(40)[:, None]
-    part12 = np.empty((40, n), bool)
-    part13 = np.empty((40, n), dtype)
-    view1 = part4[:, None]
-    part14 = np.empty((40, 3), dtype)
+    part11 = np.empty((40, n), bool)
+    part12 = np.empty((40, n), dtype)
+    view3 = part4[:, None]
+    part13 = np.empty((40, 3), dtype)
+    part14 = np.empty((60, 3), dtype)
     const5 = np.arange(60)[:, None]
     part15 = np.empty((60, n), bool)
     part16 = np.empty((60, n), dtype)
@@ -138,20 +140,17 @@ def _training(s, dtype, weights, gradients):
         add(part4, taste, part4)
         # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
         subtract(part4, rating, part4)
-        square(part4, taste)
-        part6 = add.reduce(taste, axis=None)
+        part6 = part4.dot(part4)
         # (3b) loss_2 = sum(j, k, 0.001*P[j, k]**2)
-        square(P, part7)
-        part8 = add.reduce(part7, axis=None)
+        part7 = view1.dot(view1)
         # (3c) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
-        square(Q, part9)
-        part10 = add.reduce(part9, axis=None)
+        part8 = view2.dot(view2)
         # (3) loss = loss_1 + loss_2 + loss_3
-        loss = part6 / n + 0.001 * part8 + 0.001 * part10
+        loss = part6 / n + 0.001 * part7 + 0.001 * part8
         # (4) dsaid[n] = 2*(said[n] - rating[n])/n
         multiply(const2, part4, part4)
         # (7) dmiddle = sum(n, dsaid[n])
-        part11 = add.reduce(part4, axis=None)
+        part9 = add.reduce(part4, axis=None)
         # (5) dp[user[n]] += dsaid[n]
         dp.fill(0)
         add.at(dp, (user,), part4)
@@ -159,22 +158,22 @@ def _training(s, dtype, weights, gradients):
         dq.fill(0)
         add.at(dq, (item,), part4)
         # (9) dQ[j, k] += 0.002*Q[j, k]
-        multiply(const3, Q, part9)
+        multiply(const3, Q, part10)
         # (9) dQ[j_1, j] += sum(n, dsaid[n]*P[user[n], j]*[j_1 == item[n]])
-        equal(const4, item, part12)
-        copyto(part13, part12)
-        multiply(view1, part1, part1)
-        part13.dot(part1, part14)
-        add(part9, part14, dQ)
+        equal(const4, item, part11)
+        copyto(part12, part11)
+        multiply(view3, part1, part1)
+        part12.dot(part1, part13)
+        add(part10, part13, dQ)
         # (8) dP[j, k] += 0.002*P[j, k]
-        multiply(const3, P, part7)
+        multiply(const3, P, part14)
         # (8) dP[j_1, j] += sum(n, dsaid[n]*Q[item[n], j]*[j_1 == user[n]])
         equal(const5, user, part15)
         copyto(part16, part15)
-        multiply(view1, part2, part2)
+        multiply(view3, part2, part2)
         part16.dot(part2, part17)
-        add(part7, part17, dP)
-        copyto(dmiddle, part11)
+        add(part14, part17, dP)
+        copyto(dmiddle, part9)
         return loss
 
     return {"user": user, "item": item, "rating": rating}, run
@@ -183,7 +182,6 @@ def _training(s, dtype, weights, gradients):
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
     take, multiply, add, subtract = np.take, np.multiply, np.add, np.subtract
-    square = np.square
     n = s["n"]
     P = weights["P"]
     Q = weights["Q"]
@@ -199,8 +197,8 @@ def _evaluate(s, dtype, weights, gradients):
     part3 = np.empty((n,), dtype)
     part4 = np.empty((n,), dtype)
     rating = np.empty((n,), dtype)
-    part6 = np.empty((60, 3), dtype)
-    part8 = np.empty((40, 3), dtype)
+    view1 = P.reshape(180,)
+    view2 = Q.reshape(120,)
 
     def run():
         # (1) taste[n] = sum(j, P[user[n], j]*Q[item[n], j])
@@ -216,16 +214,13 @@ def _evaluate(s, dtype, weights, gradients):
         add(part3, taste, part3)
         # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
         subtract(part3, rating, part3)
-        square(part3, part3)
-        part5 = add.reduce(part3, axis=None)
+        part5 = part3.dot(part3)
         # (3b) loss_2 = sum(j, k, 0.001*P[j, k]**2)
-        square(P, part6)
-        part7 = add.reduce(part6, axis=None)
+        part6 = view1.dot(view1)
         # (3c) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
-        square(Q, part8)
-        part9 = add.reduce(part8, axis=None)
+        part7 = view2.dot(view2)
         # (3) loss = loss_1 + loss_2 + loss_3
-        loss = part5 / n + 0.001 * part7 + 0.001 * part9
+        loss = part5 / n + 0.001 * part6 + 0.001 * part7
         return loss
 
     return {"user": user, "item": item, "rating": rating}, run

@@ -434,6 +434,8 @@ class Fast:
             add(f"{self._function(name)}.reduce({args[0]}, {axis}, None, {out})")
         elif v.op == "take":
             self._gather(v, args, out)
+        elif v.op == "fill" and v.info is None:
+            pass
         elif v.op == "fill":
             add(f"{out}.fill({text_number(v.info)})")
         elif v.op == "implicit":
@@ -485,7 +487,29 @@ class Fast:
                 f"{self._function('copyto')}({out}, {args[0]}[{self.text.positions(pattern, v.args[1:])}])"
             )
 
+    def _into(self, v: Value) -> None:
+        """An operation whose result is computed in a part of an array."""
+        target, *args = v.args
+        _, op, name, parts = v.info
+        place = text = self.text.bound[v] = self.text.bound[target]
+        shape = target.shape
+        for how, what in parts:
+            if how == "index":
+                text += self.text.subscript(what, shape)
+            else:
+                text += f".{how}{self.text.shape(what) if how == 'reshape' else what}"
+        if parts:
+            place = self.names.counted("view")
+            self._view(place, text, runs(parts))
+        texts = [self._number(a, v) if python(a) else self.text(a) for a in args]
+        called = self._function("matmul" if op == "matmul" else name)
+        into = f"out={place}" if name in ("maximum", "minimum") else place
+        self.plan.steps.append(f"{called}({', '.join(texts)}, {into})")
+
     def _change(self, v: Value) -> None:
+        if v.info[0] == "into":
+            self._into(v)
+            return
         target, value, *positions = v.args
         name = self.text.bound[target]
         self.text.bound[v] = name

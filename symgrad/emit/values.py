@@ -18,9 +18,10 @@ once. The printers decide about names, nesting and buffers; nothing here is text
 | `einsum` | arrays | subscripts | |
 | `reduce` | a | (ufunc, axes) | |
 | `take` | a, positions ... | for each axis of a: None (all) or which position | indexing by arrays |
-| `fill` | | a number | a new array, written afterwards |
+| `fill` | | a number, or None | a new array, written afterwards |
 | `put` | target, value, positions ... | (ufunc or set, for each axis None or which position) | target, changed |
 | `store` | target, value | (ufunc or set, a basic index) | target, changed |
+| `store` | target, arguments ... | ("into", operation, its info, views) | its result in a part of the target |
 | `pad` | a | (before and behind for each axis, a number) | the array in a border of the number |
 | `copy` | a | | in memory order |
 | `clone` | a | | a copy of its own, written afterwards |
@@ -190,3 +191,12 @@ def _bare(v: Value, other: Value) -> Value:
     """A condition as it is, where NumPy makes numbers of it: beside an array of reals."""
     known = v.op == "real" and v.args[0].kind == "bool" and not python(v.args[0])
     return v.args[0] if known and other.kind == "real" and other.op != "real" and not python(other) else v
+
+
+def count(shape: Shape) -> int:
+    """How many entries, where a size that is a letter counts as 61: for comparing costs."""
+    total = 1
+    for n in shape:
+        at = n.substitute(dict.fromkeys(n.atoms(), 61)).number
+        total *= 61 if at is None else at
+    return total

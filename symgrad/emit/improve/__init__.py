@@ -1,6 +1,10 @@
 """Passes from graph to graph that make the fast form faster and keep every value: a file each, in order."""
 
 from symgrad.emit.graph import Pass
+from symgrad.emit.improve.direct import direct
+from symgrad.emit.improve.products import products
+from symgrad.emit.improve.sums import sums
+from symgrad.emit.improve.turns import turns
 from symgrad.emit.improve.winner import winner
 
-IMPROVEMENTS: tuple[Pass, ...] = (winner,)
+IMPROVEMENTS: tuple[Pass, ...] = (winner, turns, products, sums, direct)
