@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,9 @@ from symgrad.language.reader import read
 from symgrad.language.reference import run
 from symgrad.language.samples import inputs, small_sizes
 from symgrad.leaves import LEAVES
+from symgrad.library import DEFINITIONS
 from symgrad.passes.arrangements.monotone import monotone
+from symgrad.passes.orders import ordered
 
 NETWORKS = {
     "pooled": """
@@ -134,3 +138,27 @@ def test_rising_leaves_rise_and_are_flat_only_with_slope_zero(leaf) -> None:
     level = (np.diff(values) == 0) & (np.diff(x) > 0)
     assert not slopes[:-1][level].any()
     assert not slopes[1:][level].any()
+
+
+# how inner tensors are stored
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_inner_tensors_stored_in_other_orders_keep_their_values(name: str) -> None:
+    d = sg.derive(NETWORKS[name]).derived
+    kept = (d.program.target, *d.gradients.values())
+    program, statements = ordered(d.program, d.program.statements, kept)
+    assert statements != d.program.statements or name == "least"
+    sizes = small_sizes(d.source)
+    given = inputs(d.source, sizes, np.random.default_rng(3))
+    before = run(d.program, sizes, given)
+    after = run(replace(program, statements=statements), sizes, given)
+    for k in kept:
+        np.testing.assert_allclose(after[k], before[k], rtol=1e-12, atol=1e-14)
+
+
+def test_products_over_windows_are_stored_with_their_channels_last() -> None:
+    p = read("x: data[n, c, h, w]; W: weight[m, c, 3, 2]; y = relu(conv2d(x, W)); loss = sum(y)", DEFINITIONS)
+    first, second, *_ = ordered(p, p.statements, ["loss"])[1]
+    assert [i.axis for i in first.left] == [i.axis for i in second.left] == ["n", "i", "j", "o"]
+    assert ordered(p, p.statements, ["loss", "y"])[1][1].left == p.statements[1].left

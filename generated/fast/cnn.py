@@ -128,7 +128,7 @@ def _training(s, dtype, weights, gradients, following):
 
     `s` has the sizes; `gradients` are the arrays to write into, `following` those for the next values of states.
     """
-    copyto, add, multiply, subtract = np.copyto, np.add, np.multiply, np.subtract
+    copyto, multiply, add, subtract = np.copyto, np.multiply, np.add, np.subtract
     square, sqrt, divide, maximum = np.square, np.sqrt, np.divide, np.maximum
     exp, log, equal, minimum = np.exp, np.log, np.equal, np.minimum
     greater, logical_and, negative, logical_or = np.greater, np.logical_and, np.negative, np.logical_or
@@ -173,197 +173,201 @@ def _training(s, dtype, weights, gradients, following):
     view10 = view9.T
     part3 = np.empty((64*n, 8), dtype)
     view11 = part3.reshape(n, 8, 8, 8)
-    view12 = view11.transpose(0, 3, 1, 2)
+    view12 = view11.reshape(64*n, 8)
+    const1 = np.full((64*n,), 1, dtype)
+    const2 = np.full((64*n,), 0.015625 / n, dtype)
+    a_2 = np.empty((8,), dtype)
+    const3 = np.asarray(0.9, dtype)
     part4 = np.empty((8,), dtype)
-    const1 = np.asarray(0.015625 / n, dtype)
-    const2 = np.asarray(0.9, dtype)
+    const4 = np.asarray(0.1, dtype)
     part5 = np.empty((8,), dtype)
-    const3 = np.asarray(0.1, dtype)
-    part6 = np.empty((8,), dtype)
-    view13 = part4[:, None, None]
+    part6 = np.empty((n, 8, 8, 8), dtype)
     part7 = np.empty((n, 8, 8, 8), dtype)
-    part8 = np.empty((n, 8, 8, 8), dtype)
-    const4 = np.asarray(6.4 * n / max(64 * n - 1, 1), dtype)
-    part9 = np.empty((8,), dtype)
-    const5 = np.asarray(1e-05, dtype)
-    view14 = part9[:, None, None]
-    view15 = gamma1[:, None, None]
-    part10 = np.empty((n, 8, 8, 8), dtype)
-    view16 = beta1[:, None, None]
-    view17 = part10[:, :, :7:2, :7:2]
-    view18 = part10[:, :, :7:2, 1::2]
-    view19 = part10[:, :, 1::2, :7:2]
-    view20 = part10[:, :, 1::2, 1::2]
-    part11 = np.empty((n, 8, 4, 4), dtype)
-    const6 = np.asarray(0, dtype)
-    a = np.empty((n, 8, 4, 4), dtype)
-    padded2 = np.zeros((n, 8, 6, 6), dtype)
-    view21 = padded2[:, :, 1:5, 1:5]
-    view22 = windows(padded2, 2, 0, (1, 1), (4, 3))
-    view23 = windows(view22, 4, 0, (1, 1), (4, 3))
-    view24 = view23.transpose(1, 3, 5, 0, 2, 4)
-    part12 = np.empty((8, 3, 3, n, 4, 4), dtype)
-    view25 = part12.reshape(72, 16*n)
-    view26 = view25.T
-    view27 = W2.reshape(16, 72)
-    view28 = view27.T
+    view13 = part7.reshape(64*n, 8)
+    const5 = np.asarray(6.4 * n / max(64 * n - 1, 1), dtype)
+    part8 = np.empty((8,), dtype)
+    const6 = np.asarray(1e-05, dtype)
+    part9 = np.empty((n, 8, 8, 8), dtype)
+    view14 = part9[:, :7:2, :7:2]
+    view15 = part9[:, :7:2, 1::2]
+    view16 = part9[:, 1::2, :7:2]
+    view17 = part9[:, 1::2, 1::2]
+    part10 = np.empty((n, 4, 4, 8), dtype)
+    const7 = np.asarray(0, dtype)
+    a = np.empty((n, 4, 4, 8), dtype)
+    padded2 = np.zeros((n, 6, 6, 8), dtype)
+    view18 = padded2[:, 1:5, 1:5]
+    view19 = windows(padded2, 1, 0, (1, 1), (4, 3))
+    view20 = windows(view19, 3, 0, (1, 1), (4, 3))
+    view21 = view20.transpose(0, 1, 3, 2, 4, 5)
+    part11 = np.empty((n, 4, 4, 3, 3, 8), dtype)
+    view22 = part11.reshape(16*n, 72)
+    view23 = W2.transpose(2, 3, 1, 0)
+    part12 = np.empty((3, 3, 8, 16), dtype)
+    view24 = part12.reshape(72, 16)
     part13 = np.empty((16*n, 16), dtype)
-    view29 = part13.reshape(n, 4, 4, 16)
-    view30 = view29.transpose(0, 3, 1, 2)
+    view25 = part13.reshape(n, 4, 4, 16)
+    view26 = view25.reshape(16*n, 16)
+    const8 = np.full((16*n,), 1, dtype)
+    const9 = np.full((16*n,), 0.0625 / n, dtype)
+    b_2 = np.empty((16,), dtype)
     part14 = np.empty((16,), dtype)
-    const7 = np.asarray(0.0625 / n, dtype)
     part15 = np.empty((16,), dtype)
-    part16 = np.empty((16,), dtype)
-    view31 = part14[:, None, None]
-    part17 = np.empty((n, 16, 4, 4), dtype)
-    part18 = np.empty((n, 16, 4, 4), dtype)
-    const8 = np.asarray(1.6 * n / max(16 * n - 1, 1), dtype)
-    part19 = np.empty((16,), dtype)
-    view32 = part19[:, None, None]
-    view33 = gamma2[:, None, None]
-    part20 = np.empty((n, 16, 4, 4), dtype)
-    view34 = beta2[:, None, None]
-    view35 = part20[:, :, :3:2, :3:2]
-    view36 = part20[:, :, :3:2, 1::2]
-    view37 = part20[:, :, 1::2, :3:2]
-    view38 = part20[:, :, 1::2, 1::2]
+    part16 = np.empty((n, 4, 4, 16), dtype)
+    part17 = np.empty((n, 4, 4, 16), dtype)
+    view27 = part17.reshape(16*n, 16)
+    const10 = np.asarray(1.6 * n / max(16 * n - 1, 1), dtype)
+    part18 = np.empty((16,), dtype)
+    part19 = np.empty((n, 4, 4, 16), dtype)
+    view28 = part19[:, :3:2, :3:2]
+    view29 = part19[:, :3:2, 1::2]
+    view30 = part19[:, 1::2, :3:2]
+    view31 = part19[:, 1::2, 1::2]
+    part20 = np.empty((n, 2, 2, 16), dtype)
     part21 = np.empty((n, 16, 2, 2), dtype)
-    b = np.empty((n, 16, 2, 2), dtype)
-    view39 = b.reshape(n, 64)
+    view32 = part21.transpose(0, 2, 3, 1)
+    view33 = part21.reshape(n, 64)
     keep1 = np.empty((n, 64), dtype)
-    const9 = np.asarray(1.25, dtype)
+    const11 = np.asarray(1.25, dtype)
     part22 = np.empty((n, 64), dtype)
     z_3 = np.empty((n, 10), dtype)
     loss_1 = np.empty((n,), dtype)
-    view40 = loss_1[:, None]
+    view34 = loss_1[:, None]
     part23 = np.empty((n, 10), dtype)
-    const10 = np.full((10,), 1, dtype)
+    const12 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
     part24 = np.empty((n,), dtype)
-    const11 = np.arange(n)
+    const13 = np.arange(n)
     t = np.empty((n,), np.intp)
-    view41 = loss_2[:, None]
-    const12 = np.arange(10)
-    view42 = t[:, None]
+    view35 = loss_2[:, None]
+    const14 = np.arange(10)
+    view36 = t[:, None]
     part26 = np.empty((n, 10), bool)
-    const13 = np.asarray(n, dtype)
-    const14 = np.full((n,), 1, dtype)
-    view43 = W3.T
-    dz_2 = b.reshape(n, 64)
-    view44 = part22.T
-    view45 = dz_2.reshape(n, 16, 2, 2)
-    view46 = keep1.reshape(n, 16, 2, 2)
+    const15 = np.asarray(n, dtype)
+    const16 = np.full((n,), 1, dtype)
+    view37 = W3.T
+    dz_2 = part21.reshape(n, 64)
+    view38 = part22.T
+    view39 = dz_2.reshape(n, 16, 2, 2)
+    view40 = keep1.reshape(n, 16, 2, 2)
     part27 = part22.reshape(n, 16, 2, 2)
-    db = part22.reshape(n, 16, 2, 2)
-    part28 = np.empty((n, 16, 2, 2), bool)
-    part29 = np.empty((n, 16, 2, 2), dtype)
-    part30 = np.empty((n, 16, 2, 2), dtype)
-    part31 = np.empty((n, 16, 2, 2), dtype)
-    view47 = part21[:, :, 0, 0]
-    part32 = np.empty((n, 16), bool)
-    const15 = 2 * np.arange(2)[:, None] + np.arange(2)
-    view48 = b[:, :, 0, 0]
-    view49 = view48[:, :, None, None]
-    view50 = part32[:, :, None, None]
-    view51 = db[:, :, 0, 0]
-    view52 = view51[:, :, None, None]
-    bits2 = _bits(view52)
-    bits1 = _mask(part28, dtype)
-    bits3 = _bits(part31)
-    view53 = part20[:, :, :2, :2]
-    view54 = part21[:, :, 0, 1]
-    view55 = b[:, :, 0, 1]
-    view56 = view55[:, :, None, None]
-    view57 = part32[:, :, None, None]
-    view58 = db[:, :, 0, 1]
-    view59 = view58[:, :, None, None]
-    bits5 = _bits(view59)
-    bits4 = _mask(part28, dtype)
-    bits6 = _bits(part31)
-    view60 = part20[:, :, :2, 2:]
-    view61 = part21[:, :, 1, 0]
-    view62 = b[:, :, 1, 0]
-    view63 = view62[:, :, None, None]
-    view64 = part32[:, :, None, None]
-    view65 = db[:, :, 1, 0]
-    view66 = view65[:, :, None, None]
-    bits8 = _bits(view66)
-    bits7 = _mask(part28, dtype)
-    bits9 = _bits(part31)
-    view67 = part20[:, :, 2:, :2]
-    view68 = part21[:, :, 1, 1]
-    view69 = b[:, :, 1, 1]
-    view70 = view69[:, :, None, None]
-    view71 = part32[:, :, None, None]
-    view72 = db[:, :, 1, 1]
-    view73 = view72[:, :, None, None]
-    bits11 = _bits(view73)
-    bits10 = _mask(part28, dtype)
-    bits12 = _bits(b)
-    view74 = part20[:, :, 2:, 2:]
-    const16 = np.asarray(2, dtype)
-    const17 = np.asarray(8 * n, dtype)
-    view75 = part16[:, None, None]
-    view76 = part19[:, None, None]
-    view77 = part15[:, None, None]
-    padded3 = np.zeros((n, 16, 6, 6), dtype)
-    view78 = padded3[:, :, 1:5, 1:5]
-    view79 = windows(padded3, 2, 2, (1, -1), (4, 3))
-    view80 = windows(view79, 4, 2, (1, -1), (4, 3))
-    view81 = view80.transpose(1, 3, 5, 0, 2, 4)
-    part33 = np.empty((16, 3, 3, n, 4, 4), dtype)
-    view82 = part33.reshape(144, 16*n)
-    view83 = view82.T
-    view84 = W2.transpose(1, 0, 2, 3)
-    part34 = np.empty((8, 16, 3, 3), dtype)
-    view85 = part34.reshape(8, 144)
-    view86 = view85.T
-    part35 = a.reshape(16*n, 8)
-    view87 = part35.reshape(n, 4, 4, 8)
-    view88 = view87.transpose(0, 3, 1, 2)
-    view89 = part18.transpose(1, 0, 2, 3)
-    part36 = part17.reshape(16, n, 4, 4)
-    view90 = part36.reshape(16, 16*n)
-    part37 = part34.reshape(16, 72)
-    view91 = part37.reshape(16, 8, 3, 3)
-    part38 = np.empty((n, 8, 4, 4), bool)
-    part39 = np.empty((n, 8, 4, 4), bool)
-    part40 = np.empty((n, 8, 4, 4), bool)
-    part41 = np.empty((n, 8, 4, 4), bool)
-    part42 = np.empty((n, 8, 4, 4), bool)
-    part43 = np.empty((n, 8, 4, 4), bool)
-    bits14 = _bits(view88)
-    bits13 = _mask(part43, dtype)
-    bits15 = _bits(part11)
-    view92 = part10[:, :, :7:2, :7:2]
-    bits17 = _bits(view88)
-    bits16 = _mask(part43, dtype)
-    bits18 = _bits(part11)
-    view93 = part10[:, :, :7:2, 1::2]
-    bits20 = _bits(view88)
-    bits19 = _mask(part39, dtype)
-    bits21 = _bits(part11)
-    view94 = part10[:, :, 1::2, :7:2]
-    bits23 = _bits(view88)
-    bits22 = _mask(part42, dtype)
-    bits24 = _bits(part11)
-    view95 = part10[:, :, 1::2, 1::2]
-    const18 = np.asarray(0.03125 / n, dtype)
-    view96 = part6[:, None, None]
-    view97 = part9[:, None, None]
-    part44 = part6.reshape(8, 1, 1)
-    view98 = part5[:, None, None]
-    view99 = windows(padded1, 2, 0, (1, 1), (8, 3))
-    view100 = windows(view99, 4, 0, (1, 1), (8, 3))
-    part45 = part7.reshape(8, n, 8, 8)
-    view101 = part45.transpose(1, 0, 2, 3)
-    view102 = part45.reshape(8, 64*n)
-    view103 = view100.transpose(1, 3, 5, 0, 2, 4)
-    part46 = part1.reshape(1, 3, 3, n, 8, 8)
-    view104 = part46.reshape(9, 64*n)
-    view105 = view104.T
-    part47 = part2.reshape(8, 9)
-    view106 = part47.reshape(8, 1, 3, 3)
+    part28 = part22.reshape(n, 16, 2, 2)
+    view41 = part28.transpose(0, 2, 3, 1)
+    part29 = np.empty((n, 2, 2, 16), bool)
+    part30 = part21.reshape(n, 2, 2, 16)
+    part31 = np.empty((n, 2, 2, 16), dtype)
+    part32 = np.empty((n, 2, 2, 16), dtype)
+    part33 = np.empty((n, 2, 2, 16), dtype)
+    part34 = part21.reshape(n, 2, 2, 16)
+    part35 = part21.reshape(n, 2, 2, 16)
+    b_6_2_first = part21.reshape(n, 2, 2, 16)
+    view42 = part20[:, 0, 0]
+    part36 = np.empty((n, 16), bool)
+    view43 = b_6_2_first[:, 0, 0]
+    const17 = (2 * np.arange(2)[:, None] + np.arange(2))[:, :, None]
+    view44 = view43[:, None, None, :]
+    view45 = part36[:, None, None, :]
+    view46 = view41[:, 0, 0]
+    view47 = view46[:, None, None, :]
+    bits2 = _bits(view47)
+    bits1 = _mask(part29, dtype)
+    bits3 = _bits(part33)
+    view48 = part19[:, :2, :2]
+    view49 = part20[:, 0, 1]
+    view50 = b_6_2_first[:, 0, 1]
+    view51 = view50[:, None, None, :]
+    view52 = part36[:, None, None, :]
+    view53 = view41[:, 0, 1]
+    view54 = view53[:, None, None, :]
+    bits5 = _bits(view54)
+    bits4 = _mask(part29, dtype)
+    bits6 = _bits(part33)
+    view55 = part19[:, :2, 2:]
+    view56 = part20[:, 1, 0]
+    view57 = b_6_2_first[:, 1, 0]
+    view58 = view57[:, None, None, :]
+    view59 = part36[:, None, None, :]
+    view60 = view41[:, 1, 0]
+    view61 = view60[:, None, None, :]
+    bits8 = _bits(view61)
+    bits7 = _mask(part29, dtype)
+    bits9 = _bits(part33)
+    view62 = part19[:, 2:, :2]
+    view63 = part20[:, 1, 1]
+    view64 = b_6_2_first[:, 1, 1]
+    view65 = view64[:, None, None, :]
+    view66 = part36[:, None, None, :]
+    view67 = view41[:, 1, 1]
+    view68 = view67[:, None, None, :]
+    bits11 = _bits(view68)
+    bits10 = _mask(part29, dtype)
+    bits12 = _bits(part20)
+    view69 = part19[:, 2:, 2:]
+    view70 = part17.reshape(16*n, 16)
+    view71 = part19.reshape(16*n, 16)
+    view72 = part19.reshape(16*n, 16)
+    const18 = np.asarray(2, dtype)
+    view73 = part17.reshape(16*n, 16)
+    view74 = part19.reshape(16*n, 16)
+    const19 = np.asarray(8 * n, dtype)
+    const20 = np.asarray(0.0625 / n, dtype)
+    padded3 = np.zeros((n, 6, 6, 16), dtype)
+    view75 = padded3[:, 1:5, 1:5]
+    view76 = windows(padded3, 1, 2, (1, -1), (4, 3))
+    view77 = windows(view76, 3, 2, (1, -1), (4, 3))
+    view78 = view77.transpose(0, 1, 3, 2, 4, 5)
+    part37 = np.empty((n, 4, 4, 3, 3, 16), dtype)
+    view79 = part37.reshape(16*n, 144)
+    view80 = W2.transpose(1, 2, 3, 0)
+    part38 = part12.reshape(8, 3, 3, 16)
+    view81 = part38.reshape(8, 144)
+    view82 = view81.T
+    part39 = a.reshape(16*n, 8)
+    view83 = part39.reshape(n, 4, 4, 8)
+    view84 = part17.reshape(16*n, 16)
+    view85 = view84.T
+    part40 = part12.reshape(16, 72)
+    view86 = part40.reshape(16, 3, 3, 8)
+    view87 = view86.transpose(0, 3, 1, 2)
+    part41 = np.empty((n, 4, 4, 8), bool)
+    part42 = np.empty((n, 4, 4, 8), bool)
+    part43 = np.empty((n, 4, 4, 8), bool)
+    part44 = np.empty((n, 4, 4, 8), bool)
+    part45 = np.empty((n, 4, 4, 8), bool)
+    part46 = np.empty((n, 4, 4, 8), bool)
+    bits14 = _bits(view83)
+    bits13 = _mask(part46, dtype)
+    bits15 = _bits(part10)
+    view88 = part9[:, :7:2, :7:2]
+    bits17 = _bits(view83)
+    bits16 = _mask(part46, dtype)
+    bits18 = _bits(part10)
+    view89 = part9[:, :7:2, 1::2]
+    bits20 = _bits(view83)
+    bits19 = _mask(part42, dtype)
+    bits21 = _bits(part10)
+    view90 = part9[:, 1::2, :7:2]
+    bits23 = _bits(view83)
+    bits22 = _mask(part45, dtype)
+    bits24 = _bits(part10)
+    view91 = part9[:, 1::2, 1::2]
+    view92 = part7.reshape(64*n, 8)
+    view93 = part9.reshape(64*n, 8)
+    view94 = part9.reshape(64*n, 8)
+    view95 = part7.reshape(64*n, 8)
+    view96 = part9.reshape(64*n, 8)
+    const21 = np.asarray(0.03125 / n, dtype)
+    const22 = np.asarray(0.015625 / n, dtype)
+    view97 = windows(padded1, 2, 0, (1, 1), (8, 3))
+    view98 = windows(view97, 4, 0, (1, 1), (8, 3))
+    view99 = part7.reshape(64*n, 8)
+    view100 = view99.T
+    view101 = view98.transpose(1, 3, 5, 0, 2, 4)
+    part47 = part1.reshape(1, 3, 3, n, 8, 8)
+    view102 = part47.reshape(9, 64*n)
+    view103 = view102.T
+    part48 = part2.reshape(8, 9)
+    view104 = part48.reshape(8, 1, 3, 3)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -373,73 +377,70 @@ def _training(s, dtype, weights, gradients, following):
         copyto(part2, view5)
         view8.dot(view10, part3)
         # (2) a_2[c] = sum(n, h, w, 0.015625*a_1[n, c, h, w]/n)
-        add.reduce(view12, (0, 2, 3), None, part4)
-        multiply(const1, part4, part4)
+        const2.dot(view12, a_2)
         # (3) running_mean1[c] = 0.9*running_mean1[c] + 0.1*a_2[c]
-        multiply(const2, running_mean1, part5)
-        multiply(const3, part4, part6)
-        add(part5, part6, running_mean1_next)
+        multiply(const3, running_mean1, part4)
+        multiply(const4, a_2, part5)
+        add(part4, part5, running_mean1_next)
         # (4) a_3[c] = sum(n, h, w, 0.015625*(a_1[n, c, h, w] - a_2[c])**2/n)
-        subtract(view12, view13, part7)
-        square(part7, part8)
-        add.reduce(part8, (0, 2, 3), None, part6)
-        multiply(const1, part6, part6)
+        subtract(view11, a_2, part6)
+        square(part6, part7)
+        const2.dot(view13, part5)
         # (5) running_var1[c] = 0.9*running_var1[c] + 6.4*n*a_3[c]/maximum(64*n - 1, 1)
-        multiply(const2, running_var1, part5)
-        multiply(const4, part6, part9)
-        add(part5, part9, running_var1_next)
+        multiply(const3, running_var1, part4)
+        multiply(const5, part5, part8)
+        add(part4, part8, running_var1_next)
         # (6) a_4[n, c, h, w] = (a_1[n, c, h, w] - a_2[c])/sqrt(a_3[c] + 1e-05)
-        add(part6, const5, part9)
-        sqrt(part9, part9)
-        divide(part7, view14, part8)
+        add(part5, const6, part8)
+        sqrt(part8, part8)
+        divide(part6, part8, part7)
         # (7) a_5[n, c, h, w] = gamma1[c]*a_4[n, c, h, w] + beta1[c]
-        multiply(view15, part8, part10)
-        add(part10, view16, part10)
+        multiply(gamma1, part7, part9)
+        add(part9, beta1, part9)
         # a_6_2[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p
         #     < 2, q < 2
-        maximum(view17, view18, out=part11)
-        maximum(part11, view19, out=part11)
-        maximum(part11, view20, out=part11)
+        maximum(view14, view15, out=part10)
+        maximum(part10, view16, out=part10)
+        maximum(part10, view17, out=part10)
         # (9*) a[n, c, i, j] = relu(a_6_2[n, c, i, j])
-        maximum(part11, const6, out=a)
+        maximum(part10, const7, out=a)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(view21, a)
-        copyto(part12, view24)
-        view26.dot(view28, part13)
+        copyto(view18, a)
+        copyto(part11, view21)
+        copyto(part12, view23)
+        view22.dot(view24, part13)
         # (11) b_2[c] = sum(n, h, w, 0.0625*b_1[n, c, h, w]/n)
-        add.reduce(view30, (0, 2, 3), None, part14)
-        multiply(const7, part14, part14)
+        const9.dot(view26, b_2)
         # (12) running_mean2[c] = 0.9*running_mean2[c] + 0.1*b_2[c]
-        multiply(const2, running_mean2, part15)
-        multiply(const3, part14, part16)
-        add(part15, part16, running_mean2_next)
+        multiply(const3, running_mean2, part14)
+        multiply(const4, b_2, part15)
+        add(part14, part15, running_mean2_next)
         # (13) b_3[c] = sum(n, h, w, 0.0625*(b_1[n, c, h, w] - b_2[c])**2/n)
-        subtract(view30, view31, part17)
-        square(part17, part18)
-        add.reduce(part18, (0, 2, 3), None, part16)
-        multiply(const7, part16, part16)
+        subtract(view25, b_2, part16)
+        square(part16, part17)
+        const9.dot(view27, part15)
         # (14) running_var2[c] = 0.9*running_var2[c] + 1.6*n*b_3[c]/maximum(16*n - 1, 1)
-        multiply(const2, running_var2, part15)
-        multiply(const8, part16, part19)
-        add(part15, part19, running_var2_next)
+        multiply(const3, running_var2, part14)
+        multiply(const10, part15, part18)
+        add(part14, part18, running_var2_next)
         # (15) b_4[n, c, h, w] = (b_1[n, c, h, w] - b_2[c])/sqrt(b_3[c] + 1e-05)
-        add(part16, const5, part19)
-        sqrt(part19, part19)
-        divide(part17, view32, part18)
+        add(part15, const6, part18)
+        sqrt(part18, part18)
+        divide(part16, part18, part17)
         # (16) b_5[n, c, h, w] = gamma2[c]*b_4[n, c, h, w] + beta2[c]
-        multiply(view33, part18, part20)
-        add(part20, view34, part20)
+        multiply(gamma2, part17, part19)
+        add(part19, beta2, part19)
         # b_6_2[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p
         #     < 2, q < 2
-        maximum(view35, view36, out=part21)
-        maximum(part21, view37, out=part21)
-        maximum(part21, view38, out=part21)
+        maximum(view28, view29, out=part20)
+        maximum(part20, view30, out=part20)
+        maximum(part20, view31, out=part20)
         # (18*) b[n, c, i, j] = relu(b_6_2[n, c, i, j])
-        maximum(part21, const6, out=b)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
+        maximum(part20, const7, out=view32)
         # (20) z_2[n, j] = 1.25*z_1[n, j]*keep1[n, j]
-        multiply(const9, view39, part22)
+        multiply(const11, view33, part22)
         multiply(part22, keep1, part22)
         # (21a) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
         part22.dot(W3, z_3)
@@ -448,190 +449,189 @@ def _training(s, dtype, weights, gradients, following):
         # (22) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_3, 1, None, loss_1)
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_3, view40, part23)
+        subtract(z_3, view34, part23)
         exp(part23, part23)
-        part23.dot(const10, loss_2)
+        part23.dot(const12, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part24)
         add(loss_1, part24, loss_1)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(part24, z_3[const11, t])
+        copyto(part24, z_3[const13, t])
         subtract(loss_1, part24, loss_1)
         # (23) loss = sum(n, loss_5[n]/n)
         part25 = add.reduce(loss_1, axis=None)
         loss = part25 / n
         # (25) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part23, view41, part23)
+        divide(part23, view35, part23)
         # (26) dz[n, k] = (P[n, k] - [k == t[n]])/n
-        equal(const12, view42, part26)
+        equal(const14, view36, part26)
         subtract(part23, part26, part23)
-        divide(part23, const13, part23)
+        divide(part23, const15, part23)
         # (28) db3[m] = sum(n, dz[n, m])
-        const14.dot(part23, db3)
+        const16.dot(part23, db3)
         # (29) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
-        part23.dot(view43, dz_2)
+        part23.dot(view37, dz_2)
         # (27) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
-        view44.dot(part23, dW3)
+        view38.dot(part23, dW3)
         # (30c) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2,
         #     j < 2
-        multiply(const9, view45, part27)
-        multiply(part27, view46, db)
+        multiply(const11, view39, part27)
+        multiply(part27, view40, part28)
         # b_6_2_first[n, c, i, j] = min(p, q, [b_5[n, c, 2*i + p, 2*j + q] == b_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view35, part21, part28)
-        copyto(b, np.inf)
-        copyto(b, 0, where=part28)
-        equal(view36, part21, part28)
-        copyto(part29, np.inf)
-        copyto(part29, 1, where=part28)
-        equal(view37, part21, part28)
+        equal(view28, part20, part29)
         copyto(part30, np.inf)
-        copyto(part30, 2, where=part28)
-        equal(view38, part21, part28)
+        copyto(part30, 0, where=part29)
+        equal(view29, part20, part29)
         copyto(part31, np.inf)
-        copyto(part31, 3, where=part28)
-        minimum(b, part29, out=b)
-        minimum(b, part30, out=b)
-        minimum(b, part31, out=b)
+        copyto(part31, 1, where=part29)
+        equal(view30, part20, part29)
+        copyto(part32, np.inf)
+        copyto(part32, 2, where=part29)
+        equal(view31, part20, part29)
+        copyto(part33, np.inf)
+        copyto(part33, 3, where=part29)
+        minimum(part30, part31, out=part34)
+        minimum(part34, part32, out=part35)
+        minimum(part35, part33, out=b_6_2_first)
         # (32*) db_5[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[b_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     b_6_2_first[n, c, i, j]], p < 2, q < 2
-        part20.fill(0)
-        greater(view47, const6, part32)
-        equal(const15, view49, part28)
-        logical_and(view50, part28, part28)
+        part19.fill(0)
+        greater(view42, const7, part36)
+        equal(const17, view44, part29)
+        logical_and(view45, part29, part29)
         multiply(bits2, bits1, bits3)
-        add(view53, part31, out=view53)
-        greater(view54, const6, part32)
-        equal(const15, view56, part28)
-        logical_and(view57, part28, part28)
+        add(view48, part33, out=view48)
+        greater(view49, const7, part36)
+        equal(const17, view51, part29)
+        logical_and(view52, part29, part29)
         multiply(bits5, bits4, bits6)
-        add(view60, part31, out=view60)
-        greater(view61, const6, part32)
-        equal(const15, view63, part28)
-        logical_and(view64, part28, part28)
+        add(view55, part33, out=view55)
+        greater(view56, const7, part36)
+        equal(const17, view58, part29)
+        logical_and(view59, part29, part29)
         multiply(bits8, bits7, bits9)
-        add(view67, part31, out=view67)
-        greater(view68, const6, part32)
-        equal(const15, view70, part28)
-        logical_and(view71, part28, part28)
+        add(view62, part33, out=view62)
+        greater(view63, const7, part36)
+        equal(const17, view65, part29)
+        logical_and(view66, part29, part29)
         multiply(bits11, bits10, bits12)
-        add(view74, b, out=view74)
+        add(view69, part20, out=view69)
         # (33) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
-        multiply(part20, part18, part18)
-        add.reduce(part18, (0, 2, 3), None, dgamma2)
+        multiply(part19, part17, part17)
+        const8.dot(view70, dgamma2)
         # (35) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
-        multiply(view33, part20, part18)
+        multiply(gamma2, part19, part17)
         # (34) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
-        add.reduce(part20, (0, 2, 3), None, dbeta2)
+        const8.dot(view71, dbeta2)
         # (37) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
-        multiply(part18, part17, part20)
-        add.reduce(part20, (0, 2, 3), None, part19)
-        negative(part19, part19)
-        divide(part19, const16, part19)
+        multiply(part17, part16, part19)
+        const8.dot(view72, part18)
+        negative(part18, part18)
+        divide(part18, const18, part18)
         # (37) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
-        add(const5, part16, part16)
-        sqrt(part16, part16)
-        square(part16, part15)
-        multiply(part15, part16, part15)
-        divide(part19, part15, part19)
+        add(const6, part15, part15)
+        sqrt(part15, part15)
+        square(part15, part14)
+        multiply(part14, part15, part14)
+        divide(part18, part14, part18)
         # (38) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
-        add.reduce(part18, (0, 2, 3), None, part15)
-        divide(part15, part16, part15)
-        negative(part15, part15)
+        const8.dot(view73, part14)
+        divide(part14, part15, part14)
+        negative(part14, part14)
         # (38) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
-        subtract(view31, view30, part20)
-        add.reduce(part20, (0, 2, 3), None, part14)
-        multiply(part19, part14, part14)
-        divide(part14, const17, part14)
-        add(part15, part14, part15)
+        subtract(b_2, view25, part19)
+        const8.dot(view74, b_2)
+        multiply(part18, b_2, b_2)
+        divide(b_2, const19, b_2)
+        add(part14, b_2, part14)
         # (39) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c,
         #     h, w] - b_2[c])/n + 0.0625*db_2[c]/n
-        divide(part18, view75, part18)
-        multiply(view76, part17, part17)
-        divide(part17, const17, part17)
-        add(part18, part17, part18)
-        multiply(const7, part15, part15)
-        add(part18, view77, part18)
+        divide(part17, part15, part17)
+        multiply(part18, part16, part16)
+        divide(part16, const19, part16)
+        add(part17, part16, part17)
+        multiply(const20, part14, part14)
+        add(part17, part14, part17)
         # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
-        copyto(view78, part18)
-        copyto(part33, view81)
-        copyto(part34, view84)
-        view83.dot(view86, part35)
+        copyto(view75, part17)
+        copyto(part37, view78)
+        copyto(part38, view80)
+        view79.dot(view82, part39)
         # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-        copyto(part36, view89)
-        view90.dot(view26, part37)
+        view85.dot(view22, part40)
         # a_6_2_first[n, c, i, j] = min(p, q, [a_5[n, c, 2*i + p, 2*j + q] == a_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view17, part11, part38)
-        equal(view18, part11, part39)
-        equal(view19, part11, part40)
-        equal(view20, part11, part41)
+        equal(view14, part10, part41)
+        equal(view15, part10, part42)
+        equal(view16, part10, part43)
+        equal(view17, part10, part44)
         # (44*) da_5[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[a_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     a_6_2_first[n, c, i, j]], p < 2, q < 2
-        part10.fill(0)
-        greater(part11, const6, part42)
-        logical_and(part42, part38, part43)
+        part9.fill(0)
+        greater(part10, const7, part45)
+        logical_and(part45, part41, part46)
         multiply(bits14, bits13, bits15)
-        add(view92, part11, out=view92)
-        greater(part39, part38, part43)
-        logical_and(part42, part43, part43)
+        add(view88, part10, out=view88)
+        greater(part42, part41, part46)
+        logical_and(part45, part46, part46)
         multiply(bits17, bits16, bits18)
-        add(view93, part11, out=view93)
-        logical_or(part38, part39, part38)
-        greater(part40, part38, part39)
-        logical_and(part42, part39, part39)
+        add(view89, part10, out=view89)
+        logical_or(part41, part42, part41)
+        greater(part43, part41, part42)
+        logical_and(part45, part42, part42)
         multiply(bits20, bits19, bits21)
-        add(view94, part11, out=view94)
-        logical_or(part38, part40, part38)
-        greater(part41, part38, part41)
-        logical_and(part42, part41, part42)
+        add(view90, part10, out=view90)
+        logical_or(part41, part43, part41)
+        greater(part44, part41, part44)
+        logical_and(part45, part44, part45)
         multiply(bits23, bits22, bits24)
-        add(view95, part11, out=view95)
+        add(view91, part10, out=view91)
         # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
-        multiply(part10, part8, part8)
-        add.reduce(part8, (0, 2, 3), None, dgamma1)
+        multiply(part9, part7, part7)
+        const1.dot(view92, dgamma1)
         # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
-        multiply(view15, part10, part8)
+        multiply(gamma1, part9, part7)
         # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
-        add.reduce(part10, (0, 2, 3), None, dbeta1)
+        const1.dot(view93, dbeta1)
         # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
-        multiply(part8, part7, part10)
-        add.reduce(part10, (0, 2, 3), None, part9)
-        negative(part9, part9)
-        divide(part9, const16, part9)
+        multiply(part7, part6, part9)
+        const1.dot(view94, part8)
+        negative(part8, part8)
+        divide(part8, const18, part8)
         # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
-        add(const5, part6, part6)
-        sqrt(part6, part6)
-        square(part6, part5)
-        multiply(part5, part6, part5)
-        divide(part9, part5, part9)
+        add(const6, part5, part5)
+        sqrt(part5, part5)
+        square(part5, part4)
+        multiply(part4, part5, part4)
+        divide(part8, part4, part8)
         # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-        add.reduce(part8, (0, 2, 3), None, part5)
-        divide(part5, part6, part5)
-        negative(part5, part5)
+        const1.dot(view95, part4)
+        divide(part4, part5, part4)
+        negative(part4, part4)
         # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
-        subtract(view13, view12, part10)
-        add.reduce(part10, (0, 2, 3), None, part4)
-        multiply(part9, part4, part4)
-        multiply(const18, part4, part4)
-        add(part5, part4, part5)
+        subtract(a_2, view11, part9)
+        const1.dot(view96, a_2)
+        multiply(part8, a_2, a_2)
+        multiply(const21, a_2, a_2)
+        add(part4, a_2, part4)
         # (51) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c,
         #     h, w] - a_2[c])/n + 0.015625*da_2[c]/n
-        divide(part8, view96, part8)
-        multiply(const18, view97, part44)
-        multiply(part44, part7, part7)
-        add(part8, part7, part8)
-        multiply(const1, part5, part5)
+        divide(part7, part5, part7)
+        multiply(const21, part8, part8)
+        multiply(part8, part6, part6)
+        add(part7, part6, part7)
+        multiply(const22, part4, part4)
+        add(part7, part4, part7)
         # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        add(part8, view98, view101)
-        copyto(part46, view103)
-        view102.dot(view105, part47)
-        copyto(dW1, view106)
-        copyto(dW2, view91)
+        copyto(part47, view101)
+        view100.dot(view103, part48)
+        copyto(dW1, view104)
+        copyto(dW2, view87)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1}, run
@@ -671,49 +671,41 @@ def _evaluate(s, dtype, weights, gradients, following):
     view10 = view9.T
     part3 = np.empty((64*n, 8), dtype)
     view11 = part3.reshape(n, 8, 8, 8)
-    view12 = view11.transpose(0, 3, 1, 2)
-    view13 = running_mean1[:, None, None]
     part4 = np.empty((n, 8, 8, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
     part5 = np.empty((8,), dtype)
-    view14 = part5[:, None, None]
-    view15 = gamma1[:, None, None]
-    view16 = beta1[:, None, None]
     const2 = np.asarray(0, dtype)
-    view17 = part4[:, :, :7:2, :7:2]
-    view18 = part4[:, :, :7:2, 1::2]
-    view19 = part4[:, :, 1::2, :7:2]
-    view20 = part4[:, :, 1::2, 1::2]
-    part6 = np.empty((n, 8, 4, 4), dtype)
-    padded2 = np.zeros((n, 8, 6, 6), dtype)
-    view21 = padded2[:, :, 1:5, 1:5]
-    view22 = windows(padded2, 2, 0, (1, 1), (4, 3))
-    view23 = windows(view22, 4, 0, (1, 1), (4, 3))
-    view24 = view23.transpose(1, 3, 5, 0, 2, 4)
-    part7 = np.empty((8, 3, 3, n, 4, 4), dtype)
-    view25 = part7.reshape(72, 16*n)
-    view26 = view25.T
-    view27 = W2.reshape(16, 72)
-    view28 = view27.T
-    part8 = np.empty((16*n, 16), dtype)
-    view29 = part8.reshape(n, 4, 4, 16)
-    view30 = view29.transpose(0, 3, 1, 2)
-    view31 = running_mean2[:, None, None]
-    part9 = np.empty((n, 16, 4, 4), dtype)
-    part10 = np.empty((16,), dtype)
-    view32 = part10[:, None, None]
-    view33 = gamma2[:, None, None]
-    view34 = beta2[:, None, None]
-    view35 = part9[:, :, :3:2, :3:2]
-    view36 = part9[:, :, :3:2, 1::2]
-    view37 = part9[:, :, 1::2, :3:2]
-    view38 = part9[:, :, 1::2, 1::2]
-    part11 = np.empty((n, 16, 2, 2), dtype)
-    view39 = part11.reshape(n, 64)
+    view12 = part4[:, :7:2, :7:2]
+    view13 = part4[:, :7:2, 1::2]
+    view14 = part4[:, 1::2, :7:2]
+    view15 = part4[:, 1::2, 1::2]
+    part6 = np.empty((n, 4, 4, 8), dtype)
+    padded2 = np.zeros((n, 6, 6, 8), dtype)
+    view16 = padded2[:, 1:5, 1:5]
+    view17 = windows(padded2, 1, 0, (1, 1), (4, 3))
+    view18 = windows(view17, 3, 0, (1, 1), (4, 3))
+    view19 = view18.transpose(0, 1, 3, 2, 4, 5)
+    part7 = np.empty((n, 4, 4, 3, 3, 8), dtype)
+    view20 = part7.reshape(16*n, 72)
+    view21 = W2.transpose(2, 3, 1, 0)
+    part8 = np.empty((3, 3, 8, 16), dtype)
+    view22 = part8.reshape(72, 16)
+    part9 = np.empty((16*n, 16), dtype)
+    view23 = part9.reshape(n, 4, 4, 16)
+    part10 = np.empty((n, 4, 4, 16), dtype)
+    part11 = np.empty((16,), dtype)
+    view24 = part10[:, :3:2, :3:2]
+    view25 = part10[:, :3:2, 1::2]
+    view26 = part10[:, 1::2, :3:2]
+    view27 = part10[:, 1::2, 1::2]
+    part12 = np.empty((n, 2, 2, 16), dtype)
+    part13 = np.empty((n, 16, 2, 2), dtype)
+    view28 = part13.transpose(0, 2, 3, 1)
+    view29 = part13.reshape(n, 64)
     z_2 = np.empty((n, 10), dtype)
     loss_1 = np.empty((n,), dtype)
-    view40 = loss_1[:, None]
-    part12 = np.empty((n, 10), dtype)
+    view30 = loss_1[:, None]
+    part14 = np.empty((n, 10), dtype)
     const3 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
     const4 = np.arange(n)
@@ -727,51 +719,52 @@ def _evaluate(s, dtype, weights, gradients, following):
         copyto(part2, view5)
         view8.dot(view10, part3)
         # a_3[n, c, h, w] = (a_1[n, c, h, w] - running_mean1[c])/sqrt(running_var1[c] + 1e-05)
-        subtract(view12, view13, part4)
+        subtract(view11, running_mean1, part4)
         add(running_var1, const1, part5)
         sqrt(part5, part5)
-        divide(part4, view14, part4)
+        divide(part4, part5, part4)
         # a_4[n, c, h, w] = gamma1[c]*a_3[n, c, h, w] + beta1[c]
-        multiply(view15, part4, part4)
-        add(part4, view16, part4)
+        multiply(gamma1, part4, part4)
+        add(part4, beta1, part4)
         # a_5[n, c, h, w] = relu(a_4[n, c, h, w])
         maximum(part4, const2, out=part4)
         # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
         #     q < 2
-        maximum(view17, view18, out=part6)
-        maximum(part6, view19, out=part6)
-        maximum(part6, view20, out=part6)
+        maximum(view12, view13, out=part6)
+        maximum(part6, view14, out=part6)
+        maximum(part6, view15, out=part6)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(view21, part6)
-        copyto(part7, view24)
-        view26.dot(view28, part8)
+        copyto(view16, part6)
+        copyto(part7, view19)
+        copyto(part8, view21)
+        view20.dot(view22, part9)
         # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
-        subtract(view30, view31, part9)
-        add(running_var2, const1, part10)
-        sqrt(part10, part10)
-        divide(part9, view32, part9)
+        subtract(view23, running_mean2, part10)
+        add(running_var2, const1, part11)
+        sqrt(part11, part11)
+        divide(part10, part11, part10)
         # b_4[n, c, h, w] = gamma2[c]*b_3[n, c, h, w] + beta2[c]
-        multiply(view33, part9, part9)
-        add(part9, view34, part9)
+        multiply(gamma2, part10, part10)
+        add(part10, beta2, part10)
         # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
-        maximum(part9, const2, out=part9)
+        maximum(part10, const2, out=part10)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
-        maximum(view35, view36, out=part11)
-        maximum(part11, view37, out=part11)
-        maximum(part11, view38, out=part11)
+        maximum(view24, view25, out=part12)
+        maximum(part12, view26, out=part12)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
+        maximum(part12, view27, out=view28)
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        view39.dot(W3, z_2)
+        view29.dot(W3, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
         add(z_2, b3, z_2)
         # (22) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_2, 1, None, loss_1)
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_2, view40, part12)
-        exp(part12, part12)
-        part12.dot(const3, loss_2)
+        subtract(z_2, view30, part14)
+        exp(part14, part14)
+        part14.dot(const3, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
@@ -779,8 +772,8 @@ def _evaluate(s, dtype, weights, gradients, following):
         copyto(loss_2, z_2[const4, t])
         subtract(loss_1, loss_2, loss_1)
         # (23) loss = sum(n, loss_5[n]/n)
-        part13 = add.reduce(loss_1, axis=None)
-        loss = part13 / n
+        part15 = add.reduce(loss_1, axis=None)
+        loss = part15 / n
         return loss
 
     return {"x": x, "t": t}, run
@@ -819,45 +812,37 @@ def _network(s, dtype, weights, gradients, following):
     view10 = view9.T
     part3 = np.empty((64*n, 8), dtype)
     view11 = part3.reshape(n, 8, 8, 8)
-    view12 = view11.transpose(0, 3, 1, 2)
-    view13 = running_mean1[:, None, None]
     part4 = np.empty((n, 8, 8, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
     part5 = np.empty((8,), dtype)
-    view14 = part5[:, None, None]
-    view15 = gamma1[:, None, None]
-    view16 = beta1[:, None, None]
     const2 = np.asarray(0, dtype)
-    view17 = part4[:, :, :7:2, :7:2]
-    view18 = part4[:, :, :7:2, 1::2]
-    view19 = part4[:, :, 1::2, :7:2]
-    view20 = part4[:, :, 1::2, 1::2]
-    part6 = np.empty((n, 8, 4, 4), dtype)
-    padded2 = np.zeros((n, 8, 6, 6), dtype)
-    view21 = padded2[:, :, 1:5, 1:5]
-    view22 = windows(padded2, 2, 0, (1, 1), (4, 3))
-    view23 = windows(view22, 4, 0, (1, 1), (4, 3))
-    view24 = view23.transpose(1, 3, 5, 0, 2, 4)
-    part7 = np.empty((8, 3, 3, n, 4, 4), dtype)
-    view25 = part7.reshape(72, 16*n)
-    view26 = view25.T
-    view27 = W2.reshape(16, 72)
-    view28 = view27.T
-    part8 = np.empty((16*n, 16), dtype)
-    view29 = part8.reshape(n, 4, 4, 16)
-    view30 = view29.transpose(0, 3, 1, 2)
-    view31 = running_mean2[:, None, None]
-    part9 = np.empty((n, 16, 4, 4), dtype)
-    part10 = np.empty((16,), dtype)
-    view32 = part10[:, None, None]
-    view33 = gamma2[:, None, None]
-    view34 = beta2[:, None, None]
-    view35 = part9[:, :, :3:2, :3:2]
-    view36 = part9[:, :, :3:2, 1::2]
-    view37 = part9[:, :, 1::2, :3:2]
-    view38 = part9[:, :, 1::2, 1::2]
-    part11 = np.empty((n, 16, 2, 2), dtype)
-    view39 = part11.reshape(n, 64)
+    view12 = part4[:, :7:2, :7:2]
+    view13 = part4[:, :7:2, 1::2]
+    view14 = part4[:, 1::2, :7:2]
+    view15 = part4[:, 1::2, 1::2]
+    part6 = np.empty((n, 4, 4, 8), dtype)
+    padded2 = np.zeros((n, 6, 6, 8), dtype)
+    view16 = padded2[:, 1:5, 1:5]
+    view17 = windows(padded2, 1, 0, (1, 1), (4, 3))
+    view18 = windows(view17, 3, 0, (1, 1), (4, 3))
+    view19 = view18.transpose(0, 1, 3, 2, 4, 5)
+    part7 = np.empty((n, 4, 4, 3, 3, 8), dtype)
+    view20 = part7.reshape(16*n, 72)
+    view21 = W2.transpose(2, 3, 1, 0)
+    part8 = np.empty((3, 3, 8, 16), dtype)
+    view22 = part8.reshape(72, 16)
+    part9 = np.empty((16*n, 16), dtype)
+    view23 = part9.reshape(n, 4, 4, 16)
+    part10 = np.empty((n, 4, 4, 16), dtype)
+    part11 = np.empty((16,), dtype)
+    view24 = part10[:, :3:2, :3:2]
+    view25 = part10[:, :3:2, 1::2]
+    view26 = part10[:, 1::2, :3:2]
+    view27 = part10[:, 1::2, 1::2]
+    part12 = np.empty((n, 2, 2, 16), dtype)
+    part13 = np.empty((n, 16, 2, 2), dtype)
+    view28 = part13.transpose(0, 2, 3, 1)
+    view29 = part13.reshape(n, 64)
     z_2 = np.empty((n, 10), dtype)
 
     def run():
@@ -868,43 +853,44 @@ def _network(s, dtype, weights, gradients, following):
         copyto(part2, view5)
         view8.dot(view10, part3)
         # a_3[n, c, h, w] = (a_1[n, c, h, w] - running_mean1[c])/sqrt(running_var1[c] + 1e-05)
-        subtract(view12, view13, part4)
+        subtract(view11, running_mean1, part4)
         add(running_var1, const1, part5)
         sqrt(part5, part5)
-        divide(part4, view14, part4)
+        divide(part4, part5, part4)
         # a_4[n, c, h, w] = gamma1[c]*a_3[n, c, h, w] + beta1[c]
-        multiply(view15, part4, part4)
-        add(part4, view16, part4)
+        multiply(gamma1, part4, part4)
+        add(part4, beta1, part4)
         # a_5[n, c, h, w] = relu(a_4[n, c, h, w])
         maximum(part4, const2, out=part4)
         # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
         #     q < 2
-        maximum(view17, view18, out=part6)
-        maximum(part6, view19, out=part6)
-        maximum(part6, view20, out=part6)
+        maximum(view12, view13, out=part6)
+        maximum(part6, view14, out=part6)
+        maximum(part6, view15, out=part6)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(view21, part6)
-        copyto(part7, view24)
-        view26.dot(view28, part8)
+        copyto(view16, part6)
+        copyto(part7, view19)
+        copyto(part8, view21)
+        view20.dot(view22, part9)
         # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
-        subtract(view30, view31, part9)
-        add(running_var2, const1, part10)
-        sqrt(part10, part10)
-        divide(part9, view32, part9)
+        subtract(view23, running_mean2, part10)
+        add(running_var2, const1, part11)
+        sqrt(part11, part11)
+        divide(part10, part11, part10)
         # b_4[n, c, h, w] = gamma2[c]*b_3[n, c, h, w] + beta2[c]
-        multiply(view33, part9, part9)
-        add(part9, view34, part9)
+        multiply(gamma2, part10, part10)
+        add(part10, beta2, part10)
         # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
-        maximum(part9, const2, out=part9)
+        maximum(part10, const2, out=part10)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
-        maximum(view35, view36, out=part11)
-        maximum(part11, view37, out=part11)
-        maximum(part11, view38, out=part11)
+        maximum(view24, view25, out=part12)
+        maximum(part12, view26, out=part12)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
+        maximum(part12, view27, out=view28)
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        view39.dot(W3, z_2)
+        view29.dot(W3, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
         add(z_2, b3, z_2)
         return z_2

@@ -20,6 +20,7 @@ from symgrad.emit.values import CHANGED, VIEWS, Value, contiguous, python, runs
 from symgrad.language import ints
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, show
+from symgrad.passes.orders import ordered
 
 _IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie where an argument lies
 _DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
@@ -82,7 +83,6 @@ class Fast:
         self.program, self.names, self.numbers = program, names, numbers
         self.given, self.into, self.wanted = tuple(given), dict(into), tuple(wanted)
         self.text = Text(names)
-        self.lowering = Lowering(program, calls=False, products=True)
         self.plan = Plan()
         self.free: dict[tuple[Int, str], list[str]] = {}
         self.memory: dict[Value, str] = {}  # the flat buffer of each value that has one of the pool
@@ -95,7 +95,11 @@ class Fast:
 
     def write(self, statements: Iterable[Statement]) -> Plan:
         """Lower all statements, then give each value a place and a line."""
-        graph = improved(lowered(self.lowering, statements, (*self.into, *self.wanted)), IMPROVEMENTS)
+        kept = (*self.into, *self.wanted)
+        statements = tuple(statements)
+        program, stored = ordered(self.program, statements, kept)
+        self.shown = dict(zip(stored, statements, strict=True))
+        graph = improved(lowered(Lowering(program, calls=False, products=True), stored, kept), IMPROVEMENTS)
         self.results = results = graph.results
         self.labels, loops, heads, order = graph.labels, list(graph.loops), graph.heads, graph.placed()
         self.end = len(graph.table.all)
@@ -118,7 +122,7 @@ class Fast:
             while starts and starts[0] <= v.number:
                 waiting += heads[starts.pop(0)]
             if not v.once and v.op not in VIEWS and v.op != "input" and not self._outside(v):
-                for s in waiting:
+                for s in map(self.shown.__getitem__, waiting):
                     number = self.numbers.get(s)
                     self.plan.steps += comment(
                         (f"({number}) " if number else "") + show(s, self.program), WIDTH - 4
