@@ -483,9 +483,7 @@ class Fast:
         chosen = [k for k, p in enumerate(pattern) if p is not None]
         if len(chosen) == 1:
             # positions are in range by declaration; "raise" would copy the output
-            self.plan.steps.append(
-                f'{self._function("take")}({args[0]}, {args[1]}, {chosen[0]}, {out}, "clip")'
-            )
+            self.plan.steps.append(f'{args[0]}.take({args[1]}, {chosen[0]}, {out}, "clip")')
         else:
             self.plan.steps.append(
                 f"{self._function('copyto')}({out}, {args[0]}[{self.text.positions(pattern, v.args[1:])}])"

@@ -9,7 +9,7 @@ from string import ascii_letters
 from typing import Any
 
 from symgrad.emit.domains import Border, Bordered, bordered, narrowed, radix
-from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, python
+from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, filled, python
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Expr
@@ -550,17 +550,9 @@ class Lowering:
         return self.values.expand(v, tuple(a in own for a in axes)) if own else v
 
     def reduced(self, op: str, v: Value, over: tuple[int, ...], shape: tuple[Int, ...]) -> Value:
-        if op == "sum" and self.products and len(v.shape) <= 2 and not v.once:
-            factors = v.args if v.op == "ufunc" and v.info == "multiply" else ()
-            if not shape and factors and all(f.shape == v.shape and contiguous(f) for f in factors):
-                size = ints.product(v.shape)
-                return self.values.make(
-                    "matmul", tuple(self.values.reshape(self.values.real(f), (size,)) for f in factors)
-                )
-            if len(v.shape) == 2 and len(over) == 1:
-                ones = self.values.make("broadcast", (self.values.number(1),), None, (v.shape[over[0]],))
-                ones = self.values.make("copy", (ones,), None, ones.shape)
-                return self.values.make("matmul", (ones, v) if over == (0,) else (v, ones), None, shape)
+        if op == "sum" and self.products and len(v.shape) == 2 and len(over) == 1 and not v.once:
+            ones = filled(self.values, 1, (v.shape[over[0]],))
+            return self.values.make("matmul", (ones, v) if over == (0,) else (v, ones), None, shape)
         return self.values.make("reduce", (v,), (_REDUCE[op], over), shape)
 
     def contract(self, args: tuple[Array, ...], axes: Axes) -> Value:

@@ -173,6 +173,12 @@ def joint(*shapes: Shape) -> Shape:
     return tuple(found)
 
 
+def filled(table: Values, x: Value | Fraction | int, shape: Shape) -> Value:
+    """A constant array of one number."""
+    number = x if isinstance(x, Value) else table.number(x)
+    return table.make("copy", (table.make("broadcast", (number,), None, shape),), None, shape)
+
+
 def contiguous(v: Value) -> bool:
     """Whether a value lies in memory in the order of its axes."""
     if v.op in ("reshape", "put", "store"):

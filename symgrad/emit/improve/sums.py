@@ -7,7 +7,7 @@ A number in front goes into the ones.
 from __future__ import annotations
 
 from symgrad.emit.graph import Graph, rebuild
-from symgrad.emit.values import Value, Values, contiguous, count, python
+from symgrad.emit.values import Value, Values, contiguous, count, filled, python
 from symgrad.language import ints
 from symgrad.language.ints import Int
 
@@ -41,9 +41,12 @@ def _by_products(graph: Graph) -> Graph:
 
 
 def _whole(table: Values, a: Value) -> Value | None:
-    """The sum of all entries of a product of two arrays, as a product of two vectors."""
-    factors = a.args * 2 if a.info == "square" else a.args
-    if a.op != "ufunc" or a.info not in ("square", "multiply"):
+    """The sum of all entries of a product of two arrays, or of a vector, as a product of two vectors."""
+    if a.op == "ufunc" and a.info in ("square", "multiply"):
+        factors = a.args * 2 if a.info == "square" else a.args
+    elif len(a.shape) == 1:
+        factors = (a, _ones(table, a.shape[0]))
+    else:
         return None
     if any(f.shape != a.shape or f.kind != "real" or not contiguous(f) for f in factors):
         return None
@@ -52,11 +55,7 @@ def _whole(table: Values, a: Value) -> Value | None:
 
 
 def _ones(table: Values, n: Int) -> Value:
-    return _repeated(table, table.number(1), n)
-
-
-def _repeated(table: Values, x: Value, n: Int) -> Value:
-    return table.make("copy", (table.make("broadcast", (x,), None, (n,)),), None, (n,))
+    return filled(table, 1, (n,))
 
 
 def _constant(v: Value) -> Value | None:
@@ -82,7 +81,7 @@ def _weighted(graph: Graph) -> Graph:
             if number is not None and python(number):
                 both = args[0] if number is table.number(1) else table.ufunc("multiply", args[0], number)
                 factors = list(product.args)
-                factors[k] = _repeated(table, both, ones.shape[0])
+                factors[k] = filled(table, both, ones.shape)
                 return table.reshape(table.make("matmul", tuple(factors), None, product.shape), v.shape)
         return None
 

@@ -1,0 +1,67 @@
+"""The passes that make steps of dense networks short: each does its part, and changes no value."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+from symgrad import emit
+from symgrad.emit import fast
+from symgrad.emit.improve import IMPROVEMENTS
+from symgrad.emit.improve.gathers import gathers
+from symgrad.emit.improve.maxima import maxima
+from symgrad.emit.improve.outer import outer
+from symgrad.emit.improve.sums import sums
+from symgrad.language.reference import run
+from symgrad.language.samples import inputs, small_sizes
+
+
+def lines(text: str) -> list[str]:
+    """What the fast form of loss and gradients does in a step, without comments."""
+    source = emit.function_source(sg.derive(text).derived, style="fast")
+    steps = [line.strip() for line in str(source).partition("def _run():")[2].splitlines()]
+    return [line for line in steps if line and not line.startswith("#")]
+
+
+def agrees(text: str) -> None:
+    """The fast form gives what the reference gives, twice over the same buffers."""
+    d = sg.derive(text).derived
+    sizes = small_sizes(d.source)
+    f = emit.load(emit.function_source(d, style="fast"), "f")["loss_and_grad"]
+    for seed in (0, 1):
+        given = inputs(d.source, sizes, np.random.default_rng(seed))
+        wanted = run(d.program, sizes, given)
+        loss, gradients = f(*given.values())
+        np.testing.assert_allclose(loss, wanted[d.program.target], rtol=1e-12)
+        for weight, adjoint in d.gradients.items():
+            np.testing.assert_allclose(gradients[weight], wanted[adjoint], rtol=1e-10, atol=1e-13)
+
+
+# a pass, a network that it is for, and part of a line that is there with the pass and only with it
+CASES: list[tuple[Callable[..., Any], str, str]] = [
+    (sums, "x: weight[n, m]; y: data[n, m]; loss = sum((x - y)**2)", ".dot("),
+    (outer, "u: weight[n]; v: weight[m]; A: data[n, m]; loss = sum(n, m, sin(u[n]*v[m])*A[n, m])", "view1.dot(view2, part1)"),
+    (maxima, "x: weight[n, m]; w: data[m]; loss = sum(n, m, sin(relu(x[n, m]*w[m])))", "out=part1)"),
+    (gathers, "z: weight[n, k]; t: label[n] < k; loss = sum(n, z[n, t[n]]**2)", ".take("),
+    (
+        gathers,
+        "z: weight[n, k, h, d]; t: label[n] < k; u: label[n] < h; loss = sum(n, d, z[n, t[n], u[n], d]**3)",
+        ".take(",
+    ),
+]
+
+
+@pytest.mark.parametrize("change, text, part", CASES)
+def test_a_pass_does_its_part(
+    change: Callable[..., Any], text: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agrees(text)
+    assert any(part in line for line in lines(text))
+    monkeypatch.setattr(fast, "IMPROVEMENTS", tuple(p for p in IMPROVEMENTS if p is not change))
+    assert not any(part in line for line in lines(text))
+    agrees(text)
