@@ -85,8 +85,8 @@ def _training(s, dtype, weights, gradients):
     `s` has the sizes; `gradients` are the arrays to write into.
     """
     multiply, add, maximum, subtract = np.multiply, np.add, np.maximum, np.subtract
-    exp, log, copyto, divide = np.exp, np.log, np.copyto, np.divide
-    equal, greater = np.equal, np.greater
+    exp, log, divide, equal = np.exp, np.log, np.divide, np.equal
+    greater = np.greater
     n = s["n"]
     W1 = weights["W1"]
     b1 = weights["b1"]
@@ -100,8 +100,7 @@ def _training(s, dtype, weights, gradients):
     const1 = np.asarray(0.0625, dtype)
     h_1 = np.empty((n, 64), dtype)
     h_2 = np.empty((n, 48), dtype)
-    const2 = np.asarray(0, dtype)
-    h = np.empty((n, 48), dtype)
+    const2 = np.full((n, 48), 0, dtype)
     z_1 = np.empty((n, 10), dtype)
     loss_1 = np.empty((n,), dtype)
     view1 = loss_1[:, None]
@@ -109,22 +108,25 @@ def _training(s, dtype, weights, gradients):
     const3 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
     part2 = np.empty((n,), dtype)
-    const4 = np.arange(n)
     t = np.empty((n,), np.intp)
-    view2 = loss_2[:, None]
-    const5 = np.arange(10)
-    view3 = t[:, None]
-    part4 = np.empty((n, 10), bool)
-    const6 = np.asarray(n, dtype)
-    const7 = np.full((n,), 1, dtype)
-    view4 = W2.T
+    const4 = np.arange(n) * 10
+    part3 = np.empty((n,), np.intp)
+    view2 = z_1.reshape(10*n,)
+    const5 = np.full((n,), 1, dtype)
+    view3 = loss_2[:, None]
+    const6 = np.arange(10)
+    view4 = t[:, None]
+    part5 = np.empty((n, 10), bool)
+    const7 = np.asarray(n, dtype)
+    view5 = W2.T
     dh = np.empty((n, 48), dtype)
-    view5 = h.T
-    part5 = np.empty((n, 48), bool)
+    view6 = h_2.T
+    const8 = np.asarray(0, dtype)
+    part6 = np.empty((n, 48), bool)
     bits2 = _bits(dh)
-    bits1 = _mask(part5, dtype)
+    bits1 = _mask(part6, dtype)
     bits3 = _bits(dh)
-    view6 = h_1.T
+    view7 = h_1.T
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
@@ -134,9 +136,9 @@ def _training(s, dtype, weights, gradients):
         # (1) h_3[n, m] = h_2[n, m] + b1[m]
         add(h_2, b1, h_2)
         # (2) h[n, m] = relu(h_3[n, m])
-        maximum(h_2, const2, out=h)
+        maximum(h_2, const2, out=h_2)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-        h.dot(W2, z_1)
+        h_2.dot(W2, z_1)
         # (3) z[n, m] = z_1[n, m] + b2[m]
         add(z_1, b2, z_1)
         # (4) loss_1[n] = max(k, z[n, k])
@@ -149,30 +151,31 @@ def _training(s, dtype, weights, gradients):
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(part2, z_1[const4, t])
+        add(const4, t, part3)
+        view2.take(part3, 0, part2, "clip")
         subtract(loss_1, part2, loss_1)
         # (5) loss = sum(n, loss_5[n]/n)
-        part3 = add.reduce(loss_1, axis=None)
-        loss = part3 / n
+        part4 = loss_1.dot(const5)
+        loss = part4 / n
         # (7) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part1, view2, part1)
+        divide(part1, view3, part1)
         # (8) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        equal(const5, view3, part4)
-        subtract(part1, part4, part1)
-        divide(part1, const6, part1)
+        equal(const6, view4, part5)
+        subtract(part1, part5, part1)
+        divide(part1, const7, part1)
         # (10) db2[m] = sum(n, dz[n, m])
-        const7.dot(part1, db2)
+        const5.dot(part1, db2)
         # (11b) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
-        part1.dot(view4, dh)
+        part1.dot(view5, dh)
         # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
-        view5.dot(part1, dW2)
+        view6.dot(part1, dW2)
         # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
-        greater(h_2, const2, part5)
+        greater(h_2, const8, part6)
         multiply(bits2, bits1, bits3)
         # (13) db1[m] = sum(n, dh_3[n, m])
-        const7.dot(dh, db1)
+        const5.dot(dh, db1)
         # (12) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
-        view6.dot(dh, dW1)
+        view7.dot(dh, dW1)
         return loss
 
     return {"x": x, "t": t}, run
@@ -181,7 +184,7 @@ def _training(s, dtype, weights, gradients):
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
     multiply, add, maximum, subtract = np.multiply, np.add, np.maximum, np.subtract
-    exp, log, copyto = np.exp, np.log, np.copyto
+    exp, log = np.exp, np.log
     n = s["n"]
     W1 = weights["W1"]
     b1 = weights["b1"]
@@ -191,15 +194,18 @@ def _evaluate(s, dtype, weights, gradients):
     const1 = np.asarray(0.0625, dtype)
     h_1 = np.empty((n, 64), dtype)
     h_2 = np.empty((n, 48), dtype)
-    const2 = np.asarray(0, dtype)
+    const2 = np.full((n, 48), 0, dtype)
     z_1 = np.empty((n, 10), dtype)
     loss_1 = np.empty((n,), dtype)
     view1 = loss_1[:, None]
     part1 = np.empty((n, 10), dtype)
     const3 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
-    const4 = np.arange(n)
     t = np.empty((n,), np.intp)
+    const4 = np.arange(n) * 10
+    part2 = np.empty((n,), np.intp)
+    view2 = z_1.reshape(10*n,)
+    const5 = np.full((n,), 1, dtype)
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
@@ -224,11 +230,12 @@ def _evaluate(s, dtype, weights, gradients):
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(loss_2, z_1[const4, t])
+        add(const4, t, part2)
+        view2.take(part2, 0, loss_2, "clip")
         subtract(loss_1, loss_2, loss_1)
         # (5) loss = sum(n, loss_5[n]/n)
-        part2 = add.reduce(loss_1, axis=None)
-        loss = part2 / n
+        part3 = loss_1.dot(const5)
+        loss = part3 / n
         return loss
 
     return {"x": x, "t": t}, run
@@ -246,7 +253,7 @@ def _network(s, dtype, weights, gradients):
     const1 = np.asarray(0.0625, dtype)
     h_1 = np.empty((n, 64), dtype)
     h_2 = np.empty((n, 48), dtype)
-    const2 = np.asarray(0, dtype)
+    const2 = np.full((n, 48), 0, dtype)
     z_1 = np.empty((n, 10), dtype)
 
     def run():
