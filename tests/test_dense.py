@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +44,11 @@ def agrees(text: str) -> None:
 # a pass, a network that it is for, and part of a line that is there with the pass and only with it
 CASES: list[tuple[Callable[..., Any], str, str]] = [
     (sums, "x: weight[n, m]; y: data[n, m]; loss = sum((x - y)**2)", ".dot("),
-    (outer, "u: weight[n]; v: weight[m]; A: data[n, m]; loss = sum(n, m, sin(u[n]*v[m])*A[n, m])", "view1.dot(view2, part1)"),
+    (
+        outer,
+        "u: weight[n]; v: weight[m]; A: data[n, m]; loss = sum(n, m, sin(u[n]*v[m])*A[n, m])",
+        "view1.dot(view2, part1)",
+    ),
     (maxima, "x: weight[n, m]; w: data[m]; loss = sum(n, m, sin(relu(x[n, m]*w[m])))", "out=part1)"),
     (gathers, "z: weight[n, k]; t: label[n] < k; loss = sum(n, z[n, t[n]]**2)", ".take("),
     (

@@ -16,7 +16,8 @@ def outer(graph: Graph) -> Graph:
         rows, columns = v.shape
         column = next((a for a in args if _is(a, (rows, ints.ONE)) and columns != ints.ONE), None)
         row = next(
-            (a for a in args if (_is(a, (columns,)) or _is(a, (ints.ONE, columns))) and rows != ints.ONE), None
+            (a for a in args if (_is(a, (columns,)) or _is(a, (ints.ONE, columns))) and rows != ints.ONE),
+            None,
         )
         if column is None or row is None:
             return None
