@@ -105,7 +105,7 @@ def _training(s, dtype, weights, gradients):
     part3 = np.empty((n, 10, 64), dtype)
     part4 = np.empty((n, 10, 64), dtype)
     h_7 = np.empty((n, 64), dtype)
-    const1 = np.asarray(0, dtype)
+    const1 = np.full((n, 64), 0, dtype)
     part5 = np.empty((n, 64), dtype)
     const2 = np.asarray(1, dtype)
     part6 = np.empty((n, 16), dtype)
@@ -123,11 +123,12 @@ def _training(s, dtype, weights, gradients):
     const3 = np.asarray(2 / n, dtype)
     view19 = view18.T
     view20 = y_1[:, None]
+    view21 = w[None, :]
     part10 = np.empty((n, 11, 16), dtype)
-    view21 = part10[:, 10]
+    view22 = part10[:, 10]
     part11 = np.empty((n, 11, 16), dtype)
     part12 = np.empty((n, 10, 64), dtype)
-    view38 = U1.T
+    view39 = U1.T
     steps2 = [
         (
             t, part10[:, t + 1], part2[:, t + 1], h_1[:, t, 48:], part4[:, t, 48:], part11[:, t + 1],
@@ -136,14 +137,14 @@ def _training(s, dtype, weights, gradients):
             part10[:, t], part4[:, t, 16:32], part11[:, t]
         ) for t in range(10)
     ]
-    view42 = part1[:, :10]
-    view43 = part12.reshape(10*n, 64)
+    view43 = part1[:, :10]
+    view44 = part12.reshape(10*n, 64)
     part13 = np.empty((n, 10, 16), dtype)
-    view44 = part13.reshape(10*n, 16)
-    view45 = view44.T
+    view45 = part13.reshape(10*n, 16)
+    view46 = view45.T
     const4 = np.full((10*n,), 1, dtype)
-    view46 = x.reshape(10*n, 2)
-    view47 = view46.T
+    view47 = x.reshape(10*n, 2)
+    view48 = view47.T
 
     def run():
         # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
@@ -199,56 +200,56 @@ def _training(s, dtype, weights, gradients):
         # (10) dw[j] = sum(n, dy[n]*h[n, 9, j])
         view19.dot(y_1, dw)
         # (12) dh[n, 9, j] += dy[n]*w[j]
-        multiply(view20, w, part6)
+        view20.dot(view21, part6)
         part10.fill(0)
-        add(view21, part6, out=view21)
+        add(view22, part6, out=view22)
         h_1.fill(0)
         part11.fill(0)
         part12.fill(0)
-        for t, view22, view23, view24, view25, view26, view27, view28, view29, view30, view31, view32, view33, view34, view35, view36, view37, view39, view40, view41 in reversed(
+        for t, view23, view24, view25, view26, view27, view28, view29, view30, view31, view32, view33, view34, view35, view36, view37, view38, view40, view41, view42 in reversed(
             steps2
         ):
             # (14) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
-            tanh(view23, part6)
-            multiply(view22, part6, part7)
-            add(view24, part7, out=view24)
+            tanh(view24, part6)
+            multiply(view23, part6, part7)
+            add(view25, part7, out=view25)
             # (13) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
             square(part6, part6)
             subtract(const2, part6, part6)
-            multiply(view22, view25, part7)
+            multiply(view23, view26, part7)
             multiply(part7, part6, part7)
-            add(view26, part7, out=view26)
+            add(view27, part7, out=view27)
             # (14) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
-            multiply(view27, view28, part7)
-            add(view29, part7, out=view29)
+            multiply(view28, view29, part7)
+            add(view30, part7, out=view30)
             # (14) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
-            tanh(view30, part7)
-            multiply(view27, part7, part6)
-            add(view31, part6, out=view31)
+            tanh(view31, part7)
+            multiply(view28, part7, part6)
+            add(view32, part6, out=view32)
             # (15) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
             square(part7, part7)
             subtract(const2, part7, part7)
-            multiply(view27, view32, part6)
+            multiply(view28, view33, part6)
             multiply(part6, part7, part6)
-            add(view33, part6, out=view33)
+            add(view34, part6, out=view34)
             # (15) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
-            subtract(const2, view35, h_7)
-            multiply(view34, h_7, h_7)
-            multiply(h_7, view35, h_7)
-            add(view36, h_7, out=view36)
+            subtract(const2, view36, h_7)
+            multiply(view35, h_7, h_7)
+            multiply(h_7, view36, h_7)
+            add(view37, h_7, out=view37)
             # (12) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
-            view37.dot(view38, part6)
-            add(view39, part6, out=view39)
+            view38.dot(view39, part6)
+            add(view40, part6, out=view40)
             # (13) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
-            multiply(view27, view40, part6)
-            add(view41, part6, out=view41)
+            multiply(view28, view41, part6)
+            add(view42, part6, out=view42)
         # (18) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
-        copyto(part13, view42)
-        view45.dot(view43, dU1)
+        copyto(part13, view43)
+        view46.dot(view44, dU1)
         # (17) db1[k] = sum(n, j, dh_2[n, j, k])
-        const4.dot(view43, db1)
+        const4.dot(view44, db1)
         # (16) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
-        view47.dot(view43, dW1)
+        view48.dot(view44, dW1)
         copyto(db, part9)
         return loss
 
@@ -275,7 +276,7 @@ def _evaluate(s, dtype, weights, gradients):
     part2 = np.empty((n, 11, 16), dtype)
     view4 = part2[:, 0]
     h_7 = np.empty((n, 64), dtype)
-    const1 = np.asarray(0, dtype)
+    const1 = np.full((n, 64), 0, dtype)
     part3 = np.empty((n, 64), dtype)
     part4 = np.empty((n, 64), dtype)
     const2 = np.asarray(1, dtype)
@@ -358,7 +359,7 @@ def _network(s, dtype, weights, gradients):
     part2 = np.empty((n, 11, 16), dtype)
     view4 = part2[:, 0]
     h_7 = np.empty((n, 64), dtype)
-    const1 = np.asarray(0, dtype)
+    const1 = np.full((n, 64), 0, dtype)
     part3 = np.empty((n, 64), dtype)
     part4 = np.empty((n, 64), dtype)
     const2 = np.asarray(1, dtype)

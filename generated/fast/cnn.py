@@ -193,7 +193,7 @@ def _training(s, dtype, weights, gradients, following):
     view16 = part9[:, 1::2, :7:2]
     view17 = part9[:, 1::2, 1::2]
     part10 = np.empty((n, 4, 4, 8), dtype)
-    const7 = np.asarray(0, dtype)
+    const7 = np.full((n, 4, 4, 8), 0, dtype)
     a = np.empty((n, 4, 4, 8), dtype)
     padded2 = np.zeros((n, 6, 6, 8), dtype)
     view18 = padded2[:, 1:5, 1:5]
@@ -224,150 +224,154 @@ def _training(s, dtype, weights, gradients, following):
     view30 = part19[:, 1::2, :3:2]
     view31 = part19[:, 1::2, 1::2]
     part20 = np.empty((n, 2, 2, 16), dtype)
+    const11 = np.full((n, 2, 2, 16), 0, dtype)
     part21 = np.empty((n, 16, 2, 2), dtype)
     view32 = part21.transpose(0, 2, 3, 1)
     view33 = part21.reshape(n, 64)
     keep1 = np.empty((n, 64), dtype)
-    const11 = np.asarray(1.25, dtype)
+    const12 = np.asarray(1.25, dtype)
     part22 = np.empty((n, 64), dtype)
     z_3 = np.empty((n, 10), dtype)
     loss_1 = np.empty((n,), dtype)
     view34 = loss_1[:, None]
     part23 = np.empty((n, 10), dtype)
-    const12 = np.full((10,), 1, dtype)
+    const13 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
     part24 = np.empty((n,), dtype)
-    const13 = np.arange(n)
     t = np.empty((n,), np.intp)
-    view35 = loss_2[:, None]
-    const14 = np.arange(10)
-    view36 = t[:, None]
-    part26 = np.empty((n, 10), bool)
-    const15 = np.asarray(n, dtype)
-    const16 = np.full((n,), 1, dtype)
-    view37 = W3.T
+    const14 = np.arange(n) * 10
+    part25 = np.empty((n,), np.intp)
+    view35 = z_3.reshape(10*n,)
+    const15 = np.full((n,), 1, dtype)
+    view36 = loss_2[:, None]
+    const16 = np.arange(10)
+    view37 = t[:, None]
+    part27 = np.empty((n, 10), bool)
+    const17 = np.asarray(n, dtype)
+    view38 = W3.T
     dz_2 = part21.reshape(n, 64)
-    view38 = part22.T
-    view39 = dz_2.reshape(n, 16, 2, 2)
-    view40 = keep1.reshape(n, 16, 2, 2)
-    part27 = part22.reshape(n, 16, 2, 2)
+    view39 = part22.T
+    view40 = dz_2.reshape(n, 16, 2, 2)
+    view41 = keep1.reshape(n, 16, 2, 2)
     part28 = part22.reshape(n, 16, 2, 2)
-    view41 = part28.transpose(0, 2, 3, 1)
-    part29 = np.empty((n, 2, 2, 16), bool)
-    part30 = part21.reshape(n, 2, 2, 16)
-    part31 = np.empty((n, 2, 2, 16), dtype)
+    part29 = part22.reshape(n, 16, 2, 2)
+    view42 = part29.transpose(0, 2, 3, 1)
+    part30 = np.empty((n, 2, 2, 16), bool)
+    part31 = part21.reshape(n, 2, 2, 16)
     part32 = np.empty((n, 2, 2, 16), dtype)
     part33 = np.empty((n, 2, 2, 16), dtype)
-    part34 = part21.reshape(n, 2, 2, 16)
+    part34 = np.empty((n, 2, 2, 16), dtype)
     part35 = part21.reshape(n, 2, 2, 16)
+    part36 = part21.reshape(n, 2, 2, 16)
     b_6_2_first = part21.reshape(n, 2, 2, 16)
-    view42 = part20[:, 0, 0]
-    part36 = np.empty((n, 16), bool)
-    view43 = b_6_2_first[:, 0, 0]
-    const17 = (2 * np.arange(2)[:, None] + np.arange(2))[:, :, None]
-    view44 = view43[:, None, None, :]
-    view45 = part36[:, None, None, :]
-    view46 = view41[:, 0, 0]
-    view47 = view46[:, None, None, :]
-    bits2 = _bits(view47)
-    bits1 = _mask(part29, dtype)
-    bits3 = _bits(part33)
-    view48 = part19[:, :2, :2]
-    view49 = part20[:, 0, 1]
-    view50 = b_6_2_first[:, 0, 1]
-    view51 = view50[:, None, None, :]
-    view52 = part36[:, None, None, :]
-    view53 = view41[:, 0, 1]
-    view54 = view53[:, None, None, :]
-    bits5 = _bits(view54)
-    bits4 = _mask(part29, dtype)
-    bits6 = _bits(part33)
-    view55 = part19[:, :2, 2:]
-    view56 = part20[:, 1, 0]
-    view57 = b_6_2_first[:, 1, 0]
-    view58 = view57[:, None, None, :]
-    view59 = part36[:, None, None, :]
-    view60 = view41[:, 1, 0]
-    view61 = view60[:, None, None, :]
-    bits8 = _bits(view61)
-    bits7 = _mask(part29, dtype)
-    bits9 = _bits(part33)
-    view62 = part19[:, 2:, :2]
-    view63 = part20[:, 1, 1]
-    view64 = b_6_2_first[:, 1, 1]
-    view65 = view64[:, None, None, :]
-    view66 = part36[:, None, None, :]
-    view67 = view41[:, 1, 1]
-    view68 = view67[:, None, None, :]
-    bits11 = _bits(view68)
-    bits10 = _mask(part29, dtype)
+    view43 = part20[:, 0, 0]
+    const18 = np.asarray(0, dtype)
+    part37 = np.empty((n, 16), bool)
+    view44 = b_6_2_first[:, 0, 0]
+    const19 = (2 * np.arange(2)[:, None] + np.arange(2))[:, :, None]
+    view45 = view44[:, None, None, :]
+    view46 = part37[:, None, None, :]
+    view47 = view42[:, 0, 0]
+    view48 = view47[:, None, None, :]
+    bits2 = _bits(view48)
+    bits1 = _mask(part30, dtype)
+    bits3 = _bits(part34)
+    view49 = part19[:, :2, :2]
+    view50 = part20[:, 0, 1]
+    view51 = b_6_2_first[:, 0, 1]
+    view52 = view51[:, None, None, :]
+    view53 = part37[:, None, None, :]
+    view54 = view42[:, 0, 1]
+    view55 = view54[:, None, None, :]
+    bits5 = _bits(view55)
+    bits4 = _mask(part30, dtype)
+    bits6 = _bits(part34)
+    view56 = part19[:, :2, 2:]
+    view57 = part20[:, 1, 0]
+    view58 = b_6_2_first[:, 1, 0]
+    view59 = view58[:, None, None, :]
+    view60 = part37[:, None, None, :]
+    view61 = view42[:, 1, 0]
+    view62 = view61[:, None, None, :]
+    bits8 = _bits(view62)
+    bits7 = _mask(part30, dtype)
+    bits9 = _bits(part34)
+    view63 = part19[:, 2:, :2]
+    view64 = part20[:, 1, 1]
+    view65 = b_6_2_first[:, 1, 1]
+    view66 = view65[:, None, None, :]
+    view67 = part37[:, None, None, :]
+    view68 = view42[:, 1, 1]
+    view69 = view68[:, None, None, :]
+    bits11 = _bits(view69)
+    bits10 = _mask(part30, dtype)
     bits12 = _bits(part20)
-    view69 = part19[:, 2:, 2:]
-    view70 = part17.reshape(16*n, 16)
-    view71 = part19.reshape(16*n, 16)
+    view70 = part19[:, 2:, 2:]
+    view71 = part17.reshape(16*n, 16)
     view72 = part19.reshape(16*n, 16)
-    const18 = np.asarray(2, dtype)
-    view73 = part17.reshape(16*n, 16)
-    view74 = part19.reshape(16*n, 16)
-    const19 = np.asarray(8 * n, dtype)
-    const20 = np.asarray(0.0625 / n, dtype)
+    view73 = part19.reshape(16*n, 16)
+    const20 = np.asarray(2, dtype)
+    view74 = part17.reshape(16*n, 16)
+    view75 = part19.reshape(16*n, 16)
+    const21 = np.asarray(8 * n, dtype)
+    const22 = np.asarray(0.0625 / n, dtype)
     padded3 = np.zeros((n, 6, 6, 16), dtype)
-    view75 = padded3[:, 1:5, 1:5]
-    view76 = windows(padded3, 1, 2, (1, -1), (4, 3))
-    view77 = windows(view76, 3, 2, (1, -1), (4, 3))
-    view78 = view77.transpose(0, 1, 3, 2, 4, 5)
-    part37 = np.empty((n, 4, 4, 3, 3, 16), dtype)
-    view79 = part37.reshape(16*n, 144)
-    view80 = W2.transpose(1, 2, 3, 0)
-    part38 = part12.reshape(8, 3, 3, 16)
-    view81 = part38.reshape(8, 144)
-    view82 = view81.T
-    part39 = a.reshape(16*n, 8)
-    view83 = part39.reshape(n, 4, 4, 8)
-    view84 = part17.reshape(16*n, 16)
-    view85 = view84.T
-    part40 = part12.reshape(16, 72)
-    view86 = part40.reshape(16, 3, 3, 8)
-    view87 = view86.transpose(0, 3, 1, 2)
-    part41 = np.empty((n, 4, 4, 8), bool)
+    view76 = padded3[:, 1:5, 1:5]
+    view77 = windows(padded3, 1, 2, (1, -1), (4, 3))
+    view78 = windows(view77, 3, 2, (1, -1), (4, 3))
+    view79 = view78.transpose(0, 1, 3, 2, 4, 5)
+    part38 = np.empty((n, 4, 4, 3, 3, 16), dtype)
+    view80 = part38.reshape(16*n, 144)
+    view81 = W2.transpose(1, 2, 3, 0)
+    part39 = part12.reshape(8, 3, 3, 16)
+    view82 = part39.reshape(8, 144)
+    view83 = view82.T
+    part40 = np.empty((16*n, 8), dtype)
+    view84 = part40.reshape(n, 4, 4, 8)
+    view85 = part17.reshape(16*n, 16)
+    view86 = view85.T
+    part41 = part12.reshape(16, 72)
+    view87 = part41.reshape(16, 3, 3, 8)
+    view88 = view87.transpose(0, 3, 1, 2)
     part42 = np.empty((n, 4, 4, 8), bool)
     part43 = np.empty((n, 4, 4, 8), bool)
     part44 = np.empty((n, 4, 4, 8), bool)
     part45 = np.empty((n, 4, 4, 8), bool)
     part46 = np.empty((n, 4, 4, 8), bool)
-    bits14 = _bits(view83)
-    bits13 = _mask(part46, dtype)
-    bits15 = _bits(part10)
-    view88 = part9[:, :7:2, :7:2]
-    bits17 = _bits(view83)
-    bits16 = _mask(part46, dtype)
-    bits18 = _bits(part10)
-    view89 = part9[:, :7:2, 1::2]
-    bits20 = _bits(view83)
-    bits19 = _mask(part42, dtype)
-    bits21 = _bits(part10)
-    view90 = part9[:, 1::2, :7:2]
-    bits23 = _bits(view83)
-    bits22 = _mask(part45, dtype)
-    bits24 = _bits(part10)
-    view91 = part9[:, 1::2, 1::2]
-    view92 = part7.reshape(64*n, 8)
-    view93 = part9.reshape(64*n, 8)
+    part47 = np.empty((n, 4, 4, 8), bool)
+    bits14 = _bits(view84)
+    bits13 = _mask(part47, dtype)
+    bits15 = _bits(a)
+    view89 = part9[:, :7:2, :7:2]
+    bits17 = _bits(view84)
+    bits16 = _mask(part47, dtype)
+    bits18 = _bits(a)
+    view90 = part9[:, :7:2, 1::2]
+    bits20 = _bits(view84)
+    bits19 = _mask(part43, dtype)
+    bits21 = _bits(a)
+    view91 = part9[:, 1::2, :7:2]
+    bits23 = _bits(view84)
+    bits22 = _mask(part46, dtype)
+    bits24 = _bits(a)
+    view92 = part9[:, 1::2, 1::2]
+    view93 = part7.reshape(64*n, 8)
     view94 = part9.reshape(64*n, 8)
-    view95 = part7.reshape(64*n, 8)
-    view96 = part9.reshape(64*n, 8)
-    const21 = np.asarray(0.03125 / n, dtype)
-    const22 = np.asarray(0.015625 / n, dtype)
-    view97 = windows(padded1, 2, 0, (1, 1), (8, 3))
-    view98 = windows(view97, 4, 0, (1, 1), (8, 3))
-    view99 = part7.reshape(64*n, 8)
-    view100 = view99.T
-    view101 = view98.transpose(1, 3, 5, 0, 2, 4)
-    part47 = part1.reshape(1, 3, 3, n, 8, 8)
-    view102 = part47.reshape(9, 64*n)
-    view103 = view102.T
-    part48 = part2.reshape(8, 9)
-    view104 = part48.reshape(8, 1, 3, 3)
+    view95 = part9.reshape(64*n, 8)
+    view96 = part7.reshape(64*n, 8)
+    view97 = part9.reshape(64*n, 8)
+    const23 = np.asarray(0.03125 / n, dtype)
+    const24 = np.asarray(0.015625 / n, dtype)
+    view98 = windows(padded1, 2, 0, (1, 1), (8, 3))
+    view99 = windows(view98, 4, 0, (1, 1), (8, 3))
+    view100 = part7.reshape(64*n, 8)
+    view101 = view100.T
+    view102 = view99.transpose(1, 3, 5, 0, 2, 4)
+    part48 = part1.reshape(1, 3, 3, n, 8, 8)
+    view103 = part48.reshape(9, 64*n)
+    view104 = view103.T
+    part49 = part2.reshape(8, 9)
+    view105 = part49.reshape(8, 1, 3, 3)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -438,9 +442,9 @@ def _training(s, dtype, weights, gradients, following):
         maximum(part20, view31, out=part20)
         # (18*) b[n, c, i, j] = relu(b_6_2[n, c, i, j])
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-        maximum(part20, const7, out=view32)
+        maximum(part20, const11, out=view32)
         # (20) z_2[n, j] = 1.25*z_1[n, j]*keep1[n, j]
-        multiply(const11, view33, part22)
+        multiply(const12, view33, part22)
         multiply(part22, keep1, part22)
         # (21a) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
         part22.dot(W3, z_3)
@@ -451,84 +455,85 @@ def _training(s, dtype, weights, gradients, following):
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
         subtract(z_3, view34, part23)
         exp(part23, part23)
-        part23.dot(const12, loss_2)
+        part23.dot(const13, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part24)
         add(loss_1, part24, loss_1)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(part24, z_3[const13, t])
+        add(const14, t, part25)
+        view35.take(part25, 0, part24, "clip")
         subtract(loss_1, part24, loss_1)
         # (23) loss = sum(n, loss_5[n]/n)
-        part25 = add.reduce(loss_1, axis=None)
-        loss = part25 / n
+        part26 = loss_1.dot(const15)
+        loss = part26 / n
         # (25) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part23, view35, part23)
+        divide(part23, view36, part23)
         # (26) dz[n, k] = (P[n, k] - [k == t[n]])/n
-        equal(const14, view36, part26)
-        subtract(part23, part26, part23)
-        divide(part23, const15, part23)
+        equal(const16, view37, part27)
+        subtract(part23, part27, part23)
+        divide(part23, const17, part23)
         # (28) db3[m] = sum(n, dz[n, m])
-        const16.dot(part23, db3)
+        const15.dot(part23, db3)
         # (29) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
-        part23.dot(view37, dz_2)
+        part23.dot(view38, dz_2)
         # (27) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
-        view38.dot(part23, dW3)
+        view39.dot(part23, dW3)
         # (30c) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2,
         #     j < 2
-        multiply(const11, view39, part27)
-        multiply(part27, view40, part28)
+        multiply(const12, view40, part28)
+        multiply(part28, view41, part29)
         # b_6_2_first[n, c, i, j] = min(p, q, [b_5[n, c, 2*i + p, 2*j + q] == b_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view28, part20, part29)
-        copyto(part30, np.inf)
-        copyto(part30, 0, where=part29)
-        equal(view29, part20, part29)
+        equal(view28, part20, part30)
         copyto(part31, np.inf)
-        copyto(part31, 1, where=part29)
-        equal(view30, part20, part29)
+        copyto(part31, 0, where=part30)
+        equal(view29, part20, part30)
         copyto(part32, np.inf)
-        copyto(part32, 2, where=part29)
-        equal(view31, part20, part29)
+        copyto(part32, 1, where=part30)
+        equal(view30, part20, part30)
         copyto(part33, np.inf)
-        copyto(part33, 3, where=part29)
-        minimum(part30, part31, out=part34)
-        minimum(part34, part32, out=part35)
-        minimum(part35, part33, out=b_6_2_first)
+        copyto(part33, 2, where=part30)
+        equal(view31, part20, part30)
+        copyto(part34, np.inf)
+        copyto(part34, 3, where=part30)
+        minimum(part31, part32, out=part35)
+        minimum(part35, part33, out=part36)
+        minimum(part36, part34, out=b_6_2_first)
         # (32*) db_5[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[b_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     b_6_2_first[n, c, i, j]], p < 2, q < 2
         part19.fill(0)
-        greater(view42, const7, part36)
-        equal(const17, view44, part29)
-        logical_and(view45, part29, part29)
+        greater(view43, const18, part37)
+        equal(const19, view45, part30)
+        logical_and(view46, part30, part30)
         multiply(bits2, bits1, bits3)
-        add(view48, part33, out=view48)
-        greater(view49, const7, part36)
-        equal(const17, view51, part29)
-        logical_and(view52, part29, part29)
+        add(view49, part34, out=view49)
+        greater(view50, const18, part37)
+        equal(const19, view52, part30)
+        logical_and(view53, part30, part30)
         multiply(bits5, bits4, bits6)
-        add(view55, part33, out=view55)
-        greater(view56, const7, part36)
-        equal(const17, view58, part29)
-        logical_and(view59, part29, part29)
+        add(view56, part34, out=view56)
+        greater(view57, const18, part37)
+        equal(const19, view59, part30)
+        logical_and(view60, part30, part30)
         multiply(bits8, bits7, bits9)
-        add(view62, part33, out=view62)
-        greater(view63, const7, part36)
-        equal(const17, view65, part29)
-        logical_and(view66, part29, part29)
+        add(view63, part34, out=view63)
+        greater(view64, const18, part37)
+        equal(const19, view66, part30)
+        logical_and(view67, part30, part30)
         multiply(bits11, bits10, bits12)
-        add(view69, part20, out=view69)
+        add(view70, part20, out=view70)
         # (33) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
         multiply(part19, part17, part17)
-        const8.dot(view70, dgamma2)
+        const8.dot(view71, dgamma2)
         # (35) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
         multiply(gamma2, part19, part17)
         # (34) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
-        const8.dot(view71, dbeta2)
+        const8.dot(view72, dbeta2)
         # (37) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
         multiply(part17, part16, part19)
-        const8.dot(view72, part18)
+        const8.dot(view73, part18)
         negative(part18, part18)
-        divide(part18, const18, part18)
+        divide(part18, const20, part18)
         # (37) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
         add(const6, part15, part15)
         sqrt(part15, part15)
@@ -536,72 +541,72 @@ def _training(s, dtype, weights, gradients, following):
         multiply(part14, part15, part14)
         divide(part18, part14, part18)
         # (38) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
-        const8.dot(view73, part14)
+        const8.dot(view74, part14)
         divide(part14, part15, part14)
         negative(part14, part14)
         # (38) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
         subtract(b_2, view25, part19)
-        const8.dot(view74, b_2)
+        const8.dot(view75, b_2)
         multiply(part18, b_2, b_2)
-        divide(b_2, const19, b_2)
+        divide(b_2, const21, b_2)
         add(part14, b_2, part14)
         # (39) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c,
         #     h, w] - b_2[c])/n + 0.0625*db_2[c]/n
         divide(part17, part15, part17)
         multiply(part18, part16, part16)
-        divide(part16, const19, part16)
+        divide(part16, const21, part16)
         add(part17, part16, part17)
-        multiply(const20, part14, part14)
+        multiply(const22, part14, part14)
         add(part17, part14, part17)
         # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
-        copyto(view75, part17)
-        copyto(part37, view78)
-        copyto(part38, view80)
-        view79.dot(view82, part39)
+        copyto(view76, part17)
+        copyto(part38, view79)
+        copyto(part39, view81)
+        view80.dot(view83, part40)
         # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-        view85.dot(view22, part40)
+        view86.dot(view22, part41)
         # a_6_2_first[n, c, i, j] = min(p, q, [a_5[n, c, 2*i + p, 2*j + q] == a_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view14, part10, part41)
-        equal(view15, part10, part42)
-        equal(view16, part10, part43)
-        equal(view17, part10, part44)
+        equal(view14, part10, part42)
+        equal(view15, part10, part43)
+        equal(view16, part10, part44)
+        equal(view17, part10, part45)
         # (44*) da_5[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[a_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     a_6_2_first[n, c, i, j]], p < 2, q < 2
         part9.fill(0)
-        greater(part10, const7, part45)
-        logical_and(part45, part41, part46)
+        greater(a, const18, part46)
+        logical_and(part46, part42, part47)
         multiply(bits14, bits13, bits15)
-        add(view88, part10, out=view88)
-        greater(part42, part41, part46)
-        logical_and(part45, part46, part46)
+        add(view89, a, out=view89)
+        greater(part43, part42, part47)
+        logical_and(part46, part47, part47)
         multiply(bits17, bits16, bits18)
-        add(view89, part10, out=view89)
-        logical_or(part41, part42, part41)
-        greater(part43, part41, part42)
-        logical_and(part45, part42, part42)
+        add(view90, a, out=view90)
+        logical_or(part42, part43, part42)
+        greater(part44, part42, part43)
+        logical_and(part46, part43, part43)
         multiply(bits20, bits19, bits21)
-        add(view90, part10, out=view90)
-        logical_or(part41, part43, part41)
-        greater(part44, part41, part44)
-        logical_and(part45, part44, part45)
+        add(view91, a, out=view91)
+        logical_or(part42, part44, part42)
+        greater(part45, part42, part45)
+        logical_and(part46, part45, part46)
         multiply(bits23, bits22, bits24)
-        add(view91, part10, out=view91)
+        add(view92, a, out=view92)
         # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
         multiply(part9, part7, part7)
-        const1.dot(view92, dgamma1)
+        const1.dot(view93, dgamma1)
         # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
         multiply(gamma1, part9, part7)
         # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
-        const1.dot(view93, dbeta1)
+        const1.dot(view94, dbeta1)
         # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
         multiply(part7, part6, part9)
-        const1.dot(view94, part8)
+        const1.dot(view95, part8)
         negative(part8, part8)
-        divide(part8, const18, part8)
+        divide(part8, const20, part8)
         # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
         add(const6, part5, part5)
         sqrt(part5, part5)
@@ -609,29 +614,29 @@ def _training(s, dtype, weights, gradients, following):
         multiply(part4, part5, part4)
         divide(part8, part4, part8)
         # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-        const1.dot(view95, part4)
+        const1.dot(view96, part4)
         divide(part4, part5, part4)
         negative(part4, part4)
         # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
         subtract(a_2, view11, part9)
-        const1.dot(view96, a_2)
+        const1.dot(view97, a_2)
         multiply(part8, a_2, a_2)
-        multiply(const21, a_2, a_2)
+        multiply(const23, a_2, a_2)
         add(part4, a_2, part4)
         # (51) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c,
         #     h, w] - a_2[c])/n + 0.015625*da_2[c]/n
         divide(part7, part5, part7)
-        multiply(const21, part8, part8)
+        multiply(const23, part8, part8)
         multiply(part8, part6, part6)
         add(part7, part6, part7)
-        multiply(const22, part4, part4)
+        multiply(const24, part4, part4)
         add(part7, part4, part7)
         # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        copyto(part47, view101)
-        view100.dot(view103, part48)
-        copyto(dW1, view104)
-        copyto(dW2, view87)
+        copyto(part48, view102)
+        view101.dot(view104, part49)
+        copyto(dW1, view105)
+        copyto(dW2, view88)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1}, run
@@ -674,7 +679,7 @@ def _evaluate(s, dtype, weights, gradients, following):
     part4 = np.empty((n, 8, 8, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
     part5 = np.empty((8,), dtype)
-    const2 = np.asarray(0, dtype)
+    const2 = np.full((n, 8, 8, 8), 0, dtype)
     view12 = part4[:, :7:2, :7:2]
     view13 = part4[:, :7:2, 1::2]
     view14 = part4[:, 1::2, :7:2]
@@ -694,6 +699,7 @@ def _evaluate(s, dtype, weights, gradients, following):
     view23 = part9.reshape(n, 4, 4, 16)
     part10 = np.empty((n, 4, 4, 16), dtype)
     part11 = np.empty((16,), dtype)
+    const3 = np.full((n, 4, 4, 16), 0, dtype)
     view24 = part10[:, :3:2, :3:2]
     view25 = part10[:, :3:2, 1::2]
     view26 = part10[:, 1::2, :3:2]
@@ -706,10 +712,13 @@ def _evaluate(s, dtype, weights, gradients, following):
     loss_1 = np.empty((n,), dtype)
     view30 = loss_1[:, None]
     part14 = np.empty((n, 10), dtype)
-    const3 = np.full((10,), 1, dtype)
+    const4 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
-    const4 = np.arange(n)
     t = np.empty((n,), np.intp)
+    const5 = np.arange(n) * 10
+    part15 = np.empty((n,), np.intp)
+    view31 = z_2.reshape(10*n,)
+    const6 = np.full((n,), 1, dtype)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -748,7 +757,7 @@ def _evaluate(s, dtype, weights, gradients, following):
         multiply(gamma2, part10, part10)
         add(part10, beta2, part10)
         # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
-        maximum(part10, const2, out=part10)
+        maximum(part10, const3, out=part10)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
         maximum(view24, view25, out=part12)
@@ -764,16 +773,17 @@ def _evaluate(s, dtype, weights, gradients, following):
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
         subtract(z_2, view30, part14)
         exp(part14, part14)
-        part14.dot(const3, loss_2)
+        part14.dot(const4, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(loss_2, z_2[const4, t])
+        add(const5, t, part15)
+        view31.take(part15, 0, loss_2, "clip")
         subtract(loss_1, loss_2, loss_1)
         # (23) loss = sum(n, loss_5[n]/n)
-        part15 = add.reduce(loss_1, axis=None)
-        loss = part15 / n
+        part16 = loss_1.dot(const6)
+        loss = part16 / n
         return loss
 
     return {"x": x, "t": t}, run
@@ -815,7 +825,7 @@ def _network(s, dtype, weights, gradients, following):
     part4 = np.empty((n, 8, 8, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
     part5 = np.empty((8,), dtype)
-    const2 = np.asarray(0, dtype)
+    const2 = np.full((n, 8, 8, 8), 0, dtype)
     view12 = part4[:, :7:2, :7:2]
     view13 = part4[:, :7:2, 1::2]
     view14 = part4[:, 1::2, :7:2]
@@ -835,6 +845,7 @@ def _network(s, dtype, weights, gradients, following):
     view23 = part9.reshape(n, 4, 4, 16)
     part10 = np.empty((n, 4, 4, 16), dtype)
     part11 = np.empty((16,), dtype)
+    const3 = np.full((n, 4, 4, 16), 0, dtype)
     view24 = part10[:, :3:2, :3:2]
     view25 = part10[:, :3:2, 1::2]
     view26 = part10[:, 1::2, :3:2]
@@ -882,7 +893,7 @@ def _network(s, dtype, weights, gradients, following):
         multiply(gamma2, part10, part10)
         add(part10, beta2, part10)
         # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
-        maximum(part10, const2, out=part10)
+        maximum(part10, const3, out=part10)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
         maximum(view24, view25, out=part12)

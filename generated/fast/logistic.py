@@ -70,8 +70,7 @@ def _training(s, dtype, weights, gradients):
     `s` has the sizes; `gradients` are the arrays to write into.
     """
     add, maximum, subtract, exp = np.add, np.maximum, np.subtract, np.exp
-    log, copyto, divide, equal = np.log, np.copyto, np.divide, np.equal
-    multiply = np.multiply
+    log, divide, equal, multiply = np.log, np.divide, np.equal, np.multiply
     n = s["n"]
     W = weights["W"]
     b = weights["b"]
@@ -85,19 +84,21 @@ def _training(s, dtype, weights, gradients):
     const1 = np.full((3,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
     part2 = np.empty((n,), dtype)
-    const2 = np.arange(n)
     t = np.empty((n,), np.intp)
-    view2 = W.reshape(12,)
-    view3 = loss_2[:, None]
-    const3 = np.arange(3)
-    view4 = t[:, None]
-    part5 = np.empty((n, 3), bool)
-    const4 = np.asarray(n, dtype)
-    const5 = np.full((n,), 1, dtype)
+    const2 = np.arange(n) * 3
+    part3 = np.empty((n,), np.intp)
+    view2 = z_1.reshape(3*n,)
+    const3 = np.full((n,), 1, dtype)
+    view3 = W.reshape(12,)
+    view4 = loss_2[:, None]
+    const4 = np.arange(3)
+    view5 = t[:, None]
+    part6 = np.empty((n, 3), bool)
+    const5 = np.asarray(n, dtype)
     const6 = np.asarray(0.002, dtype)
-    part6 = np.empty((4, 3), dtype)
-    view5 = x.T
     part7 = np.empty((4, 3), dtype)
+    view6 = x.T
+    part8 = np.empty((4, 3), dtype)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
@@ -114,27 +115,28 @@ def _training(s, dtype, weights, gradients):
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
         # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(part2, z_1[const2, t])
+        add(const2, t, part3)
+        view2.take(part3, 0, part2, "clip")
         subtract(loss_1, part2, loss_1)
         # (3d) loss_6 = sum(n, loss_5[n]/n)
-        part3 = add.reduce(loss_1, axis=None)
+        part4 = loss_1.dot(const3)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        part4 = view2.dot(view2)
+        part5 = view3.dot(view3)
         # (3) loss = loss_6 + loss_7
-        loss = part3 / n + 0.001 * part4
+        loss = part4 / n + 0.001 * part5
         # (5) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part1, view3, part1)
+        divide(part1, view4, part1)
         # (6) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        equal(const3, view4, part5)
-        subtract(part1, part5, part1)
-        divide(part1, const4, part1)
+        equal(const4, view5, part6)
+        subtract(part1, part6, part1)
+        divide(part1, const5, part1)
         # (8) db[j] = sum(n, dz[n, j])
-        const5.dot(part1, db)
+        const3.dot(part1, db)
         # (7) dW[j, k] += 0.002*W[j, k]
-        multiply(const6, W, part6)
+        multiply(const6, W, part7)
         # (7) dW[k, j] += sum(n, dz[n, j]*x[n, k])
-        view5.dot(part1, part7)
-        add(part6, part7, dW)
+        view6.dot(part1, part8)
+        add(part7, part8, dW)
         return loss
 
     return {"x": x, "t": t}, run
@@ -143,7 +145,7 @@ def _training(s, dtype, weights, gradients):
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
     add, maximum, subtract, exp = np.add, np.maximum, np.subtract, np.exp
-    log, copyto = np.log, np.copyto
+    log = np.log
     n = s["n"]
     W = weights["W"]
     b = weights["b"]
@@ -154,9 +156,12 @@ def _evaluate(s, dtype, weights, gradients):
     part1 = np.empty((n, 3), dtype)
     const1 = np.full((3,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
-    const2 = np.arange(n)
     t = np.empty((n,), np.intp)
-    view2 = W.reshape(12,)
+    const2 = np.arange(n) * 3
+    part2 = np.empty((n,), np.intp)
+    view2 = z_1.reshape(3*n,)
+    const3 = np.full((n,), 1, dtype)
+    view3 = W.reshape(12,)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
@@ -173,14 +178,15 @@ def _evaluate(s, dtype, weights, gradients):
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        copyto(loss_2, z_1[const2, t])
+        add(const2, t, part2)
+        view2.take(part2, 0, loss_2, "clip")
         subtract(loss_1, loss_2, loss_1)
         # (3d) loss_6 = sum(n, loss_5[n]/n)
-        part2 = add.reduce(loss_1, axis=None)
+        part3 = loss_1.dot(const3)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        part3 = view2.dot(view2)
+        part4 = view3.dot(view3)
         # (3) loss = loss_6 + loss_7
-        loss = part2 / n + 0.001 * part3
+        loss = part3 / n + 0.001 * part4
         return loss
 
     return {"x": x, "t": t}, run

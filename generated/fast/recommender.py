@@ -87,8 +87,8 @@ def _training(s, dtype, weights, gradients):
 
     `s` has the sizes; `gradients` are the arrays to write into.
     """
-    take, multiply, add, subtract = np.take, np.multiply, np.add, np.subtract
-    equal, copyto = np.equal, np.copyto
+    multiply, add, subtract, equal = np.multiply, np.add, np.subtract, np.equal
+    copyto = np.copyto
     n = s["n"]
     P = weights["P"]
     Q = weights["Q"]
@@ -128,14 +128,14 @@ def _training(s, dtype, weights, gradients):
 
     def run():
         # (1) taste[n] = sum(j, P[user[n], j]*Q[item[n], j])
-        take(P, user, 0, part1, "clip")
-        take(Q, item, 0, part2, "clip")
+        P.take(user, 0, part1, "clip")
+        Q.take(item, 0, part2, "clip")
         multiply(part1, part2, part3)
         part3.dot(const1, taste)
         # (2) said[n] = middle + p[user[n]] + q[item[n]] + taste[n]
-        take(p, user, 0, part4, "clip")
+        p.take(user, 0, part4, "clip")
         add(middle, part4, part4)
-        take(q, item, 0, part5, "clip")
+        q.take(item, 0, part5, "clip")
         add(part4, part5, part4)
         add(part4, taste, part4)
         # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
@@ -181,7 +181,7 @@ def _training(s, dtype, weights, gradients):
 
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
-    take, multiply, add, subtract = np.take, np.multiply, np.add, np.subtract
+    multiply, add, subtract = np.multiply, np.add, np.subtract
     n = s["n"]
     P = weights["P"]
     Q = weights["Q"]
@@ -202,14 +202,14 @@ def _evaluate(s, dtype, weights, gradients):
 
     def run():
         # (1) taste[n] = sum(j, P[user[n], j]*Q[item[n], j])
-        take(P, user, 0, part1, "clip")
-        take(Q, item, 0, part2, "clip")
+        P.take(user, 0, part1, "clip")
+        Q.take(item, 0, part2, "clip")
         multiply(part1, part2, part1)
         part1.dot(const1, taste)
         # (2) said[n] = middle + p[user[n]] + q[item[n]] + taste[n]
-        take(p, user, 0, part3, "clip")
+        p.take(user, 0, part3, "clip")
         add(middle, part3, part3)
-        take(q, item, 0, part4, "clip")
+        q.take(item, 0, part4, "clip")
         add(part3, part4, part3)
         add(part3, taste, part3)
         # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
@@ -228,7 +228,7 @@ def _evaluate(s, dtype, weights, gradients):
 
 def _network(s, dtype, weights, gradients):
     """A plan for said[n]."""
-    take, multiply, add = np.take, np.multiply, np.add
+    multiply, add = np.multiply, np.add
     n = s["n"]
     P = weights["P"]
     Q = weights["Q"]
@@ -246,14 +246,14 @@ def _network(s, dtype, weights, gradients):
 
     def run():
         # (1) taste[n] = sum(j, P[user[n], j]*Q[item[n], j])
-        take(P, user, 0, part1, "clip")
-        take(Q, item, 0, part2, "clip")
+        P.take(user, 0, part1, "clip")
+        Q.take(item, 0, part2, "clip")
         multiply(part1, part2, part1)
         part1.dot(const1, taste)
         # (2) said[n] = middle + p[user[n]] + q[item[n]] + taste[n]
-        take(p, user, 0, part3, "clip")
+        p.take(user, 0, part3, "clip")
         add(middle, part3, part3)
-        take(q, item, 0, part4, "clip")
+        q.take(item, 0, part4, "clip")
         add(part3, part4, part3)
         add(part3, taste, part3)
         return part3

@@ -138,10 +138,10 @@ def _training(s, dtype, weights, gradients):
 
     `s` has the sizes; `gradients` are the arrays to write into.
     """
-    take, add, multiply, subtract = np.take, np.add, np.multiply, np.subtract
-    square, sqrt, divide, matmul = np.square, np.sqrt, np.divide, np.matmul
-    copyto, maximum, exp, log = np.copyto, np.maximum, np.exp, np.log
-    equal, negative, greater = np.equal, np.negative, np.greater
+    add, multiply, subtract, square = np.add, np.multiply, np.subtract, np.square
+    sqrt, divide, matmul, copyto = np.sqrt, np.divide, np.matmul, np.copyto
+    maximum, exp, log, equal = np.maximum, np.exp, np.log, np.equal
+    negative, greater = np.negative, np.greater
     n = s["n"]
     E1 = weights["E1"]
     P1 = weights["P1"]
@@ -213,13 +213,12 @@ def _training(s, dtype, weights, gradients):
     const5 = np.asarray(16**0.5, dtype)
     part7 = np.empty((n, 2, 16, 32), dtype)
     h_8 = np.empty((n, 2, 32, 32), dtype)
-    const6 = np.arange(32)
-    const7 = const6 <= const6[:, None]
+    const6 = np.arange(32) <= np.arange(32)[:, None]
     part8 = np.empty((n, 2, 32, 32), dtype)
     h_9 = np.empty((n, 2, 32), dtype)
     view17 = h_9[:, :, :, None]
     bits2 = _bits(part8)
-    bits1 = _mask(const7, dtype)
+    bits1 = _mask(const6, dtype)
     bits3 = _bits(h_8)
     view18 = h_8.reshape(64*n, 32)
     part9 = h_9.reshape(64*n,)
@@ -252,10 +251,9 @@ def _training(s, dtype, weights, gradients):
     view36 = h_21_core.reshape(32*n, 64)
     view37 = W2.T
     h_21_shift = np.empty((64,), dtype)
-    const8 = np.asarray(0, dtype)
-    h_23 = np.empty((n, 32, 64), dtype)
+    const7 = np.full((32, 64), 0, dtype)
     h_24 = np.empty((n, 32, 32), dtype)
-    view38 = h_23.reshape(32*n, 64)
+    view38 = h_21_core.reshape(32*n, 64)
     view39 = h_24.reshape(32*n, 32)
     view40 = h_24.reshape(32*n, 32)
     part16 = part15.reshape(32*n,)
@@ -270,147 +268,152 @@ def _training(s, dtype, weights, gradients):
     view45 = part20[:, :, None]
     part21 = np.empty((n, 32, 32), dtype)
     keep2 = np.empty((n, 32, 32), dtype)
-    const9 = np.asarray(1.25, dtype)
+    const8 = np.asarray(1.25, dtype)
     z_6 = np.empty((n, 32, 52), dtype)
     view46 = part21.reshape(32*n, 32)
     view47 = z_6.reshape(32*n, 52)
     view48 = part20[:, :, None]
     part22 = np.empty((n, 32, 52), dtype)
     view49 = part22.reshape(32*n, 52)
-    const10 = np.full((52,), 1, dtype)
+    const9 = np.full((52,), 1, dtype)
     part23 = np.empty((32*n,), dtype)
     view50 = part23.reshape(n, 32)
     part24 = np.empty((n, 32), dtype)
-    const11 = np.arange(n)[:, None]
     t = np.empty((n, 32), np.intp)
-    view51 = view50[:, :, None]
-    const12 = np.arange(52)
-    view52 = t[:, :, None]
-    part26 = np.empty((n, 32, 52), bool)
-    const13 = np.asarray(0.03125 / n, dtype)
-    view53 = part22.reshape(32*n, 52)
-    const14 = np.full((32*n,), 1, dtype)
-    view54 = W4.T
-    view55 = part21.reshape(32*n, 32)
-    view56 = view55.T
-    part27 = np.empty((52, 32), dtype)
-    view57 = part22.reshape(32*n, 52)
-    view58 = part21.reshape(32*n, 32)
-    view59 = part18.reshape(32*n, 32)
-    view60 = part21.reshape(32*n, 32)
+    const10 = np.arange(n)[:, None] * 1664 + np.arange(32) * 52
+    part25 = np.empty((n, 32), np.intp)
+    view51 = z_6.reshape(1664*n,)
+    view52 = view50[:, :, None]
+    const11 = np.arange(52)
+    view53 = t[:, :, None]
+    part27 = np.empty((n, 32, 52), bool)
+    const12 = np.asarray(0.03125 / n, dtype)
+    view54 = part22.reshape(32*n, 52)
+    const13 = np.full((32*n,), 1, dtype)
+    view55 = W4.T
+    view56 = part21.reshape(32*n, 32)
+    view57 = view56.T
+    part28 = np.empty((52, 32), dtype)
+    view58 = part22.reshape(32*n, 52)
+    view59 = part21.reshape(32*n, 32)
+    view60 = part18.reshape(32*n, 32)
     view61 = part21.reshape(32*n, 32)
-    view62 = part23.reshape(n, 32)
-    const15 = np.asarray(2, dtype)
-    part28 = part19.reshape(n, 32)
+    view62 = part21.reshape(32*n, 32)
+    view63 = part23.reshape(n, 32)
+    const14 = np.asarray(2, dtype)
     part29 = part19.reshape(n, 32)
-    view63 = part18.reshape(32*n, 32)
-    view64 = part19.reshape(n, 32)
-    part30 = part23.reshape(n, 32)
-    dz_1 = part23.reshape(n, 32)
-    view65 = h_24.reshape(32*n, 32)
-    view66 = part19.reshape(n, 32)
-    const16 = np.asarray(0.0625, dtype)
+    part30 = part19.reshape(n, 32)
+    view64 = part18.reshape(32*n, 32)
+    view65 = part19.reshape(n, 32)
     part31 = part23.reshape(n, 32)
-    view67 = part24[:, :, None]
-    view68 = part20[:, :, None]
-    part32 = part24.reshape(n, 32, 1)
-    const17 = np.asarray(0.03125, dtype)
-    part33 = part23.reshape(n, 32)
-    view69 = part33[:, :, None]
-    view70 = part18.reshape(32*n, 32)
-    view71 = W3.T
+    dz_1 = part23.reshape(n, 32)
+    view66 = h_24.reshape(32*n, 32)
+    view67 = part19.reshape(n, 32)
+    const15 = np.asarray(0.0625, dtype)
+    part32 = part23.reshape(n, 32)
+    view68 = part24[:, :, None]
+    view69 = part20[:, :, None]
+    part33 = part24.reshape(n, 32, 1)
+    const16 = np.asarray(0.03125, dtype)
+    part34 = part23.reshape(n, 32)
+    view70 = part34[:, :, None]
+    view71 = part18.reshape(32*n, 32)
+    view72 = W3.T
     dh_23 = np.empty((n, 32, 64), dtype)
-    view72 = part18.reshape(32*n, 32)
-    view73 = dh_23.reshape(32*n, 64)
-    view74 = h_23.reshape(32*n, 64)
-    view75 = view74.T
-    part34 = np.empty((n, 32, 64), bool)
+    view73 = part18.reshape(32*n, 32)
+    view74 = dh_23.reshape(32*n, 64)
+    view75 = h_21_core.reshape(32*n, 64)
+    view76 = view75.T
+    const17 = np.asarray(0, dtype)
+    part35 = np.empty((n, 32, 64), bool)
     bits5 = _bits(dh_23)
-    bits4 = _mask(part34, dtype)
+    bits4 = _mask(part35, dtype)
     bits6 = _bits(dh_23)
-    view76 = dh_23.reshape(32*n, 64)
-    view77 = W2_scaled.T
-    view78 = dh_23.reshape(32*n, 64)
-    view79 = part17.reshape(32*n, 32)
-    view80 = part13.reshape(32*n, 32)
-    view81 = view80.T
-    view82 = beta2[:, None]
-    part35 = np.empty((32, 64), dtype)
+    view77 = dh_23.reshape(32*n, 64)
+    view78 = W2_scaled.T
+    view79 = dh_23.reshape(32*n, 64)
+    view80 = part17.reshape(32*n, 32)
+    view81 = part13.reshape(32*n, 32)
+    view82 = view81.T
+    view83 = beta2[:, None]
+    view84 = db2[None, :]
     part36 = np.empty((32, 64), dtype)
+    part37 = np.empty((32, 64), dtype)
     const18 = np.full((64,), 1, dtype)
-    view83 = part13.reshape(32*n, 32)
-    view84 = part23.reshape(n, 32)
-    view85 = part17.reshape(32*n, 32)
-    view86 = part14.reshape(n, 32)
-    view87 = h_14.reshape(32*n, 32)
+    view85 = part13.reshape(32*n, 32)
+    view86 = part23.reshape(n, 32)
+    view87 = part17.reshape(32*n, 32)
     view88 = part14.reshape(n, 32)
-    view89 = part20[:, :, None]
-    view90 = part24[:, :, None]
-    part37 = part20.reshape(n, 32, 1)
-    view91 = part15[:, :, None]
-    view92 = part18.reshape(32*n, 32)
-    view93 = U1.T
+    view89 = h_14.reshape(32*n, 32)
+    view90 = part14.reshape(n, 32)
+    view91 = part20[:, :, None]
+    view92 = part24[:, :, None]
+    part38 = part20.reshape(n, 32, 1)
+    view93 = part15[:, :, None]
     view94 = part18.reshape(32*n, 32)
-    view95 = part12.reshape(32*n, 32)
-    view96 = view25.reshape(32*n, 32)
-    view97 = view96.T
-    view98 = part12.reshape(n, 32, 2, 16)
-    view99 = view98.transpose(0, 2, 1, 3)
-    view100 = view22.transpose(0, 2, 3, 1)
+    view95 = U1.T
+    view96 = part18.reshape(32*n, 32)
+    view97 = part12.reshape(32*n, 32)
+    view98 = view25.reshape(32*n, 32)
+    view99 = view98.T
+    view100 = part12.reshape(n, 32, 2, 16)
+    view101 = view100.transpose(0, 2, 1, 3)
+    view102 = view22.transpose(0, 2, 3, 1)
     dh_12 = dh_23.reshape(n, 2, 32, 32)
-    part38 = h_21_core.reshape(n, 2, 32, 32)
-    view101 = part38.reshape(64*n, 32)
-    part39 = np.empty((64*n,), dtype)
-    view102 = part39.reshape(n, 2, 32)
+    part39 = h_21_core.reshape(n, 2, 32, 32)
+    view103 = part39.reshape(64*n, 32)
+    part40 = np.empty((64*n,), dtype)
+    view104 = part40.reshape(n, 2, 32)
     dh_11_sum = np.empty((n, 2, 32), dtype)
-    view103 = dh_11_sum[:, :, :, None]
-    part40 = dh_23.reshape(n, 2, 32, 32)
+    view105 = dh_11_sum[:, :, :, None]
     part41 = dh_23.reshape(n, 2, 32, 32)
-    const19 = np.any(const7, axis=1)
-    view104 = dh_11_sum[:, :, :, None]
     part42 = dh_23.reshape(n, 2, 32, 32)
+    const19 = np.any(const6, axis=1)
+    view106 = dh_11_sum[:, :, :, None]
+    part43 = dh_23.reshape(n, 2, 32, 32)
     dh_8 = dh_23.reshape(n, 2, 32, 32)
-    bits8 = _bits(part42)
-    bits7 = _mask(const7, dtype)
+    bits8 = _bits(part43)
+    bits7 = _mask(const6, dtype)
     bits9 = _bits(dh_8)
-    view105 = h_8.transpose(0, 1, 3, 2)
-    part43 = np.empty((n, 32, 96), dtype)
-    view106 = part43[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
-    view107 = view15.transpose(0, 2, 1, 3)
-    part44 = part12.reshape(n, 2, 32, 16)
-    view108 = part43[:, :, :32].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
-    const20 = np.asarray(4, dtype)
-    view109 = dh_8.transpose(0, 1, 3, 2)
+    view107 = h_8.transpose(0, 1, 3, 2)
+    part44 = np.empty((n, 32, 96), dtype)
+    view108 = part44[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    view109 = view15.transpose(0, 2, 1, 3)
     part45 = part12.reshape(n, 2, 32, 16)
-    view110 = part43[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
-    view111 = part43.reshape(32*n, 96)
-    view112 = W1_scaled.T
-    view113 = part43.reshape(32*n, 96)
-    view114 = part12.reshape(32*n, 32)
-    view115 = part4.reshape(32*n, 32)
-    view116 = view115.T
-    view117 = beta1[:, None]
-    part46 = np.empty((32, 96), dtype)
+    view110 = part44[:, :, :32].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    const20 = np.asarray(4, dtype)
+    view111 = dh_8.transpose(0, 1, 3, 2)
+    part46 = part12.reshape(n, 2, 32, 16)
+    view112 = part44[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    view113 = part44.reshape(32*n, 96)
+    view114 = W1_scaled.T
+    view115 = part44.reshape(32*n, 96)
+    view116 = part12.reshape(32*n, 32)
+    view117 = part4.reshape(32*n, 32)
+    view118 = view117.T
+    view119 = beta1[:, None]
+    view120 = db1[None, :]
     part47 = np.empty((32, 96), dtype)
+    part48 = np.empty((32, 96), dtype)
     const21 = np.full((96,), 1, dtype)
-    view118 = part4.reshape(32*n, 32)
-    view119 = part14.reshape(n, 32)
-    view120 = part12.reshape(32*n, 32)
-    view121 = part5.reshape(n, 32)
-    view122 = part1.reshape(32*n, 32)
-    view123 = part2.reshape(n, 32)
-    view124 = part20[:, :, None]
-    view125 = part15[:, :, None]
-    part48 = part20.reshape(n, 32, 1)
-    view126 = part24[:, :, None]
-    view127 = part18.reshape(n, 1024)
+    view121 = part4.reshape(32*n, 32)
+    view122 = part14.reshape(n, 32)
+    view123 = part12.reshape(32*n, 32)
+    view124 = part5.reshape(n, 32)
+    view125 = part1.reshape(32*n, 32)
+    view126 = part2.reshape(n, 32)
+    view127 = part20[:, :, None]
+    view128 = part15[:, :, None]
+    part49 = part20.reshape(n, 32, 1)
+    view129 = part24[:, :, None]
+    view130 = part18.reshape(n, 1024)
     const22 = np.full((n,), 1, dtype)
-    part49 = np.empty((1024,), dtype)
-    view128 = part49.reshape(32, 32)
+    part50 = np.empty((1024,), dtype)
+    view131 = part50.reshape(32, 32)
 
     def run():
         # (1) e[n, length, m] = E1[x[n, length], m] + P1[length, m]
-        take(E1, x, 0, part1, "clip")
+        E1.take(x, 0, part1, "clip")
         add(part1, P1, part1)
         # (2) h_1[n, length, m] = (10/9)*e[n, length, m]*keep1[n, length, m]
         multiply(const1, part1, part1)
@@ -441,12 +444,12 @@ def _training(s, dtype, weights, gradients):
         matmul(view13, part7, h_8)
         # (9) h_9[n, j, k] = max(l, [l <= k], h_8[n, j, k, l])
         copyto(part8, -np.inf)
-        copyto(part8, h_8, where=const7)
+        copyto(part8, h_8, where=const6)
         maximum.reduce(part8, 3, None, h_9)
         # (10) h_10[n, j, k, l] = [l <= k]*exp(h_8[n, j, k, l] - held(h_9[n, j, k]))
         subtract(h_8, view17, h_8)
         copyto(part8, 1)
-        copyto(part8, h_8, where=const7)
+        copyto(part8, h_8, where=const6)
         exp(part8, part8)
         multiply(bits2, bits1, bits3)
         # (11a) h_11[n, j, k] = sum(l, h_10[n, j, k, l])
@@ -483,7 +486,7 @@ def _training(s, dtype, weights, gradients):
         add(h_21_shift, b2, h_21_shift)
         add(h_21_core, h_21_shift, h_21_core)
         # (19) h_23[n, length, m] = relu(h_22[n, length, m])
-        maximum(h_21_core, const8, out=h_23)
+        maximum(h_21_core, const7, out=h_21_core)
         # (20a) h_24[n, length, m] = sum(i, h_23[n, length, i]*W3[i, m])
         view38.dot(W3, view39)
         # (20b) h_25[n, length, m] = h_24[n, length, m] + b3[m]
@@ -504,7 +507,7 @@ def _training(s, dtype, weights, gradients):
         multiply(gamma3, part18, part21)
         add(part21, beta3, part21)
         # (25) z_5[n, length, k] = 1.25*z_4[n, length, k]*keep2[n, length, k]
-        multiply(const9, part21, part21)
+        multiply(const8, part21, part21)
         multiply(part21, keep2, part21)
         # (26a) z_6[n, length, m] = sum(k, z_5[n, length, k]*W4[k, m])
         view46.dot(W4, view47)
@@ -515,98 +518,99 @@ def _training(s, dtype, weights, gradients):
         # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
         subtract(z_6, view48, part22)
         exp(part22, part22)
-        view49.dot(const10, part23)
+        view49.dot(const9, part23)
         # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
         log(view50, part24)
         add(part20, part24, part20)
         # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
-        copyto(part24, z_6[const11, const6, t])
+        add(const10, t, part25)
+        view51.take(part25, 0, part24, "clip")
         subtract(part20, part24, part20)
         # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
-        part25 = add.reduce(part20, axis=None)
-        loss = 0.03125 / n * part25
+        part26 = add.reduce(part20, axis=None)
+        loss = 0.03125 / n * part26
         # (30) p[n, length, k] = exp(z[n, length, k] - held(loss_1[n, length]))/loss_2[n, length]
-        divide(part22, view51, part22)
+        divide(part22, view52, part22)
         # (31) dz[n, length, k] = 0.03125*(p[n, length, k] - [k == t[n, length]])/n
-        equal(const12, view52, part26)
-        subtract(part22, part26, part22)
-        multiply(const13, part22, part22)
+        equal(const11, view53, part27)
+        subtract(part22, part27, part22)
+        multiply(const12, part22, part22)
         # (33) db4[m] = sum(n, length, dz[n, length, m])
-        const14.dot(view53, db4)
+        const13.dot(view54, db4)
         # (34b) dz_5[n, length, k] = sum(m, dz[n, length, m]*W4[k, m])
         # (32) dW4[k, m] = sum(n, length, dz[n, length, m]*z_5[n, length, k])
-        view56.dot(view53, dW4)
+        view57.dot(view54, dW4)
         # (34) dz_4[n, length, k] = 1.25*dz_5[n, length, k]*keep2[n, length, k]
-        multiply(const9, view54, part27)
-        view57.dot(part27, view58)
+        multiply(const8, view55, part28)
+        view58.dot(part28, view59)
         multiply(part21, keep2, part21)
         # (35) dgamma3[k] = sum(n, length, dz_4[n, length, k]*z_3[n, length, k])
         multiply(part21, part18, part18)
-        const14.dot(view59, dgamma3)
+        const13.dot(view60, dgamma3)
         # (37) dz_3[n, length, k] = dz_4[n, length, k]*gamma3[k]
         multiply(gamma3, part21, part18)
         # (36) dbeta3[k] = sum(n, length, dz_4[n, length, k])
-        const14.dot(view60, dbeta3)
+        const13.dot(view61, dbeta3)
         # (39) dz_2_sum[n, length] = sum(k, -0.5*dz_3[n, length, k]*(h[n, length, k] - z_1[n,
         #     length]))
         multiply(part18, part17, part21)
-        view61.dot(const2, part23)
-        negative(view62, part20)
-        divide(part20, const15, part20)
+        view62.dot(const2, part23)
+        negative(view63, part20)
+        divide(part20, const14, part20)
         # (39) dz_2[n, length] = dz_2_sum[n, length]/sqrt(1e-05 + z_2[n, length])**3
         add(const4, view44, part24)
         sqrt(part24, part24)
-        square(part24, part28)
-        multiply(part28, part24, part29)
-        divide(part20, part29, part20)
+        square(part24, part29)
+        multiply(part29, part24, part30)
+        divide(part20, part30, part20)
         # (40) dz_1[n, length] += sum(k, -dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]))
-        view63.dot(const2, part19)
-        divide(view64, part24, part30)
-        negative(part30, dz_1)
+        view64.dot(const2, part19)
+        divide(view65, part24, part31)
+        negative(part31, dz_1)
         # (40) dz_1[n, length] += sum(k, 0.0625*dz_2[n, length]*(z_1[n, length] - h[n, length, k]))
         subtract(view42, h_24, h_24)
-        view65.dot(const2, part19)
-        multiply(part20, view66, part15)
-        multiply(const16, part15, part15)
-        add(dz_1, part15, part31)
+        view66.dot(const2, part19)
+        multiply(part20, view67, part15)
+        multiply(const15, part15, part15)
+        add(dz_1, part15, part32)
         # (41) dh[n, length, k] = dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]) + 0.0625*dz_2[n,
         #     length]*(h[n, length, k] - z_1[n, length]) + 0.03125*dz_1[n, length]
-        divide(part18, view67, part18)
-        multiply(const16, view68, part32)
-        multiply(part32, part17, part17)
+        divide(part18, view68, part18)
+        multiply(const15, view69, part33)
+        multiply(part33, part17, part17)
         add(part18, part17, part18)
-        multiply(const17, part31, part33)
-        add(part18, view69, part18)
+        multiply(const16, part32, part34)
+        add(part18, view70, part18)
         # (43) db3[m] = sum(n, length, dh[n, length, m])
-        const14.dot(view70, db3)
+        const13.dot(view71, db3)
         # (44b) dh_23[n, length, i] = sum(m, dh[n, length, m]*W3[i, m])
-        view72.dot(view71, view73)
+        view73.dot(view72, view74)
         # (42) dW3[i, m] = sum(n, length, dh[n, length, m]*h_23[n, length, i])
-        view75.dot(view70, dW3)
+        view76.dot(view71, dW3)
         # (44) dh_22[n, length, m] = dh_23[n, length, m]*[h_22[n, length, m] > 0]
-        greater(h_21_core, const8, part34)
+        greater(h_21_core, const17, part35)
         multiply(bits5, bits4, bits6)
         # (46) db2[m] = sum(n, length, dh_22[n, length, m])
-        const14.dot(view76, db2)
+        const13.dot(view77, db2)
         # (49*) dbeta2[k] = sum(m, db2[m]*W2[k, m])
         W2.dot(db2, dbeta2)
         # (50*) dh_19[n, length, k] = sum(m, dh_22[n, length, m]*W2_scaled[k, m])
-        view78.dot(view77, view79)
+        view79.dot(view78, view80)
         # dW2_scaled[k, m] = sum(n, length, dh_22[n, length, m]*h_19[n, length, k])
-        view81.dot(view76, W2_scaled)
+        view82.dot(view77, W2_scaled)
         # (45*) dW2[k, m] = db2[m]*beta2[k] + dW2_scaled[k, m]*gamma2[k]
-        multiply(db2, view82, part35)
-        multiply(view34, W2_scaled, part36)
-        add(part35, part36, dW2)
+        view83.dot(view84, part36)
+        multiply(view34, W2_scaled, part37)
+        add(part36, part37, dW2)
         # (48*) dgamma2[k] = sum(m, dW2_scaled[k, m]*W2[k, m])
         multiply(W2_scaled, W2, W2_scaled)
         W2_scaled.dot(const18, dgamma2)
         # (52) dh_18_sum[n, length] = sum(k, -0.5*dh_19[n, length, k]*(h_16[n, length, k] - h_17[n,
         #     length]))
         multiply(part17, part12, part13)
-        view83.dot(const2, part23)
-        negative(view84, part24)
-        divide(part24, const15, part24)
+        view85.dot(const2, part23)
+        negative(view86, part24)
+        divide(part24, const14, part24)
         # (52) dh_18[n, length] = dh_18_sum[n, length]/sqrt(1e-05 + h_18[n, length])**3
         add(const4, view32, part20)
         sqrt(part20, part20)
@@ -614,79 +618,79 @@ def _training(s, dtype, weights, gradients):
         multiply(part15, part20, part15)
         divide(part24, part15, part24)
         # (53) dh_17[n, length] += sum(k, -dh_19[n, length, k]/sqrt(1e-05 + h_18[n, length]))
-        view85.dot(const2, part14)
-        divide(view86, part20, part15)
+        view87.dot(const2, part14)
+        divide(view88, part20, part15)
         negative(part15, part15)
         # (53) dh_17[n, length] += sum(k, 0.0625*dh_18[n, length]*(h_17[n, length] - h_16[n, length,
         #     k]))
         subtract(view30, h_14, h_14)
-        view87.dot(const2, part14)
-        multiply(part24, view88, part6)
-        multiply(const16, part6, part6)
+        view89.dot(const2, part14)
+        multiply(part24, view90, part6)
+        multiply(const15, part6, part6)
         add(part15, part6, part15)
         # (54) dh_16[n, length, m] = dh[n, length, m] + dh_19[n, length, m]/sqrt(1e-05 + h_18[n,
         #     length]) + 0.0625*dh_18[n, length]*(h_16[n, length, m] - h_17[n, length]) +
         #     0.03125*dh_17[n, length]
-        divide(part17, view89, part17)
+        divide(part17, view91, part17)
         add(part18, part17, part18)
-        multiply(const16, view90, part37)
-        multiply(part37, part12, part12)
+        multiply(const15, view92, part38)
+        multiply(part38, part12, part12)
         add(part18, part12, part18)
-        multiply(const17, part15, part15)
-        add(part18, view91, part18)
+        multiply(const16, part15, part15)
+        add(part18, view93, part18)
         # (56) dc1[k] = sum(n, j, dh_16[n, j, k])
-        const14.dot(view92, dc1)
+        const13.dot(view94, dc1)
         # (57) dh_13[n, j, l] = sum(k, dh_16[n, j, k]*U1[l, k])
-        view94.dot(view93, view95)
+        view96.dot(view95, view97)
         # (55) dU1[l, k] = sum(n, j, dh_16[n, j, k]*h_13[n, j, l])
-        view97.dot(view92, dU1)
+        view99.dot(view94, dU1)
         # (58a) dh_12[n, k, j, s] = sum(d, dh_13[n, j, d + 16*k]*h_7[n, s, d + 16*k + 64]), d < 16,
         #     k < 2
-        copyto(part7, view100)
-        matmul(view99, part7, dh_12)
+        copyto(part7, view102)
+        matmul(view101, part7, dh_12)
         # (58d) dh_11_sum[n, j, k] = sum(s, -dh_12[n, j, k, s]*h_12[n, j, k, s])
-        multiply(dh_12, h_8, part38)
-        view101.dot(const2, part39)
-        negative(view102, dh_11_sum)
+        multiply(dh_12, h_8, part39)
+        view103.dot(const2, part40)
+        negative(view104, dh_11_sum)
         # (58) dh_8[n, j, k, l] += [l <= k]*((dh_12[n, j, k, l] + dh_11_sum[n, j, k])*exp(h_8[n, j,
         #     k, l] - held(h_9[n, j, k]))/h_11[n, j, k])
-        add(dh_12, view103, part40)
-        multiply(part40, part8, part41)
+        add(dh_12, view105, part41)
+        multiply(part41, part8, part42)
         copyto(dh_11_sum, 1)
         copyto(dh_11_sum, view19, where=const19)
-        divide(part41, view104, part42)
+        divide(part42, view106, part43)
         multiply(bits8, bits7, bits9)
         # (59) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
-        matmul(view105, view99, view106)
+        matmul(view107, view101, view108)
         # (59) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d <
         #     16
-        matmul(dh_8, view107, part44)
-        divide(part44, const20, view108)
+        matmul(dh_8, view109, part45)
+        divide(part45, const20, view110)
         # (59) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d <
         #     16
-        matmul(view109, view13, part45)
-        divide(part45, const20, view110)
+        matmul(view111, view13, part46)
+        divide(part46, const20, view112)
         # (61) db1[j] = sum(n, length, dh_7[n, length, j])
-        const14.dot(view111, db1)
+        const13.dot(view113, db1)
         # (64*) dbeta1[k] = sum(j, db1[j]*W1[k, j])
         W1.dot(db1, dbeta1)
         # (65*) dh_4[n, length, k] = sum(j, dh_7[n, length, j]*W1_scaled[k, j])
-        view113.dot(view112, view114)
+        view115.dot(view114, view116)
         # dW1_scaled[k, j] = sum(n, length, dh_7[n, length, j]*h_4[n, length, k])
-        view116.dot(view111, W1_scaled)
+        view118.dot(view113, W1_scaled)
         # (60*) dW1[k, j] = db1[j]*beta1[k] + dW1_scaled[k, j]*gamma1[k]
-        multiply(db1, view117, part46)
-        multiply(view7, W1_scaled, part47)
-        add(part46, part47, dW1)
+        view119.dot(view120, part47)
+        multiply(view7, W1_scaled, part48)
+        add(part47, part48, dW1)
         # (63*) dgamma1[k] = sum(j, dW1_scaled[k, j]*W1[k, j])
         multiply(W1_scaled, W1, W1_scaled)
         W1_scaled.dot(const21, dgamma1)
         # (67) dh_3_sum[n, length] = sum(k, -0.5*dh_4[n, length, k]*(h_1[n, length, k] - h_2[n,
         #     length]))
         multiply(part12, part3, part4)
-        view118.dot(const2, part14)
-        negative(view119, part15)
-        divide(part15, const15, part15)
+        view121.dot(const2, part14)
+        negative(view122, part15)
+        divide(part15, const14, part15)
         # (67) dh_3[n, length] = dh_3_sum[n, length]/sqrt(1e-05 + h_3[n, length])**3
         add(const4, view5, part20)
         sqrt(part20, part20)
@@ -694,26 +698,26 @@ def _training(s, dtype, weights, gradients):
         multiply(part24, part20, part24)
         divide(part15, part24, part15)
         # (68) dh_2[n, length] += sum(k, -dh_4[n, length, k]/sqrt(1e-05 + h_3[n, length]))
-        view120.dot(const2, part5)
-        divide(view121, part20, part24)
+        view123.dot(const2, part5)
+        divide(view124, part20, part24)
         negative(part24, part24)
         # (68) dh_2[n, length] += sum(k, 0.0625*dh_3[n, length]*(h_2[n, length] - h_1[n, length,
         #     k]))
         subtract(view3, part1, part1)
-        view122.dot(const2, part2)
-        multiply(part15, view123, part6)
-        multiply(const16, part6, part6)
+        view125.dot(const2, part2)
+        multiply(part15, view126, part6)
+        multiply(const15, part6, part6)
         add(part24, part6, part24)
         # (69) dh_1[n, length, m] = dh_16[n, length, m] + dh_4[n, length, m]/sqrt(1e-05 + h_3[n,
         #     length]) + 0.0625*dh_3[n, length]*(h_1[n, length, m] - h_2[n, length]) +
         #     0.03125*dh_2[n, length]
-        divide(part12, view124, part12)
+        divide(part12, view127, part12)
         add(part18, part12, part18)
-        multiply(const16, view125, part48)
-        multiply(part48, part3, part3)
+        multiply(const15, view128, part49)
+        multiply(part49, part3, part3)
         add(part18, part3, part18)
-        multiply(const17, part24, part24)
-        add(part18, view126, part18)
+        multiply(const16, part24, part24)
+        add(part18, view129, part18)
         # (70) de[n, length, m] = (10/9)*dh_1[n, length, m]*keep1[n, length, m]
         multiply(const1, part18, part18)
         multiply(part18, keep1, part18)
@@ -721,8 +725,8 @@ def _training(s, dtype, weights, gradients):
         dE1.fill(0)
         add.at(dE1, (x,), part18)
         # (72) dP1[length, m] = sum(n, de[n, length, m])
-        const22.dot(view127, part49)
-        copyto(dP1, view128)
+        const22.dot(view130, part50)
+        copyto(dP1, view131)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1, "keep2": keep2}, run
@@ -730,221 +734,9 @@ def _training(s, dtype, weights, gradients):
 
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
-    take, add, subtract, square = np.take, np.add, np.subtract, np.square
-    sqrt, divide, multiply, matmul = np.sqrt, np.divide, np.multiply, np.matmul
-    copyto, maximum, exp, log = np.copyto, np.maximum, np.exp, np.log
-    n = s["n"]
-    E1 = weights["E1"]
-    P1 = weights["P1"]
-    gamma1 = weights["gamma1"]
-    beta1 = weights["beta1"]
-    W1 = weights["W1"]
-    b1 = weights["b1"]
-    U1 = weights["U1"]
-    c1 = weights["c1"]
-    gamma2 = weights["gamma2"]
-    beta2 = weights["beta2"]
-    W2 = weights["W2"]
-    b2 = weights["b2"]
-    W3 = weights["W3"]
-    b3 = weights["b3"]
-    gamma3 = weights["gamma3"]
-    beta3 = weights["beta3"]
-    W4 = weights["W4"]
-    b4 = weights["b4"]
-    x = np.empty((n, 32), np.intp)
-    part1 = np.empty((n, 32, 32), dtype)
-    view1 = part1.reshape(32*n, 32)
-    const1 = np.full((32,), 1, dtype)
-    const2 = np.full((32,), 0.03125, dtype)
-    part2 = np.empty((32*n,), dtype)
-    view2 = part2.reshape(n, 32)
-    view3 = view2[:, :, None]
-    part3 = np.empty((n, 32, 32), dtype)
-    part4 = np.empty((n, 32, 32), dtype)
-    view4 = part4.reshape(32*n, 32)
-    view5 = part2.reshape(n, 32)
-    const3 = np.asarray(1e-05, dtype)
-    part5 = np.empty((n, 32), dtype)
-    view6 = part5[:, :, None]
-    h_5 = np.empty((n, 32, 96), dtype)
-    view7 = part3.reshape(32*n, 32)
-    view8 = h_5.reshape(32*n, 96)
-    view9 = h_5[:, :, :32]
-    view10 = view9.reshape(n, 32, 2, 16)
-    view11 = view10.transpose(0, 2, 1, 3)
-    view12 = h_5[:, :, 32:64]
-    view13 = view12.reshape(n, 32, 2, 16)
-    view14 = view13.transpose(0, 2, 3, 1)
-    const4 = np.asarray(16**0.5, dtype)
-    part6 = part3.reshape(n, 2, 16, 32)
-    h_7 = np.empty((n, 2, 32, 32), dtype)
-    const5 = np.arange(32)
-    const6 = const5 <= const5[:, None]
-    part7 = np.empty((n, 2, 32, 32), dtype)
-    h_8 = np.empty((n, 2, 32), dtype)
-    view15 = h_8[:, :, :, None]
-    bits2 = _bits(part7)
-    bits1 = _mask(const6, dtype)
-    bits3 = _bits(part7)
-    view16 = part7.reshape(64*n, 32)
-    part8 = h_8.reshape(64*n,)
-    view17 = part8.reshape(n, 2, 32)
-    view18 = view17[:, :, :, None]
-    view19 = h_5[:, :, 64:]
-    view20 = view19.reshape(n, 32, 2, 16)
-    view21 = view20.transpose(0, 2, 1, 3)
-    part9 = part3.reshape(n, 32, 2, 16)
-    view22 = part9.transpose(0, 2, 1, 3)
-    view23 = part9.reshape(n, 32, 32)
-    view24 = view23.reshape(32*n, 32)
-    view25 = part4.reshape(32*n, 32)
-    view26 = part1.reshape(32*n, 32)
-    view27 = part2.reshape(n, 32)
-    view28 = view27[:, :, None]
-    view29 = part3.reshape(32*n, 32)
-    view30 = part2.reshape(n, 32)
-    view31 = part5[:, :, None]
-    h_20 = part7.reshape(n, 32, 64)
-    view32 = part4.reshape(32*n, 32)
-    view33 = h_20.reshape(32*n, 64)
-    h_21 = part7.reshape(n, 32, 64)
-    const7 = np.asarray(0, dtype)
-    h_22 = part7.reshape(n, 32, 64)
-    view34 = h_22.reshape(32*n, 64)
-    view35 = part4.reshape(32*n, 32)
-    view36 = part1.reshape(32*n, 32)
-    view37 = part2.reshape(n, 32)
-    view38 = view37[:, :, None]
-    view39 = part4.reshape(32*n, 32)
-    view40 = part2.reshape(n, 32)
-    view41 = part5[:, :, None]
-    z_5 = np.empty((n, 32, 52), dtype)
-    view42 = part1.reshape(32*n, 32)
-    view43 = z_5.reshape(32*n, 52)
-    view44 = part5[:, :, None]
-    part10 = np.empty((n, 32, 52), dtype)
-    view45 = part10.reshape(32*n, 52)
-    const8 = np.full((52,), 1, dtype)
-    view46 = part2.reshape(n, 32)
-    part11 = np.empty((n, 32), dtype)
-    const9 = np.arange(n)[:, None]
-    t = np.empty((n, 32), np.intp)
-
-    def run():
-        # (1) e[n, length, m] = E1[x[n, length], m] + P1[length, m]
-        take(E1, x, 0, part1, "clip")
-        add(part1, P1, part1)
-        # h_1[n, length] = sum(k, 0.03125*e[n, length, k])
-        view1.dot(const2, part2)
-        # h_2[n, length] = sum(k, 0.03125*(e[n, length, k] - h_1[n, length])**2)
-        subtract(part1, view3, part3)
-        square(part3, part4)
-        view4.dot(const2, part2)
-        # h_3[n, length, k] = (e[n, length, k] - h_1[n, length])/sqrt(h_2[n, length] + 1e-05)
-        add(view5, const3, part5)
-        sqrt(part5, part5)
-        divide(part3, view6, part3)
-        # h_4[n, length, k] = gamma1[k]*h_3[n, length, k] + beta1[k]
-        multiply(gamma1, part3, part3)
-        add(part3, beta1, part3)
-        # h_5[n, length, j] = sum(k, h_4[n, length, k]*W1[k, j])
-        view7.dot(W1, view8)
-        # h_6[n, length, j] = h_5[n, length, j] + b1[j]
-        add(h_5, b1, h_5)
-        # h_7[n, j, k, s] = sum(d, h_6[n, k, d + 16*j]*h_6[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d
-        #     < 16
-        divide(view14, const4, part6)
-        matmul(view11, part6, h_7)
-        # h_8[n, j, k] = max(l, [l <= k], h_7[n, j, k, l])
-        copyto(part7, -np.inf)
-        copyto(part7, h_7, where=const6)
-        maximum.reduce(part7, 3, None, h_8)
-        # h_9[n, j, k, l] = [l <= k]*exp(h_7[n, j, k, l] - held(h_8[n, j, k]))
-        subtract(h_7, view15, h_7)
-        copyto(part7, 1)
-        copyto(part7, h_7, where=const6)
-        exp(part7, part7)
-        multiply(bits2, bits1, bits3)
-        # h_10[n, j, k] = sum(l, h_9[n, j, k, l])
-        view16.dot(const1, part8)
-        # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
-        divide(part7, view18, part7)
-        # h_12[n, j, d + 16*k] += sum(s, h_11[n, k, j, s]*h_6[n, s, d + 16*k + 64]), d < 16
-        matmul(part7, view21, view22)
-        # h_13[n, j, k] = sum(l, h_12[n, j, l]*U1[l, k])
-        view24.dot(U1, view25)
-        # h_14[n, j, k] = h_13[n, j, k] + c1[k]
-        add(part4, c1, part4)
-        # h_15[n, length, m] = e[n, length, m] + h_14[n, length, m]
-        add(part1, part4, part1)
-        # h_16[n, length] = sum(k, 0.03125*h_15[n, length, k])
-        view26.dot(const2, part2)
-        # h_17[n, length] = sum(k, 0.03125*(h_15[n, length, k] - h_16[n, length])**2)
-        subtract(part1, view28, part4)
-        square(part4, part3)
-        view29.dot(const2, part2)
-        # h_18[n, length, k] = (h_15[n, length, k] - h_16[n, length])/sqrt(h_17[n, length] + 1e-05)
-        add(view30, const3, part5)
-        sqrt(part5, part5)
-        divide(part4, view31, part4)
-        # h_19[n, length, k] = gamma2[k]*h_18[n, length, k] + beta2[k]
-        multiply(gamma2, part4, part4)
-        add(part4, beta2, part4)
-        # h_20[n, length, m] = sum(k, h_19[n, length, k]*W2[k, m])
-        view32.dot(W2, view33)
-        # h_21[n, length, m] = h_20[n, length, m] + b2[m]
-        add(h_20, b2, h_21)
-        # h_22[n, length, m] = relu(h_21[n, length, m])
-        maximum(h_21, const7, out=h_22)
-        # h_23[n, length, m] = sum(i, h_22[n, length, i]*W3[i, m])
-        view34.dot(W3, view35)
-        # h_24[n, length, m] = h_23[n, length, m] + b3[m]
-        add(part4, b3, part4)
-        # h[n, length, m] = h_15[n, length, m] + h_24[n, length, m]
-        add(part1, part4, part1)
-        # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
-        view36.dot(const2, part2)
-        # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
-        subtract(part1, view38, part1)
-        square(part1, part4)
-        view39.dot(const2, part2)
-        # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
-        add(view40, const3, part5)
-        sqrt(part5, part5)
-        divide(part1, view41, part1)
-        # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
-        multiply(gamma3, part1, part1)
-        add(part1, beta3, part1)
-        # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
-        view42.dot(W4, view43)
-        # z[n, length, m] = z_5[n, length, m] + b4[m]
-        add(z_5, b4, z_5)
-        # (27) loss_1[n, length] = max(k, z[n, length, k])
-        maximum.reduce(z_5, 2, None, part5)
-        # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
-        subtract(z_5, view44, part10)
-        exp(part10, part10)
-        view45.dot(const8, part2)
-        # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
-        log(view46, part11)
-        add(part5, part11, part5)
-        # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
-        copyto(part11, z_5[const9, const5, t])
-        subtract(part5, part11, part5)
-        # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
-        part12 = add.reduce(part5, axis=None)
-        loss = 0.03125 / n * part12
-        return loss
-
-    return {"x": x, "t": t}, run
-
-
-def _network(s, dtype, weights, gradients):
-    """A plan for z[n, 32, 52]."""
-    take, add, subtract, square = np.take, np.add, np.subtract, np.square
-    sqrt, divide, multiply, matmul = np.sqrt, np.divide, np.multiply, np.matmul
-    copyto, maximum, exp = np.copyto, np.maximum, np.exp
+    add, subtract, square, sqrt = np.add, np.subtract, np.square, np.sqrt
+    divide, multiply, matmul, copyto = np.divide, np.multiply, np.matmul, np.copyto
+    maximum, exp, log = np.maximum, np.exp, np.log
     n = s["n"]
     E1 = weights["E1"]
     P1 = weights["P1"]
@@ -1020,7 +812,221 @@ def _network(s, dtype, weights, gradients):
     view32 = part4.reshape(32*n, 32)
     view33 = h_20.reshape(32*n, 64)
     h_21 = part7.reshape(n, 32, 64)
-    const6 = np.asarray(0, dtype)
+    const6 = np.full((32, 64), 0, dtype)
+    h_22 = part7.reshape(n, 32, 64)
+    view34 = h_22.reshape(32*n, 64)
+    view35 = part4.reshape(32*n, 32)
+    view36 = part1.reshape(32*n, 32)
+    view37 = part2.reshape(n, 32)
+    view38 = view37[:, :, None]
+    view39 = part4.reshape(32*n, 32)
+    view40 = part2.reshape(n, 32)
+    view41 = part5[:, :, None]
+    z_5 = np.empty((n, 32, 52), dtype)
+    view42 = part1.reshape(32*n, 32)
+    view43 = z_5.reshape(32*n, 52)
+    view44 = part5[:, :, None]
+    part10 = np.empty((n, 32, 52), dtype)
+    view45 = part10.reshape(32*n, 52)
+    const7 = np.full((52,), 1, dtype)
+    view46 = part2.reshape(n, 32)
+    part11 = np.empty((n, 32), dtype)
+    t = np.empty((n, 32), np.intp)
+    const8 = np.arange(n)[:, None] * 1664 + np.arange(32) * 52
+    part12 = np.empty((n, 32), np.intp)
+    view47 = z_5.reshape(1664*n,)
+
+    def run():
+        # (1) e[n, length, m] = E1[x[n, length], m] + P1[length, m]
+        E1.take(x, 0, part1, "clip")
+        add(part1, P1, part1)
+        # h_1[n, length] = sum(k, 0.03125*e[n, length, k])
+        view1.dot(const2, part2)
+        # h_2[n, length] = sum(k, 0.03125*(e[n, length, k] - h_1[n, length])**2)
+        subtract(part1, view3, part3)
+        square(part3, part4)
+        view4.dot(const2, part2)
+        # h_3[n, length, k] = (e[n, length, k] - h_1[n, length])/sqrt(h_2[n, length] + 1e-05)
+        add(view5, const3, part5)
+        sqrt(part5, part5)
+        divide(part3, view6, part3)
+        # h_4[n, length, k] = gamma1[k]*h_3[n, length, k] + beta1[k]
+        multiply(gamma1, part3, part3)
+        add(part3, beta1, part3)
+        # h_5[n, length, j] = sum(k, h_4[n, length, k]*W1[k, j])
+        view7.dot(W1, view8)
+        # h_6[n, length, j] = h_5[n, length, j] + b1[j]
+        add(h_5, b1, h_5)
+        # h_7[n, j, k, s] = sum(d, h_6[n, k, d + 16*j]*h_6[n, s, d + 16*j + 32]/sqrt(16)), j < 2, d
+        #     < 16
+        divide(view14, const4, part6)
+        matmul(view11, part6, h_7)
+        # h_8[n, j, k] = max(l, [l <= k], h_7[n, j, k, l])
+        copyto(part7, -np.inf)
+        copyto(part7, h_7, where=const5)
+        maximum.reduce(part7, 3, None, h_8)
+        # h_9[n, j, k, l] = [l <= k]*exp(h_7[n, j, k, l] - held(h_8[n, j, k]))
+        subtract(h_7, view15, h_7)
+        copyto(part7, 1)
+        copyto(part7, h_7, where=const5)
+        exp(part7, part7)
+        multiply(bits2, bits1, bits3)
+        # h_10[n, j, k] = sum(l, h_9[n, j, k, l])
+        view16.dot(const1, part8)
+        # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
+        divide(part7, view18, part7)
+        # h_12[n, j, d + 16*k] += sum(s, h_11[n, k, j, s]*h_6[n, s, d + 16*k + 64]), d < 16
+        matmul(part7, view21, view22)
+        # h_13[n, j, k] = sum(l, h_12[n, j, l]*U1[l, k])
+        view24.dot(U1, view25)
+        # h_14[n, j, k] = h_13[n, j, k] + c1[k]
+        add(part4, c1, part4)
+        # h_15[n, length, m] = e[n, length, m] + h_14[n, length, m]
+        add(part1, part4, part1)
+        # h_16[n, length] = sum(k, 0.03125*h_15[n, length, k])
+        view26.dot(const2, part2)
+        # h_17[n, length] = sum(k, 0.03125*(h_15[n, length, k] - h_16[n, length])**2)
+        subtract(part1, view28, part4)
+        square(part4, part3)
+        view29.dot(const2, part2)
+        # h_18[n, length, k] = (h_15[n, length, k] - h_16[n, length])/sqrt(h_17[n, length] + 1e-05)
+        add(view30, const3, part5)
+        sqrt(part5, part5)
+        divide(part4, view31, part4)
+        # h_19[n, length, k] = gamma2[k]*h_18[n, length, k] + beta2[k]
+        multiply(gamma2, part4, part4)
+        add(part4, beta2, part4)
+        # h_20[n, length, m] = sum(k, h_19[n, length, k]*W2[k, m])
+        view32.dot(W2, view33)
+        # h_21[n, length, m] = h_20[n, length, m] + b2[m]
+        add(h_20, b2, h_21)
+        # h_22[n, length, m] = relu(h_21[n, length, m])
+        maximum(h_21, const6, out=h_22)
+        # h_23[n, length, m] = sum(i, h_22[n, length, i]*W3[i, m])
+        view34.dot(W3, view35)
+        # h_24[n, length, m] = h_23[n, length, m] + b3[m]
+        add(part4, b3, part4)
+        # h[n, length, m] = h_15[n, length, m] + h_24[n, length, m]
+        add(part1, part4, part1)
+        # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
+        view36.dot(const2, part2)
+        # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
+        subtract(part1, view38, part1)
+        square(part1, part4)
+        view39.dot(const2, part2)
+        # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
+        add(view40, const3, part5)
+        sqrt(part5, part5)
+        divide(part1, view41, part1)
+        # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
+        multiply(gamma3, part1, part1)
+        add(part1, beta3, part1)
+        # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
+        view42.dot(W4, view43)
+        # z[n, length, m] = z_5[n, length, m] + b4[m]
+        add(z_5, b4, z_5)
+        # (27) loss_1[n, length] = max(k, z[n, length, k])
+        maximum.reduce(z_5, 2, None, part5)
+        # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
+        subtract(z_5, view44, part10)
+        exp(part10, part10)
+        view45.dot(const7, part2)
+        # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
+        log(view46, part11)
+        add(part5, part11, part5)
+        # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
+        add(const8, t, part12)
+        view47.take(part12, 0, part11, "clip")
+        subtract(part5, part11, part5)
+        # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
+        part13 = add.reduce(part5, axis=None)
+        loss = 0.03125 / n * part13
+        return loss
+
+    return {"x": x, "t": t}, run
+
+
+def _network(s, dtype, weights, gradients):
+    """A plan for z[n, 32, 52]."""
+    add, subtract, square, sqrt = np.add, np.subtract, np.square, np.sqrt
+    divide, multiply, matmul, copyto = np.divide, np.multiply, np.matmul, np.copyto
+    maximum, exp = np.maximum, np.exp
+    n = s["n"]
+    E1 = weights["E1"]
+    P1 = weights["P1"]
+    gamma1 = weights["gamma1"]
+    beta1 = weights["beta1"]
+    W1 = weights["W1"]
+    b1 = weights["b1"]
+    U1 = weights["U1"]
+    c1 = weights["c1"]
+    gamma2 = weights["gamma2"]
+    beta2 = weights["beta2"]
+    W2 = weights["W2"]
+    b2 = weights["b2"]
+    W3 = weights["W3"]
+    b3 = weights["b3"]
+    gamma3 = weights["gamma3"]
+    beta3 = weights["beta3"]
+    W4 = weights["W4"]
+    b4 = weights["b4"]
+    x = np.empty((n, 32), np.intp)
+    part1 = np.empty((n, 32, 32), dtype)
+    view1 = part1.reshape(32*n, 32)
+    const1 = np.full((32,), 1, dtype)
+    const2 = np.full((32,), 0.03125, dtype)
+    part2 = np.empty((32*n,), dtype)
+    view2 = part2.reshape(n, 32)
+    view3 = view2[:, :, None]
+    part3 = np.empty((n, 32, 32), dtype)
+    part4 = np.empty((n, 32, 32), dtype)
+    view4 = part4.reshape(32*n, 32)
+    view5 = part2.reshape(n, 32)
+    const3 = np.asarray(1e-05, dtype)
+    part5 = np.empty((n, 32), dtype)
+    view6 = part5[:, :, None]
+    h_5 = np.empty((n, 32, 96), dtype)
+    view7 = part3.reshape(32*n, 32)
+    view8 = h_5.reshape(32*n, 96)
+    view9 = h_5[:, :, :32]
+    view10 = view9.reshape(n, 32, 2, 16)
+    view11 = view10.transpose(0, 2, 1, 3)
+    view12 = h_5[:, :, 32:64]
+    view13 = view12.reshape(n, 32, 2, 16)
+    view14 = view13.transpose(0, 2, 3, 1)
+    const4 = np.asarray(16**0.5, dtype)
+    part6 = part3.reshape(n, 2, 16, 32)
+    h_7 = np.empty((n, 2, 32, 32), dtype)
+    const5 = np.arange(32) <= np.arange(32)[:, None]
+    part7 = np.empty((n, 2, 32, 32), dtype)
+    h_8 = np.empty((n, 2, 32), dtype)
+    view15 = h_8[:, :, :, None]
+    bits2 = _bits(part7)
+    bits1 = _mask(const5, dtype)
+    bits3 = _bits(part7)
+    view16 = part7.reshape(64*n, 32)
+    part8 = h_8.reshape(64*n,)
+    view17 = part8.reshape(n, 2, 32)
+    view18 = view17[:, :, :, None]
+    view19 = h_5[:, :, 64:]
+    view20 = view19.reshape(n, 32, 2, 16)
+    view21 = view20.transpose(0, 2, 1, 3)
+    part9 = part3.reshape(n, 32, 2, 16)
+    view22 = part9.transpose(0, 2, 1, 3)
+    view23 = part9.reshape(n, 32, 32)
+    view24 = view23.reshape(32*n, 32)
+    view25 = part4.reshape(32*n, 32)
+    view26 = part1.reshape(32*n, 32)
+    view27 = part2.reshape(n, 32)
+    view28 = view27[:, :, None]
+    view29 = part3.reshape(32*n, 32)
+    view30 = part2.reshape(n, 32)
+    view31 = part5[:, :, None]
+    h_20 = part7.reshape(n, 32, 64)
+    view32 = part4.reshape(32*n, 32)
+    view33 = h_20.reshape(32*n, 64)
+    h_21 = part7.reshape(n, 32, 64)
+    const6 = np.full((32, 64), 0, dtype)
     h_22 = part7.reshape(n, 32, 64)
     view34 = h_22.reshape(32*n, 64)
     view35 = part4.reshape(32*n, 32)
@@ -1036,7 +1042,7 @@ def _network(s, dtype, weights, gradients):
 
     def run():
         # (1) e[n, length, m] = E1[x[n, length], m] + P1[length, m]
-        take(E1, x, 0, part1, "clip")
+        E1.take(x, 0, part1, "clip")
         add(part1, P1, part1)
         # h_1[n, length] = sum(k, 0.03125*e[n, length, k])
         view1.dot(const2, part2)
