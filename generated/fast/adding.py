@@ -122,29 +122,42 @@ def _training(s, dtype, weights, gradients):
     total = np.empty((n,), dtype)
     const3 = np.asarray(2 / n, dtype)
     view19 = view18.T
-    view20 = y_1[:, None]
-    view21 = w[None, :]
     part10 = np.empty((n, 11, 16), dtype)
-    view22 = part10[:, 10]
-    part11 = np.empty((n, 11, 16), dtype)
-    part12 = np.empty((n, 10, 64), dtype)
-    view39 = U1.T
+    view20 = part10[:, :10]
+    view21 = y_1[:, None]
+    view22 = w[None, :]
+    view23 = part10[:, 10]
+    view24 = part4[:, :, 48:]
+    view25 = part2[:, 1:]
+    part11 = np.empty((n, 10, 16), dtype)
+    part12 = np.empty((n, 10, 16), dtype)
+    view26 = part4[:, :, :16]
+    view27 = part3[:, :, 32:48]
+    part13 = np.empty((n, 10, 16), dtype)
+    part14 = np.empty((n, 10, 16), dtype)
+    view28 = h_1[:, :, 32:48]
+    view29 = h_1[:, :, 48:]
+    view30 = part2[:, :10]
+    view31 = part4[:, :, 16:32]
+    view32 = h_1[:, :, 16:32]
+    view33 = h_1[:, :, :16]
+    view34 = part2[:, 10:]
+    view48 = U1.T
     steps2 = [
         (
-            t, part10[:, t + 1], part2[:, t + 1], h_1[:, t, 48:], part4[:, t, 48:], part11[:, t + 1],
-            part11[:, t + 1], part2[:, t], h_1[:, t, 16:32], part3[:, t, 32:48], h_1[:, t, :16],
-            part4[:, t, :16], part12[:, t, 32:48], h_1[:, t], part4[:, t], part12[:, t], part12[:, t],
-            part10[:, t], part4[:, t, 16:32], part11[:, t]
+            t, part10[:, t + 1], part12[:, t], part2[:, t + 1], part2[:, t + 1], h_1[:, t, :16],
+            part3[:, t, :16], h_1[:, t, 16:32], part3[:, t, 16:32], h_1[:, t, 32:48],
+            part3[:, t, 32:48], h_1[:, t, 48:], part3[:, t, 48:], part3[:, t], part10[:, t],
+            part4[:, t, 16:32], part2[:, t]
         ) for t in range(10)
     ]
-    view43 = part1[:, :10]
-    view44 = part12.reshape(10*n, 64)
-    part13 = np.empty((n, 10, 16), dtype)
-    view45 = part13.reshape(10*n, 16)
-    view46 = view45.T
+    view52 = part1[:, :10]
+    view53 = part3.reshape(10*n, 64)
+    view54 = part12.reshape(10*n, 16)
+    view55 = view54.T
     const4 = np.full((10*n,), 1, dtype)
-    view47 = x.reshape(10*n, 2)
-    view48 = view47.T
+    view56 = x.reshape(10*n, 2)
+    view57 = view56.T
 
     def run():
         # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
@@ -152,19 +165,14 @@ def _training(s, dtype, weights, gradients):
         # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
         add(h_1, b1, h_1)
         # (1) h[j, -1, k] = 0, j < n, k < 16
-        part1.fill(0)
         copyto(view3, 0)
         # (2) h_4[j, -1, k] = 0, j < n, k < 16
-        part2.fill(0)
         copyto(view4, 0)
-        part3.fill(0)
-        part4.fill(0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14, view15, view16, view17 in steps1:
             # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
             view5.dot(U1, h_7)
             # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
-            add(view6, h_7, h_7)
-            copyto(view7, h_7)
+            add(view6, h_7, view7)
             # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
             minimum(view8, const1, out=h_7)
             exp(h_7, h_7)
@@ -172,19 +180,16 @@ def _training(s, dtype, weights, gradients):
             minimum(view8, part5, out=part5)
             exp(part5, part5)
             add(const2, part5, part5)
-            divide(h_7, part5, h_7)
-            copyto(view9, h_7)
+            divide(h_7, part5, view9)
             # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
             multiply(view10, view11, part6)
             tanh(view13, part7)
             multiply(view12, part7, part7)
-            add(part6, part7, part6)
-            copyto(view14, part6)
+            add(part6, part7, view14)
             # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
-            tanh(view16, part6)
-            multiply(view15, part6, part6)
-            copyto(view17, part6)
+            tanh(view16, part7)
+            multiply(view15, part7, view17)
         # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
         view18.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
@@ -200,56 +205,56 @@ def _training(s, dtype, weights, gradients):
         # (10) dw[j] = sum(n, dy[n]*h[n, 9, j])
         view19.dot(y_1, dw)
         # (12) dh[n, 9, j] += dy[n]*w[j]
-        view20.dot(view21, part6)
-        part10.fill(0)
-        add(view22, part6, out=view22)
-        h_1.fill(0)
-        part11.fill(0)
-        part12.fill(0)
-        for t, view23, view24, view25, view26, view27, view28, view29, view30, view31, view32, view33, view34, view35, view36, view37, view38, view40, view41, view42 in reversed(
+        copyto(view20, 0)
+        view21.dot(view22, part7)
+        copyto(view23, part7)
+        # dh_4_factor[n, t, j] = h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
+        tanh(view25, part11)
+        square(part11, part12)
+        subtract(const2, part12, part12)
+        multiply(view24, part12, part12)
+        # dh_2_factor[n, t, j + 32] = h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2), j < 16
+        tanh(view27, part13)
+        square(part13, part14)
+        subtract(const2, part14, part14)
+        multiply(view26, part14, view28)
+        # dh_2_factor[n, t, j + 48] = tanh(h_4[n, t, j])*(1 - h_3[n, t, j + 48])*h_3[n, t, j + 48]
+        subtract(const2, view24, part14)
+        multiply(part11, part14, part11)
+        multiply(part11, view24, view29)
+        # dh_2_factor[n, t, j + 16] = h_4[n, t - 1, j]*(1 - h_3[n, t, j + 16])*h_3[n, t, j + 16]
+        subtract(const2, view31, part11)
+        multiply(view30, part11, part11)
+        multiply(part11, view31, view32)
+        # dh_2_factor[n, t, j] = tanh(h_2[n, t, j + 32])*(1 - h_3[n, t, j])*h_3[n, t, j], j < 16
+        subtract(const2, view26, part11)
+        multiply(part13, part11, part13)
+        multiply(part13, view26, view33)
+        copyto(view34, 0)
+        for t, view35, view36, view37, view38, view39, view40, view41, view42, view43, view44, view45, view46, view47, view49, view50, view51 in reversed(
             steps2
         ):
-            # (14) dh_3[n, t, j + 48] += dh[n, t, j]*tanh(h_4[n, t, j])
-            tanh(view24, part6)
-            multiply(view23, part6, part7)
-            add(view25, part7, out=view25)
-            # (13) dh_4[n, t, j] += dh[n, t, j]*h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
-            square(part6, part6)
-            subtract(const2, part6, part6)
-            multiply(view23, view26, part7)
-            multiply(part7, part6, part7)
-            add(view27, part7, out=view27)
-            # (14) dh_3[n, t, j + 16] += dh_4[n, t, j]*h_4[n, t - 1, j]
-            multiply(view28, view29, part7)
-            add(view30, part7, out=view30)
-            # (14) dh_3[n, t, j] += dh_4[n, t, j]*tanh(h_2[n, t, j + 32])
-            tanh(view31, part7)
-            multiply(view28, part7, part6)
-            add(view32, part6, out=view32)
-            # (15) dh_2[n, t, j + 32] += dh_4[n, t, j]*h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2)
-            square(part7, part7)
-            subtract(const2, part7, part7)
-            multiply(view28, view33, part6)
-            multiply(part6, part7, part6)
-            add(view34, part6, out=view34)
-            # (15) dh_2[n, t, g] += dh_3[n, t, g]*(1 - h_3[n, t, g])*h_3[n, t, g]
-            subtract(const2, view36, h_7)
-            multiply(view35, h_7, h_7)
-            multiply(h_7, view36, h_7)
-            add(view37, h_7, out=view37)
+            # (13*) dh_4[n, t, j] += dh[n, t, j]*dh_4_factor[n, t, j]
+            multiply(view35, view36, part7)
+            add(view37, part7, out=view37)
+            # (15*) dh_2[n, t, j + 16*q] += dh_4[n, t, j]*dh_2_factor[n, t, j + 16*q], q < 3
+            multiply(view38, view39, view40)
+            multiply(view38, view41, view42)
+            multiply(view38, view43, view44)
+            # (15*) dh_2[n, t, j + 48] += dh[n, t, j]*dh_2_factor[n, t, j + 48]
+            multiply(view35, view45, view46)
             # (12) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
-            view38.dot(view39, part6)
-            add(view40, part6, out=view40)
+            view47.dot(view48, part7)
+            add(view49, part7, out=view49)
             # (13) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
-            multiply(view28, view41, part6)
-            add(view42, part6, out=view42)
+            multiply(view38, view50, view51)
         # (18) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
-        copyto(part13, view43)
-        view46.dot(view44, dU1)
+        copyto(part12, view52)
+        view55.dot(view53, dU1)
         # (17) db1[k] = sum(n, j, dh_2[n, j, k])
-        const4.dot(view44, db1)
+        const4.dot(view53, db1)
         # (16) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
-        view48.dot(view44, dW1)
+        view57.dot(view53, dW1)
         copyto(db, part9)
         return loss
 
@@ -298,10 +303,8 @@ def _evaluate(s, dtype, weights, gradients):
         # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
         add(h_1, b1, h_1)
         # (1) h[j, -1, k] = 0, j < n, k < 16
-        part1.fill(0)
         copyto(view3, 0)
         # (2) h_4[j, -1, k] = 0, j < n, k < 16
-        part2.fill(0)
         copyto(view4, 0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14 in steps1:
             # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
@@ -321,12 +324,10 @@ def _evaluate(s, dtype, weights, gradients):
             multiply(view7, view8, part5)
             tanh(view10, part6)
             multiply(view9, part6, part6)
-            add(part5, part6, part5)
-            copyto(view11, part5)
+            add(part5, part6, view11)
             # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
-            tanh(view13, part5)
-            multiply(view12, part5, part5)
-            copyto(view14, part5)
+            tanh(view13, part6)
+            multiply(view12, part6, view14)
         # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
         view15.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
@@ -380,10 +381,8 @@ def _network(s, dtype, weights, gradients):
         # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
         add(h_1, b1, h_1)
         # (1) h[j, -1, k] = 0, j < n, k < 16
-        part1.fill(0)
         copyto(view3, 0)
         # (2) h_4[j, -1, k] = 0, j < n, k < 16
-        part2.fill(0)
         copyto(view4, 0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14 in steps1:
             # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
@@ -403,12 +402,10 @@ def _network(s, dtype, weights, gradients):
             multiply(view7, view8, part5)
             tanh(view10, part6)
             multiply(view9, part6, part6)
-            add(part5, part6, part5)
-            copyto(view11, part5)
+            add(part5, part6, view11)
             # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
-            tanh(view13, part5)
-            multiply(view12, part5, part5)
-            copyto(view14, part5)
+            tanh(view13, part6)
+            multiply(view12, part6, view14)
         # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
         view15.dot(w, y_1)
         # (7) y[n] = y_1[n] + b

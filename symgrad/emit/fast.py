@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from symgrad.emit.graph import Loop, improved, lowered
 from symgrad.emit.improve import IMPROVEMENTS
@@ -21,6 +22,7 @@ from symgrad.language import ints
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, show
 from symgrad.passes.orders import ordered
+from symgrad.passes.recurrent import lightened
 
 _IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie where an argument lies
 _DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
@@ -87,6 +89,8 @@ class Fast:
         self.free: dict[tuple[Int, str], list[str]] = {}
         self.memory: dict[Value, str] = {}  # the flat buffer of each value that has one of the pool
         self.shapes: dict[str, tuple[Int, ...]] = {}
+        self.unread: set[Value] = set()  # views that no line reads
+        self.parts: dict[Value, str] = {}  # of the values that lie in a part of an array, that part
         self.taken: set[str] = set()  # the inputs that the code has
         self.named: set[str] = set()  # tensors whose name is given away
         self.numbers_made: dict[tuple[str, str], str] = {}
@@ -96,7 +100,7 @@ class Fast:
     def write(self, statements: Iterable[Statement]) -> Plan:
         """Lower all statements, then give each value a place and a line."""
         kept = (*self.into, *self.wanted)
-        statements = tuple(statements)
+        self.program, statements, self.told = lightened(self.program, tuple(statements), kept)
         program, stored = ordered(self.program, statements, kept)
         self.shown = dict(zip(stored, statements, strict=True))
         graph = improved(lowered(Lowering(program, calls=False, products=True), stored, kept), IMPROVEMENTS)
@@ -110,6 +114,7 @@ class Fast:
                 self.uses[a] = self.uses.get(a, 0) + 1
         self.targets = self._targets(results)
         self.pinned = {v.root for v in results.values()} | {v for v in order if v.op == "input"}
+        self.direct = self._direct(order, loops)
         waiting: list[Statement] = []
         starts = sorted(heads)
         for v in order:
@@ -123,10 +128,7 @@ class Fast:
                 waiting += heads[starts.pop(0)]
             if not v.once and v.op not in VIEWS and v.op != "input" and not self._outside(v):
                 for s in map(self.shown.__getitem__, waiting):
-                    number = self.numbers.get(s)
-                    self.plan.steps += comment(
-                        (f"({number}) " if number else "") + show(s, self.program), WIDTH - 4
-                    )
+                    self.plan.steps += comment(self._number_of(s) + show(s, self.program), WIDTH - 4)
                 waiting = []
             self._place(v)
         if self.loop is not None:
@@ -134,6 +136,14 @@ class Fast:
         for name, v in results.items():
             self._result(name, v)
         return self.plan
+
+    def _number_of(self, s: Statement) -> str:
+        """The number of a statement in the derivation, with a star if it is not the equation that stands there."""
+        number = self.numbers.get(s)
+        if number is None:
+            number = self.numbers.get(self.told.of(s), "")
+            number += "*" if number and not number.endswith("*") else ""
+        return f"({number}) " if number else ""
 
     def takes(self, name: str) -> bool:
         """Whether the code reads an array in scope of this name, or makes a buffer for it."""
@@ -184,6 +194,9 @@ class Fast:
             if x in bound:
                 hidden[x] = bound.pop(x)
             x = x.args[0]
+        if x in self.parts and x.moving:
+            hidden[x] = bound[x]
+            bound[x] = self.parts[x]
         text = self.text(v)
         bound.update(hidden)
         return text
@@ -223,6 +236,39 @@ class Fast:
                 found[v.root] = place
         return found
 
+    def _direct(self, order: list[Value], loops: list[Loop]) -> dict[Value, Value]:
+        """Values that can be computed straight into the part of an array where a store puts them, with that store."""
+        found: dict[Value, Value] = {}
+        for k, s in enumerate(order):
+            if s.op != "store" or s.info[0] != "set":
+                continue
+            v, target, shaped = s.args[1], s.args[0].root, []
+            while v.op == "reshape":
+                shaped.append(v)
+                v = v.args[0]
+            made = v.op not in VIEWS and v.op not in CHANGED and v.op not in ("input", "pad") and not v.once
+            if (
+                not made
+                or not v.shape
+                or v.kind != target.kind
+                or v in self.targets
+                or v in found
+                or v in self.pinned
+            ):
+                continue
+            loop, own = (next((p for p in loops if p.start <= x.number < p.end), None) for x in (s, v))
+            if loop is not own or loop is not None and not v.moving or target.number > v.number:
+                continue
+            if v.op == "matmul" and not _solid(s.info[1]):
+                continue
+            between = [w for w in order[:k] if w.number > v.number and w.op not in VIEWS]
+            if any(a.root is target for w in between for a in w.args):
+                continue
+            found[v] = s
+            self.unread.update(x for x in shaped if self.uses[x] == 1)
+            self.last[target] = max(self.last.get(target, -1), self.last[v])
+        return found
+
     # ---- a place and a line for each value
 
     def _place(self, v: Value) -> None:
@@ -247,7 +293,7 @@ class Fast:
         elif v.once:
             self._once(v)
         elif v.op in VIEWS:
-            if v.args[0] in bound and (v.shape or v.root.shape):
+            if v.args[0] in bound and (v.shape or v.root.shape) and v not in self.unread:
                 self._bind(v)
         elif v.op in ("put", "store"):
             self._change(v)
@@ -334,6 +380,8 @@ class Fast:
         if v in self.targets:
             self.text.bound[v] = self.targets[v]
             return self.targets[v]
+        if v in self.direct:
+            return self._part(v, self.direct[v])
         own = self._overwrite(v)
         if own is not None:
             self.text.bound[v] = own
@@ -358,6 +406,23 @@ class Fast:
         self.memory[v] = flat
         self.text.bound[v] = name
         return name
+
+    def _part(self, v: Value, store: Value) -> str:
+        """A part of an array as the place of a value."""
+        target, where = store.args[0], store.info[1]
+        text = f"{self.text.bound[target]}{self._place_in(where, target)}"
+        if store.args[1] is not v:
+            text += f".reshape{self.text.shape(v.shape)}"
+        name = self.names.counted("view")
+        self._view(name, text, runs(where))
+        self.parts[v] = text
+        self.text.bound[v] = name
+        return name
+
+    def _place_in(self, where: tuple[Any, ...], target: Value) -> str:
+        index = self.text.subscript(where, target.shape)
+        # an array without axes, where NumPy would give a number
+        return f"{index[:-1]}, ...]" if all(item[0] == "at" for item in where) else index
 
     def _overwrite(self, v: Value) -> str | None:
         """An array in scope that is read here for the last time, and whose new value is made of this one next."""
@@ -441,7 +506,8 @@ class Fast:
         elif v.op == "fill" and v.info is None:
             pass
         elif v.op == "fill":
-            add(f"{out}.fill({text_number(v.info)})")
+            if v.info is not None:
+                add(f"{out}.fill({text_number(v.info)})")
         elif v.op == "implicit":
             add(f"{self._function('copyto')}({out}, {text.implicit(v.info, args)})")
         elif v.op == "stop":
@@ -518,11 +584,10 @@ class Fast:
         ufunc, where = v.info
         add = self.plan.steps.append
         if v.op == "store":
+            if v in self.direct.values():
+                return
             place = self.names.counted("view")
-            index = self.text.subscript(where, target.shape)
-            if all(item[0] == "at" for item in where):
-                index = f"{index[:-1]}, ...]"  # an array without axes, where NumPy would give a number
-            self._view(place, f"{name}{index}", runs(where))
+            self._view(place, f"{name}{self._place_in(where, target)}", runs(where))
             if ufunc == "set":
                 add(f"{self._function('copyto')}({place}, {self.text(value)})")
             else:
@@ -543,6 +608,17 @@ class Fast:
         self.plan.results[name] = (
             f"{text}[()]" if not v.shape and (v.op in VIEWS or v.op == "input") else text
         )
+
+
+def _solid(index: tuple[Any, ...]) -> bool:
+    """Whether a part of an array in memory order lies there without gaps."""
+    kept = [item[0] for item in index if item[0] != "at"]
+    front = [item[0] for item in index[: len(index) - len(kept)]]
+    return (
+        all(k == "at" for k in front)
+        and all(k == "all" for k in kept[1:])
+        and not any(item[0] == "slice" and (item[2] != 1 or item[4]) for item in index)
+    )
 
 
 def text_number(x: Fraction | float) -> str:

@@ -76,7 +76,7 @@ def lowered(lowering: Lowering, statements: Iterable[Statement], kept: Sequence[
             loops.append(Loop(run, len(table.all)))
         for origin, s in zip(run.origin, run.steps, strict=True):
             heads.setdefault(len(table.all), []).append(origin)
-            labels.setdefault(lowering.statement(s), s.out)
+            labels.setdefault(lowering.statement(s, origin), s.out)
         if run.letter:
             loops[-1].end = len(table.all)
             lowering.leave()

@@ -8,6 +8,7 @@ from fractions import Fraction
 from string import ascii_letters
 from typing import Any
 
+from symgrad.emit.blank import Blank, blanks
 from symgrad.emit.domains import Border, Bordered, bordered, narrowed, radix
 from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, filled, python
 from symgrad.language import expr as ex
@@ -52,6 +53,8 @@ class Lowering:
         )  # tensors in memory that nothing else is a view of, so that they can be changed
         self._done: dict[Array, Value] = {}
         self._entered = 0
+        self._blanks: dict[str, Blank] = {}
+        self._begun: set[str] = set()
 
     def input(self, name: str) -> Value:
         """A tensor as it is stored."""
@@ -67,7 +70,9 @@ class Lowering:
 
     def prepare(self, statements: Iterable[Statement], kept: Iterable[str]) -> list[Run]:
         """The statements and loops to lower, as they are run."""
-        self.program, runs = stepwise(self.program, tuple(statements), kept)
+        statements = tuple(statements)
+        self._blanks = blanks(self.program, statements) if self.products else {}
+        self.program, runs = stepwise(self.program, statements, kept)
         return runs
 
     def enter(self, run: Run) -> list[tuple[str, Value]]:
@@ -75,10 +80,11 @@ class Lowering:
         made = []
         for s in run.steps:
             earlier = self.env.get(s.out)
+            self._fresh(s.out, earlier)
             if s.left and s.out not in self.owned and not self._whole(s):
                 shape = self.program[s.out].shape
                 if earlier is None:
-                    self.env[s.out] = self.values.make("fill", (), _NEUTRAL[_WRITERS[s.op]], shape)
+                    self.env[s.out] = self._blank(s)
                 else:
                     self.env[s.out] = self.values.make("clone", (earlier,), None, shape)
                 self.owned.add(s.out)
@@ -104,8 +110,16 @@ class Lowering:
     def _whole(self, s: Statement) -> bool:
         return s.plain and tuple(s.ranges[i.axis or ""] for i in s.left) == self.program[s.out].shape
 
-    def statement(self, s: Statement) -> Value:
-        """The tensor that a statement writes, as it is afterwards."""
+    def _fresh(self, name: str, earlier: Value | None) -> None:
+        if earlier is not None and name not in self._begun:
+            self._blanks.pop(name, None)
+        self._begun.add(name)
+
+    def statement(self, s: Statement, origin: Statement | None = None) -> Value:
+        """The tensor that a statement writes, as it is afterwards; `origin` is the statement before it was one step."""
+        self._fresh(s.out, self.env.get(s.out))
+        start = self._blanks.get(s.out)
+        first = start is not None and origin in start.sets
         s = without_units(s, self.program)
         out, border = s.out, None
         if s.scan is None:
@@ -113,6 +127,8 @@ class Lowering:
         self.ranges, self._done = s.ranges, {}
         earlier = self.env.get(out)
         name = "set" if s.op not in _WRITERS or s.op == "=" and s.guard is None else _WRITERS[s.op]
+        if first and border is None:
+            name = "set"
         if border is not None:
             value = self.scatter(s, name, self._blank(s))
             items = zip(border, self.program[out].shape, strict=True)
@@ -120,13 +136,17 @@ class Lowering:
             value = value if earlier is None else self.values.ufunc(name, earlier, value)
         else:
             entries = None
+            # made before its entries, so that these can be computed in place
+            blank = None if earlier is not None or self._whole(s) else self._blank(s)
             if self._whole(s) or not self._steps(s):
                 entries, s = self.merged(self.entries(s), s)
             if entries is not None and self._whole(s):
-                value = entries if earlier is None or name == "set" else self.values.ufunc(name, earlier, entries)
+                value = (
+                    entries if earlier is None or name == "set" else self.values.ufunc(name, earlier, entries)
+                )
             else:
                 if earlier is None:
-                    earlier = self._blank(s)
+                    earlier = blank if blank is not None else self._blank(s)
                 elif out not in self.owned:
                     earlier = self.values.make("clone", (earlier,), None, earlier.shape)
                 self.owned.add(out)
@@ -189,7 +209,16 @@ class Lowering:
 
     def _blank(self, s: Statement) -> Value:
         """The tensor that a statement writes as it is before."""
-        return self.values.make("fill", (), _NEUTRAL[_WRITERS[s.op]], self.program[s.out].shape)
+        blank, shape = self._blanks.get(s.out), self.program[s.out].shape
+        if blank is None or blank.slabs is None:
+            return self.values.make("fill", (), _NEUTRAL[_WRITERS[s.op]], shape)
+        v = self.values.make("fill", (), None, shape)
+        for axis, start, length in blank.slabs:
+            index = tuple(
+                ("slice", start, 1, length, False) if k == axis else ("all",) for k in range(len(shape))
+            )
+            v = self.values.make("store", (v, self.values.number(0)), ("set", index), shape)
+        return v
 
     def inside(self, s: Statement) -> tuple[Statement, Border | None]:
         """The statement with the arrays that its windows reach out of in borders, and the border of what it writes."""
@@ -243,7 +272,9 @@ class Lowering:
                 left = _fixed(s, place).left
                 self._done = {}
                 part = self._one(s, place)
-                target = self.values.make("store", (target, part), (name, self.basic(left, shape)), target.shape)
+                target = self.values.make(
+                    "store", (target, part), (name, self.basic(left, shape)), target.shape
+                )
             return target
         value = self.entries(s) if value is None else value
         how = kinds(s.left)
@@ -456,11 +487,17 @@ class Lowering:
             run = radix(i, self.ranges) if alone else None
             if run is not None:
                 k, sizes = len(found), self.shape(run[1])
-                whole = ("slice", run[0], 1, ints.product(sizes), False) if ints.product(sizes) != n else ("all",)
-                view = self.view_index(view, tuple(whole if d == k else ("all",) for d in range(len(view.shape))))
+                whole = (
+                    ("slice", run[0], 1, ints.product(sizes), False) if ints.product(sizes) != n else ("all",)
+                )
+                view = self.view_index(
+                    view, tuple(whole if d == k else ("all",) for d in range(len(view.shape)))
+                )
                 view = self.values.reshape(view, (*view.shape[:k], *sizes, *view.shape[k + 1 :]))
                 found += [("slice", ints.axis(a), self.ranges[a]) for a in run[1]]
-            elif alone and len(steps) == 2 and not _looks(i) and all(s is not None and s.number for s in steps):
+            elif (
+                alone and len(steps) == 2 and not _looks(i) and all(s is not None and s.number for s in steps)
+            ):
                 k = len(found)
                 start = i
                 for s, a in zip(steps, i.axes, strict=True):
