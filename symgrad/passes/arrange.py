@@ -7,16 +7,19 @@ by hand. Named tensors and gradients keep their names and values.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from symgrad.language.program import Program
 from symgrad.language.trace import Derived, Key, Step
 from symgrad.passes.arrangements.affine import affine
+from symgrad.passes.arrangements.economy import economical
+from symgrad.passes.arrangements.leaves import leaves
 from symgrad.passes.arrangements.monotone import monotone
 from symgrad.passes.derive import backward, finish, prepare
 
 # from a program in its stable forms to one that computes the same, and the steps that say how; () if nothing was done
 Arrangement = Callable[[Program], tuple[Program, list[Step]]]
-ARRANGEMENTS: tuple[Arrangement, ...] = (monotone, affine)
+ARRANGEMENTS: tuple[Arrangement, ...] = (monotone, affine, leaves)
 
 
 def arranged(derived: Derived) -> Derived:
@@ -24,8 +27,7 @@ def arranged(derived: Derived) -> Derived:
 
     Example:
         >>> from symgrad.language.reader import read
-        >>> from symgrad.passes.arrangements.monotone import monotone
-from symgrad.passes.derive import derive
+        >>> from symgrad.passes.derive import derive
         >>> d = derive(read("x: weight[n]\\nloss = sum(tanh(x))"))
         >>> arranged(d) is d
         True
@@ -39,7 +41,9 @@ from symgrad.passes.derive import derive
         rearranged, told = arrangement(rearranged)
         more += told
     if not more:
-        return derived
+        cheaper = economical(derived.program)
+        return derived if cheaper == derived.program else replace(derived, program=cheaper)
     done = backward(rearranged, names)
     gradients: dict[Key, str] = {n: done.adjoints[n] for n in names}
-    return finish(derived.source, done.program, gradients, [*steps, *more, *done.steps], done.adjoints)
+    cheaper = economical(done.program)
+    return finish(derived.source, cheaper, gradients, [*steps, *more, *done.steps], done.adjoints)
