@@ -121,7 +121,9 @@ class Model:
             path: the file to write, `something.py`, where `something` is an identifier; it is replaced as a whole.
             optimizer: "sgd", "momentum" or "adam".
             style: "readable" (each line with its equation) or "fast" (buffers allocated once).
-            options: numbers of the optimiser (`lr`, `beta1`, ...), and `predict` (the tensor to predict with).
+            options: numbers of the optimiser (`lr`, `beta1`, ...), `predict` (the tensor to predict with), and for the
+                fast style how a step splits its batch if the module is not told otherwise: `threads` (1), `tile`
+                ("auto"), `micro_batch` (None).
 
         Returns:
             the path.

@@ -22,6 +22,7 @@ import math
 import os
 import sys
 import tempfile
+import time
 import zipfile
 
 import numpy as np
@@ -84,6 +85,7 @@ def _training(s, dtype, weights, gradients):
     negative, divide, multiply, tanh = np.negative, np.divide, np.multiply, np.tanh
     subtract, square = np.subtract, np.square
     n = s["n"]
+    rows = s["rows"]
     w = weights["w"]
     b = weights["b"]
     W1 = weights["W1"]
@@ -94,22 +96,22 @@ def _training(s, dtype, weights, gradients):
     dW1 = gradients["W1"]
     db1 = gradients["b1"]
     dU1 = gradients["U1"]
-    x = np.empty((n, 10, 2), dtype)
-    h_1 = np.empty((n, 10, 64), dtype)
-    view1 = x.reshape(10*n, 2)
-    view2 = h_1.reshape(10*n, 64)
-    part1 = np.empty((n, 11, 16), dtype)
+    x = np.empty((rows, 10, 2), dtype)
+    h_1 = np.empty((rows, 10, 64), dtype)
+    view1 = x.reshape(10*rows, 2)
+    view2 = h_1.reshape(10*rows, 64)
+    part1 = np.empty((rows, 11, 16), dtype)
     view3 = part1[:, 0]
-    part2 = np.empty((n, 11, 16), dtype)
+    part2 = np.empty((rows, 11, 16), dtype)
     view4 = part2[:, 0]
-    part3 = np.empty((n, 10, 64), dtype)
-    part4 = np.empty((n, 10, 64), dtype)
-    h_7 = np.empty((n, 64), dtype)
-    const1 = np.full((n, 64), 0, dtype)
-    part5 = np.empty((n, 64), dtype)
+    part3 = np.empty((rows, 10, 64), dtype)
+    part4 = np.empty((rows, 10, 64), dtype)
+    h_7 = np.empty((rows, 64), dtype)
+    const1 = np.full((rows, 64), 0, dtype)
+    part5 = np.empty((rows, 64), dtype)
     const2 = np.asarray(1, dtype)
-    part6 = np.empty((n, 16), dtype)
-    part7 = np.empty((n, 16), dtype)
+    part6 = np.empty((rows, 16), dtype)
+    part7 = np.empty((rows, 16), dtype)
     steps1 = [
         (
             t, part1[:, t], h_1[:, t], part3[:, t], part3[:, t], part4[:, t], part4[:, t, 16:32],
@@ -118,23 +120,23 @@ def _training(s, dtype, weights, gradients):
         ) for t in range(10)
     ]
     view18 = part1[:, 10]
-    y_1 = np.empty((n,), dtype)
-    total = np.empty((n,), dtype)
+    y_1 = np.empty((rows,), dtype)
+    total = np.empty((rows,), dtype)
     const3 = np.asarray(2 / n, dtype)
     view19 = view18.T
-    part10 = np.empty((n, 11, 16), dtype)
+    part10 = np.empty((rows, 11, 16), dtype)
     view20 = part10[:, :10]
     view21 = y_1[:, None]
     view22 = w[None, :]
     view23 = part10[:, 10]
     view24 = part4[:, :, 48:]
     view25 = part2[:, 1:]
-    part11 = np.empty((n, 10, 16), dtype)
-    part12 = np.empty((n, 10, 16), dtype)
+    part11 = np.empty((rows, 10, 16), dtype)
+    part12 = np.empty((rows, 10, 16), dtype)
     view26 = part4[:, :, :16]
     view27 = part3[:, :, 32:48]
-    part13 = np.empty((n, 10, 16), dtype)
-    part14 = np.empty((n, 10, 16), dtype)
+    part13 = np.empty((rows, 10, 16), dtype)
+    part14 = np.empty((rows, 10, 16), dtype)
     view28 = h_1[:, :, 32:48]
     view29 = h_1[:, :, 48:]
     view30 = part2[:, :10]
@@ -152,11 +154,11 @@ def _training(s, dtype, weights, gradients):
         ) for t in range(10)
     ]
     view52 = part1[:, :10]
-    view53 = part3.reshape(10*n, 64)
-    view54 = part12.reshape(10*n, 16)
+    view53 = part3.reshape(10*rows, 64)
+    view54 = part12.reshape(10*rows, 16)
     view55 = view54.T
-    const4 = np.full((10*n,), 1, dtype)
-    view56 = x.reshape(10*n, 2)
+    const4 = np.full((10*rows,), 1, dtype)
+    view56 = x.reshape(10*rows, 2)
     view57 = view56.T
 
     def run():
@@ -164,9 +166,9 @@ def _training(s, dtype, weights, gradients):
         view1.dot(W1, view2)
         # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
         add(h_1, b1, h_1)
-        # (1) h[j, -1, k] = 0, j < n, k < 16
+        # (1) h[j, -1, k] = 0, j < rows, k < 16
         copyto(view3, 0)
-        # (2) h_4[j, -1, k] = 0, j < n, k < 16
+        # (2) h_4[j, -1, k] = 0, j < rows, k < 16
         copyto(view4, 0)
         for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14, view15, view16, view17 in steps1:
             # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
@@ -461,6 +463,96 @@ def _scales(lr, beta1, beta2, eps):
     return {"m": 1 - beta1, "v": 1 - beta2}
 
 
+SPLIT = {"x": 0, "total": 0}  # where arrays have the axis of examples
+CACHE = 24 << 20  # bytes of buffers from which on a batch is taken in tiles, if `tile` is "auto"
+
+
+def _memory(limit):
+    """A number of bytes, given in words such as "64MB"."""
+    units = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
+    text = str(limit).strip().upper().removesuffix("B")
+    number = text.rstrip("KMGI ")
+    try:
+        return int(float(number) * units[text[len(number) :].strip()])
+    except (ValueError, KeyError):
+        raise Problem(
+            f"micro_batch is a number of examples, or of bytes such as '64MB', not {limit!r}"
+        ) from None
+
+
+def _held(run, *others):
+    """How many bytes the arrays of a plan take, without these others."""
+    def whole(a):
+        while isinstance(a.base, np.ndarray):
+            a = a.base
+        return a
+
+    found, todo = {}, [cell.cell_contents for cell in run.__closure__ or ()]
+    while todo:
+        a = todo.pop()
+        if isinstance(a, (list, tuple)):
+            todo.extend(a)
+        elif isinstance(a, np.ndarray):
+            found[id(whole(a))] = whole(a).nbytes
+    return sum(found.values()) - sum(found.get(id(whole(a)), 0) for a in others)
+
+
+def _blas():
+    """What tells and what sets the number of threads of NumPy's BLAS library; None where none is found."""
+    import ctypes
+
+    folder = os.path.dirname(np.__file__)
+    paths = []
+    for place in (folder + ".libs", os.path.join(folder, ".dylibs")):
+        if os.path.isdir(place):
+            paths += [os.path.join(place, file) for file in sorted(os.listdir(place)) if "blas" in file]
+    try:
+        with open("/proc/self/maps") as file:
+            paths += sorted({line.split()[-1] for line in file if "blas" in line or "mkl_rt" in line})
+    except OSError:
+        pass
+    for path in paths:
+        try:
+            library = ctypes.CDLL(path)
+        except OSError:
+            continue
+        for tell, start in (
+            ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
+            ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
+            ("openblas_get_num_threads", "openblas_set_num_threads"),
+            ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+        ):
+            if hasattr(library, tell) and hasattr(library, start):
+                return getattr(library, tell), getattr(library, start)
+    return None
+
+
+_BLAS = []
+
+
+@contextlib.contextmanager
+def _one_thread_each():
+    """Matrix products by the thread that asks for them: else threads wait for one another."""
+    if not _BLAS:
+        _BLAS.append(_blas())
+    before = _BLAS[0][0]() if _BLAS[0] else 1
+    if before != 1:
+        _BLAS[0][1](1)
+    try:
+        yield
+    finally:
+        if before != 1:
+            _BLAS[0][1](before)
+
+
+def _check_labels(labels):
+    """Refuse labels that are none; seen as unsigned numbers, one below zero is a large one."""
+    for name, a, unsigned, below in labels:
+        if unsigned[unsigned.argmax()] >= below:
+            wrong = a.min() if a.min() < 0 else a.max()
+            raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
+
+
 def _typed(name, a, dtype):
     """An array of numbers in the type that the network computes with."""
     try:
@@ -502,6 +594,11 @@ class Model:
     Args:
         lr, beta1, beta2, eps: numbers of the optimiser.
         dtype: the type of all weights and computed arrays.
+        threads: how many threads share a batch; worth it for steps above some milliseconds.
+        tile: how many examples are computed at a time, so that what they take stays in the cache; None: all;
+            "auto": fewer where a batch takes more than a cache has. Threads and tile can be "measure": what
+            is quickest with the first batch, kept by `save`. Equal pieces give equal results.
+        micro_batch: how many examples at most, for the sake of memory; or what all buffers may take, "64MB".
     """
 
     def __init__(
@@ -512,8 +609,13 @@ class Model:
         beta2=0.999,
         eps=1e-08,
         dtype=np.float32,
+        threads=1,
+        tile="auto",
+        micro_batch=None,
     ):
         self.dtype = np.dtype(dtype)
+        self.threads, self.tile, self.micro_batch = threads, tile, micro_batch
+        self._check_split()
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
         self.weights, self.steps, self.classes = {}, 0, None
         self._plans = {_training: {}, _evaluate: {}, _network: {}}
@@ -521,6 +623,19 @@ class Model:
         given = {}
         self.sizes = {letter: int(size) for letter, size in given.items() if size is not None}
         self._make({})
+
+    def _check_split(self):
+        """Refuse ways to split a batch that there are not."""
+        words = {"threads": ("measure",), "tile": (None, "auto", "measure"), "micro_batch": (None,)}
+        for name, known in words.items():
+            given = getattr(self, name)
+            number = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+            if name == "micro_batch" and isinstance(given, str):
+                _memory(given)
+            elif given < 1 if number else given not in known:
+                told = [f"'{word}'" if word else "None" for word in known]
+                raise Problem(f"{name} is a whole number from 1 or {' or '.join(told)}, not {given!r}")
+        self._pool, self._measured = None, False
 
     def _make(self, shapes):
         """All sizes, from the shapes of arrays; the weights are made when all of theirs are known."""
@@ -558,23 +673,28 @@ class Model:
 
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
-        shapes = {name: SHAPES[name](self.sizes) for name in WEIGHTS}
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())])
-        self._w, self._g, self._m, self._v = np.zeros((4, ends[-1]), self.dtype)
-
-        def views(flat):
-            cuts = zip(shapes.items(), ends[:-1], ends[1:])
-            return {name: flat[a:b].reshape(shape) for (name, shape), a, b in cuts}
-
-        self.weights, self._gradients = views(self._w), views(self._g)
-        self._state = {"m": views(self._m), "v": views(self._v)}
+        count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
+        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
+        self._results = np.zeros(count, self.dtype)
+        self._g = self._results[:count]
+        self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
+        self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
-        parts = [slice(a, min(a + CHUNK, ends[-1])) for a in range(0, ends[-1], CHUNK)]
+        parts = [slice(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
         self._updates = [
             _update(
                 p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
             ) for p in parts
         ]
+
+    def _views(self, flat, names):
+        """Pieces of a flat vector, one behind the other, in the shapes of their names."""
+        found, start = {}, 0
+        for name in names:
+            shape = SHAPES[name](self.sizes)
+            found[name] = flat[start : start + int(np.prod(shape))].reshape(shape)
+            start += found[name].size
+        return found
 
     def _draw(self):
         rng = np.random.default_rng(self._seed)
@@ -651,31 +771,39 @@ class Model:
             plans = self._plans[make]
             if len(plans) >= 8:
                 del plans[next(iter(plans))]
-            inputs, run = make(sizes, self.dtype, self.weights, self._gradients)
-            # seen as unsigned numbers, a label below zero is a large one
-            labels = [
-                (
-                    name, inputs[name], inputs[name].reshape(-1).view(np.uintp), BELOW[name](sizes)
-                ) for name in BELOW if name in inputs
-            ]
-            plan = plans[shapes] = tuple(inputs.items()), [label for label in labels if label[1].size], run
+            if make is _training and "measure" in (self.threads, self.tile):
+                self._measure(sizes, given)
+            plan = plans[shapes] = self._divided(sizes) if make is _training else self._made(make, sizes)
         return plan
 
+    def _made(self, make, sizes, results=None):
+        """A plan: buffers to fill, labels to check, what computes into the vector `results`; no pieces."""
+        views = self._views(self._results if results is None else results, WEIGHTS)
+        inputs, run = make(sizes, self.dtype, self.weights, views)
+        labels = [
+            (
+                name, inputs[name], inputs[name].reshape(-1).view(np.uintp), BELOW[name](sizes)
+            ) for name in BELOW if name in inputs
+        ]
+        return tuple(inputs.items()), [label for label in labels if label[1].size], run, None
+
     def _fill(self, plan, given):
-        inputs, labels, run = plan
+        inputs, labels, run, _ = plan
         for name, a in inputs:
             x = given[name]
             if getattr(x, "dtype", None) is not a.dtype:
                 x = _typed(name, x, self.dtype)
             a[...] = x
-        for name, a, unsigned, below in labels:
-            if unsigned[unsigned.argmax()] >= below:
-                wrong = a.min() if a.min() < 0 else a.max()
-                raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
+        _check_labels(labels)
         return run
 
     def _train(self, given):
-        return self._fill(self._plan(_training, given), given)()
+        return self._run(self._plan(_training, given), given)
+
+    def _run(self, plan, given):
+        if plan[3] is not None:
+            return self._in_pieces(plan[3], given)
+        return self._fill(plan, given)()
 
     def _train_rows(self, arrays, rows):
         """The same on some of the examples, which were checked before."""
@@ -685,7 +813,9 @@ class Model:
         plan = self._plans[_training].get(shapes)
         if plan is None:
             plan = self._plan(_training, {n: a[rows] if n in BATCHED else a for n, a in arrays.items()})
-        inputs, _, run = plan
+        if plan[3] is not None:
+            return self._in_pieces(plan[3], arrays, rows)
+        inputs, _, run, _ = plan
         for name, buffer in inputs:
             if name in BATCHED:
                 arrays[name].take(rows, 0, buffer, "clip")
@@ -698,6 +828,129 @@ class Model:
 
     def _forward(self, given):
         return self._fill(self._plan(_network, given), given)().copy()
+
+    def _divided(self, sizes):
+        """The plan of a step for these sizes: as a whole, or in pieces of the batch for each thread."""
+        count = sizes["n"]
+        threads = max(1, min(self.threads, count))
+        whole = self._made(_training, {**sizes, "rows": -(-count // threads)})
+        rows = self._rows(sizes, threads, whole)
+        if threads == 1 and rows >= count:
+            return whole
+        pieces = []
+        for k in range(threads):
+            start, count_here = count * k // threads, count * (k + 1) // threads - count * k // threads
+            parts = -(-count_here // rows)
+            own = self._results if k == 0 else np.zeros_like(self._results)
+            part = np.zeros_like(own) if parts > 1 else None
+            made, tiles = {}, []
+            for j in range(parts):
+                first, last = start + count_here * j // parts, start + count_here * (j + 1) // parts
+                if last - first not in made:
+                    into = own if part is None else part
+                    made[last - first] = self._made(_training, {**sizes, "rows": last - first}, into)
+                tiles.append((first, last, *made[last - first][:3]))
+            pieces.append((own, part, tiles))
+        return (), (), None, pieces
+
+    def _rows(self, sizes, threads, whole):
+        """How many examples a piece has at most; `whole` is the plan of all that one thread has."""
+        count = sizes["n"]
+        rows = max(1, -(-count // threads))
+        if self.tile == "auto":
+            held = _held(whole[2], self._results, self._w)
+            if held > CACHE:
+                # pieces of a third of the cache, and not so many that mostly weights are read
+                rows = -(-rows // max(1, min(3 * held // CACHE, held // (16 * self._w.nbytes))))
+        elif self.tile is not None:
+            rows = min(rows, self.tile)
+        if isinstance(self.micro_batch, str):
+            return min(rows, self._fitting(sizes, threads, _memory(self.micro_batch)))
+        return rows if self.micro_batch is None else min(rows, self.micro_batch)
+
+    def _fitting(self, sizes, threads, limit):
+        """The most examples of a piece for which all buffers take no more bytes than a limit."""
+        count = sizes["n"]
+        one, two = (
+            _held(
+                self._made(_training, {**sizes, "rows": rows})[2], self._results, self._w
+            ) for rows in (1, 2)
+        )
+        results = self._results.nbytes * (2 * threads - 1)
+        for parts in range(1, count + 1):
+            rows = -(-count // (threads * parts))
+            lengths = 1 if count % (threads * parts) == 0 else 2
+            if results + threads * lengths * (one + (two - one) * (rows - 1)) <= limit:
+                return rows
+        least = results + threads * one
+        raise Problem(f"micro_batch allows {limit:,} bytes, but one example at a time takes {least:,}")
+
+    def _measure(self, sizes, given):
+        """Set threads and tile, where they are to be measured, to what is quickest on this batch."""
+        count, asked = sizes["n"], (self.threads, self.tile)
+        halves = [None, *(count >> k for k in range(1, 8) if count >> k)]
+        found = []
+        for threads in [
+            1 << k for k in range((os.cpu_count() or 1).bit_length())
+        ] if asked[0] == "measure" else asked[:1]:
+            for tile in halves if asked[1] == "measure" else asked[1:]:
+                self.threads, self.tile = threads, tile
+                plan, times = self._divided(sizes), []
+                for _ in range(4):
+                    start = time.perf_counter()
+                    self._run(plan, given)
+                    times.append(time.perf_counter() - start)
+                found.append((min(times), threads, tile))
+        best = 1.05 * min(found, key=lambda f: f[0])[0]  # of those that are level, the first
+        _, self.threads, self.tile = next(f for f in found if f[0] <= best)
+        self._measured = True
+
+    def _in_pieces(self, pieces, given, rows=None):
+        """The loss and its gradients, as sums over pieces of the batch in a fixed order."""
+        sources = {}
+        for name, buffer in pieces[0][2][0][2]:
+            axis = SPLIT.get(name)
+            x = given[name]
+            sources[name] = x if isinstance(x, np.ndarray) else _typed(name, x, self.dtype), axis, rows
+        state = np.geterr()
+
+        def work(own, part, tiles):
+            total = 0.0
+            with np.errstate(**state):
+                for k, (first, last, inputs, labels, run) in enumerate(tiles):
+                    for name, buffer in inputs:
+                        x, axis, chosen = sources[name]
+                        if axis is not None and chosen is not None:
+                            x.take(chosen[first:last], axis, buffer, "clip")
+                            continue
+                        if axis is not None:
+                            x = x[(slice(None),) * axis + (slice(first, last),)]
+                        buffer[...] = x if x.dtype is buffer.dtype else _typed(name, x, self.dtype)
+                    _check_labels(labels)
+                    total = total + run()
+                    if k == 0 and part is not None:
+                        np.copyto(own, part)
+                    elif part is not None:
+                        np.add(own, part, own)
+            return total
+
+        if len(pieces) == 1:
+            return work(*pieces[0])
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(max(len(pieces), os.cpu_count() or 1), "adding")
+        with _one_thread_each():
+            others = [self._pool.submit(work, *piece) for piece in pieces[1:]]
+            try:
+                total = work(*pieces[0])
+            finally:
+                for other in others:
+                    other.exception()  # waits for it
+        for other, (own, _, _) in zip(others, pieces[1:]):
+            total = total + other.result()
+            np.add(self._results, own, self._results)
+        return total
 
     def loss(self, x, total_):
         """The loss."""
@@ -779,6 +1032,8 @@ class Model:
     def save(self, path):
         """Write weights and the state of the optimiser as .npz: the whole file or nothing of it."""
         arrays = {".steps": np.array(self.steps), ".optimizer": np.array("adam")}
+        if self._measured:
+            arrays.update({".threads": np.array(self.threads), ".tile": np.array(self.tile or 0)})
         if self.classes is not None:
             arrays[".classes"] = np.array(self.classes)
         arrays.update(self.weights)
@@ -829,6 +1084,10 @@ class Model:
             raise Problem(f"{path} cannot be used: its count of steps is {steps}, not a whole number from 0")
         if classes is not None and classes.ndim != 1:
             raise Problem(f"{path} cannot be used: its classes are no list")
+        for name in ("threads", "tile"):
+            if getattr(self, name) == "measure" and f".{name}" in arrays:
+                setattr(self, name, int(arrays[f".{name}"]) or None)
+                self._measured = True
         self._make({name: arrays[name].shape for name in WEIGHTS})
         states = {f"{name}.{state}": a for state, views in self._state.items() for name, a in views.items()}
         same = str(arrays.get(".optimizer", "")) == "adam" and ".steps" in arrays

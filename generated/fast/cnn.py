@@ -955,6 +955,14 @@ def _scales(lr, beta1, beta2, eps):
     return {"m": 1 - beta1, "v": 1 - beta2}
 
 
+def _check_labels(labels):
+    """Refuse labels that are none; seen as unsigned numbers, one below zero is a large one."""
+    for name, a, unsigned, below in labels:
+        if unsigned[unsigned.argmax()] >= below:
+            wrong = a.min() if a.min() < 0 else a.max()
+            raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
+
+
 def _typed(name, a, dtype):
     """An array of numbers in the type that the network computes with."""
     try:
@@ -998,6 +1006,7 @@ class Model:
     Args:
         lr, beta1, beta2, eps: numbers of the optimiser.
         dtype: the type of all weights and computed arrays.
+        threads, tile, micro_batch: ways to split a batch, of which this network has none: see what they raise.
     """
 
     def __init__(
@@ -1008,8 +1017,13 @@ class Model:
         beta2=0.999,
         eps=1e-08,
         dtype=np.float32,
+        threads=1,
+        tile="auto",
+        micro_batch=None,
     ):
         self.dtype = np.dtype(dtype)
+        self.threads, self.tile, self.micro_batch = threads, tile, micro_batch
+        self._check_split()
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
         self.weights, self.steps, self.classes = {}, 0, None
         self._plans = {_training: {}, _evaluate: {}, _network: {}}
@@ -1017,6 +1031,15 @@ class Model:
         given = {}
         self.sizes = {letter: int(size) for letter, size in given.items() if size is not None}
         self._make({})
+
+    def _check_split(self):
+        """Refuse to split a batch: examples meet."""
+        if self.threads != 1 or self.tile not in (None, "auto") or self.micro_batch is not None:
+            raise Problem(
+                "the next value of running_var1 (of batch_norm) reads the next value of running_mean1, "
+                "which depends on all examples, so the batch cannot be split: tiles, threads and "
+                "micro-batches need a loss in which examples meet in sums only"
+            )
 
     def _make(self, shapes):
         """All sizes, from the shapes of arrays; the weights are made when all of theirs are known."""
@@ -1054,25 +1077,34 @@ class Model:
 
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
-        shapes = {name: SHAPES[name](self.sizes) for name in WEIGHTS}
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())])
-        self._w, self._g, self._m, self._v = np.zeros((4, ends[-1]), self.dtype)
-
-        def views(flat):
-            cuts = zip(shapes.items(), ends[:-1], ends[1:])
-            return {name: flat[a:b].reshape(shape) for (name, shape), a, b in cuts}
-
-        self.weights, self._gradients = views(self._w), views(self._g)
-        self._state = {"m": views(self._m), "v": views(self._v)}
-        self._following = {name: np.zeros(SHAPES[name](self.sizes), self.dtype) for name in STATES}
+        count, total = (
+            sum(
+                int(np.prod(SHAPES[name](self.sizes))) for name in names
+            ) for names in (WEIGHTS, (*WEIGHTS, *STATES))
+        )
+        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
+        self._results = np.zeros(total, self.dtype)  # gradients, then the next values of states
+        self._g = self._results[:count]
+        self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
+        self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
+        self._following = self._views(self._results[count:], STATES)
         self.weights.update({name: np.zeros_like(a) for name, a in self._following.items()})
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
-        parts = [slice(a, min(a + CHUNK, ends[-1])) for a in range(0, ends[-1], CHUNK)]
+        parts = [slice(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
         self._updates = [
             _update(
                 p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
             ) for p in parts
         ]
+
+    def _views(self, flat, names):
+        """Pieces of a flat vector, one behind the other, in the shapes of their names."""
+        found, start = {}, 0
+        for name in names:
+            shape = SHAPES[name](self.sizes)
+            found[name] = flat[start : start + int(np.prod(shape))].reshape(shape)
+            start += found[name].size
+        return found
 
     def _draw(self):
         rng = np.random.default_rng(self._seed)
@@ -1150,31 +1182,35 @@ class Model:
             plans = self._plans[make]
             if len(plans) >= 8:
                 del plans[next(iter(plans))]
-            inputs, run = make(sizes, self.dtype, self.weights, self._gradients, self._following)
-            # seen as unsigned numbers, a label below zero is a large one
-            labels = [
-                (
-                    name, inputs[name], inputs[name].reshape(-1).view(np.uintp), BELOW[name](sizes)
-                ) for name in BELOW if name in inputs
-            ]
-            plan = plans[shapes] = tuple(inputs.items()), [label for label in labels if label[1].size], run
+            plan = plans[shapes] = self._made(make, sizes)
         return plan
 
+    def _made(self, make, sizes, results=None):
+        """A plan: buffers to fill, labels to check, what computes into the vector `results`; no pieces."""
+        views = self._views(self._results if results is None else results, (*WEIGHTS, *STATES))
+        inputs, run = make(sizes, self.dtype, self.weights, views, views)
+        labels = [
+            (
+                name, inputs[name], inputs[name].reshape(-1).view(np.uintp), BELOW[name](sizes)
+            ) for name in BELOW if name in inputs
+        ]
+        return tuple(inputs.items()), [label for label in labels if label[1].size], run, None
+
     def _fill(self, plan, given, rng):
-        inputs, labels, run = plan
+        inputs, labels, run, _ = plan
         for name, a in inputs:
             x = given[name] if name in given else _start(rng, a.shape, *STARTS[name])
             if getattr(x, "dtype", None) is not a.dtype:
                 x = _typed(name, x, self.dtype)
             a[...] = x
-        for name, a, unsigned, below in labels:
-            if unsigned[unsigned.argmax()] >= below:
-                wrong = a.min() if a.min() < 0 else a.max()
-                raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
+        _check_labels(labels)
         return run
 
     def _train(self, given):
-        return self._fill(self._plan(_training, given), given, self._rng)()
+        return self._run(self._plan(_training, given), given)
+
+    def _run(self, plan, given):
+        return self._fill(plan, given, self._rng)()
 
     def _train_rows(self, arrays, rows):
         """The same on some of the examples, which were checked before."""
@@ -1184,7 +1220,7 @@ class Model:
         plan = self._plans[_training].get(shapes)
         if plan is None:
             plan = self._plan(_training, {n: a[rows] if n in BATCHED else a for n, a in arrays.items()})
-        inputs, _, run = plan
+        inputs, _, run, _ = plan
         for name, buffer in inputs:
             if name in BATCHED:
                 arrays[name].take(rows, 0, buffer, "clip")

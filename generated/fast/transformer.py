@@ -21,6 +21,7 @@ import math
 import os
 import sys
 import tempfile
+import time
 import zipfile
 
 import numpy as np
@@ -143,6 +144,7 @@ def _training(s, dtype, weights, gradients):
     maximum, exp, log, equal = np.maximum, np.exp, np.log, np.equal
     negative, greater = np.negative, np.greater
     n = s["n"]
+    rows = s["rows"]
     E1 = weights["E1"]
     P1 = weights["P1"]
     gamma1 = weights["gamma1"]
@@ -179,235 +181,235 @@ def _training(s, dtype, weights, gradients):
     dbeta3 = gradients["beta3"]
     dW4 = gradients["W4"]
     db4 = gradients["b4"]
-    x = np.empty((n, 32), np.intp)
-    part1 = np.empty((n, 32, 32), dtype)
-    keep1 = np.empty((n, 32, 32), dtype)
+    x = np.empty((rows, 32), np.intp)
+    part1 = np.empty((rows, 32, 32), dtype)
+    keep1 = np.empty((rows, 32, 32), dtype)
     const1 = np.asarray(10 / 9, dtype)
-    view1 = part1.reshape(32*n, 32)
+    view1 = part1.reshape(32*rows, 32)
     const2 = np.full((32,), 1, dtype)
     const3 = np.full((32,), 0.03125, dtype)
-    part2 = np.empty((32*n,), dtype)
-    view2 = part2.reshape(n, 32)
+    part2 = np.empty((32*rows,), dtype)
+    view2 = part2.reshape(rows, 32)
     view3 = view2[:, :, None]
-    part3 = np.empty((n, 32, 32), dtype)
-    part4 = np.empty((n, 32, 32), dtype)
-    view4 = part4.reshape(32*n, 32)
-    part5 = np.empty((32*n,), dtype)
-    view5 = part5.reshape(n, 32)
+    part3 = np.empty((rows, 32, 32), dtype)
+    part4 = np.empty((rows, 32, 32), dtype)
+    view4 = part4.reshape(32*rows, 32)
+    part5 = np.empty((32*rows,), dtype)
+    view5 = part5.reshape(rows, 32)
     const4 = np.asarray(1e-05, dtype)
-    part6 = np.empty((n, 32), dtype)
+    part6 = np.empty((rows, 32), dtype)
     view6 = part6[:, :, None]
     view7 = gamma1[:, None]
     W1_scaled = np.empty((32, 96), dtype)
-    h_6_core = np.empty((n, 32, 96), dtype)
-    view8 = part4.reshape(32*n, 32)
-    view9 = h_6_core.reshape(32*n, 96)
+    h_6_core = np.empty((rows, 32, 96), dtype)
+    view8 = part4.reshape(32*rows, 32)
+    view9 = h_6_core.reshape(32*rows, 96)
     view10 = W1.T
     h_6_shift = np.empty((96,), dtype)
     view11 = h_6_core[:, :, :32]
-    view12 = view11.reshape(n, 32, 2, 16)
+    view12 = view11.reshape(rows, 32, 2, 16)
     view13 = view12.transpose(0, 2, 1, 3)
     view14 = h_6_core[:, :, 32:64]
-    view15 = view14.reshape(n, 32, 2, 16)
+    view15 = view14.reshape(rows, 32, 2, 16)
     view16 = view15.transpose(0, 2, 3, 1)
     const5 = np.asarray(16**0.5, dtype)
-    part7 = np.empty((n, 2, 16, 32), dtype)
-    h_8 = np.empty((n, 2, 32, 32), dtype)
+    part7 = np.empty((rows, 2, 16, 32), dtype)
+    h_8 = np.empty((rows, 2, 32, 32), dtype)
     const6 = np.arange(32) <= np.arange(32)[:, None]
-    part8 = np.empty((n, 2, 32, 32), dtype)
-    h_9 = np.empty((n, 2, 32), dtype)
+    part8 = np.empty((rows, 2, 32, 32), dtype)
+    h_9 = np.empty((rows, 2, 32), dtype)
     view17 = h_9[:, :, :, None]
     bits2 = _bits(part8)
     bits1 = _mask(const6, dtype)
     bits3 = _bits(h_8)
-    view18 = h_8.reshape(64*n, 32)
-    part9 = h_9.reshape(64*n,)
-    view19 = part9.reshape(n, 2, 32)
+    view18 = h_8.reshape(64*rows, 32)
+    part9 = h_9.reshape(64*rows,)
+    view19 = part9.reshape(rows, 2, 32)
     view20 = view19[:, :, :, None]
     view21 = h_6_core[:, :, 64:]
-    view22 = view21.reshape(n, 32, 2, 16)
+    view22 = view21.reshape(rows, 32, 2, 16)
     view23 = view22.transpose(0, 2, 1, 3)
-    part10 = part7.reshape(n, 32, 2, 16)
+    part10 = part7.reshape(rows, 32, 2, 16)
     view24 = part10.transpose(0, 2, 1, 3)
-    view25 = part10.reshape(n, 32, 32)
-    h_14 = np.empty((n, 32, 32), dtype)
-    view26 = view25.reshape(32*n, 32)
-    view27 = h_14.reshape(32*n, 32)
-    view28 = h_14.reshape(32*n, 32)
-    part11 = part6.reshape(32*n,)
-    view29 = part11.reshape(n, 32)
+    view25 = part10.reshape(rows, 32, 32)
+    h_14 = np.empty((rows, 32, 32), dtype)
+    view26 = view25.reshape(32*rows, 32)
+    view27 = h_14.reshape(32*rows, 32)
+    view28 = h_14.reshape(32*rows, 32)
+    part11 = part6.reshape(32*rows,)
+    view29 = part11.reshape(rows, 32)
     view30 = view29[:, :, None]
-    part12 = np.empty((n, 32, 32), dtype)
-    part13 = np.empty((n, 32, 32), dtype)
-    view31 = part13.reshape(32*n, 32)
-    part14 = np.empty((32*n,), dtype)
-    view32 = part14.reshape(n, 32)
-    part15 = np.empty((n, 32), dtype)
+    part12 = np.empty((rows, 32, 32), dtype)
+    part13 = np.empty((rows, 32, 32), dtype)
+    view31 = part13.reshape(32*rows, 32)
+    part14 = np.empty((32*rows,), dtype)
+    view32 = part14.reshape(rows, 32)
+    part15 = np.empty((rows, 32), dtype)
     view33 = part15[:, :, None]
     view34 = gamma2[:, None]
     W2_scaled = np.empty((32, 64), dtype)
-    h_21_core = np.empty((n, 32, 64), dtype)
-    view35 = part13.reshape(32*n, 32)
-    view36 = h_21_core.reshape(32*n, 64)
+    h_21_core = np.empty((rows, 32, 64), dtype)
+    view35 = part13.reshape(32*rows, 32)
+    view36 = h_21_core.reshape(32*rows, 64)
     view37 = W2.T
     h_21_shift = np.empty((64,), dtype)
     const7 = np.full((32, 64), 0, dtype)
-    h_24 = np.empty((n, 32, 32), dtype)
-    view38 = h_21_core.reshape(32*n, 64)
-    view39 = h_24.reshape(32*n, 32)
-    view40 = h_24.reshape(32*n, 32)
-    part16 = part15.reshape(32*n,)
-    view41 = part16.reshape(n, 32)
+    h_24 = np.empty((rows, 32, 32), dtype)
+    view38 = h_21_core.reshape(32*rows, 64)
+    view39 = h_24.reshape(32*rows, 32)
+    view40 = h_24.reshape(32*rows, 32)
+    part16 = part15.reshape(32*rows,)
+    view41 = part16.reshape(rows, 32)
     view42 = view41[:, :, None]
-    part17 = np.empty((n, 32, 32), dtype)
-    part18 = np.empty((n, 32, 32), dtype)
-    view43 = part18.reshape(32*n, 32)
-    part19 = np.empty((32*n,), dtype)
-    view44 = part19.reshape(n, 32)
-    part20 = np.empty((n, 32), dtype)
+    part17 = np.empty((rows, 32, 32), dtype)
+    part18 = np.empty((rows, 32, 32), dtype)
+    view43 = part18.reshape(32*rows, 32)
+    part19 = np.empty((32*rows,), dtype)
+    view44 = part19.reshape(rows, 32)
+    part20 = np.empty((rows, 32), dtype)
     view45 = part20[:, :, None]
-    part21 = np.empty((n, 32, 32), dtype)
-    keep2 = np.empty((n, 32, 32), dtype)
+    part21 = np.empty((rows, 32, 32), dtype)
+    keep2 = np.empty((rows, 32, 32), dtype)
     const8 = np.asarray(1.25, dtype)
-    z_6 = np.empty((n, 32, 52), dtype)
-    view46 = part21.reshape(32*n, 32)
-    view47 = z_6.reshape(32*n, 52)
+    z_6 = np.empty((rows, 32, 52), dtype)
+    view46 = part21.reshape(32*rows, 32)
+    view47 = z_6.reshape(32*rows, 52)
     view48 = part20[:, :, None]
-    part22 = np.empty((n, 32, 52), dtype)
-    view49 = part22.reshape(32*n, 52)
+    part22 = np.empty((rows, 32, 52), dtype)
+    view49 = part22.reshape(32*rows, 52)
     const9 = np.full((52,), 1, dtype)
-    part23 = np.empty((32*n,), dtype)
-    view50 = part23.reshape(n, 32)
-    part24 = np.empty((n, 32), dtype)
-    t = np.empty((n, 32), np.intp)
-    const10 = np.arange(n)[:, None] * 1664 + np.arange(32) * 52
-    part25 = np.empty((n, 32), np.intp)
-    view51 = z_6.reshape(1664*n,)
+    part23 = np.empty((32*rows,), dtype)
+    view50 = part23.reshape(rows, 32)
+    part24 = np.empty((rows, 32), dtype)
+    t = np.empty((rows, 32), np.intp)
+    const10 = np.arange(rows)[:, None] * 1664 + np.arange(32) * 52
+    part25 = np.empty((rows, 32), np.intp)
+    view51 = z_6.reshape(1664*rows,)
     view52 = view50[:, :, None]
     const11 = np.arange(52)
     view53 = t[:, :, None]
-    part27 = np.empty((n, 32, 52), bool)
+    part27 = np.empty((rows, 32, 52), bool)
     const12 = np.asarray(0.03125 / n, dtype)
-    view54 = part22.reshape(32*n, 52)
-    const13 = np.full((32*n,), 1, dtype)
+    view54 = part22.reshape(32*rows, 52)
+    const13 = np.full((32*rows,), 1, dtype)
     view55 = W4.T
-    view56 = part21.reshape(32*n, 32)
+    view56 = part21.reshape(32*rows, 32)
     view57 = view56.T
     part28 = np.empty((52, 32), dtype)
-    view58 = part22.reshape(32*n, 52)
-    view59 = part21.reshape(32*n, 32)
-    view60 = part18.reshape(32*n, 32)
-    view61 = part21.reshape(32*n, 32)
-    view62 = part21.reshape(32*n, 32)
-    view63 = part23.reshape(n, 32)
+    view58 = part22.reshape(32*rows, 52)
+    view59 = part21.reshape(32*rows, 32)
+    view60 = part18.reshape(32*rows, 32)
+    view61 = part21.reshape(32*rows, 32)
+    view62 = part21.reshape(32*rows, 32)
+    view63 = part23.reshape(rows, 32)
     const14 = np.asarray(2, dtype)
-    part29 = part19.reshape(n, 32)
-    part30 = part19.reshape(n, 32)
-    view64 = part18.reshape(32*n, 32)
-    view65 = part19.reshape(n, 32)
-    part31 = part23.reshape(n, 32)
-    dz_1 = part23.reshape(n, 32)
-    view66 = h_24.reshape(32*n, 32)
-    view67 = part19.reshape(n, 32)
+    part29 = part19.reshape(rows, 32)
+    part30 = part19.reshape(rows, 32)
+    view64 = part18.reshape(32*rows, 32)
+    view65 = part19.reshape(rows, 32)
+    part31 = part23.reshape(rows, 32)
+    dz_1 = part23.reshape(rows, 32)
+    view66 = h_24.reshape(32*rows, 32)
+    view67 = part19.reshape(rows, 32)
     const15 = np.asarray(0.0625, dtype)
-    part32 = part23.reshape(n, 32)
+    part32 = part23.reshape(rows, 32)
     view68 = part24[:, :, None]
     view69 = part20[:, :, None]
-    part33 = part24.reshape(n, 32, 1)
+    part33 = part24.reshape(rows, 32, 1)
     const16 = np.asarray(0.03125, dtype)
-    part34 = part23.reshape(n, 32)
+    part34 = part23.reshape(rows, 32)
     view70 = part34[:, :, None]
-    view71 = part18.reshape(32*n, 32)
+    view71 = part18.reshape(32*rows, 32)
     view72 = W3.T
-    dh_23 = np.empty((n, 32, 64), dtype)
-    view73 = part18.reshape(32*n, 32)
-    view74 = dh_23.reshape(32*n, 64)
-    view75 = h_21_core.reshape(32*n, 64)
+    dh_23 = np.empty((rows, 32, 64), dtype)
+    view73 = part18.reshape(32*rows, 32)
+    view74 = dh_23.reshape(32*rows, 64)
+    view75 = h_21_core.reshape(32*rows, 64)
     view76 = view75.T
     const17 = np.asarray(0, dtype)
-    part35 = np.empty((n, 32, 64), bool)
+    part35 = np.empty((rows, 32, 64), bool)
     bits5 = _bits(dh_23)
     bits4 = _mask(part35, dtype)
     bits6 = _bits(dh_23)
-    view77 = dh_23.reshape(32*n, 64)
+    view77 = dh_23.reshape(32*rows, 64)
     view78 = W2_scaled.T
-    view79 = dh_23.reshape(32*n, 64)
-    view80 = part17.reshape(32*n, 32)
-    view81 = part13.reshape(32*n, 32)
+    view79 = dh_23.reshape(32*rows, 64)
+    view80 = part17.reshape(32*rows, 32)
+    view81 = part13.reshape(32*rows, 32)
     view82 = view81.T
     view83 = beta2[:, None]
     view84 = db2[None, :]
     part36 = np.empty((32, 64), dtype)
     part37 = np.empty((32, 64), dtype)
     const18 = np.full((64,), 1, dtype)
-    view85 = part13.reshape(32*n, 32)
-    view86 = part23.reshape(n, 32)
-    view87 = part17.reshape(32*n, 32)
-    view88 = part14.reshape(n, 32)
-    view89 = h_14.reshape(32*n, 32)
-    view90 = part14.reshape(n, 32)
+    view85 = part13.reshape(32*rows, 32)
+    view86 = part23.reshape(rows, 32)
+    view87 = part17.reshape(32*rows, 32)
+    view88 = part14.reshape(rows, 32)
+    view89 = h_14.reshape(32*rows, 32)
+    view90 = part14.reshape(rows, 32)
     view91 = part20[:, :, None]
     view92 = part24[:, :, None]
-    part38 = part20.reshape(n, 32, 1)
+    part38 = part20.reshape(rows, 32, 1)
     view93 = part15[:, :, None]
-    view94 = part18.reshape(32*n, 32)
+    view94 = part18.reshape(32*rows, 32)
     view95 = U1.T
-    view96 = part18.reshape(32*n, 32)
-    view97 = part12.reshape(32*n, 32)
-    view98 = view25.reshape(32*n, 32)
+    view96 = part18.reshape(32*rows, 32)
+    view97 = part12.reshape(32*rows, 32)
+    view98 = view25.reshape(32*rows, 32)
     view99 = view98.T
-    view100 = part12.reshape(n, 32, 2, 16)
+    view100 = part12.reshape(rows, 32, 2, 16)
     view101 = view100.transpose(0, 2, 1, 3)
     view102 = view22.transpose(0, 2, 3, 1)
-    dh_12 = dh_23.reshape(n, 2, 32, 32)
-    part39 = h_21_core.reshape(n, 2, 32, 32)
-    view103 = part39.reshape(64*n, 32)
-    part40 = np.empty((64*n,), dtype)
-    view104 = part40.reshape(n, 2, 32)
-    dh_11_sum = np.empty((n, 2, 32), dtype)
+    dh_12 = dh_23.reshape(rows, 2, 32, 32)
+    part39 = h_21_core.reshape(rows, 2, 32, 32)
+    view103 = part39.reshape(64*rows, 32)
+    part40 = np.empty((64*rows,), dtype)
+    view104 = part40.reshape(rows, 2, 32)
+    dh_11_sum = np.empty((rows, 2, 32), dtype)
     view105 = dh_11_sum[:, :, :, None]
-    part41 = dh_23.reshape(n, 2, 32, 32)
-    part42 = dh_23.reshape(n, 2, 32, 32)
+    part41 = dh_23.reshape(rows, 2, 32, 32)
+    part42 = dh_23.reshape(rows, 2, 32, 32)
     const19 = np.any(const6, axis=1)
     view106 = dh_11_sum[:, :, :, None]
-    part43 = dh_23.reshape(n, 2, 32, 32)
-    dh_8 = dh_23.reshape(n, 2, 32, 32)
+    part43 = dh_23.reshape(rows, 2, 32, 32)
+    dh_8 = dh_23.reshape(rows, 2, 32, 32)
     bits8 = _bits(part43)
     bits7 = _mask(const6, dtype)
     bits9 = _bits(dh_8)
-    part44 = np.empty((n, 32, 96), dtype)
+    part44 = np.empty((rows, 32, 96), dtype)
     view107 = h_8.transpose(0, 1, 3, 2)
-    view108 = part44[:, :, 64:].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    view108 = part44[:, :, 64:].reshape(rows, 32, 2, 16).transpose(0, 2, 1, 3)
     view109 = view15.transpose(0, 2, 1, 3)
-    part45 = part12.reshape(n, 2, 32, 16)
-    view110 = part44[:, :, :32].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
+    part45 = part12.reshape(rows, 2, 32, 16)
+    view110 = part44[:, :, :32].reshape(rows, 32, 2, 16).transpose(0, 2, 1, 3)
     const20 = np.asarray(4, dtype)
     view111 = dh_8.transpose(0, 1, 3, 2)
-    part46 = part12.reshape(n, 2, 32, 16)
-    view112 = part44[:, :, 32:64].reshape(n, 32, 2, 16).transpose(0, 2, 1, 3)
-    view113 = part44.reshape(32*n, 96)
+    part46 = part12.reshape(rows, 2, 32, 16)
+    view112 = part44[:, :, 32:64].reshape(rows, 32, 2, 16).transpose(0, 2, 1, 3)
+    view113 = part44.reshape(32*rows, 96)
     view114 = W1_scaled.T
-    view115 = part44.reshape(32*n, 96)
-    view116 = part12.reshape(32*n, 32)
-    view117 = part4.reshape(32*n, 32)
+    view115 = part44.reshape(32*rows, 96)
+    view116 = part12.reshape(32*rows, 32)
+    view117 = part4.reshape(32*rows, 32)
     view118 = view117.T
     view119 = beta1[:, None]
     view120 = db1[None, :]
     part47 = np.empty((32, 96), dtype)
     part48 = np.empty((32, 96), dtype)
     const21 = np.full((96,), 1, dtype)
-    view121 = part4.reshape(32*n, 32)
-    view122 = part14.reshape(n, 32)
-    view123 = part12.reshape(32*n, 32)
-    view124 = part5.reshape(n, 32)
-    view125 = part1.reshape(32*n, 32)
-    view126 = part2.reshape(n, 32)
+    view121 = part4.reshape(32*rows, 32)
+    view122 = part14.reshape(rows, 32)
+    view123 = part12.reshape(32*rows, 32)
+    view124 = part5.reshape(rows, 32)
+    view125 = part1.reshape(32*rows, 32)
+    view126 = part2.reshape(rows, 32)
     view127 = part20[:, :, None]
     view128 = part15[:, :, None]
-    part49 = part20.reshape(n, 32, 1)
+    part49 = part20.reshape(rows, 32, 1)
     view129 = part24[:, :, None]
-    view130 = part18.reshape(n, 1024)
-    const22 = np.full((n,), 1, dtype)
+    view130 = part18.reshape(rows, 1024)
+    const22 = np.full((rows,), 1, dtype)
     part50 = np.empty((1024,), dtype)
     view131 = part50.reshape(32, 32)
 
@@ -1180,6 +1182,96 @@ def _scales(lr, beta1, beta2, eps):
     return {"m": 1 - beta1, "v": 1 - beta2}
 
 
+SPLIT = {"x": 0, "t": 0, "keep1": 0, "keep2": 0}  # where arrays have the axis of examples
+CACHE = 24 << 20  # bytes of buffers from which on a batch is taken in tiles, if `tile` is "auto"
+
+
+def _memory(limit):
+    """A number of bytes, given in words such as "64MB"."""
+    units = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
+    text = str(limit).strip().upper().removesuffix("B")
+    number = text.rstrip("KMGI ")
+    try:
+        return int(float(number) * units[text[len(number) :].strip()])
+    except (ValueError, KeyError):
+        raise Problem(
+            f"micro_batch is a number of examples, or of bytes such as '64MB', not {limit!r}"
+        ) from None
+
+
+def _held(run, *others):
+    """How many bytes the arrays of a plan take, without these others."""
+    def whole(a):
+        while isinstance(a.base, np.ndarray):
+            a = a.base
+        return a
+
+    found, todo = {}, [cell.cell_contents for cell in run.__closure__ or ()]
+    while todo:
+        a = todo.pop()
+        if isinstance(a, (list, tuple)):
+            todo.extend(a)
+        elif isinstance(a, np.ndarray):
+            found[id(whole(a))] = whole(a).nbytes
+    return sum(found.values()) - sum(found.get(id(whole(a)), 0) for a in others)
+
+
+def _blas():
+    """What tells and what sets the number of threads of NumPy's BLAS library; None where none is found."""
+    import ctypes
+
+    folder = os.path.dirname(np.__file__)
+    paths = []
+    for place in (folder + ".libs", os.path.join(folder, ".dylibs")):
+        if os.path.isdir(place):
+            paths += [os.path.join(place, file) for file in sorted(os.listdir(place)) if "blas" in file]
+    try:
+        with open("/proc/self/maps") as file:
+            paths += sorted({line.split()[-1] for line in file if "blas" in line or "mkl_rt" in line})
+    except OSError:
+        pass
+    for path in paths:
+        try:
+            library = ctypes.CDLL(path)
+        except OSError:
+            continue
+        for tell, start in (
+            ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
+            ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
+            ("openblas_get_num_threads", "openblas_set_num_threads"),
+            ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+        ):
+            if hasattr(library, tell) and hasattr(library, start):
+                return getattr(library, tell), getattr(library, start)
+    return None
+
+
+_BLAS = []
+
+
+@contextlib.contextmanager
+def _one_thread_each():
+    """Matrix products by the thread that asks for them: else threads wait for one another."""
+    if not _BLAS:
+        _BLAS.append(_blas())
+    before = _BLAS[0][0]() if _BLAS[0] else 1
+    if before != 1:
+        _BLAS[0][1](1)
+    try:
+        yield
+    finally:
+        if before != 1:
+            _BLAS[0][1](before)
+
+
+def _check_labels(labels):
+    """Refuse labels that are none; seen as unsigned numbers, one below zero is a large one."""
+    for name, a, unsigned, below in labels:
+        if unsigned[unsigned.argmax()] >= below:
+            wrong = a.min() if a.min() < 0 else a.max()
+            raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
+
+
 def _typed(name, a, dtype):
     """An array of numbers in the type that the network computes with."""
     try:
@@ -1223,6 +1315,11 @@ class Model:
     Args:
         lr, beta1, beta2, eps: numbers of the optimiser.
         dtype: the type of all weights and computed arrays.
+        threads: how many threads share a batch; worth it for steps above some milliseconds.
+        tile: how many examples are computed at a time, so that what they take stays in the cache; None: all;
+            "auto": fewer where a batch takes more than a cache has. Threads and tile can be "measure": what
+            is quickest with the first batch, kept by `save`. Equal pieces give equal results.
+        micro_batch: how many examples at most, for the sake of memory; or what all buffers may take, "64MB".
     """
 
     def __init__(
@@ -1233,8 +1330,13 @@ class Model:
         beta2=0.999,
         eps=1e-08,
         dtype=np.float32,
+        threads=1,
+        tile="auto",
+        micro_batch=None,
     ):
         self.dtype = np.dtype(dtype)
+        self.threads, self.tile, self.micro_batch = threads, tile, micro_batch
+        self._check_split()
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
         self.weights, self.steps, self.classes = {}, 0, None
         self._plans = {_training: {}, _evaluate: {}, _network: {}}
@@ -1242,6 +1344,19 @@ class Model:
         given = {}
         self.sizes = {letter: int(size) for letter, size in given.items() if size is not None}
         self._make({})
+
+    def _check_split(self):
+        """Refuse ways to split a batch that there are not."""
+        words = {"threads": ("measure",), "tile": (None, "auto", "measure"), "micro_batch": (None,)}
+        for name, known in words.items():
+            given = getattr(self, name)
+            number = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+            if name == "micro_batch" and isinstance(given, str):
+                _memory(given)
+            elif given < 1 if number else given not in known:
+                told = [f"'{word}'" if word else "None" for word in known]
+                raise Problem(f"{name} is a whole number from 1 or {' or '.join(told)}, not {given!r}")
+        self._pool, self._measured = None, False
 
     def _make(self, shapes):
         """All sizes, from the shapes of arrays; the weights are made when all of theirs are known."""
@@ -1279,23 +1394,28 @@ class Model:
 
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
-        shapes = {name: SHAPES[name](self.sizes) for name in WEIGHTS}
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())])
-        self._w, self._g, self._m, self._v = np.zeros((4, ends[-1]), self.dtype)
-
-        def views(flat):
-            cuts = zip(shapes.items(), ends[:-1], ends[1:])
-            return {name: flat[a:b].reshape(shape) for (name, shape), a, b in cuts}
-
-        self.weights, self._gradients = views(self._w), views(self._g)
-        self._state = {"m": views(self._m), "v": views(self._v)}
+        count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
+        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
+        self._results = np.zeros(count, self.dtype)
+        self._g = self._results[:count]
+        self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
+        self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
-        parts = [slice(a, min(a + CHUNK, ends[-1])) for a in range(0, ends[-1], CHUNK)]
+        parts = [slice(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
         self._updates = [
             _update(
                 p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
             ) for p in parts
         ]
+
+    def _views(self, flat, names):
+        """Pieces of a flat vector, one behind the other, in the shapes of their names."""
+        found, start = {}, 0
+        for name in names:
+            shape = SHAPES[name](self.sizes)
+            found[name] = flat[start : start + int(np.prod(shape))].reshape(shape)
+            start += found[name].size
+        return found
 
     def _draw(self):
         rng = np.random.default_rng(self._seed)
@@ -1373,31 +1493,39 @@ class Model:
             plans = self._plans[make]
             if len(plans) >= 8:
                 del plans[next(iter(plans))]
-            inputs, run = make(sizes, self.dtype, self.weights, self._gradients)
-            # seen as unsigned numbers, a label below zero is a large one
-            labels = [
-                (
-                    name, inputs[name], inputs[name].reshape(-1).view(np.uintp), BELOW[name](sizes)
-                ) for name in BELOW if name in inputs
-            ]
-            plan = plans[shapes] = tuple(inputs.items()), [label for label in labels if label[1].size], run
+            if make is _training and "measure" in (self.threads, self.tile):
+                self._measure(sizes, given)
+            plan = plans[shapes] = self._divided(sizes) if make is _training else self._made(make, sizes)
         return plan
 
+    def _made(self, make, sizes, results=None):
+        """A plan: buffers to fill, labels to check, what computes into the vector `results`; no pieces."""
+        views = self._views(self._results if results is None else results, WEIGHTS)
+        inputs, run = make(sizes, self.dtype, self.weights, views)
+        labels = [
+            (
+                name, inputs[name], inputs[name].reshape(-1).view(np.uintp), BELOW[name](sizes)
+            ) for name in BELOW if name in inputs
+        ]
+        return tuple(inputs.items()), [label for label in labels if label[1].size], run, None
+
     def _fill(self, plan, given, rng):
-        inputs, labels, run = plan
+        inputs, labels, run, _ = plan
         for name, a in inputs:
             x = given[name] if name in given else _start(rng, a.shape, *STARTS[name])
             if getattr(x, "dtype", None) is not a.dtype:
                 x = _typed(name, x, self.dtype)
             a[...] = x
-        for name, a, unsigned, below in labels:
-            if unsigned[unsigned.argmax()] >= below:
-                wrong = a.min() if a.min() < 0 else a.max()
-                raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
+        _check_labels(labels)
         return run
 
     def _train(self, given):
-        return self._fill(self._plan(_training, given), given, self._rng)()
+        return self._run(self._plan(_training, given), given)
+
+    def _run(self, plan, given):
+        if plan[3] is not None:
+            return self._in_pieces(plan[3], given)
+        return self._fill(plan, given, self._rng)()
 
     def _train_rows(self, arrays, rows):
         """The same on some of the examples, which were checked before."""
@@ -1407,7 +1535,9 @@ class Model:
         plan = self._plans[_training].get(shapes)
         if plan is None:
             plan = self._plan(_training, {n: a[rows] if n in BATCHED else a for n, a in arrays.items()})
-        inputs, _, run = plan
+        if plan[3] is not None:
+            return self._in_pieces(plan[3], arrays, rows)
+        inputs, _, run, _ = plan
         for name, buffer in inputs:
             if name in BATCHED:
                 arrays[name].take(rows, 0, buffer, "clip")
@@ -1424,6 +1554,135 @@ class Model:
     def _forward(self, given):
         rng = np.random.default_rng(self._seed)
         return self._fill(self._plan(_network, given), given, rng)().copy()
+
+    def _divided(self, sizes):
+        """The plan of a step for these sizes: as a whole, or in pieces of the batch for each thread."""
+        count = sizes["n"]
+        threads = max(1, min(self.threads, count))
+        whole = self._made(_training, {**sizes, "rows": -(-count // threads)})
+        rows = self._rows(sizes, threads, whole)
+        if threads == 1 and rows >= count:
+            return whole
+        pieces = []
+        for k in range(threads):
+            start, count_here = count * k // threads, count * (k + 1) // threads - count * k // threads
+            parts = -(-count_here // rows)
+            own = self._results if k == 0 else np.zeros_like(self._results)
+            part = np.zeros_like(own) if parts > 1 else None
+            made, tiles = {}, []
+            for j in range(parts):
+                first, last = start + count_here * j // parts, start + count_here * (j + 1) // parts
+                if last - first not in made:
+                    into = own if part is None else part
+                    made[last - first] = self._made(_training, {**sizes, "rows": last - first}, into)
+                tiles.append((first, last, *made[last - first][:3]))
+            pieces.append((own, part, tiles))
+        return (), (), None, pieces
+
+    def _rows(self, sizes, threads, whole):
+        """How many examples a piece has at most; `whole` is the plan of all that one thread has."""
+        count = sizes["n"]
+        rows = max(1, -(-count // threads))
+        if self.tile == "auto":
+            held = _held(whole[2], self._results, self._w)
+            if held > CACHE:
+                # pieces of a third of the cache, and not so many that mostly weights are read
+                rows = -(-rows // max(1, min(3 * held // CACHE, held // (16 * self._w.nbytes))))
+        elif self.tile is not None:
+            rows = min(rows, self.tile)
+        if isinstance(self.micro_batch, str):
+            return min(rows, self._fitting(sizes, threads, _memory(self.micro_batch)))
+        return rows if self.micro_batch is None else min(rows, self.micro_batch)
+
+    def _fitting(self, sizes, threads, limit):
+        """The most examples of a piece for which all buffers take no more bytes than a limit."""
+        count = sizes["n"]
+        one, two = (
+            _held(
+                self._made(_training, {**sizes, "rows": rows})[2], self._results, self._w
+            ) for rows in (1, 2)
+        )
+        results = self._results.nbytes * (2 * threads - 1)
+        for parts in range(1, count + 1):
+            rows = -(-count // (threads * parts))
+            lengths = 1 if count % (threads * parts) == 0 else 2
+            if results + threads * lengths * (one + (two - one) * (rows - 1)) <= limit:
+                return rows
+        least = results + threads * one
+        raise Problem(f"micro_batch allows {limit:,} bytes, but one example at a time takes {least:,}")
+
+    def _measure(self, sizes, given):
+        """Set threads and tile, where they are to be measured, to what is quickest on this batch."""
+        count, asked = sizes["n"], (self.threads, self.tile)
+        halves = [None, *(count >> k for k in range(1, 8) if count >> k)]
+        found = []
+        drawn = self._rng.bit_generator.state
+        for threads in [
+            1 << k for k in range((os.cpu_count() or 1).bit_length())
+        ] if asked[0] == "measure" else asked[:1]:
+            for tile in halves if asked[1] == "measure" else asked[1:]:
+                self.threads, self.tile = threads, tile
+                plan, times = self._divided(sizes), []
+                for _ in range(4):
+                    start = time.perf_counter()
+                    self._run(plan, given)
+                    times.append(time.perf_counter() - start)
+                found.append((min(times), threads, tile))
+                self._rng.bit_generator.state = drawn
+        best = 1.05 * min(found, key=lambda f: f[0])[0]  # of those that are level, the first
+        _, self.threads, self.tile = next(f for f in found if f[0] <= best)
+        self._measured = True
+
+    def _in_pieces(self, pieces, given, rows=None):
+        """The loss and its gradients, as sums over pieces of the batch in a fixed order."""
+        sources = {}
+        for name, buffer in pieces[0][2][0][2]:
+            axis = SPLIT.get(name)
+            if name not in given:  # for the whole batch, as a step that is not split draws it
+                shape = [pieces[-1][2][-1][1] if k == axis else size for k, size in enumerate(buffer.shape)]
+                sources[name] = _start(self._rng, shape, *STARTS[name]), axis, None
+                continue
+            x = given[name]
+            sources[name] = x if isinstance(x, np.ndarray) else _typed(name, x, self.dtype), axis, rows
+        state = np.geterr()
+
+        def work(own, part, tiles):
+            total = 0.0
+            with np.errstate(**state):
+                for k, (first, last, inputs, labels, run) in enumerate(tiles):
+                    for name, buffer in inputs:
+                        x, axis, chosen = sources[name]
+                        if axis is not None and chosen is not None:
+                            x.take(chosen[first:last], axis, buffer, "clip")
+                            continue
+                        if axis is not None:
+                            x = x[(slice(None),) * axis + (slice(first, last),)]
+                        buffer[...] = x if x.dtype is buffer.dtype else _typed(name, x, self.dtype)
+                    _check_labels(labels)
+                    total = total + run()
+                    if k == 0 and part is not None:
+                        np.copyto(own, part)
+                    elif part is not None:
+                        np.add(own, part, own)
+            return total
+
+        if len(pieces) == 1:
+            return work(*pieces[0])
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(max(len(pieces), os.cpu_count() or 1), "transformer")
+        with _one_thread_each():
+            others = [self._pool.submit(work, *piece) for piece in pieces[1:]]
+            try:
+                total = work(*pieces[0])
+            finally:
+                for other in others:
+                    other.exception()  # waits for it
+        for other, (own, _, _) in zip(others, pieces[1:]):
+            total = total + other.result()
+            np.add(self._results, own, self._results)
+        return total
 
     def loss(self, x, t):
         """The loss, as in evaluation."""
@@ -1506,6 +1765,8 @@ class Model:
     def save(self, path):
         """Write weights and the state of the optimiser as .npz: the whole file or nothing of it."""
         arrays = {".steps": np.array(self.steps), ".optimizer": np.array("adam")}
+        if self._measured:
+            arrays.update({".threads": np.array(self.threads), ".tile": np.array(self.tile or 0)})
         if self.classes is not None:
             arrays[".classes"] = np.array(self.classes)
         arrays.update(self.weights)
@@ -1556,6 +1817,10 @@ class Model:
             raise Problem(f"{path} cannot be used: its count of steps is {steps}, not a whole number from 0")
         if classes is not None and classes.ndim != 1:
             raise Problem(f"{path} cannot be used: its classes are no list")
+        for name in ("threads", "tile"):
+            if getattr(self, name) == "measure" and f".{name}" in arrays:
+                setattr(self, name, int(arrays[f".{name}"]) or None)
+                self._measured = True
         self._make({name: arrays[name].shape for name in WEIGHTS})
         states = {f"{name}.{state}": a for state, views in self._state.items() for name, a in views.items()}
         same = str(arrays.get(".optimizer", "")) == "adam" and ".steps" in arrays

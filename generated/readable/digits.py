@@ -248,16 +248,21 @@ class Model:
 
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
-        shapes = {name: SHAPES[name](self.sizes) for name in WEIGHTS}
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())])
-        self._w, self._g, self._m, self._v = np.zeros((4, ends[-1]), self.dtype)
+        count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
+        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
+        self._results = np.zeros(count, self.dtype)
+        self._g = self._results[:count]
+        self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
+        self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
 
-        def views(flat):
-            cuts = zip(shapes.items(), ends[:-1], ends[1:])
-            return {name: flat[a:b].reshape(shape) for (name, shape), a, b in cuts}
-
-        self.weights, self._gradients = views(self._w), views(self._g)
-        self._state = {"m": views(self._m), "v": views(self._v)}
+    def _views(self, flat, names):
+        """Pieces of a flat vector, one behind the other, in the shapes of their names."""
+        found, start = {}, 0
+        for name in names:
+            shape = SHAPES[name](self.sizes)
+            found[name] = flat[start : start + int(np.prod(shape))].reshape(shape)
+            start += found[name].size
+        return found
 
     def _draw(self):
         rng = np.random.default_rng(self._seed)

@@ -37,12 +37,18 @@ def _environment() -> jinja2.Environment:
     environment.filters["words"] = words
     environment.filters["block"] = block
     environment.filters["tuple_of"] = tuple_of
+    environment.filters["quoted"] = quoted
     return environment
 
 
 def block(lines: list[str], depth: int = 1) -> str:
     """Lines as a block, indented by `depth` levels."""
     return "\n".join("    " * depth + line if line else "" for line in lines)
+
+
+def quoted(value: int | str | None) -> str:
+    """A number, a word or None as source."""
+    return f'"{words(value)}"' if isinstance(value, str) else str(value)
 
 
 def tuple_of(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import numbers
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from symgrad.emit import head
@@ -26,8 +27,10 @@ from symgrad.language.samples import small_sizes
 from symgrad.language.trace import Derived
 from symgrad.passes.arrange import arranged
 from symgrad.passes.derive import forward
+from symgrad.passes.shares import Share, share
 
 STYLES = ("readable", "fast")
+_BYTES = re.compile(r"\d+(\.\d+)? ?([kKMG]i?)?B?")
 _MAKES = {"training": "_training", "loss": "_evaluate", "forward": "_network"}
 # what the methods that take arrays call their own variables
 _METHODS = frozenset(
@@ -49,6 +52,9 @@ _METHODS = frozenset(
         "rows",
         "seed",
         "start",
+        "threads",
+        "tile",
+        "micro_batch",
         "told",
         "total",
         "validation",
@@ -66,6 +72,9 @@ def module_source(
     predict: str | None = None,
     evaluation: Program | None = None,
     labels: Mapping[tuple[int, str], str] | None = None,
+    threads: int | str = 1,
+    tile: int | str | None = "auto",
+    micro_batch: int | str | None = None,
     **options: Any,
 ) -> Source:
     """The text of a training module.
@@ -76,6 +85,7 @@ def module_source(
         style: "readable" or "fast".
         predict: the tensor that `forward` returns; found from the declaration if None.
         evaluation: the program read with `training` off, where that makes a difference.
+        threads, tile, micro_batch: how a step of the module splits its batch if it is not told: see `Splitting`.
         labels: for each step's number and tensor the number that comments cite; the step's if None.
         options: defaults for the optimiser's own numbers, such as `lr`.
 
@@ -116,7 +126,47 @@ def module_source(
                 "declare weights"
             )
     who = roles(evaluation or source, evaluated, predict)
-    return _Module(derived, evaluated, identifier(name), rule, style, who, options, labels).source()
+    splitting = Splitting(threads, tile, micro_batch)
+    if style == "readable" and splitting != Splitting():
+        raise Refusal('threads, tile and micro_batch are of the style "fast"')
+    return _Module(
+        derived, evaluated, identifier(name), rule, style, who, options, labels, splitting
+    ).source()
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How a step splits its batch.
+
+    Attributes:
+        threads: how many threads share it; "measure": as many as are quickest.
+        tile: how many examples are computed at a time; None: all; "auto": by what the cache holds; "measure".
+        micro_batch: how many examples at most are computed at a time, or how many bytes that may take, as "64MB".
+
+    Raises:
+        Refusal: a value that is none of these.
+    """
+
+    threads: int | str = 1
+    tile: int | str | None = "auto"
+    micro_batch: int | str | None = None
+
+    def __post_init__(self) -> None:
+        known: dict[str, tuple[str | None, ...]] = {
+            "threads": ("measure",),
+            "tile": (None, "auto", "measure"),
+            "micro_batch": (None,),
+        }
+        for name, others in known.items():
+            given = getattr(self, name)
+            if isinstance(given, int) and not isinstance(given, bool):
+                if given >= 1:
+                    continue
+            elif given in others or name == "micro_batch" and _BYTES.fullmatch(str(given)):
+                continue
+            told = [f"'{word}'" if word else "None" for word in others]
+            told += ["bytes such as '64MB'"] if name == "micro_batch" else []
+            raise Refusal(f"{name} is a whole number from 1 or {' or '.join(told)}, not {given!r}")
 
 
 class _Module:
@@ -130,7 +180,9 @@ class _Module:
         who: Roles,
         options: Mapping[str, float],
         labels: Mapping[tuple[int, str], str] | None,
+        splitting: Splitting,
     ):
+        self.splitting = splitting
         self.numbers = head.numbers(derived, labels)
         if style == "fast":
             derived = arranged(derived)
@@ -155,7 +207,7 @@ class _Module:
         names = Names(("s", "weights", "gradients", "following", "run"))
         for t in self.declared.inputs:
             names.of(t.name)
-        for letter in self.program.sizes:
+        for letter in (*self.program.sizes, *((self.share.rows,) if self.share else ())):
             names.of(letter)
         return names
 
@@ -168,11 +220,27 @@ class _Module:
         forward = [t for t in self.data if t.name in read]
         features = [t.name for t in (forward or self.data) if t.role != "constant" and t.name != who.target]
         results = [self.program.target, *self.derived.gradients.values(), *self.following.values()]
+        statements = needed(self.program.statements, results)
         kinds = {
-            "training": (self.program, needed(self.program.statements, results), self.data),
+            "training": (self.program, statements, self.data),
             "loss": (self.evaluated, needed(self.evaluated.statements, [self.program.target]), self.data),
             "forward": (who.program, who.statements, forward),
         }
+        self.share: Share | None = None
+        unsplit = ""
+        if self.style == "fast":
+            try:
+                self.share = share(self.program, kinds["training"][1], results)
+            except Refusal as problem:
+                if self.splitting != Splitting():
+                    raise
+                unsplit = problem.reason
+            else:
+                kinds["training"] = self.share.program, self.share.statements, self.data
+                self.numbers |= {
+                    new: self.numbers.get(old, "")
+                    for old, new in zip(statements, self.share.statements, strict=True)
+                }
         write = self._readable if self.style == "readable" else self._fast
         parts = {kind: write(kind, *how) for kind, how in kinds.items() if how[1]}
         update = self._update()
@@ -185,6 +253,9 @@ class _Module:
             parts=parts,
             makes=[_MAKES[kind] for kind in parts],
             update=update,
+            split=None if self.share is None else self.share,
+            unsplit=_quoted(unsplit, 88),
+            defaults=self.splitting,
             helpers=[head.helper(h, names) for h in self.helpers],
             rule=self.rule,
             about=_wrapped(self.rule.about, 100),
@@ -376,6 +447,12 @@ def _wrapped(text: str, width: int) -> list[str]:
     """A user's text as lines of a docstring."""
     lines = [words(line) if line.strip() else "" for line in text.strip("\n").expandtabs(4).splitlines()]
     return [part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="    ") or [""]]
+
+
+def _quoted(text: str, width: int) -> list[str]:
+    """A sentence as literals that stand one under the other."""
+    parts = textwrap.wrap(words(text), width, drop_whitespace=False, break_on_hyphens=False)
+    return [repr(part) if "\\" in part or '"' in part else f'"{part}"' for part in parts]
 
 
 def _keyed(n: Int) -> str:
