@@ -14,6 +14,8 @@ from symgrad.emit import fast
 from symgrad.emit.improve import IMPROVEMENTS
 from symgrad.emit.improve.gathers import gathers
 from symgrad.emit.improve.maxima import maxima
+from symgrad.emit.improve.onehots import onehots
+from symgrad.emit.improve.orientation import orientation
 from symgrad.emit.improve.outer import outer
 from symgrad.emit.improve.sums import sums
 from symgrad.language.reference import run
@@ -41,6 +43,13 @@ def agrees(text: str) -> None:
             np.testing.assert_allclose(gradients[weight], wanted[adjoint], rtol=1e-10, atol=1e-13)
 
 
+CLASSIFIER = """
+    x: data[n, 7]
+    t: label[n] < 5
+    z = dense(relu(dense(relu(dense(x, 9)), 8)), 5)
+    loss = softmax_cross_entropy(z, t)
+"""
+
 # a pass, a network that it is for, and part of a line that is there with the pass and only with it
 CASES: list[tuple[Callable[..., Any], str, str]] = [
     (sums, "x: weight[n, m]; y: data[n, m]; loss = sum((x - y)**2)", ".dot("),
@@ -56,6 +65,10 @@ CASES: list[tuple[Callable[..., Any], str, str]] = [
         "z: weight[n, k, h, d]; t: label[n] < k; u: label[n] < h; loss = sum(n, d, z[n, t[n], u[n], d]**3)",
         ".take(",
     ),
+    (orientation, CLASSIFIER, "maximum.reduce(z_7, 0,"),
+    (onehots, CLASSIFIER, ".put("),
+    (onehots, CLASSIFIER, "multiply(const7, loss_2, loss_2)"),
+    (onehots, "z: weight[n, m, 5]; t: label[n, m] < 5; loss = sum(softmax_cross_entropy(z, t))", ".put("),
 ]
 
 

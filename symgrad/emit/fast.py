@@ -444,7 +444,7 @@ class Fast:
 
     def _take_over(self, v: Value) -> Value | None:
         """An argument that dies here and whose memory fits: the result is computed in place."""
-        if v.op not in _IN_PLACE:
+        if v.op not in _IN_PLACE and v.op != "clone":
             return None
         for a in v.args:
             if a not in self.memory or a.shape != v.shape or a.kind != v.kind or self.last[a] != v.number:
@@ -468,7 +468,10 @@ class Fast:
     def _compute(self, v: Value) -> None:
         text = self.text
         args = [self._number(a, v) if v.op == "ufunc" and python(a) else text(a) for a in v.args]
+        dead = v.op == "clone" and v not in self.targets and self._take_over(v) is not None
         out = self._out(v)
+        if dead:
+            return  # the memory of what nothing else reads is its own copy
         add = self.plan.steps.append
         if v.op == "ufunc":
             # NumPy takes `out` by position, which is quicker, everywhere but here
@@ -594,7 +597,9 @@ class Fast:
                 add(f"{self._function(ufunc)}({place}, {self.text(value)}, out={place})")
             return
         place = self.text.positions(where, tuple(positions), ":" if ufunc == "set" else "slice(None)")
-        if ufunc == "set":
+        if ufunc == "set" and len(target.shape) == 1:
+            add(f"{name}.put({place}, {self.text(value)})")
+        elif ufunc == "set":
             add(f"{name}[{place}] = {self.text(value)}")
         else:
             add(f"{self._function(ufunc)}.at({name}, ({place},), {self.text(value)})")

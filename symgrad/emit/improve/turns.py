@@ -7,7 +7,8 @@ from symgrad.emit.values import Value, Values
 
 
 def turns(graph: Graph) -> Graph:
-    """`c*A.T` as `(c*A).T`; all arrays with axes must be turned alike."""
+    """`c*A.T` as `(c*A).T`; all arrays with axes must be turned alike. What is reshaped stays in memory order."""
+    uses = graph.uses()
 
     def rule(table: Values, v: Value, args: tuple[Value, ...]) -> Value | None:
         if v.op == "transpose":
@@ -22,6 +23,8 @@ def turns(graph: Graph) -> Graph:
         ):
             return args[0] if args[0].op in ("ufunc", "matmul") else None
         if v.op != "ufunc" or v.moving or not any(v.args[k].shape for k in range(len(args))):
+            return None
+        if any(u.op == "reshape" for u in uses.get(v, ())):
             return None
         wide = [a for a in args if a.shape]
         if any(a.op != "transpose" or a.info != wide[0].info for a in wide):
