@@ -231,147 +231,149 @@ def _training(s, dtype, weights, gradients, following):
     keep1 = np.empty((n, 64), dtype)
     const12 = np.asarray(1.25, dtype)
     part22 = np.empty((n, 64), dtype)
-    z_3 = np.empty((n, 10), dtype)
+    view34 = W3.T
+    view35 = part22.T
+    z_3 = np.empty((10, n), dtype)
+    view36 = b3[:, None]
     loss_1 = np.empty((n,), dtype)
-    view34 = loss_1[:, None]
-    part23 = np.empty((n, 10), dtype)
+    part23 = np.empty((10, n), dtype)
+    view37 = part23.T
     const13 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
     part24 = np.empty((n,), dtype)
+    const14 = np.arange(n)
     t = np.empty((n,), np.intp)
-    const14 = np.arange(n) * 10
+    const15 = np.asarray(n, np.intp)
     part25 = np.empty((n,), np.intp)
-    view35 = z_3.reshape(10*n,)
-    const15 = np.full((n,), 1, dtype)
-    view36 = loss_2[:, None]
-    const16 = np.arange(10)
-    view37 = t[:, None]
-    part27 = np.empty((n, 10), bool)
+    view38 = z_3.reshape(10*n,)
+    const16 = np.full((n,), 1, dtype)
     const17 = np.asarray(n, dtype)
-    view38 = W3.T
+    view39 = part23.reshape(10*n,)
+    const18 = np.asarray(1 / n, dtype)
+    view40 = view39.reshape(10, n)
+    view41 = view40.T
     dz_2 = part21.reshape(n, 64)
-    view39 = part22.T
-    view40 = dz_2.reshape(n, 16, 2, 2)
-    view41 = keep1.reshape(n, 16, 2, 2)
+    view42 = dz_2.reshape(n, 16, 2, 2)
+    view43 = keep1.reshape(n, 16, 2, 2)
+    part27 = part22.reshape(n, 16, 2, 2)
     part28 = part22.reshape(n, 16, 2, 2)
-    part29 = part22.reshape(n, 16, 2, 2)
-    view42 = part29.transpose(0, 2, 3, 1)
-    part30 = np.empty((n, 2, 2, 16), bool)
-    part31 = part21.reshape(n, 2, 2, 16)
+    view44 = part28.transpose(0, 2, 3, 1)
+    part29 = np.empty((n, 2, 2, 16), bool)
+    part30 = part21.reshape(n, 2, 2, 16)
+    part31 = np.empty((n, 2, 2, 16), dtype)
     part32 = np.empty((n, 2, 2, 16), dtype)
     part33 = np.empty((n, 2, 2, 16), dtype)
-    part34 = np.empty((n, 2, 2, 16), dtype)
+    part34 = part21.reshape(n, 2, 2, 16)
     part35 = part21.reshape(n, 2, 2, 16)
-    part36 = part21.reshape(n, 2, 2, 16)
     b_6_2_first = part21.reshape(n, 2, 2, 16)
-    view43 = part20[:, 0, 0]
-    const18 = np.asarray(0, dtype)
-    part37 = np.empty((n, 16), bool)
-    view44 = b_6_2_first[:, 0, 0]
-    const19 = (2 * np.arange(2)[:, None] + np.arange(2))[:, :, None]
-    view45 = view44[:, None, None, :]
-    view46 = part37[:, None, None, :]
-    view47 = view42[:, 0, 0]
-    view48 = view47[:, None, None, :]
-    bits2 = _bits(view48)
-    bits1 = _mask(part30, dtype)
-    bits3 = _bits(part34)
-    view49 = part19[:, :2, :2]
-    view50 = part20[:, 0, 1]
-    view51 = b_6_2_first[:, 0, 1]
-    view52 = view51[:, None, None, :]
-    view53 = part37[:, None, None, :]
-    view54 = view42[:, 0, 1]
-    view55 = view54[:, None, None, :]
-    bits5 = _bits(view55)
-    bits4 = _mask(part30, dtype)
-    bits6 = _bits(part34)
-    view56 = part19[:, :2, 2:]
-    view57 = part20[:, 1, 0]
-    view58 = b_6_2_first[:, 1, 0]
-    view59 = view58[:, None, None, :]
-    view60 = part37[:, None, None, :]
-    view61 = view42[:, 1, 0]
-    view62 = view61[:, None, None, :]
-    bits8 = _bits(view62)
-    bits7 = _mask(part30, dtype)
-    bits9 = _bits(part34)
-    view63 = part19[:, 2:, :2]
-    view64 = part20[:, 1, 1]
-    view65 = b_6_2_first[:, 1, 1]
-    view66 = view65[:, None, None, :]
-    view67 = part37[:, None, None, :]
-    view68 = view42[:, 1, 1]
-    view69 = view68[:, None, None, :]
-    bits11 = _bits(view69)
-    bits10 = _mask(part30, dtype)
+    view45 = part20[:, 0, 0]
+    const19 = np.asarray(0, dtype)
+    part36 = np.empty((n, 16), bool)
+    view46 = b_6_2_first[:, 0, 0]
+    const20 = (2 * np.arange(2)[:, None] + np.arange(2))[:, :, None]
+    view47 = view46[:, None, None, :]
+    view48 = part36[:, None, None, :]
+    view49 = view44[:, 0, 0]
+    view50 = view49[:, None, None, :]
+    bits2 = _bits(view50)
+    bits1 = _mask(part29, dtype)
+    bits3 = _bits(part33)
+    view51 = part19[:, :2, :2]
+    view52 = part20[:, 0, 1]
+    view53 = b_6_2_first[:, 0, 1]
+    view54 = view53[:, None, None, :]
+    view55 = part36[:, None, None, :]
+    view56 = view44[:, 0, 1]
+    view57 = view56[:, None, None, :]
+    bits5 = _bits(view57)
+    bits4 = _mask(part29, dtype)
+    bits6 = _bits(part33)
+    view58 = part19[:, :2, 2:]
+    view59 = part20[:, 1, 0]
+    view60 = b_6_2_first[:, 1, 0]
+    view61 = view60[:, None, None, :]
+    view62 = part36[:, None, None, :]
+    view63 = view44[:, 1, 0]
+    view64 = view63[:, None, None, :]
+    bits8 = _bits(view64)
+    bits7 = _mask(part29, dtype)
+    bits9 = _bits(part33)
+    view65 = part19[:, 2:, :2]
+    view66 = part20[:, 1, 1]
+    view67 = b_6_2_first[:, 1, 1]
+    view68 = view67[:, None, None, :]
+    view69 = part36[:, None, None, :]
+    view70 = view44[:, 1, 1]
+    view71 = view70[:, None, None, :]
+    bits11 = _bits(view71)
+    bits10 = _mask(part29, dtype)
     bits12 = _bits(part20)
-    view70 = part19[:, 2:, 2:]
-    view71 = part17.reshape(16*n, 16)
-    view72 = part19.reshape(16*n, 16)
-    view73 = part19.reshape(16*n, 16)
-    const20 = np.asarray(2, dtype)
-    view74 = part17.reshape(16*n, 16)
+    view72 = part19[:, 2:, 2:]
+    view73 = part17.reshape(16*n, 16)
+    view74 = part19.reshape(16*n, 16)
     view75 = part19.reshape(16*n, 16)
-    const21 = np.asarray(8 * n, dtype)
-    const22 = np.asarray(0.0625 / n, dtype)
+    const21 = np.asarray(2, dtype)
+    view76 = part17.reshape(16*n, 16)
+    view77 = part19.reshape(16*n, 16)
+    const22 = np.asarray(8 * n, dtype)
+    const23 = np.asarray(0.0625 / n, dtype)
     padded3 = np.zeros((n, 6, 6, 16), dtype)
-    view76 = padded3[:, 1:5, 1:5]
-    view77 = windows(padded3, 1, 2, (1, -1), (4, 3))
-    view78 = windows(view77, 3, 2, (1, -1), (4, 3))
-    view79 = view78.transpose(0, 1, 3, 2, 4, 5)
-    part38 = np.empty((n, 4, 4, 3, 3, 16), dtype)
-    view80 = part38.reshape(16*n, 144)
-    view81 = W2.transpose(1, 2, 3, 0)
-    part39 = part12.reshape(8, 3, 3, 16)
-    view82 = part39.reshape(8, 144)
-    view83 = view82.T
-    part40 = np.empty((16*n, 8), dtype)
-    view84 = part40.reshape(n, 4, 4, 8)
-    view85 = part17.reshape(16*n, 16)
-    view86 = view85.T
-    part41 = part12.reshape(16, 72)
-    view87 = part41.reshape(16, 3, 3, 8)
-    view88 = view87.transpose(0, 3, 1, 2)
+    view78 = padded3[:, 1:5, 1:5]
+    view79 = windows(padded3, 1, 2, (1, -1), (4, 3))
+    view80 = windows(view79, 3, 2, (1, -1), (4, 3))
+    view81 = view80.transpose(0, 1, 3, 2, 4, 5)
+    part37 = np.empty((n, 4, 4, 3, 3, 16), dtype)
+    view82 = part37.reshape(16*n, 144)
+    view83 = W2.transpose(1, 2, 3, 0)
+    part38 = part12.reshape(8, 3, 3, 16)
+    view84 = part38.reshape(8, 144)
+    view85 = view84.T
+    part39 = np.empty((16*n, 8), dtype)
+    view86 = part39.reshape(n, 4, 4, 8)
+    view87 = part17.reshape(16*n, 16)
+    view88 = view87.T
+    part40 = part12.reshape(16, 72)
+    view89 = part40.reshape(16, 3, 3, 8)
+    view90 = view89.transpose(0, 3, 1, 2)
+    part41 = np.empty((n, 4, 4, 8), bool)
     part42 = np.empty((n, 4, 4, 8), bool)
     part43 = np.empty((n, 4, 4, 8), bool)
     part44 = np.empty((n, 4, 4, 8), bool)
     part45 = np.empty((n, 4, 4, 8), bool)
     part46 = np.empty((n, 4, 4, 8), bool)
-    part47 = np.empty((n, 4, 4, 8), bool)
-    bits14 = _bits(view84)
-    bits13 = _mask(part47, dtype)
+    bits14 = _bits(view86)
+    bits13 = _mask(part46, dtype)
     bits15 = _bits(a)
-    view89 = part9[:, :7:2, :7:2]
-    bits17 = _bits(view84)
-    bits16 = _mask(part47, dtype)
+    view91 = part9[:, :7:2, :7:2]
+    bits17 = _bits(view86)
+    bits16 = _mask(part46, dtype)
     bits18 = _bits(a)
-    view90 = part9[:, :7:2, 1::2]
-    bits20 = _bits(view84)
-    bits19 = _mask(part43, dtype)
+    view92 = part9[:, :7:2, 1::2]
+    bits20 = _bits(view86)
+    bits19 = _mask(part42, dtype)
     bits21 = _bits(a)
-    view91 = part9[:, 1::2, :7:2]
-    bits23 = _bits(view84)
-    bits22 = _mask(part46, dtype)
+    view93 = part9[:, 1::2, :7:2]
+    bits23 = _bits(view86)
+    bits22 = _mask(part45, dtype)
     bits24 = _bits(a)
-    view92 = part9[:, 1::2, 1::2]
-    view93 = part7.reshape(64*n, 8)
-    view94 = part9.reshape(64*n, 8)
-    view95 = part9.reshape(64*n, 8)
-    view96 = part7.reshape(64*n, 8)
+    view94 = part9[:, 1::2, 1::2]
+    view95 = part7.reshape(64*n, 8)
+    view96 = part9.reshape(64*n, 8)
     view97 = part9.reshape(64*n, 8)
-    const23 = np.asarray(0.03125 / n, dtype)
-    const24 = np.asarray(0.015625 / n, dtype)
-    view98 = windows(padded1, 2, 0, (1, 1), (8, 3))
-    view99 = windows(view98, 4, 0, (1, 1), (8, 3))
-    view100 = part7.reshape(64*n, 8)
-    view101 = view100.T
-    view102 = view99.transpose(1, 3, 5, 0, 2, 4)
-    part48 = part1.reshape(1, 3, 3, n, 8, 8)
-    view103 = part48.reshape(9, 64*n)
-    view104 = view103.T
-    part49 = part2.reshape(8, 9)
-    view105 = part49.reshape(8, 1, 3, 3)
+    view98 = part7.reshape(64*n, 8)
+    view99 = part9.reshape(64*n, 8)
+    const24 = np.asarray(0.03125 / n, dtype)
+    const25 = np.asarray(0.015625 / n, dtype)
+    view100 = windows(padded1, 2, 0, (1, 1), (8, 3))
+    view101 = windows(view100, 4, 0, (1, 1), (8, 3))
+    view102 = part7.reshape(64*n, 8)
+    view103 = view102.T
+    view104 = view101.transpose(1, 3, 5, 0, 2, 4)
+    part47 = part1.reshape(1, 3, 3, n, 8, 8)
+    view105 = part47.reshape(9, 64*n)
+    view106 = view105.T
+    part48 = part2.reshape(8, 9)
+    view107 = part48.reshape(8, 1, 3, 3)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -447,93 +449,95 @@ def _training(s, dtype, weights, gradients, following):
         multiply(const12, view33, part22)
         multiply(part22, keep1, part22)
         # (21a) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
-        part22.dot(W3, z_3)
+        view34.dot(view35, z_3)
         # (21) z[n, m] = z_3[n, m] + b3[m]
-        add(z_3, b3, z_3)
+        add(z_3, view36, z_3)
         # (22) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_3, 1, None, loss_1)
+        maximum.reduce(z_3, 0, None, loss_1)
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_3, view34, part23)
+        subtract(z_3, loss_1, part23)
         exp(part23, part23)
-        part23.dot(const13, loss_2)
+        view37.dot(const13, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part24)
         add(loss_1, part24, loss_1)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        add(const14, t, part25)
-        view35.take(part25, 0, part24, "clip")
+        multiply(t, const15, part25)
+        add(const14, part25, part25)
+        view38.take(part25, 0, part24, "clip")
         subtract(loss_1, part24, loss_1)
         # (23) loss = sum(n, loss_5[n]/n)
-        part26 = loss_1.dot(const15)
+        part26 = loss_1.dot(const16)
         loss = part26 / n
         # (25) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part23, view36, part23)
         # (26) dz[n, k] = (P[n, k] - [k == t[n]])/n
-        equal(const16, view37, part27)
-        subtract(part23, part27, part23)
-        divide(part23, const17, part23)
+        multiply(const17, loss_2, loss_2)
+        divide(part23, loss_2, part23)
+        view39.take(part25, 0, loss_2, "clip")
+        subtract(loss_2, const18, loss_2)
+        view39.put(part25, loss_2)
         # (28) db3[m] = sum(n, dz[n, m])
-        const15.dot(part23, db3)
+        const16.dot(view41, db3)
         # (29) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
-        part23.dot(view38, dz_2)
+        view41.dot(view34, dz_2)
         # (27) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
-        view39.dot(part23, dW3)
+        view35.dot(view41, dW3)
         # (30c) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2,
         #     j < 2
-        multiply(const12, view40, part28)
-        multiply(part28, view41, part29)
+        multiply(const12, view42, part27)
+        multiply(part27, view43, part28)
         # b_6_2_first[n, c, i, j] = min(p, q, [b_5[n, c, 2*i + p, 2*j + q] == b_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view28, part20, part30)
+        equal(view28, part20, part29)
+        copyto(part30, np.inf)
+        copyto(part30, 0, where=part29)
+        equal(view29, part20, part29)
         copyto(part31, np.inf)
-        copyto(part31, 0, where=part30)
-        equal(view29, part20, part30)
+        copyto(part31, 1, where=part29)
+        equal(view30, part20, part29)
         copyto(part32, np.inf)
-        copyto(part32, 1, where=part30)
-        equal(view30, part20, part30)
+        copyto(part32, 2, where=part29)
+        equal(view31, part20, part29)
         copyto(part33, np.inf)
-        copyto(part33, 2, where=part30)
-        equal(view31, part20, part30)
-        copyto(part34, np.inf)
-        copyto(part34, 3, where=part30)
-        minimum(part31, part32, out=part35)
-        minimum(part35, part33, out=part36)
-        minimum(part36, part34, out=b_6_2_first)
+        copyto(part33, 3, where=part29)
+        minimum(part30, part31, out=part34)
+        minimum(part34, part32, out=part35)
+        minimum(part35, part33, out=b_6_2_first)
         # (32*) db_5[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[b_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     b_6_2_first[n, c, i, j]], p < 2, q < 2
         part19.fill(0)
-        greater(view43, const18, part37)
-        equal(const19, view45, part30)
-        logical_and(view46, part30, part30)
+        greater(view45, const19, part36)
+        equal(const20, view47, part29)
+        logical_and(view48, part29, part29)
         multiply(bits2, bits1, bits3)
-        add(view49, part34, out=view49)
-        greater(view50, const18, part37)
-        equal(const19, view52, part30)
-        logical_and(view53, part30, part30)
+        add(view51, part33, out=view51)
+        greater(view52, const19, part36)
+        equal(const20, view54, part29)
+        logical_and(view55, part29, part29)
         multiply(bits5, bits4, bits6)
-        add(view56, part34, out=view56)
-        greater(view57, const18, part37)
-        equal(const19, view59, part30)
-        logical_and(view60, part30, part30)
+        add(view58, part33, out=view58)
+        greater(view59, const19, part36)
+        equal(const20, view61, part29)
+        logical_and(view62, part29, part29)
         multiply(bits8, bits7, bits9)
-        add(view63, part34, out=view63)
-        greater(view64, const18, part37)
-        equal(const19, view66, part30)
-        logical_and(view67, part30, part30)
+        add(view65, part33, out=view65)
+        greater(view66, const19, part36)
+        equal(const20, view68, part29)
+        logical_and(view69, part29, part29)
         multiply(bits11, bits10, bits12)
-        add(view70, part20, out=view70)
+        add(view72, part20, out=view72)
         # (33) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
         multiply(part19, part17, part17)
-        const8.dot(view71, dgamma2)
+        const8.dot(view73, dgamma2)
         # (35) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
         multiply(gamma2, part19, part17)
         # (34) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
-        const8.dot(view72, dbeta2)
+        const8.dot(view74, dbeta2)
         # (37) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
         multiply(part17, part16, part19)
-        const8.dot(view73, part18)
+        const8.dot(view75, part18)
         negative(part18, part18)
-        divide(part18, const20, part18)
+        divide(part18, const21, part18)
         # (37) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
         add(const6, part15, part15)
         sqrt(part15, part15)
@@ -541,72 +545,72 @@ def _training(s, dtype, weights, gradients, following):
         multiply(part14, part15, part14)
         divide(part18, part14, part18)
         # (38) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
-        const8.dot(view74, part14)
+        const8.dot(view76, part14)
         divide(part14, part15, part14)
         negative(part14, part14)
         # (38) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
         subtract(b_2, view25, part19)
-        const8.dot(view75, b_2)
+        const8.dot(view77, b_2)
         multiply(part18, b_2, b_2)
-        divide(b_2, const21, b_2)
+        divide(b_2, const22, b_2)
         add(part14, b_2, part14)
         # (39) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c,
         #     h, w] - b_2[c])/n + 0.0625*db_2[c]/n
         divide(part17, part15, part17)
         multiply(part18, part16, part16)
-        divide(part16, const21, part16)
+        divide(part16, const22, part16)
         add(part17, part16, part17)
-        multiply(const22, part14, part14)
+        multiply(const23, part14, part14)
         add(part17, part14, part17)
         # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
-        copyto(view76, part17)
-        copyto(part38, view79)
-        copyto(part39, view81)
-        view80.dot(view83, part40)
+        copyto(view78, part17)
+        copyto(part37, view81)
+        copyto(part38, view83)
+        view82.dot(view85, part39)
         # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-        view86.dot(view22, part41)
+        view88.dot(view22, part40)
         # a_6_2_first[n, c, i, j] = min(p, q, [a_5[n, c, 2*i + p, 2*j + q] == a_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view14, part10, part42)
-        equal(view15, part10, part43)
-        equal(view16, part10, part44)
-        equal(view17, part10, part45)
+        equal(view14, part10, part41)
+        equal(view15, part10, part42)
+        equal(view16, part10, part43)
+        equal(view17, part10, part44)
         # (44*) da_5[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[a_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     a_6_2_first[n, c, i, j]], p < 2, q < 2
         part9.fill(0)
-        greater(a, const18, part46)
-        logical_and(part46, part42, part47)
+        greater(a, const19, part45)
+        logical_and(part45, part41, part46)
         multiply(bits14, bits13, bits15)
-        add(view89, a, out=view89)
-        greater(part43, part42, part47)
-        logical_and(part46, part47, part47)
-        multiply(bits17, bits16, bits18)
-        add(view90, a, out=view90)
-        logical_or(part42, part43, part42)
-        greater(part44, part42, part43)
-        logical_and(part46, part43, part43)
-        multiply(bits20, bits19, bits21)
         add(view91, a, out=view91)
-        logical_or(part42, part44, part42)
-        greater(part45, part42, part45)
-        logical_and(part46, part45, part46)
-        multiply(bits23, bits22, bits24)
+        greater(part42, part41, part46)
+        logical_and(part45, part46, part46)
+        multiply(bits17, bits16, bits18)
         add(view92, a, out=view92)
+        logical_or(part41, part42, part41)
+        greater(part43, part41, part42)
+        logical_and(part45, part42, part42)
+        multiply(bits20, bits19, bits21)
+        add(view93, a, out=view93)
+        logical_or(part41, part43, part41)
+        greater(part44, part41, part44)
+        logical_and(part45, part44, part45)
+        multiply(bits23, bits22, bits24)
+        add(view94, a, out=view94)
         # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
         multiply(part9, part7, part7)
-        const1.dot(view93, dgamma1)
+        const1.dot(view95, dgamma1)
         # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
         multiply(gamma1, part9, part7)
         # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
-        const1.dot(view94, dbeta1)
+        const1.dot(view96, dbeta1)
         # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
         multiply(part7, part6, part9)
-        const1.dot(view95, part8)
+        const1.dot(view97, part8)
         negative(part8, part8)
-        divide(part8, const20, part8)
+        divide(part8, const21, part8)
         # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
         add(const6, part5, part5)
         sqrt(part5, part5)
@@ -614,29 +618,29 @@ def _training(s, dtype, weights, gradients, following):
         multiply(part4, part5, part4)
         divide(part8, part4, part8)
         # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-        const1.dot(view96, part4)
+        const1.dot(view98, part4)
         divide(part4, part5, part4)
         negative(part4, part4)
         # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
         subtract(a_2, view11, part9)
-        const1.dot(view97, a_2)
+        const1.dot(view99, a_2)
         multiply(part8, a_2, a_2)
-        multiply(const23, a_2, a_2)
+        multiply(const24, a_2, a_2)
         add(part4, a_2, part4)
         # (51) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c,
         #     h, w] - a_2[c])/n + 0.015625*da_2[c]/n
         divide(part7, part5, part7)
-        multiply(const23, part8, part8)
+        multiply(const24, part8, part8)
         multiply(part8, part6, part6)
         add(part7, part6, part7)
-        multiply(const24, part4, part4)
+        multiply(const25, part4, part4)
         add(part7, part4, part7)
         # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        copyto(part48, view102)
-        view101.dot(view104, part49)
-        copyto(dW1, view105)
-        copyto(dW2, view88)
+        copyto(part47, view104)
+        view103.dot(view106, part48)
+        copyto(dW1, view107)
+        copyto(dW2, view90)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1}, run
@@ -708,17 +712,21 @@ def _evaluate(s, dtype, weights, gradients, following):
     part13 = np.empty((n, 16, 2, 2), dtype)
     view28 = part13.transpose(0, 2, 3, 1)
     view29 = part13.reshape(n, 64)
-    z_2 = np.empty((n, 10), dtype)
+    view30 = W3.T
+    view31 = view29.T
+    z_2 = np.empty((10, n), dtype)
+    view32 = b3[:, None]
     loss_1 = np.empty((n,), dtype)
-    view30 = loss_1[:, None]
-    part14 = np.empty((n, 10), dtype)
+    part14 = np.empty((10, n), dtype)
+    view33 = part14.T
     const4 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
+    const5 = np.arange(n)
     t = np.empty((n,), np.intp)
-    const5 = np.arange(n) * 10
+    const6 = np.asarray(n, np.intp)
     part15 = np.empty((n,), np.intp)
-    view31 = z_2.reshape(10*n,)
-    const6 = np.full((n,), 1, dtype)
+    view34 = z_2.reshape(10*n,)
+    const7 = np.full((n,), 1, dtype)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -765,24 +773,25 @@ def _evaluate(s, dtype, weights, gradients, following):
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
         maximum(part12, view27, out=view28)
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        view29.dot(W3, z_2)
+        view30.dot(view31, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
-        add(z_2, b3, z_2)
+        add(z_2, view32, z_2)
         # (22) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_2, 1, None, loss_1)
+        maximum.reduce(z_2, 0, None, loss_1)
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_2, view30, part14)
+        subtract(z_2, loss_1, part14)
         exp(part14, part14)
-        part14.dot(const4, loss_2)
+        view33.dot(const4, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        add(const5, t, part15)
-        view31.take(part15, 0, loss_2, "clip")
+        multiply(t, const6, part15)
+        add(const5, part15, part15)
+        view34.take(part15, 0, loss_2, "clip")
         subtract(loss_1, loss_2, loss_1)
         # (23) loss = sum(n, loss_5[n]/n)
-        part16 = loss_1.dot(const6)
+        part16 = loss_1.dot(const7)
         loss = part16 / n
         return loss
 

@@ -86,8 +86,7 @@ def _training(s, dtype, weights, gradients):
     `s` has the sizes; `gradients` are the arrays to write into.
     """
     multiply, add, maximum, subtract = np.multiply, np.add, np.maximum, np.subtract
-    exp, log, divide, equal = np.exp, np.log, np.divide, np.equal
-    greater = np.greater
+    exp, log, divide, greater = np.exp, np.log, np.divide, np.greater
     n = s["n"]
     rows = s["rows"]
     W1 = weights["W1"]
@@ -103,32 +102,34 @@ def _training(s, dtype, weights, gradients):
     h_1 = np.empty((rows, 64), dtype)
     h_2 = np.empty((rows, 48), dtype)
     const2 = np.full((rows, 48), 0, dtype)
-    z_1 = np.empty((rows, 10), dtype)
+    view1 = W2.T
+    view2 = h_2.T
+    z_1 = np.empty((10, rows), dtype)
+    view3 = b2[:, None]
     loss_1 = np.empty((rows,), dtype)
-    view1 = loss_1[:, None]
-    part1 = np.empty((rows, 10), dtype)
+    part1 = np.empty((10, rows), dtype)
+    view4 = part1.T
     const3 = np.full((10,), 1, dtype)
     loss_2 = np.empty((rows,), dtype)
     part2 = np.empty((rows,), dtype)
+    const4 = np.arange(rows)
     t = np.empty((rows,), np.intp)
-    const4 = np.arange(rows) * 10
+    const5 = np.asarray(rows, np.intp)
     part3 = np.empty((rows,), np.intp)
-    view2 = z_1.reshape(10*rows,)
-    const5 = np.full((rows,), 1, dtype)
-    view3 = loss_2[:, None]
-    const6 = np.arange(10)
-    view4 = t[:, None]
-    part5 = np.empty((rows, 10), bool)
+    view5 = z_1.reshape(10*rows,)
+    const6 = np.full((rows,), 1, dtype)
     const7 = np.asarray(n, dtype)
-    view5 = W2.T
+    view6 = part1.reshape(10*rows,)
+    const8 = np.asarray(1 / n, dtype)
+    view7 = view6.reshape(10, rows)
+    view8 = view7.T
     dh = np.empty((rows, 48), dtype)
-    view6 = h_2.T
-    const8 = np.asarray(0, dtype)
-    part6 = np.empty((rows, 48), bool)
+    const9 = np.asarray(0, dtype)
+    part5 = np.empty((rows, 48), bool)
     bits2 = _bits(dh)
-    bits1 = _mask(part6, dtype)
+    bits1 = _mask(part5, dtype)
     bits3 = _bits(dh)
-    view7 = h_1.T
+    view9 = h_1.T
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
@@ -140,44 +141,46 @@ def _training(s, dtype, weights, gradients):
         # (2) h[n, m] = relu(h_3[n, m])
         maximum(h_2, const2, out=h_2)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-        h_2.dot(W2, z_1)
+        view1.dot(view2, z_1)
         # (3) z[n, m] = z_1[n, m] + b2[m]
-        add(z_1, b2, z_1)
+        add(z_1, view3, z_1)
         # (4) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_1, 1, None, loss_1)
+        maximum.reduce(z_1, 0, None, loss_1)
         # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, view1, part1)
+        subtract(z_1, loss_1, part1)
         exp(part1, part1)
-        part1.dot(const3, loss_2)
+        view4.dot(const3, loss_2)
         # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        add(const4, t, part3)
-        view2.take(part3, 0, part2, "clip")
+        multiply(t, const5, part3)
+        add(const4, part3, part3)
+        view5.take(part3, 0, part2, "clip")
         subtract(loss_1, part2, loss_1)
         # (5) loss = sum(n, loss_5[n]/n)
-        part4 = loss_1.dot(const5)
+        part4 = loss_1.dot(const6)
         loss = part4 / n
         # (7) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part1, view3, part1)
         # (8) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        equal(const6, view4, part5)
-        subtract(part1, part5, part1)
-        divide(part1, const7, part1)
+        multiply(const7, loss_2, loss_2)
+        divide(part1, loss_2, part1)
+        view6.take(part3, 0, loss_2, "clip")
+        subtract(loss_2, const8, loss_2)
+        view6.put(part3, loss_2)
         # (10) db2[m] = sum(n, dz[n, m])
-        const5.dot(part1, db2)
+        const6.dot(view8, db2)
         # (11b) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
-        part1.dot(view5, dh)
+        view8.dot(view1, dh)
         # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
-        view6.dot(part1, dW2)
+        view2.dot(view8, dW2)
         # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
-        greater(h_2, const8, part6)
+        greater(h_2, const9, part5)
         multiply(bits2, bits1, bits3)
         # (13) db1[m] = sum(n, dh_3[n, m])
-        const5.dot(dh, db1)
+        const6.dot(dh, db1)
         # (12) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
-        view7.dot(dh, dW1)
+        view9.dot(dh, dW1)
         return loss
 
     return {"x": x, "t": t}, run
@@ -197,17 +200,21 @@ def _evaluate(s, dtype, weights, gradients):
     h_1 = np.empty((n, 64), dtype)
     h_2 = np.empty((n, 48), dtype)
     const2 = np.full((n, 48), 0, dtype)
-    z_1 = np.empty((n, 10), dtype)
+    view1 = W2.T
+    view2 = h_2.T
+    z_1 = np.empty((10, n), dtype)
+    view3 = b2[:, None]
     loss_1 = np.empty((n,), dtype)
-    view1 = loss_1[:, None]
-    part1 = np.empty((n, 10), dtype)
+    part1 = np.empty((10, n), dtype)
+    view4 = part1.T
     const3 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
+    const4 = np.arange(n)
     t = np.empty((n,), np.intp)
-    const4 = np.arange(n) * 10
+    const5 = np.asarray(n, np.intp)
     part2 = np.empty((n,), np.intp)
-    view2 = z_1.reshape(10*n,)
-    const5 = np.full((n,), 1, dtype)
+    view5 = z_1.reshape(10*n,)
+    const6 = np.full((n,), 1, dtype)
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
@@ -219,24 +226,25 @@ def _evaluate(s, dtype, weights, gradients):
         # (2) h[n, m] = relu(h_3[n, m])
         maximum(h_2, const2, out=h_2)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-        h_2.dot(W2, z_1)
+        view1.dot(view2, z_1)
         # (3) z[n, m] = z_1[n, m] + b2[m]
-        add(z_1, b2, z_1)
+        add(z_1, view3, z_1)
         # (4) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_1, 1, None, loss_1)
+        maximum.reduce(z_1, 0, None, loss_1)
         # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, view1, part1)
+        subtract(z_1, loss_1, part1)
         exp(part1, part1)
-        part1.dot(const3, loss_2)
+        view4.dot(const3, loss_2)
         # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        add(const4, t, part2)
-        view2.take(part2, 0, loss_2, "clip")
+        multiply(t, const5, part2)
+        add(const4, part2, part2)
+        view5.take(part2, 0, loss_2, "clip")
         subtract(loss_1, loss_2, loss_1)
         # (5) loss = sum(n, loss_5[n]/n)
-        part3 = loss_1.dot(const5)
+        part3 = loss_1.dot(const6)
         loss = part3 / n
         return loss
 

@@ -71,7 +71,7 @@ def _training(s, dtype, weights, gradients):
     `s` has the sizes; `gradients` are the arrays to write into.
     """
     add, maximum, subtract, exp = np.add, np.maximum, np.subtract, np.exp
-    log, divide, equal, multiply = np.log, np.divide, np.equal, np.multiply
+    log, multiply, divide = np.log, np.multiply, np.divide
     n = s["n"]
     rows = s["rows"]
     W = weights["W"]
@@ -79,66 +79,71 @@ def _training(s, dtype, weights, gradients):
     dW = gradients["W"]
     db = gradients["b"]
     x = np.empty((rows, 4), dtype)
-    z_1 = np.empty((rows, 3), dtype)
+    view1 = W.T
+    view2 = x.T
+    z_1 = np.empty((3, rows), dtype)
+    view3 = b[:, None]
     loss_1 = np.empty((rows,), dtype)
-    view1 = loss_1[:, None]
-    part1 = np.empty((rows, 3), dtype)
+    part1 = np.empty((3, rows), dtype)
+    view4 = part1.T
     const1 = np.full((3,), 1, dtype)
     loss_2 = np.empty((rows,), dtype)
     part2 = np.empty((rows,), dtype)
+    const2 = np.arange(rows)
     t = np.empty((rows,), np.intp)
-    const2 = np.arange(rows) * 3
+    const3 = np.asarray(rows, np.intp)
     part3 = np.empty((rows,), np.intp)
-    view2 = z_1.reshape(3*rows,)
-    const3 = np.full((rows,), 1, dtype)
-    view3 = W.reshape(12,)
-    view4 = loss_2[:, None]
-    const4 = np.arange(3)
-    view5 = t[:, None]
-    part6 = np.empty((rows, 3), bool)
+    view5 = z_1.reshape(3*rows,)
+    const4 = np.full((rows,), 1, dtype)
+    view6 = W.reshape(12,)
     const5 = np.asarray(n, dtype)
-    const6 = np.asarray(0.002 * rows / n, dtype)
+    view7 = part1.reshape(3*rows,)
+    const6 = np.asarray(1 / n, dtype)
+    view8 = view7.reshape(3, rows)
+    view9 = view8.T
+    const7 = np.asarray(0.002 * rows / n, dtype)
+    part6 = np.empty((4, 3), dtype)
     part7 = np.empty((4, 3), dtype)
-    view6 = x.T
-    part8 = np.empty((4, 3), dtype)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
-        x.dot(W, z_1)
+        view1.dot(view2, z_1)
         # (1) z[n, j] = z_1[n, j] + b[j]
-        add(z_1, b, z_1)
+        add(z_1, view3, z_1)
         # (2) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_1, 1, None, loss_1)
+        maximum.reduce(z_1, 0, None, loss_1)
         # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, view1, part1)
+        subtract(z_1, loss_1, part1)
         exp(part1, part1)
-        part1.dot(const1, loss_2)
+        view4.dot(const1, loss_2)
         # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
         # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        add(const2, t, part3)
-        view2.take(part3, 0, part2, "clip")
+        multiply(t, const3, part3)
+        add(const2, part3, part3)
+        view5.take(part3, 0, part2, "clip")
         subtract(loss_1, part2, loss_1)
         # (3d) loss_6 = sum(n, loss_5[n]/n)
-        part4 = loss_1.dot(const3)
+        part4 = loss_1.dot(const4)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        part5 = view3.dot(view3)
+        part5 = view6.dot(view6)
         # (3) loss = loss_6 + rows*loss_7/n
         loss = part4 / n + rows * (0.001 * part5) / n
         # (5) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
-        divide(part1, view4, part1)
         # (6) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        equal(const4, view5, part6)
-        subtract(part1, part6, part1)
-        divide(part1, const5, part1)
+        multiply(const5, loss_2, loss_2)
+        divide(part1, loss_2, part1)
+        view7.take(part3, 0, loss_2, "clip")
+        subtract(loss_2, const6, loss_2)
+        view7.put(part3, loss_2)
         # (8) db[j] = sum(n, dz[n, j])
-        const3.dot(part1, db)
+        const4.dot(view9, db)
         # (7) dW[j, k] += 0.002*rows*W[j, k]/n
-        multiply(const6, W, part7)
+        multiply(const7, W, part6)
         # (7) dW[k, j] += sum(n, dz[n, j]*x[n, k])
-        view6.dot(part1, part8)
-        add(part7, part8, dW)
+        view2.dot(view9, part7)
+        add(part6, part7, dW)
         return loss
 
     return {"x": x, "t": t}, run
@@ -147,46 +152,51 @@ def _training(s, dtype, weights, gradients):
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
     add, maximum, subtract, exp = np.add, np.maximum, np.subtract, np.exp
-    log = np.log
+    log, multiply = np.log, np.multiply
     n = s["n"]
     W = weights["W"]
     b = weights["b"]
     x = np.empty((n, 4), dtype)
-    z_1 = np.empty((n, 3), dtype)
+    view1 = W.T
+    view2 = x.T
+    z_1 = np.empty((3, n), dtype)
+    view3 = b[:, None]
     loss_1 = np.empty((n,), dtype)
-    view1 = loss_1[:, None]
-    part1 = np.empty((n, 3), dtype)
+    part1 = np.empty((3, n), dtype)
+    view4 = part1.T
     const1 = np.full((3,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
+    const2 = np.arange(n)
     t = np.empty((n,), np.intp)
-    const2 = np.arange(n) * 3
+    const3 = np.asarray(n, np.intp)
     part2 = np.empty((n,), np.intp)
-    view2 = z_1.reshape(3*n,)
-    const3 = np.full((n,), 1, dtype)
-    view3 = W.reshape(12,)
+    view5 = z_1.reshape(3*n,)
+    const4 = np.full((n,), 1, dtype)
+    view6 = W.reshape(12,)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
-        x.dot(W, z_1)
+        view1.dot(view2, z_1)
         # (1) z[n, j] = z_1[n, j] + b[j]
-        add(z_1, b, z_1)
+        add(z_1, view3, z_1)
         # (2) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_1, 1, None, loss_1)
+        maximum.reduce(z_1, 0, None, loss_1)
         # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, view1, part1)
+        subtract(z_1, loss_1, part1)
         exp(part1, part1)
-        part1.dot(const1, loss_2)
+        view4.dot(const1, loss_2)
         # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        add(const2, t, part2)
-        view2.take(part2, 0, loss_2, "clip")
+        multiply(t, const3, part2)
+        add(const2, part2, part2)
+        view5.take(part2, 0, loss_2, "clip")
         subtract(loss_1, loss_2, loss_1)
         # (3d) loss_6 = sum(n, loss_5[n]/n)
-        part3 = loss_1.dot(const3)
+        part3 = loss_1.dot(const4)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        part4 = view3.dot(view3)
+        part4 = view6.dot(view6)
         # (3) loss = loss_6 + loss_7
         loss = part3 / n + 0.001 * part4
         return loss
