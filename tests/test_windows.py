@@ -9,6 +9,8 @@ import pytest
 
 import symgrad as sg
 from symgrad import emit
+from symgrad.language.ints import axis
+from symgrad.language.program import show
 from symgrad.language.reader import read
 from symgrad.language.reference import run
 from symgrad.language.samples import inputs, small_sizes
@@ -16,6 +18,7 @@ from symgrad.leaves import LEAVES
 from symgrad.library import DEFINITIONS
 from symgrad.passes.arrangements.monotone import monotone
 from symgrad.passes.orders import ordered
+from symgrad.passes.splits import split
 
 NETWORKS = {
     "pooled": """
@@ -144,17 +147,43 @@ def test_rising_leaves_rise_and_are_flat_only_with_slope_zero(leaf) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_inner_tensors_stored_in_other_orders_keep_their_values(name: str) -> None:
+def test_inner_tensors_stored_otherwise_keep_their_values(name: str) -> None:
     d = sg.derive(NETWORKS[name]).derived
     kept = (d.program.target, *d.gradients.values())
-    program, statements = ordered(d.program, d.program.statements, kept)
-    assert statements != d.program.statements or name == "least"
     sizes = small_sizes(d.source)
     given = inputs(d.source, sizes, np.random.default_rng(3))
     before = run(d.program, sizes, given)
-    after = run(replace(program, statements=statements), sizes, given)
-    for k in kept:
-        np.testing.assert_allclose(after[k], before[k], rtol=1e-12, atol=1e-14)
+    apart = split(d.program, d.program.statements, kept)
+    program, statements = ordered(apart.program, apart.statements, kept, apart.front)
+    assert bool(apart.front) == (name in ("pooled", "normed", "signal", "transposed"))
+    for changed in (
+        replace(apart.program, statements=apart.statements),
+        replace(program, statements=statements),
+    ):
+        after = run(changed, sizes, given)
+        for k in kept:
+            np.testing.assert_allclose(after[k], before[k], rtol=1e-12, atol=1e-14)
+
+
+def test_places_of_windows_are_stored_as_blocks() -> None:
+    p = read(NETWORKS["pooled"], DEFINITIONS)
+    apart = split(p, p.statements, [p.target])
+    _, statements = ordered(apart.program, apart.statements, [p.target], apart.front)
+    shown = {s.out: show(s) for s in statements}
+    assert shown["a"] == 'a[n, i, j, o] = max(p, q, a_3[p, q, n, i, j, o], ties="first")'
+    assert all(s.left == tuple(map(axis, s.kept)) for s in statements), shown  # flattened where it is wanted only
+
+
+def test_what_is_read_in_two_ways_stays_whole() -> None:
+    text = "x: weight[n, 6]; y = 2*x; m[n, i] = max(p < 2, y[n, 2*i + p]), i < 3; {}; loss = sum(m) + sum(z)"
+    for other, parts in (
+        ("z[n, i] = y[n, 5 - i], i < 6", 2),
+        ("z = y**2", 3),
+        ("z[n, i] = y[n, 3*i], i < 2", 2),
+    ):
+        p = read(text.format(other))
+        apart = split(p, p.statements, ["loss"])
+        assert len(apart.program["y"].shape) == parts, other
 
 
 def test_products_over_windows_are_stored_with_their_channels_last() -> None:

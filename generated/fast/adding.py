@@ -154,9 +154,9 @@ def _training(s, dtype, weights, gradients):
         ) for t in range(10)
     ]
     view52 = part1[:, :10]
-    view53 = part3.reshape(10*rows, 64)
-    view54 = part12.reshape(10*rows, 16)
-    view55 = view54.T
+    view53 = part12.reshape(10*rows, 16)
+    view54 = view53.T
+    view55 = part3.reshape(10*rows, 64)
     const4 = np.full((10*rows,), 1, dtype)
     view56 = x.reshape(10*rows, 2)
     view57 = view56.T
@@ -252,11 +252,11 @@ def _training(s, dtype, weights, gradients):
             multiply(view38, view50, view51)
         # (18) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
         copyto(part12, view52)
-        view55.dot(view53, dU1)
+        view54.dot(view55, dU1)
         # (17) db1[k] = sum(n, j, dh_2[n, j, k])
-        const4.dot(view53, db1)
+        const4.dot(view55, db1)
         # (16) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
-        view57.dot(view53, dW1)
+        view57.dot(view55, dW1)
         copyto(db, part9)
         return loss
 

@@ -102,13 +102,13 @@ class Problem(ValueError):
 
 
 def windows(x, axis, start, steps, lengths):
-    """x at start + steps[0]*i + steps[1]*p of an axis, as two axes i and p: a view, nothing is copied."""
+    """x at start + steps[0]*i + steps[1]*p + ... of an axis, as axes i, p, ...: a view, nothing is copied."""
     x = x[(slice(None),) * axis + (slice(start, None),)]
     stride = x.strides[axis]
     return np.lib.stride_tricks.as_strided(
         x,
         x.shape[:axis] + tuple(lengths) + x.shape[axis + 1 :],
-        x.strides[:axis] + (stride * steps[0], stride * steps[1]) + x.strides[axis + 1 :],
+        x.strides[:axis] + tuple(stride * step for step in steps) + x.strides[axis + 1 :],
         writeable=False,
     )
 
@@ -128,10 +128,10 @@ def _training(s, dtype, weights, gradients, following):
 
     `s` has the sizes; `gradients` are the arrays to write into, `following` those for the next values of states.
     """
-    copyto, multiply, add, subtract = np.copyto, np.multiply, np.add, np.subtract
+    copyto, add, multiply, subtract = np.copyto, np.add, np.multiply, np.subtract
     square, sqrt, divide, maximum = np.square, np.sqrt, np.divide, np.maximum
-    exp, log, equal, minimum = np.exp, np.log, np.equal, np.minimum
-    greater, logical_and, negative, logical_or = np.greater, np.logical_and, np.negative, np.logical_or
+    exp, log, matmul, equal = np.exp, np.log, np.matmul, np.equal
+    greater, logical_and, logical_or, negative = np.greater, np.logical_and, np.logical_or, np.negative
     n = s["n"]
     W1 = weights["W1"]
     gamma1 = weights["gamma1"]
@@ -161,219 +161,201 @@ def _training(s, dtype, weights, gradients, following):
     padded1 = np.zeros((n, 1, 10, 10), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
-    view3 = windows(view2, 1, 0, (1, 1), (8, 3))
-    view4 = windows(view3, 3, 0, (1, 1), (8, 3))
+    view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
+    view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
     view5 = W1[:, 0]
-    view6 = view4.transpose(2, 4, 0, 1, 3)
-    part1 = np.empty((3, 3, n, 8, 8), dtype)
+    view6 = view4.transpose(3, 6, 0, 1, 2, 4, 5)
+    part1 = np.empty((3, 3, n, 4, 2, 4, 2), dtype)
     view7 = part1.reshape(9, 64*n)
     view8 = view7.T
     part2 = np.empty((8, 3, 3), dtype)
     view9 = part2.reshape(8, 9)
     view10 = view9.T
     part3 = np.empty((64*n, 8), dtype)
-    view11 = part3.reshape(n, 8, 8, 8)
-    view12 = view11.reshape(64*n, 8)
-    const1 = np.full((64*n,), 1, dtype)
-    const2 = np.full((64*n,), 0.015625 / n, dtype)
-    a_2 = np.empty((8,), dtype)
-    const3 = np.asarray(0.9, dtype)
+    view11 = part3.reshape(n, 4, 2, 4, 2, 8)
+    view12 = view11.transpose(2, 4, 0, 1, 3, 5)
     part4 = np.empty((8,), dtype)
-    const4 = np.asarray(0.1, dtype)
+    const1 = np.asarray(0.015625 / n, dtype)
+    const2 = np.asarray(0.9, dtype)
     part5 = np.empty((8,), dtype)
-    part6 = np.empty((n, 8, 8, 8), dtype)
-    part7 = np.empty((n, 8, 8, 8), dtype)
-    view13 = part7.reshape(64*n, 8)
-    const5 = np.asarray(6.4 * n / max(64 * n - 1, 1), dtype)
-    part8 = np.empty((8,), dtype)
-    const6 = np.asarray(1e-05, dtype)
-    part9 = np.empty((n, 8, 8, 8), dtype)
-    view14 = part9[:, :7:2, :7:2]
-    view15 = part9[:, :7:2, 1::2]
-    view16 = part9[:, 1::2, :7:2]
-    view17 = part9[:, 1::2, 1::2]
-    part10 = np.empty((n, 4, 4, 8), dtype)
-    const7 = np.full((n, 4, 4, 8), 0, dtype)
+    const3 = np.asarray(0.1, dtype)
+    part6 = np.empty((8,), dtype)
+    part7 = np.empty((2, 2, n, 4, 4, 8), dtype)
+    part8 = np.empty((2, 2, n, 4, 4, 8), dtype)
+    view13 = part8.reshape(64*n, 8)
+    const4 = np.full((64*n,), 1, dtype)
+    const5 = np.full((64*n,), 0.015625 / n, dtype)
+    const6 = np.asarray(6.4 * n / max(64 * n - 1, 1), dtype)
+    part9 = np.empty((8,), dtype)
+    const7 = np.asarray(1e-05, dtype)
+    part10 = np.empty((2, 2, n, 4, 4, 8), dtype)
+    view14 = part10[0, 0]
+    view15 = part10[0, 1]
+    view16 = part10[1, 0]
+    view17 = part10[1, 1]
+    part11 = np.empty((n, 4, 4, 8), dtype)
+    const8 = np.full((n, 4, 4, 8), 0, dtype)
     a = np.empty((n, 4, 4, 8), dtype)
     padded2 = np.zeros((n, 6, 6, 8), dtype)
     view18 = padded2[:, 1:5, 1:5]
-    view19 = windows(padded2, 1, 0, (1, 1), (4, 3))
-    view20 = windows(view19, 3, 0, (1, 1), (4, 3))
-    view21 = view20.transpose(0, 1, 3, 2, 4, 5)
-    part11 = np.empty((n, 4, 4, 3, 3, 8), dtype)
-    view22 = part11.reshape(16*n, 72)
+    view19 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
+    view20 = windows(view19, 4, 0, (2, 1, 1), (2, 2, 3))
+    view21 = view20.transpose(2, 5, 0, 1, 4, 3, 6, 7)
+    part12 = np.empty((2, 2, n, 2, 2, 3, 3, 8), dtype)
+    view22 = part12.reshape(16*n, 72)
     view23 = W2.transpose(2, 3, 1, 0)
-    part12 = np.empty((3, 3, 8, 16), dtype)
-    view24 = part12.reshape(72, 16)
-    part13 = np.empty((16*n, 16), dtype)
-    view25 = part13.reshape(n, 4, 4, 16)
+    part13 = np.empty((3, 3, 8, 16), dtype)
+    view24 = part13.reshape(72, 16)
+    part14 = np.empty((16*n, 16), dtype)
+    view25 = part14.reshape(2, 2, n, 2, 2, 16)
     view26 = view25.reshape(16*n, 16)
-    const8 = np.full((16*n,), 1, dtype)
-    const9 = np.full((16*n,), 0.0625 / n, dtype)
+    const9 = np.full((16*n,), 1, dtype)
+    const10 = np.full((16*n,), 0.0625 / n, dtype)
     b_2 = np.empty((16,), dtype)
-    part14 = np.empty((16,), dtype)
     part15 = np.empty((16,), dtype)
-    part16 = np.empty((n, 4, 4, 16), dtype)
-    part17 = np.empty((n, 4, 4, 16), dtype)
-    view27 = part17.reshape(16*n, 16)
-    const10 = np.asarray(1.6 * n / max(16 * n - 1, 1), dtype)
-    part18 = np.empty((16,), dtype)
-    part19 = np.empty((n, 4, 4, 16), dtype)
-    view28 = part19[:, :3:2, :3:2]
-    view29 = part19[:, :3:2, 1::2]
-    view30 = part19[:, 1::2, :3:2]
-    view31 = part19[:, 1::2, 1::2]
-    part20 = np.empty((n, 2, 2, 16), dtype)
-    const11 = np.full((n, 2, 2, 16), 0, dtype)
-    part21 = np.empty((n, 16, 2, 2), dtype)
-    view32 = part21.transpose(0, 2, 3, 1)
-    view33 = part21.reshape(n, 64)
+    part16 = np.empty((16,), dtype)
+    part17 = np.empty((2, 2, n, 2, 2, 16), dtype)
+    part18 = np.empty((2, 2, n, 2, 2, 16), dtype)
+    view27 = part18.reshape(16*n, 16)
+    const11 = np.asarray(1.6 * n / max(16 * n - 1, 1), dtype)
+    part19 = np.empty((16,), dtype)
+    part20 = np.empty((2, 2, n, 2, 2, 16), dtype)
+    view28 = part20[0, 0]
+    view29 = part20[0, 1]
+    view30 = part20[1, 0]
+    view31 = part20[1, 1]
+    part21 = np.empty((n, 2, 2, 16), dtype)
+    const12 = np.full((n, 2, 2, 16), 0, dtype)
+    b = np.empty((n, 2, 2, 16), dtype)
     keep1 = np.empty((n, 64), dtype)
-    const12 = np.asarray(1.25, dtype)
-    part22 = np.empty((n, 64), dtype)
-    view34 = W3.T
-    view35 = part22.T
+    view32 = keep1.reshape(n, 16, 2, 2)
+    view33 = view32.transpose(0, 2, 3, 1)
+    const13 = np.asarray(1.25, dtype)
+    part22 = np.empty((n, 2, 2, 16), dtype)
+    view34 = W3.reshape(16, 2, 2, 10)
+    view35 = part22.reshape(n, 64)
+    view36 = view34.transpose(3, 1, 2, 0)
+    part23 = np.empty((10, 2, 2, 16), dtype)
+    view37 = part23.reshape(10, 64)
+    view38 = view35.T
     z_3 = np.empty((10, n), dtype)
-    view36 = b3[:, None]
+    view39 = b3[:, None]
     loss_1 = np.empty((n,), dtype)
-    part23 = np.empty((10, n), dtype)
-    view37 = part23.T
-    const13 = np.full((10,), 1, dtype)
+    part24 = np.empty((10, n), dtype)
+    view40 = part24.T
+    const14 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
-    part24 = np.empty((n,), dtype)
-    const14 = np.arange(n)
+    part25 = np.empty((n,), dtype)
+    const15 = np.arange(n)
     t = np.empty((n,), np.intp)
-    const15 = np.asarray(n, np.intp)
-    part25 = np.empty((n,), np.intp)
-    view38 = z_3.reshape(10*n,)
-    const16 = np.full((n,), 1, dtype)
-    const17 = np.asarray(n, dtype)
-    view39 = part23.reshape(10*n,)
-    const18 = np.asarray(1 / n, dtype)
-    view40 = view39.reshape(10, n)
-    view41 = view40.T
-    dz_2 = part21.reshape(n, 64)
-    view42 = dz_2.reshape(n, 16, 2, 2)
-    view43 = keep1.reshape(n, 16, 2, 2)
-    part27 = part22.reshape(n, 16, 2, 2)
-    part28 = part22.reshape(n, 16, 2, 2)
-    view44 = part28.transpose(0, 2, 3, 1)
-    part29 = np.empty((n, 2, 2, 16), bool)
-    part30 = part21.reshape(n, 2, 2, 16)
-    part31 = np.empty((n, 2, 2, 16), dtype)
-    part32 = np.empty((n, 2, 2, 16), dtype)
-    part33 = np.empty((n, 2, 2, 16), dtype)
-    part34 = part21.reshape(n, 2, 2, 16)
-    part35 = part21.reshape(n, 2, 2, 16)
-    b_6_2_first = part21.reshape(n, 2, 2, 16)
-    view45 = part20[:, 0, 0]
-    const19 = np.asarray(0, dtype)
-    part36 = np.empty((n, 16), bool)
-    view46 = b_6_2_first[:, 0, 0]
-    const20 = (2 * np.arange(2)[:, None] + np.arange(2))[:, :, None]
-    view47 = view46[:, None, None, :]
-    view48 = part36[:, None, None, :]
-    view49 = view44[:, 0, 0]
-    view50 = view49[:, None, None, :]
-    bits2 = _bits(view50)
-    bits1 = _mask(part29, dtype)
-    bits3 = _bits(part33)
-    view51 = part19[:, :2, :2]
-    view52 = part20[:, 0, 1]
-    view53 = b_6_2_first[:, 0, 1]
-    view54 = view53[:, None, None, :]
-    view55 = part36[:, None, None, :]
-    view56 = view44[:, 0, 1]
-    view57 = view56[:, None, None, :]
-    bits5 = _bits(view57)
-    bits4 = _mask(part29, dtype)
-    bits6 = _bits(part33)
-    view58 = part19[:, :2, 2:]
-    view59 = part20[:, 1, 0]
-    view60 = b_6_2_first[:, 1, 0]
-    view61 = view60[:, None, None, :]
-    view62 = part36[:, None, None, :]
-    view63 = view44[:, 1, 0]
-    view64 = view63[:, None, None, :]
-    bits8 = _bits(view64)
-    bits7 = _mask(part29, dtype)
-    bits9 = _bits(part33)
-    view65 = part19[:, 2:, :2]
-    view66 = part20[:, 1, 1]
-    view67 = b_6_2_first[:, 1, 1]
-    view68 = view67[:, None, None, :]
-    view69 = part36[:, None, None, :]
-    view70 = view44[:, 1, 1]
-    view71 = view70[:, None, None, :]
-    bits11 = _bits(view71)
-    bits10 = _mask(part29, dtype)
-    bits12 = _bits(part20)
-    view72 = part19[:, 2:, 2:]
-    view73 = part17.reshape(16*n, 16)
-    view74 = part19.reshape(16*n, 16)
-    view75 = part19.reshape(16*n, 16)
+    const16 = np.asarray(n, np.intp)
+    part26 = np.empty((n,), np.intp)
+    view41 = z_3.reshape(10*n,)
+    const17 = np.full((n,), 1, dtype)
+    const18 = np.asarray(n, dtype)
+    view42 = part24.reshape(10*n,)
+    const19 = np.asarray(1 / n, dtype)
+    view43 = view42.reshape(10, n)
+    view44 = view43.T
+    view45 = part22.transpose(1, 2, 3, 0)
+    part28 = part23.reshape(2, 2, 16, 10)
+    view46 = part28.transpose(2, 0, 1, 3)
+    part29 = np.empty((16, 2, 2, 10), dtype)
+    view47 = part29.reshape(64, 10)
+    part30 = part22.reshape(16, 2, 2, n)
+    view48 = view34.reshape(64, 10)
+    view49 = part30.reshape(64, n)
+    view50 = part30.transpose(3, 1, 2, 0)
+    db = np.empty((n, 2, 2, 16), dtype)
+    part31 = np.empty((n, 2, 2, 16), bool)
+    part32 = np.empty((n, 2, 2, 16), bool)
+    part33 = np.empty((n, 2, 2, 16), bool)
+    part34 = np.empty((n, 2, 2, 16), bool)
+    const20 = np.asarray(0, dtype)
+    part35 = np.empty((n, 2, 2, 16), bool)
+    part36 = np.empty((n, 2, 2, 16), bool)
+    bits2 = _bits(db)
+    bits1 = _mask(part36, dtype)
+    bits3 = _bits(b)
+    view51 = part20[0, 0]
+    bits5 = _bits(db)
+    bits4 = _mask(part36, dtype)
+    bits6 = _bits(b)
+    view52 = part20[0, 1]
+    bits8 = _bits(db)
+    bits7 = _mask(part32, dtype)
+    bits9 = _bits(b)
+    view53 = part20[1, 0]
+    bits11 = _bits(db)
+    bits10 = _mask(part35, dtype)
+    bits12 = _bits(db)
+    view54 = part20[1, 1]
+    view55 = part18.reshape(16*n, 16)
+    view56 = part20.reshape(16*n, 16)
+    view57 = part20.reshape(16*n, 16)
     const21 = np.asarray(2, dtype)
-    view76 = part17.reshape(16*n, 16)
-    view77 = part19.reshape(16*n, 16)
+    view58 = part18.reshape(16*n, 16)
+    view59 = part20.reshape(16*n, 16)
     const22 = np.asarray(8 * n, dtype)
     const23 = np.asarray(0.0625 / n, dtype)
+    view60 = part18.transpose(2, 3, 0, 4, 1, 5)
+    part37 = part17.reshape(n, 2, 2, 2, 2, 16)
+    view61 = part37.reshape(n, 4, 4, 16)
     padded3 = np.zeros((n, 6, 6, 16), dtype)
-    view78 = padded3[:, 1:5, 1:5]
-    view79 = windows(padded3, 1, 2, (1, -1), (4, 3))
-    view80 = windows(view79, 3, 2, (1, -1), (4, 3))
-    view81 = view80.transpose(0, 1, 3, 2, 4, 5)
-    part37 = np.empty((n, 4, 4, 3, 3, 16), dtype)
-    view82 = part37.reshape(16*n, 144)
-    view83 = W2.transpose(1, 2, 3, 0)
-    part38 = part12.reshape(8, 3, 3, 16)
-    view84 = part38.reshape(8, 144)
-    view85 = view84.T
-    part39 = np.empty((16*n, 8), dtype)
-    view86 = part39.reshape(n, 4, 4, 8)
-    view87 = part17.reshape(16*n, 16)
-    view88 = view87.T
-    part40 = part12.reshape(16, 72)
-    view89 = part40.reshape(16, 3, 3, 8)
-    view90 = view89.transpose(0, 3, 1, 2)
-    part41 = np.empty((n, 4, 4, 8), bool)
+    view62 = padded3[:, 1:5, 1:5]
+    view63 = windows(padded3, 1, 2, (1, -1), (4, 3))
+    view64 = windows(view63, 3, 2, (1, -1), (4, 3))
+    view65 = view64.transpose(0, 1, 3, 2, 4, 5)
+    part38 = np.empty((n, 4, 4, 3, 3, 16), dtype)
+    view66 = part38.reshape(16*n, 144)
+    view67 = W2.transpose(2, 3, 0, 1)
+    part39 = part13.reshape(3, 3, 16, 8)
+    view68 = part39.reshape(144, 8)
+    part40 = np.empty((16*n, 8), dtype)
+    view69 = part40.reshape(n, 4, 4, 8)
+    view70 = part18.reshape(16*n, 16)
+    view71 = view70.T
+    part41 = part13.reshape(16, 72)
+    view72 = part41.reshape(16, 3, 3, 8)
+    view73 = view72.transpose(0, 3, 1, 2)
     part42 = np.empty((n, 4, 4, 8), bool)
     part43 = np.empty((n, 4, 4, 8), bool)
     part44 = np.empty((n, 4, 4, 8), bool)
     part45 = np.empty((n, 4, 4, 8), bool)
     part46 = np.empty((n, 4, 4, 8), bool)
-    bits14 = _bits(view86)
-    bits13 = _mask(part46, dtype)
+    part47 = np.empty((n, 4, 4, 8), bool)
+    bits14 = _bits(view69)
+    bits13 = _mask(part47, dtype)
     bits15 = _bits(a)
-    view91 = part9[:, :7:2, :7:2]
-    bits17 = _bits(view86)
-    bits16 = _mask(part46, dtype)
+    view74 = part10[0, 0]
+    bits17 = _bits(view69)
+    bits16 = _mask(part47, dtype)
     bits18 = _bits(a)
-    view92 = part9[:, :7:2, 1::2]
-    bits20 = _bits(view86)
-    bits19 = _mask(part42, dtype)
+    view75 = part10[0, 1]
+    bits20 = _bits(view69)
+    bits19 = _mask(part43, dtype)
     bits21 = _bits(a)
-    view93 = part9[:, 1::2, :7:2]
-    bits23 = _bits(view86)
-    bits22 = _mask(part45, dtype)
+    view76 = part10[1, 0]
+    bits23 = _bits(view69)
+    bits22 = _mask(part46, dtype)
     bits24 = _bits(a)
-    view94 = part9[:, 1::2, 1::2]
-    view95 = part7.reshape(64*n, 8)
-    view96 = part9.reshape(64*n, 8)
-    view97 = part9.reshape(64*n, 8)
-    view98 = part7.reshape(64*n, 8)
-    view99 = part9.reshape(64*n, 8)
+    view77 = part10[1, 1]
+    view78 = part8.reshape(64*n, 8)
+    view79 = part10.reshape(64*n, 8)
+    view80 = part10.reshape(64*n, 8)
+    view81 = part8.reshape(64*n, 8)
+    view82 = part10.reshape(64*n, 8)
     const24 = np.asarray(0.03125 / n, dtype)
-    const25 = np.asarray(0.015625 / n, dtype)
-    view100 = windows(padded1, 2, 0, (1, 1), (8, 3))
-    view101 = windows(view100, 4, 0, (1, 1), (8, 3))
-    view102 = part7.reshape(64*n, 8)
-    view103 = view102.T
-    view104 = view101.transpose(1, 3, 5, 0, 2, 4)
-    part47 = part1.reshape(1, 3, 3, n, 8, 8)
-    view105 = part47.reshape(9, 64*n)
-    view106 = view105.T
-    part48 = part2.reshape(8, 9)
-    view107 = part48.reshape(8, 1, 3, 3)
+    view83 = windows(padded1, 2, 0, (2, 1, 1), (4, 2, 3))
+    view84 = windows(view83, 5, 0, (2, 1, 1), (4, 2, 3))
+    view85 = part8.reshape(64*n, 8)
+    view86 = view85.T
+    view87 = view84.transpose(1, 4, 7, 3, 6, 0, 2, 5)
+    part48 = part1.reshape(1, 3, 3, 2, 2, n, 4, 4)
+    view88 = part48.reshape(9, 64*n)
+    view89 = view88.T
+    part49 = part2.reshape(8, 9)
+    view90 = part49.reshape(8, 1, 3, 3)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -383,264 +365,256 @@ def _training(s, dtype, weights, gradients, following):
         copyto(part2, view5)
         view8.dot(view10, part3)
         # (2) a_2[c] = sum(n, h, w, 0.015625*a_1[n, c, h, w]/n)
-        const2.dot(view12, a_2)
+        add.reduce(view12, (0, 1, 2, 3, 4), None, part4)
+        multiply(const1, part4, part4)
         # (3) running_mean1[c] = 0.9*running_mean1[c] + 0.1*a_2[c]
-        multiply(const3, running_mean1, part4)
-        multiply(const4, a_2, part5)
-        add(part4, part5, running_mean1_next)
+        multiply(const2, running_mean1, part5)
+        multiply(const3, part4, part6)
+        add(part5, part6, running_mean1_next)
         # (4) a_3[c] = sum(n, h, w, 0.015625*(a_1[n, c, h, w] - a_2[c])**2/n)
-        subtract(view11, a_2, part6)
-        square(part6, part7)
-        const2.dot(view13, part5)
+        subtract(view12, part4, part7)
+        square(part7, part8)
+        const5.dot(view13, part6)
         # (5) running_var1[c] = 0.9*running_var1[c] + 6.4*n*a_3[c]/maximum(64*n - 1, 1)
-        multiply(const3, running_var1, part4)
-        multiply(const5, part5, part8)
-        add(part4, part8, running_var1_next)
+        multiply(const2, running_var1, part5)
+        multiply(const6, part6, part9)
+        add(part5, part9, running_var1_next)
         # (6) a_4[n, c, h, w] = (a_1[n, c, h, w] - a_2[c])/sqrt(a_3[c] + 1e-05)
-        add(part5, const6, part8)
-        sqrt(part8, part8)
-        divide(part6, part8, part7)
+        add(part6, const7, part9)
+        sqrt(part9, part9)
+        divide(part7, part9, part8)
         # (7) a_5[n, c, h, w] = gamma1[c]*a_4[n, c, h, w] + beta1[c]
-        multiply(gamma1, part7, part9)
-        add(part9, beta1, part9)
+        multiply(gamma1, part8, part10)
+        add(part10, beta1, part10)
         # a_6_2[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p
         #     < 2, q < 2
-        maximum(view14, view15, out=part10)
-        maximum(part10, view16, out=part10)
-        maximum(part10, view17, out=part10)
+        maximum(view14, view15, out=part11)
+        maximum(part11, view16, out=part11)
+        maximum(part11, view17, out=part11)
         # (9*) a[n, c, i, j] = relu(a_6_2[n, c, i, j])
-        maximum(part10, const7, out=a)
+        maximum(part11, const8, out=a)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
         copyto(view18, a)
-        copyto(part11, view21)
-        copyto(part12, view23)
-        view22.dot(view24, part13)
+        copyto(part12, view21)
+        copyto(part13, view23)
+        view22.dot(view24, part14)
         # (11) b_2[c] = sum(n, h, w, 0.0625*b_1[n, c, h, w]/n)
-        const9.dot(view26, b_2)
+        const10.dot(view26, b_2)
         # (12) running_mean2[c] = 0.9*running_mean2[c] + 0.1*b_2[c]
-        multiply(const3, running_mean2, part14)
-        multiply(const4, b_2, part15)
-        add(part14, part15, running_mean2_next)
+        multiply(const2, running_mean2, part15)
+        multiply(const3, b_2, part16)
+        add(part15, part16, running_mean2_next)
         # (13) b_3[c] = sum(n, h, w, 0.0625*(b_1[n, c, h, w] - b_2[c])**2/n)
-        subtract(view25, b_2, part16)
-        square(part16, part17)
-        const9.dot(view27, part15)
+        subtract(view25, b_2, part17)
+        square(part17, part18)
+        const10.dot(view27, part16)
         # (14) running_var2[c] = 0.9*running_var2[c] + 1.6*n*b_3[c]/maximum(16*n - 1, 1)
-        multiply(const3, running_var2, part14)
-        multiply(const10, part15, part18)
-        add(part14, part18, running_var2_next)
+        multiply(const2, running_var2, part15)
+        multiply(const11, part16, part19)
+        add(part15, part19, running_var2_next)
         # (15) b_4[n, c, h, w] = (b_1[n, c, h, w] - b_2[c])/sqrt(b_3[c] + 1e-05)
-        add(part15, const6, part18)
-        sqrt(part18, part18)
-        divide(part16, part18, part17)
+        add(part16, const7, part19)
+        sqrt(part19, part19)
+        divide(part17, part19, part18)
         # (16) b_5[n, c, h, w] = gamma2[c]*b_4[n, c, h, w] + beta2[c]
-        multiply(gamma2, part17, part19)
-        add(part19, beta2, part19)
+        multiply(gamma2, part18, part20)
+        add(part20, beta2, part20)
         # b_6_2[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p
         #     < 2, q < 2
-        maximum(view28, view29, out=part20)
-        maximum(part20, view30, out=part20)
-        maximum(part20, view31, out=part20)
+        maximum(view28, view29, out=part21)
+        maximum(part21, view30, out=part21)
+        maximum(part21, view31, out=part21)
         # (18*) b[n, c, i, j] = relu(b_6_2[n, c, i, j])
+        maximum(part21, const12, out=b)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-        maximum(part20, const11, out=view32)
         # (20) z_2[n, j] = 1.25*z_1[n, j]*keep1[n, j]
-        multiply(const12, view33, part22)
-        multiply(part22, keep1, part22)
+        multiply(const13, b, part22)
+        multiply(part22, view33, part22)
         # (21a) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
-        view34.dot(view35, z_3)
+        copyto(part23, view36)
+        view37.dot(view38, z_3)
         # (21) z[n, m] = z_3[n, m] + b3[m]
-        add(z_3, view36, z_3)
+        add(z_3, view39, z_3)
         # (22) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_3, 0, None, loss_1)
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_3, loss_1, part23)
-        exp(part23, part23)
-        view37.dot(const13, loss_2)
+        subtract(z_3, loss_1, part24)
+        exp(part24, part24)
+        view40.dot(const14, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_2, part24)
-        add(loss_1, part24, loss_1)
+        log(loss_2, part25)
+        add(loss_1, part25, loss_1)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        multiply(t, const15, part25)
-        add(const14, part25, part25)
-        view38.take(part25, 0, part24, "clip")
-        subtract(loss_1, part24, loss_1)
+        multiply(t, const16, part26)
+        add(const15, part26, part26)
+        view41.take(part26, 0, part25, "clip")
+        subtract(loss_1, part25, loss_1)
         # (23) loss = sum(n, loss_5[n]/n)
-        part26 = loss_1.dot(const16)
-        loss = part26 / n
+        part27 = loss_1.dot(const17)
+        loss = part27 / n
         # (25) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         # (26) dz[n, k] = (P[n, k] - [k == t[n]])/n
-        multiply(const17, loss_2, loss_2)
-        divide(part23, loss_2, part23)
-        view39.take(part25, 0, loss_2, "clip")
-        subtract(loss_2, const18, loss_2)
-        view39.put(part25, loss_2)
+        multiply(const18, loss_2, loss_2)
+        divide(part24, loss_2, part24)
+        view42.take(part26, 0, loss_2, "clip")
+        subtract(loss_2, const19, loss_2)
+        view42.put(part26, loss_2)
         # (28) db3[m] = sum(n, dz[n, m])
-        const16.dot(view41, db3)
+        const17.dot(view44, db3)
         # (29) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
-        view41.dot(view34, dz_2)
         # (27) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
-        view35.dot(view41, dW3)
+        matmul(view45, view44, part28)
+        copyto(part29, view46)
         # (30c) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2,
         #     j < 2
-        multiply(const12, view42, part27)
-        multiply(part27, view43, part28)
+        multiply(const13, view43, z_3)
+        view48.dot(z_3, view49)
+        multiply(view50, view33, db)
         # b_6_2_first[n, c, i, j] = min(p, q, [b_5[n, c, 2*i + p, 2*j + q] == b_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view28, part20, part29)
-        copyto(part30, np.inf)
-        copyto(part30, 0, where=part29)
-        equal(view29, part20, part29)
-        copyto(part31, np.inf)
-        copyto(part31, 1, where=part29)
-        equal(view30, part20, part29)
-        copyto(part32, np.inf)
-        copyto(part32, 2, where=part29)
-        equal(view31, part20, part29)
-        copyto(part33, np.inf)
-        copyto(part33, 3, where=part29)
-        minimum(part30, part31, out=part34)
-        minimum(part34, part32, out=part35)
-        minimum(part35, part33, out=b_6_2_first)
+        equal(view28, part21, part31)
+        equal(view29, part21, part32)
+        equal(view30, part21, part33)
+        equal(view31, part21, part34)
         # (32*) db_5[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[b_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     b_6_2_first[n, c, i, j]], p < 2, q < 2
-        part19.fill(0)
-        greater(view45, const19, part36)
-        equal(const20, view47, part29)
-        logical_and(view48, part29, part29)
+        part20.fill(0)
+        greater(b, const20, part35)
+        logical_and(part35, part31, part36)
         multiply(bits2, bits1, bits3)
-        add(view51, part33, out=view51)
-        greater(view52, const19, part36)
-        equal(const20, view54, part29)
-        logical_and(view55, part29, part29)
+        add(view51, b, out=view51)
+        greater(part32, part31, part36)
+        logical_and(part35, part36, part36)
         multiply(bits5, bits4, bits6)
-        add(view58, part33, out=view58)
-        greater(view59, const19, part36)
-        equal(const20, view61, part29)
-        logical_and(view62, part29, part29)
+        add(view52, b, out=view52)
+        logical_or(part31, part32, part31)
+        greater(part33, part31, part32)
+        logical_and(part35, part32, part32)
         multiply(bits8, bits7, bits9)
-        add(view65, part33, out=view65)
-        greater(view66, const19, part36)
-        equal(const20, view68, part29)
-        logical_and(view69, part29, part29)
+        add(view53, b, out=view53)
+        logical_or(part31, part33, part31)
+        greater(part34, part31, part34)
+        logical_and(part35, part34, part35)
         multiply(bits11, bits10, bits12)
-        add(view72, part20, out=view72)
+        add(view54, db, out=view54)
         # (33) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
-        multiply(part19, part17, part17)
-        const8.dot(view73, dgamma2)
+        multiply(part20, part18, part18)
+        const9.dot(view55, dgamma2)
         # (35) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
-        multiply(gamma2, part19, part17)
+        multiply(gamma2, part20, part18)
         # (34) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
-        const8.dot(view74, dbeta2)
+        const9.dot(view56, dbeta2)
         # (37) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
-        multiply(part17, part16, part19)
-        const8.dot(view75, part18)
-        negative(part18, part18)
-        divide(part18, const21, part18)
+        multiply(part18, part17, part20)
+        const9.dot(view57, part19)
+        negative(part19, part19)
+        divide(part19, const21, part19)
         # (37) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
-        add(const6, part15, part15)
-        sqrt(part15, part15)
-        square(part15, part14)
-        multiply(part14, part15, part14)
-        divide(part18, part14, part18)
+        add(const7, part16, part16)
+        sqrt(part16, part16)
+        square(part16, part15)
+        multiply(part15, part16, part15)
+        divide(part19, part15, part19)
         # (38) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
-        const8.dot(view76, part14)
-        divide(part14, part15, part14)
-        negative(part14, part14)
+        const9.dot(view58, part15)
+        divide(part15, part16, part15)
+        negative(part15, part15)
         # (38) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
-        subtract(b_2, view25, part19)
-        const8.dot(view77, b_2)
-        multiply(part18, b_2, b_2)
+        subtract(b_2, view25, part20)
+        const9.dot(view59, b_2)
+        multiply(part19, b_2, b_2)
         divide(b_2, const22, b_2)
-        add(part14, b_2, part14)
+        add(part15, b_2, part15)
         # (39) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c,
         #     h, w] - b_2[c])/n + 0.0625*db_2[c]/n
-        divide(part17, part15, part17)
-        multiply(part18, part16, part16)
-        divide(part16, const22, part16)
-        add(part17, part16, part17)
-        multiply(const23, part14, part14)
-        add(part17, part14, part17)
+        divide(part18, part16, part18)
+        multiply(part19, part17, part17)
+        divide(part17, const22, part17)
+        add(part18, part17, part18)
+        multiply(const23, part15, part15)
+        add(part18, part15, part18)
+        copyto(part37, view60)
         # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
-        copyto(view78, part17)
-        copyto(part37, view81)
-        copyto(part38, view83)
-        view82.dot(view85, part39)
+        copyto(view62, view61)
+        copyto(part38, view65)
+        copyto(part39, view67)
+        view66.dot(view68, part40)
         # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-        view88.dot(view22, part40)
+        view71.dot(view22, part41)
         # a_6_2_first[n, c, i, j] = min(p, q, [a_5[n, c, 2*i + p, 2*j + q] == a_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view14, part10, part41)
-        equal(view15, part10, part42)
-        equal(view16, part10, part43)
-        equal(view17, part10, part44)
+        equal(view14, part11, part42)
+        equal(view15, part11, part43)
+        equal(view16, part11, part44)
+        equal(view17, part11, part45)
         # (44*) da_5[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[a_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     a_6_2_first[n, c, i, j]], p < 2, q < 2
-        part9.fill(0)
-        greater(a, const19, part45)
-        logical_and(part45, part41, part46)
+        part10.fill(0)
+        greater(a, const20, part46)
+        logical_and(part46, part42, part47)
         multiply(bits14, bits13, bits15)
-        add(view91, a, out=view91)
-        greater(part42, part41, part46)
-        logical_and(part45, part46, part46)
+        add(view74, a, out=view74)
+        greater(part43, part42, part47)
+        logical_and(part46, part47, part47)
         multiply(bits17, bits16, bits18)
-        add(view92, a, out=view92)
-        logical_or(part41, part42, part41)
-        greater(part43, part41, part42)
-        logical_and(part45, part42, part42)
+        add(view75, a, out=view75)
+        logical_or(part42, part43, part42)
+        greater(part44, part42, part43)
+        logical_and(part46, part43, part43)
         multiply(bits20, bits19, bits21)
-        add(view93, a, out=view93)
-        logical_or(part41, part43, part41)
-        greater(part44, part41, part44)
-        logical_and(part45, part44, part45)
+        add(view76, a, out=view76)
+        logical_or(part42, part44, part42)
+        greater(part45, part42, part45)
+        logical_and(part46, part45, part46)
         multiply(bits23, bits22, bits24)
-        add(view94, a, out=view94)
+        add(view77, a, out=view77)
         # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
-        multiply(part9, part7, part7)
-        const1.dot(view95, dgamma1)
+        multiply(part10, part8, part8)
+        const4.dot(view78, dgamma1)
         # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
-        multiply(gamma1, part9, part7)
+        multiply(gamma1, part10, part8)
         # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
-        const1.dot(view96, dbeta1)
+        const4.dot(view79, dbeta1)
         # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
-        multiply(part7, part6, part9)
-        const1.dot(view97, part8)
-        negative(part8, part8)
-        divide(part8, const21, part8)
+        multiply(part8, part7, part10)
+        const4.dot(view80, part9)
+        negative(part9, part9)
+        divide(part9, const21, part9)
         # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
-        add(const6, part5, part5)
-        sqrt(part5, part5)
-        square(part5, part4)
-        multiply(part4, part5, part4)
-        divide(part8, part4, part8)
+        add(const7, part6, part6)
+        sqrt(part6, part6)
+        square(part6, part5)
+        multiply(part5, part6, part5)
+        divide(part9, part5, part9)
         # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-        const1.dot(view98, part4)
-        divide(part4, part5, part4)
-        negative(part4, part4)
+        const4.dot(view81, part5)
+        divide(part5, part6, part5)
+        negative(part5, part5)
         # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
-        subtract(a_2, view11, part9)
-        const1.dot(view99, a_2)
-        multiply(part8, a_2, a_2)
-        multiply(const24, a_2, a_2)
-        add(part4, a_2, part4)
+        subtract(part4, view12, part10)
+        const4.dot(view82, part4)
+        multiply(part9, part4, part4)
+        multiply(const24, part4, part4)
+        add(part5, part4, part5)
         # (51) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c,
         #     h, w] - a_2[c])/n + 0.015625*da_2[c]/n
-        divide(part7, part5, part7)
-        multiply(const24, part8, part8)
-        multiply(part8, part6, part6)
-        add(part7, part6, part7)
-        multiply(const25, part4, part4)
-        add(part7, part4, part7)
+        divide(part8, part6, part8)
+        multiply(const24, part9, part9)
+        multiply(part9, part7, part7)
+        add(part8, part7, part8)
+        multiply(const1, part5, part5)
+        add(part8, part5, part8)
         # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        copyto(part47, view104)
-        view103.dot(view106, part48)
-        copyto(dW1, view107)
-        copyto(dW2, view90)
+        copyto(part48, view87)
+        view86.dot(view89, part49)
+        copyto(dW1, view90)
+        copyto(dW2, view73)
+        copyto(dW3, view47)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1}, run
@@ -668,64 +642,66 @@ def _evaluate(s, dtype, weights, gradients, following):
     padded1 = np.zeros((n, 1, 10, 10), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
-    view3 = windows(view2, 1, 0, (1, 1), (8, 3))
-    view4 = windows(view3, 3, 0, (1, 1), (8, 3))
+    view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
+    view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
     view5 = W1[:, 0]
-    view6 = view4.transpose(2, 4, 0, 1, 3)
-    part1 = np.empty((3, 3, n, 8, 8), dtype)
+    view6 = view4.transpose(3, 6, 0, 1, 2, 4, 5)
+    part1 = np.empty((3, 3, n, 4, 2, 4, 2), dtype)
     view7 = part1.reshape(9, 64*n)
     view8 = view7.T
     part2 = np.empty((8, 3, 3), dtype)
     view9 = part2.reshape(8, 9)
     view10 = view9.T
     part3 = np.empty((64*n, 8), dtype)
-    view11 = part3.reshape(n, 8, 8, 8)
-    part4 = np.empty((n, 8, 8, 8), dtype)
+    view11 = part3.reshape(n, 4, 2, 4, 2, 8)
+    view12 = view11.transpose(2, 4, 0, 1, 3, 5)
+    part4 = np.empty((2, 2, n, 4, 4, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
     part5 = np.empty((8,), dtype)
-    const2 = np.full((n, 8, 8, 8), 0, dtype)
-    view12 = part4[:, :7:2, :7:2]
-    view13 = part4[:, :7:2, 1::2]
-    view14 = part4[:, 1::2, :7:2]
-    view15 = part4[:, 1::2, 1::2]
+    const2 = np.full((2, 2, n, 4, 4, 8), 0, dtype)
+    view13 = part4[0, 0]
+    view14 = part4[0, 1]
+    view15 = part4[1, 0]
+    view16 = part4[1, 1]
     part6 = np.empty((n, 4, 4, 8), dtype)
     padded2 = np.zeros((n, 6, 6, 8), dtype)
-    view16 = padded2[:, 1:5, 1:5]
-    view17 = windows(padded2, 1, 0, (1, 1), (4, 3))
-    view18 = windows(view17, 3, 0, (1, 1), (4, 3))
-    view19 = view18.transpose(0, 1, 3, 2, 4, 5)
-    part7 = np.empty((n, 4, 4, 3, 3, 8), dtype)
-    view20 = part7.reshape(16*n, 72)
-    view21 = W2.transpose(2, 3, 1, 0)
+    view17 = padded2[:, 1:5, 1:5]
+    view18 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
+    view19 = windows(view18, 4, 0, (2, 1, 1), (2, 2, 3))
+    view20 = view19.transpose(2, 5, 0, 1, 4, 3, 6, 7)
+    part7 = np.empty((2, 2, n, 2, 2, 3, 3, 8), dtype)
+    view21 = part7.reshape(16*n, 72)
+    view22 = W2.transpose(2, 3, 1, 0)
     part8 = np.empty((3, 3, 8, 16), dtype)
-    view22 = part8.reshape(72, 16)
+    view23 = part8.reshape(72, 16)
     part9 = np.empty((16*n, 16), dtype)
-    view23 = part9.reshape(n, 4, 4, 16)
-    part10 = np.empty((n, 4, 4, 16), dtype)
+    view24 = part9.reshape(2, 2, n, 2, 2, 16)
+    part10 = np.empty((2, 2, n, 2, 2, 16), dtype)
     part11 = np.empty((16,), dtype)
-    const3 = np.full((n, 4, 4, 16), 0, dtype)
-    view24 = part10[:, :3:2, :3:2]
-    view25 = part10[:, :3:2, 1::2]
-    view26 = part10[:, 1::2, :3:2]
-    view27 = part10[:, 1::2, 1::2]
+    const3 = np.full((2, 2, n, 2, 2, 16), 0, dtype)
+    view25 = part10[0, 0]
+    view26 = part10[0, 1]
+    view27 = part10[1, 0]
+    view28 = part10[1, 1]
     part12 = np.empty((n, 2, 2, 16), dtype)
-    part13 = np.empty((n, 16, 2, 2), dtype)
-    view28 = part13.transpose(0, 2, 3, 1)
-    view29 = part13.reshape(n, 64)
-    view30 = W3.T
-    view31 = view29.T
+    view29 = W3.reshape(16, 2, 2, 10)
+    view30 = part12.reshape(n, 64)
+    view31 = view29.transpose(3, 1, 2, 0)
+    part13 = np.empty((10, 2, 2, 16), dtype)
+    view32 = part13.reshape(10, 64)
+    view33 = view30.T
     z_2 = np.empty((10, n), dtype)
-    view32 = b3[:, None]
+    view34 = b3[:, None]
     loss_1 = np.empty((n,), dtype)
     part14 = np.empty((10, n), dtype)
-    view33 = part14.T
+    view35 = part14.T
     const4 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
     const5 = np.arange(n)
     t = np.empty((n,), np.intp)
     const6 = np.asarray(n, np.intp)
     part15 = np.empty((n,), np.intp)
-    view34 = z_2.reshape(10*n,)
+    view36 = z_2.reshape(10*n,)
     const7 = np.full((n,), 1, dtype)
 
     def run():
@@ -736,7 +712,7 @@ def _evaluate(s, dtype, weights, gradients, following):
         copyto(part2, view5)
         view8.dot(view10, part3)
         # a_3[n, c, h, w] = (a_1[n, c, h, w] - running_mean1[c])/sqrt(running_var1[c] + 1e-05)
-        subtract(view11, running_mean1, part4)
+        subtract(view12, running_mean1, part4)
         add(running_var1, const1, part5)
         sqrt(part5, part5)
         divide(part4, part5, part4)
@@ -747,17 +723,17 @@ def _evaluate(s, dtype, weights, gradients, following):
         maximum(part4, const2, out=part4)
         # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
         #     q < 2
-        maximum(view12, view13, out=part6)
-        maximum(part6, view14, out=part6)
+        maximum(view13, view14, out=part6)
         maximum(part6, view15, out=part6)
+        maximum(part6, view16, out=part6)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(view16, part6)
-        copyto(part7, view19)
-        copyto(part8, view21)
-        view20.dot(view22, part9)
+        copyto(view17, part6)
+        copyto(part7, view20)
+        copyto(part8, view22)
+        view21.dot(view23, part9)
         # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
-        subtract(view23, running_mean2, part10)
+        subtract(view24, running_mean2, part10)
         add(running_var2, const1, part11)
         sqrt(part11, part11)
         divide(part10, part11, part10)
@@ -768,27 +744,28 @@ def _evaluate(s, dtype, weights, gradients, following):
         maximum(part10, const3, out=part10)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
-        maximum(view24, view25, out=part12)
-        maximum(part12, view26, out=part12)
+        maximum(view25, view26, out=part12)
+        maximum(part12, view27, out=part12)
+        maximum(part12, view28, out=part12)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-        maximum(part12, view27, out=view28)
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        view30.dot(view31, z_2)
+        copyto(part13, view31)
+        view32.dot(view33, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
-        add(z_2, view32, z_2)
+        add(z_2, view34, z_2)
         # (22) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_2, 0, None, loss_1)
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
         subtract(z_2, loss_1, part14)
         exp(part14, part14)
-        view33.dot(const4, loss_2)
+        view35.dot(const4, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
         multiply(t, const6, part15)
         add(const5, part15, part15)
-        view34.take(part15, 0, loss_2, "clip")
+        view36.take(part15, 0, loss_2, "clip")
         subtract(loss_1, loss_2, loss_1)
         # (23) loss = sum(n, loss_5[n]/n)
         part16 = loss_1.dot(const7)
@@ -819,50 +796,54 @@ def _network(s, dtype, weights, gradients, following):
     padded1 = np.zeros((n, 1, 10, 10), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
-    view3 = windows(view2, 1, 0, (1, 1), (8, 3))
-    view4 = windows(view3, 3, 0, (1, 1), (8, 3))
+    view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
+    view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
     view5 = W1[:, 0]
-    view6 = view4.transpose(2, 4, 0, 1, 3)
-    part1 = np.empty((3, 3, n, 8, 8), dtype)
+    view6 = view4.transpose(3, 6, 0, 1, 2, 4, 5)
+    part1 = np.empty((3, 3, n, 4, 2, 4, 2), dtype)
     view7 = part1.reshape(9, 64*n)
     view8 = view7.T
     part2 = np.empty((8, 3, 3), dtype)
     view9 = part2.reshape(8, 9)
     view10 = view9.T
     part3 = np.empty((64*n, 8), dtype)
-    view11 = part3.reshape(n, 8, 8, 8)
-    part4 = np.empty((n, 8, 8, 8), dtype)
+    view11 = part3.reshape(n, 4, 2, 4, 2, 8)
+    view12 = view11.transpose(2, 4, 0, 1, 3, 5)
+    part4 = np.empty((2, 2, n, 4, 4, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
     part5 = np.empty((8,), dtype)
-    const2 = np.full((n, 8, 8, 8), 0, dtype)
-    view12 = part4[:, :7:2, :7:2]
-    view13 = part4[:, :7:2, 1::2]
-    view14 = part4[:, 1::2, :7:2]
-    view15 = part4[:, 1::2, 1::2]
+    const2 = np.full((2, 2, n, 4, 4, 8), 0, dtype)
+    view13 = part4[0, 0]
+    view14 = part4[0, 1]
+    view15 = part4[1, 0]
+    view16 = part4[1, 1]
     part6 = np.empty((n, 4, 4, 8), dtype)
     padded2 = np.zeros((n, 6, 6, 8), dtype)
-    view16 = padded2[:, 1:5, 1:5]
-    view17 = windows(padded2, 1, 0, (1, 1), (4, 3))
-    view18 = windows(view17, 3, 0, (1, 1), (4, 3))
-    view19 = view18.transpose(0, 1, 3, 2, 4, 5)
-    part7 = np.empty((n, 4, 4, 3, 3, 8), dtype)
-    view20 = part7.reshape(16*n, 72)
-    view21 = W2.transpose(2, 3, 1, 0)
+    view17 = padded2[:, 1:5, 1:5]
+    view18 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
+    view19 = windows(view18, 4, 0, (2, 1, 1), (2, 2, 3))
+    view20 = view19.transpose(2, 5, 0, 1, 4, 3, 6, 7)
+    part7 = np.empty((2, 2, n, 2, 2, 3, 3, 8), dtype)
+    view21 = part7.reshape(16*n, 72)
+    view22 = W2.transpose(2, 3, 1, 0)
     part8 = np.empty((3, 3, 8, 16), dtype)
-    view22 = part8.reshape(72, 16)
+    view23 = part8.reshape(72, 16)
     part9 = np.empty((16*n, 16), dtype)
-    view23 = part9.reshape(n, 4, 4, 16)
-    part10 = np.empty((n, 4, 4, 16), dtype)
+    view24 = part9.reshape(2, 2, n, 2, 2, 16)
+    part10 = np.empty((2, 2, n, 2, 2, 16), dtype)
     part11 = np.empty((16,), dtype)
-    const3 = np.full((n, 4, 4, 16), 0, dtype)
-    view24 = part10[:, :3:2, :3:2]
-    view25 = part10[:, :3:2, 1::2]
-    view26 = part10[:, 1::2, :3:2]
-    view27 = part10[:, 1::2, 1::2]
+    const3 = np.full((2, 2, n, 2, 2, 16), 0, dtype)
+    view25 = part10[0, 0]
+    view26 = part10[0, 1]
+    view27 = part10[1, 0]
+    view28 = part10[1, 1]
     part12 = np.empty((n, 2, 2, 16), dtype)
-    part13 = np.empty((n, 16, 2, 2), dtype)
-    view28 = part13.transpose(0, 2, 3, 1)
-    view29 = part13.reshape(n, 64)
+    view29 = W3.reshape(16, 2, 2, 10)
+    view30 = part12.reshape(n, 64)
+    view31 = view29.transpose(3, 1, 2, 0)
+    part13 = np.empty((10, 2, 2, 16), dtype)
+    view32 = part13.reshape(10, 64)
+    view33 = view32.T
     z_2 = np.empty((n, 10), dtype)
 
     def run():
@@ -873,7 +854,7 @@ def _network(s, dtype, weights, gradients, following):
         copyto(part2, view5)
         view8.dot(view10, part3)
         # a_3[n, c, h, w] = (a_1[n, c, h, w] - running_mean1[c])/sqrt(running_var1[c] + 1e-05)
-        subtract(view11, running_mean1, part4)
+        subtract(view12, running_mean1, part4)
         add(running_var1, const1, part5)
         sqrt(part5, part5)
         divide(part4, part5, part4)
@@ -884,17 +865,17 @@ def _network(s, dtype, weights, gradients, following):
         maximum(part4, const2, out=part4)
         # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
         #     q < 2
-        maximum(view12, view13, out=part6)
-        maximum(part6, view14, out=part6)
+        maximum(view13, view14, out=part6)
         maximum(part6, view15, out=part6)
+        maximum(part6, view16, out=part6)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(view16, part6)
-        copyto(part7, view19)
-        copyto(part8, view21)
-        view20.dot(view22, part9)
+        copyto(view17, part6)
+        copyto(part7, view20)
+        copyto(part8, view22)
+        view21.dot(view23, part9)
         # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
-        subtract(view23, running_mean2, part10)
+        subtract(view24, running_mean2, part10)
         add(running_var2, const1, part11)
         sqrt(part11, part11)
         divide(part10, part11, part10)
@@ -905,12 +886,13 @@ def _network(s, dtype, weights, gradients, following):
         maximum(part10, const3, out=part10)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
-        maximum(view24, view25, out=part12)
-        maximum(part12, view26, out=part12)
+        maximum(view25, view26, out=part12)
+        maximum(part12, view27, out=part12)
+        maximum(part12, view28, out=part12)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
-        maximum(part12, view27, out=view28)
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        view29.dot(W3, z_2)
+        copyto(part13, view31)
+        view30.dot(view33, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
         add(z_2, b3, z_2)
         return z_2

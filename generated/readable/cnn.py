@@ -100,13 +100,13 @@ class Problem(ValueError):
 
 
 def windows(x, axis, start, steps, lengths):
-    """x at start + steps[0]*i + steps[1]*p of an axis, as two axes i and p: a view, nothing is copied."""
+    """x at start + steps[0]*i + steps[1]*p + ... of an axis, as axes i, p, ...: a view, nothing is copied."""
     x = x[(slice(None),) * axis + (slice(start, None),)]
     stride = x.strides[axis]
     return np.lib.stride_tricks.as_strided(
         x,
         x.shape[:axis] + tuple(lengths) + x.shape[axis + 1 :],
-        x.strides[:axis] + (stride * steps[0], stride * steps[1]) + x.strides[axis + 1 :],
+        x.strides[:axis] + tuple(stride * step for step in steps) + x.strides[axis + 1 :],
         writeable=False,
     )
 

@@ -189,28 +189,3 @@ def _harmless(f: Expr, s: Statement, program: Program) -> bool:
     if isinstance(f, (ex.Add, ex.Mul)):
         return all(_harmless(g, s, program) for g in f.args)
     return isinstance(f, (ex.Num, ex.Const, ex.Val, Bracket))
-
-
-def radix(position: Int, ranges: Mapping[str, Int]) -> tuple[Int, tuple[str, ...]] | None:
-    """The start and the axes, slowest first, of a position that counts through them without gaps: `c*(h*w) + i*w +
-    j`; None for any other.
-    """
-    axes = list(position.axes)
-    steps = {a: position.coefficient(a) for a in axes}
-    if len(axes) < 2 or any(c is None or c.axes for c in steps.values()):
-        return None
-    if any(isinstance(a, Look) for a in position.atoms()):
-        return None
-    start = position.substitute({Axis(a): 0 for a in axes})
-    if start.axes:
-        return None
-    order: list[str] = []
-    count = ints.ONE
-    while axes:
-        a = next((b for b in axes if steps[b] == count), None)
-        if a is None:
-            return None
-        axes.remove(a)
-        order.insert(0, a)
-        count = count * ranges[a]
-    return start, tuple(order)

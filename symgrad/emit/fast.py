@@ -23,6 +23,7 @@ from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement, show
 from symgrad.passes.orders import ordered
 from symgrad.passes.recurrent import lightened
+from symgrad.passes.splits import split
 
 _IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie where an argument lies
 _DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
@@ -101,8 +102,9 @@ class Fast:
         """Lower all statements, then give each value a place and a line."""
         kept = (*self.into, *self.wanted)
         self.program, statements, self.told = lightened(self.program, tuple(statements), kept)
-        program, stored = ordered(self.program, statements, kept)
-        self.shown = dict(zip(stored, statements, strict=True))
+        divided = split(self.program, statements, kept)
+        program, stored = ordered(divided.program, divided.statements, kept, divided.front)
+        self.shown = dict(zip(stored, divided.origin, strict=True))
         graph = improved(lowered(Lowering(program, calls=False, products=True), stored, kept), IMPROVEMENTS)
         self.results = results = graph.results
         self.labels, loops, heads, order = graph.labels, list(graph.loops), graph.heads, graph.placed()
@@ -127,7 +129,7 @@ class Fast:
             while starts and starts[0] <= v.number:
                 waiting += heads[starts.pop(0)]
             if not v.once and v.op not in VIEWS and v.op != "input" and not self._outside(v):
-                for s in map(self.shown.__getitem__, waiting):
+                for s in filter(None, map(self.shown.__getitem__, waiting)):
                     self.plan.steps += comment(self._number_of(s) + show(s, self.program), WIDTH - 4)
                 waiting = []
             self._place(v)

@@ -9,13 +9,14 @@ from string import ascii_letters
 from typing import Any
 
 from symgrad.emit.blank import Blank, blanks
-from symgrad.emit.domains import Border, Bordered, bordered, narrowed, radix
+from symgrad.emit.contract import Contraction
+from symgrad.emit.domains import Border, Bordered, bordered, narrowed
 from symgrad.emit.values import COMPARISONS, Value, Values, contiguous, filled, python
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Expr
 from symgrad.language.implicit import IMPLICIT
-from symgrad.language.ints import Axis, Int, Look, Quotient, Size
+from symgrad.language.ints import Axis, Int, Look, Quotient, Size, radix
 from symgrad.language.program import Program, Statement, Tensor, open_parts, within
 from symgrad.language.scalar import leaf_lines
 from symgrad.leaves import LEAVES
@@ -137,8 +138,9 @@ class Lowering:
         else:
             entries = None
             # made before its entries, so that these can be computed in place
-            blank = None if earlier is not None or self._whole(s) else self._blank(s)
-            if self._whole(s) or not self._steps(s):
+            steps = self._steps(s)
+            blank = None if earlier is not None or self._whole(s) and not steps else self._blank(s)
+            if not steps:
                 entries, s = self.merged(self.entries(s), s)
             if entries is not None and self._whole(s):
                 value = (
@@ -176,16 +178,33 @@ class Lowering:
         parts = [e for c in (s.body, s.guard) if c is not None for e in ex.walk(c)]
         places = [i for e in parts if isinstance(e, ex.Access) for i in e.index]
         moving = {a for i in places if len(i.axes) > 1 and not _looks(i) for a in i.axes}
+        moving |= self._front(s, s.reduced)
         few = all(a in moving and self.ranges[a].number is not None for a in s.reduced)
         return s.reduced if few and self._count(s.reduced) <= _WINDOW else ()
 
-    def _steps(self, s: Statement) -> bool:
-        """Whether the places that a statement writes to are run over one by one, each computed for itself."""
+    def _front(self, s: Statement, axes: Axes) -> set[str]:
+        """Those of the axes that come first wherever they occur: what belongs to one of their places is one block."""
+        found = set(axes)
+        for e in (e for c in (s.body, s.guard) if c is not None for e in ex.accesses(c)):
+            first = [i.axis for i in e.index]
+            count = next((k for k, a in enumerate(first) if a not in axes), len(first))
+            found -= {a for i in e.index[count:] for a in i.axes}
+        return found
+
+    def _steps(self, s: Statement) -> Axes:
+        """The axes of places that are written one by one, each computed for itself."""
         if not self.products or s.reduced or s.scan is not None:
-            return False
-        whole = isinstance(s.body, ex.Access) and s.guard is None and set(s.kept) <= set(ex.axes(s.body))
-        loops = () if whole else self.offsets(s) or ()
-        return bool(loops) and self._count(loops) <= _WINDOW
+            return ()
+        parts = [c for c in (s.body, s.guard) if c is not None]
+        judged = {a for c in parts for e in ex.walk(c) if isinstance(e, ex.Val) for a in e.int.axes}
+        if s.plain:
+            first = [i.axis or "" for i in s.left]
+            loops = tuple(first[: next((k for k, a in enumerate(first) if a not in judged), 0)])
+            loops = loops if self._front(s, loops) == set(loops) else ()
+        else:
+            whole = isinstance(s.body, ex.Access) and s.guard is None and set(s.kept) <= set(ex.axes(s.body))
+            loops = () if whole else self.offsets(s) or ()
+        return loops if self._count(loops) <= _WINDOW else ()
 
     def _count(self, axes: Iterable[str]) -> int:
         return ints.product(self.ranges[a] for a in axes).number or 10**9
@@ -268,7 +287,7 @@ class Lowering:
             within(i, n, self.ranges, self.program.tensors) for i, n in zip(s.left, shape, strict=True)
         )
         if value is None and safe and self._steps(s):
-            for place in self._places(self.offsets(s) or ()):
+            for place in self._places(self._steps(s)):
                 left = _fixed(s, place).left
                 self._done = {}
                 part = self._one(s, place)
@@ -475,7 +494,7 @@ class Lowering:
     def windows(
         self, view: Value, left: list[tuple[str, Int, Int]]
     ) -> tuple[Value, list[tuple[str, Int, Int]]]:
-        """Positions such as 2*i + p, on axes of their own, as a view with two axes instead of one."""
+        """Positions such as 2*i + p, on axes of their own, as a view with several axes instead of one."""
         uses: dict[str, int] = {}
         for _, i, _ in left:
             for a in i.axes:
@@ -496,7 +515,7 @@ class Lowering:
                 view = self.values.reshape(view, (*view.shape[:k], *sizes, *view.shape[k + 1 :]))
                 found += [("slice", ints.axis(a), self.ranges[a]) for a in run[1]]
             elif (
-                alone and len(steps) == 2 and not _looks(i) and all(s is not None and s.number for s in steps)
+                alone and len(steps) > 1 and not _looks(i) and all(s is not None and s.number for s in steps)
             ):
                 k = len(found)
                 start = i
@@ -595,7 +614,8 @@ class Lowering:
     def contract(self, args: tuple[Array, ...], axes: Axes) -> Value:
         arrays = [self.values.real(self.array(a)) for a in args]
         if self.products and len(args) == 2:
-            return self.gemm(arrays[0], args[0].axes, arrays[1], args[1].axes, axes)
+            a, b = args
+            return Contraction(self.values, self.ranges, arrays[0], a.axes, arrays[1], b.axes, axes).value()
         letters = dict(zip(dict.fromkeys(x for a in args for x in a.axes), ascii_letters, strict=False))
         text = (
             ",".join("".join(letters[x] for x in a.axes) for a in args)
@@ -603,48 +623,6 @@ class Lowering:
             + "".join(letters[x] for x in axes)
         )
         return self.values.make("einsum", tuple(arrays), text, self.shape(axes))
-
-    def gemm(self, a: Value, own_a: Axes, b: Value, own_b: Axes, axes: Axes) -> Value:
-        """A contraction of two arrays as one (batched) matrix product of reshaped arrays."""
-        batch = tuple(x for x in axes if x in own_a and x in own_b)
-        over = tuple(x for x in own_a if x in own_b and x not in axes)
-        rows = tuple(x for x in own_a if x not in own_b)
-        columns = tuple(x for x in own_b if x not in own_a)
-        left = self.matrix(a, own_a, batch, rows, over)
-        right = self.matrix(b, own_b, batch, over, columns)
-        shape = (*self.shape(batch), ints.product(self.shape(rows)), ints.product(self.shape(columns)))
-        product = self.values.make("matmul", (left, right), None, shape)
-        natural_axes = (*batch, *rows, *columns)
-        product = self.values.reshape(product, self.shape(natural_axes))
-        return self.values.transpose(product, tuple(natural_axes.index(x) for x in axes))
-
-    def matrix(self, v: Value, own: Axes, batch: Axes, first: Axes, second: Axes) -> Value:
-        """A value with axes (batch, first, second), the groups `first` and `second` each as one axis."""
-        shape = (*self.shape(batch), ints.product(self.shape(first)), ints.product(self.shape(second)))
-        order = (*batch, *first, *second)
-        flipped = (*batch, *second, *first)
-        if own == flipped and contiguous(v) and own != order:
-            v = self.values.reshape(v, (*shape[:-2], shape[-1], shape[-2]))
-            return self.values.transpose(v, (*range(len(batch)), len(batch) + 1, len(batch)))
-        turned_v = self.values.transpose(v, tuple(own.index(x) for x in order))
-        if len(first) == len(second) == 1:
-            return turned_v
-        if contiguous(turned_v):
-            return self.values.reshape(turned_v, shape)
-        if first and second and self._runs(own, first[-1], second[-1]) == first[-1]:
-            v = self.values.transpose(v, tuple(own.index(x) for x in flipped))
-            v = self.values.make("copy", (v,), None, v.shape)
-            v = self.values.reshape(v, (*shape[:-2], shape[-1], shape[-2]))
-            return self.values.transpose(v, (*range(len(batch)), len(batch) + 1, len(batch)))
-        v = self.values.make("copy", (turned_v,), None, turned_v.shape)
-        return self.values.reshape(v, shape)
-
-    def _runs(self, own: Axes, a: str, b: str) -> str:
-        """Of two axes the one along which an array is read quickest: the later one, or beside it a longer one."""
-        late, early = (a, b) if own.index(a) > own.index(b) else (b, a)
-        short, other = self.ranges[late].number, self.ranges[early].number
-        beside = own.index(late) - own.index(early) == 1 and short is not None and short <= 8
-        return early if beside and (other is None or other > (short or 0)) else late
 
     def elementwise(self, node: ar.Elementwise) -> Value:
         values, op = self.values, node.op

@@ -206,3 +206,29 @@ def count(shape: Shape) -> int:
         at = n.substitute(dict.fromkeys(n.atoms(), 61)).number
         total *= 61 if at is None else at
     return total
+
+
+def strides(v: Value) -> tuple[Int, ...] | None:
+    """How many entries of memory lie between neighbours along each axis; None where that is not plain."""
+    if v.op not in VIEWS and v.op not in ("put", "store") or v.op == "reshape" and contiguous(v):
+        return tuple(ints.product(v.shape[k + 1 :]) for k in range(len(v.shape)))
+    inner = strides(v.args[0])
+    if inner is None:
+        return None
+    match v.op:
+        case "put" | "store":
+            return inner
+        case "transpose":
+            return tuple(inner[k] for k in v.info)
+        case "expand":
+            own = iter(inner)
+            return tuple(next(own) if kept else ints.ZERO for kept in v.info)
+        case "index":
+            steps = (n * (item[2] if item[0] == "slice" else 1) for item, n in zip(v.info, inner, strict=True))
+            if any(item[0] == "slice" and item[4] for item in v.info):
+                return None
+            return tuple(n for item, n in zip(v.info, steps, strict=True) if item[0] != "at")
+        case "window":
+            axis, _, each, _ = v.info
+            return (*inner[:axis], *(inner[axis] * k for k in each), *inner[axis + 1 :])
+    return None

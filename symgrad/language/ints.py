@@ -375,3 +375,28 @@ def nonnegative(x: Int) -> bool | None:
     if all(c >= 0 for c in coefficients):
         return True
     return False if all(c <= 0 for c in coefficients) and shifted.constant < 0 else None
+
+
+def radix(position: Int, ranges: Mapping[str, Int]) -> tuple[Int, tuple[str, ...]] | None:
+    """The start and the axes, slowest first, of a position that counts through them without gaps: `c*(h*w) + i*w +
+    j`; None for any other.
+    """
+    axes = sorted(position.axes, key=lambda a: ranges[a] != ONE)  # those of length one wherever they fit
+    steps = {a: position.coefficient(a) for a in axes}
+    if len(axes) < 2 or any(c is None or c.axes for c in steps.values()):
+        return None
+    if any(isinstance(a, Look) for a in position.atoms()):
+        return None
+    start = position.substitute({Axis(a): 0 for a in axes})
+    if start.axes:
+        return None
+    order: list[str] = []
+    count = ONE
+    while axes:
+        a = next((b for b in axes if steps[b] == count), None)
+        if a is None:
+            return None
+        axes.remove(a)
+        order.insert(0, a)
+        count = count * ranges[a]
+    return start, tuple(order)

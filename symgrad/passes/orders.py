@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Condition, Expr
@@ -21,12 +22,14 @@ _UNKNOWN = 61  # an axis whose size is a letter counts as this long
 
 
 def ordered(
-    program: Program, statements: Sequence[Statement], kept: Iterable[str]
-) -> tuple[Program, tuple[Statement, ...]]:
+    program: Program, statements: Sequence[Statement], kept: Iterable[str],
+    front: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> tuple[Program, tuple[Statement, ...]]:  # fmt: skip
     """The same statements, one by one, with the axes of inner tensors in the order in which they are computed.
 
     Args:
         kept: tensors that are read afterwards.
+        front: for some tensors the axes that come first.
 
     Example:
         >>> from symgrad.language.reader import read
@@ -37,7 +40,7 @@ def ordered(
         >>> print(ordered(p, p.statements, ["loss"])[1][0])
         y[n, i, o] = sum(d, p, x[n, d, i + p]*W[o, d, p])
     """
-    orders = _orders(program, statements, kept)
+    orders = orders_of(program, statements, kept, front)
     if not orders:
         return program, tuple(statements)
     tensors = dict(program.tensors)
@@ -60,7 +63,10 @@ def free(program: Program, statements: Sequence[Statement], kept: Iterable[str])
     return {n: None for n in made if n not in bound and not program[n].early and not program[n].integer}
 
 
-def _orders(program: Program, statements: Sequence[Statement], kept: Iterable[str]) -> dict[str, Order]:
+def orders_of(
+    program: Program, statements: Sequence[Statement], kept: Iterable[str],
+    front: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> dict[str, Order]:  # fmt: skip
     """For each tensor that is stored in another order, its axes in that order."""
     found: dict[str, Order] = {}
     inner = {n for n in free(program, statements, kept) if len(program[n].shape) > 2}
@@ -73,7 +79,9 @@ def _orders(program: Program, statements: Sequence[Statement], kept: Iterable[st
         if t.role == "adjoint" and len(program[t.of].shape) == len(t.shape) and (t.of in seen):
             order = found.get(t.of)  # beside what it is the adjoint of
         else:
-            order = _natural(s, program, found)
+            order = _natural(s, program, found) or tuple(range(len(t.shape)))
+            first = front.get(s.out, ())
+            order = (*first, *(k for k in order if k not in first))
         if order is not None and order != tuple(range(len(t.shape))):
             found[s.out] = order
     return found
@@ -85,7 +93,7 @@ def _natural(s: Statement, program: Program, orders: Mapping[str, Order]) -> Ord
     reads = [e for c in parts for e in ex.accesses(c) if e.index]
     if not reads:
         return None
-    own = {e: _axes(e, orders) for e in reads}
+    own = {e: axes_of(e.tensor, e.index, orders) for e in reads}
     kept, reduced = set(s.kept), set(s.reduced)
     reads.sort(key=lambda e: -_entries(own[e], s.ranges))
     first = own[reads[0]]
@@ -102,10 +110,9 @@ def _natural(s: Statement, program: Program, orders: Mapping[str, Order]) -> Ord
     return tuple(sorted(range(len(s.left)), key=lambda k: (keys[k], k)))
 
 
-def _axes(e: Access, orders: Mapping[str, Order]) -> list[str]:
+def axes_of(name: str, index: tuple[Int, ...], orders: Mapping[str, Order]) -> list[str]:
     """The axes of entries in the order in which memory has them."""
-    order = orders.get(e.tensor, range(len(e.index)))
-    return [a for k in order for a in e.index[k].axes]
+    return [a for k in orders.get(name, range(len(index))) for a in index[k].axes]
 
 
 def _entries(axes: Iterable[str], ranges: Mapping[str, Int]) -> int:
