@@ -130,8 +130,8 @@ def _training(s, dtype, weights, gradients, following):
     """
     copyto, add, multiply, subtract = np.copyto, np.add, np.multiply, np.subtract
     square, sqrt, divide, maximum = np.square, np.sqrt, np.divide, np.maximum
-    exp, log, matmul, equal = np.exp, np.log, np.matmul, np.equal
-    greater, logical_and, logical_or, negative = np.greater, np.logical_and, np.logical_or, np.negative
+    exp, log, equal, greater = np.exp, np.log, np.equal, np.greater
+    logical_and, logical_or, negative = np.logical_and, np.logical_or, np.negative
     n = s["n"]
     W1 = weights["W1"]
     gamma1 = weights["gamma1"]
@@ -257,16 +257,13 @@ def _training(s, dtype, weights, gradients, following):
     const19 = np.asarray(1 / n, dtype)
     view43 = view42.reshape(10, n)
     view44 = view43.T
-    view45 = part22.transpose(1, 2, 3, 0)
-    part28 = part23.reshape(2, 2, 16, 10)
-    view46 = part28.transpose(2, 0, 1, 3)
-    part29 = np.empty((16, 2, 2, 10), dtype)
-    view47 = part29.reshape(64, 10)
-    part30 = part22.reshape(16, 2, 2, n)
-    view48 = view34.reshape(64, 10)
-    view49 = part30.reshape(64, n)
-    view50 = part30.transpose(3, 1, 2, 0)
-    db = np.empty((n, 2, 2, 16), dtype)
+    part28 = np.empty((n, 64), dtype)
+    view45 = part28.reshape(n, 2, 2, 16)
+    part29 = part23.reshape(64, 10)
+    view46 = part29.reshape(2, 2, 16, 10)
+    view47 = view46.transpose(2, 0, 1, 3)
+    part30 = np.empty((16, 2, 2, 10), dtype)
+    view48 = part30.reshape(64, 10)
     part31 = np.empty((n, 2, 2, 16), bool)
     part32 = np.empty((n, 2, 2, 16), bool)
     part33 = np.empty((n, 2, 2, 16), bool)
@@ -274,88 +271,87 @@ def _training(s, dtype, weights, gradients, following):
     const20 = np.asarray(0, dtype)
     part35 = np.empty((n, 2, 2, 16), bool)
     part36 = np.empty((n, 2, 2, 16), bool)
-    bits2 = _bits(db)
+    view49 = part20[0, 0]
+    bits2 = _bits(part22)
     bits1 = _mask(part36, dtype)
-    bits3 = _bits(b)
-    view51 = part20[0, 0]
-    bits5 = _bits(db)
+    bits3 = _bits(view49)
+    view50 = part20[0, 1]
+    bits5 = _bits(part22)
     bits4 = _mask(part36, dtype)
-    bits6 = _bits(b)
-    view52 = part20[0, 1]
-    bits8 = _bits(db)
+    bits6 = _bits(view50)
+    view51 = part20[1, 0]
+    bits8 = _bits(part22)
     bits7 = _mask(part32, dtype)
-    bits9 = _bits(b)
-    view53 = part20[1, 0]
-    bits11 = _bits(db)
+    bits9 = _bits(view51)
+    view52 = part20[1, 1]
+    bits11 = _bits(part22)
     bits10 = _mask(part35, dtype)
-    bits12 = _bits(db)
-    view54 = part20[1, 1]
-    view55 = part18.reshape(16*n, 16)
-    view56 = part20.reshape(16*n, 16)
-    view57 = part20.reshape(16*n, 16)
+    bits12 = _bits(view52)
+    view53 = part18.reshape(16*n, 16)
+    view54 = part20.reshape(16*n, 16)
+    view55 = part20.reshape(16*n, 16)
     const21 = np.asarray(2, dtype)
-    view58 = part18.reshape(16*n, 16)
-    view59 = part20.reshape(16*n, 16)
+    view56 = part18.reshape(16*n, 16)
+    view57 = part20.reshape(16*n, 16)
     const22 = np.asarray(8 * n, dtype)
     const23 = np.asarray(0.0625 / n, dtype)
-    view60 = part18.transpose(2, 3, 0, 4, 1, 5)
+    view58 = part18.transpose(2, 3, 0, 4, 1, 5)
     part37 = part17.reshape(n, 2, 2, 2, 2, 16)
-    view61 = part37.reshape(n, 4, 4, 16)
+    view59 = part37.reshape(n, 4, 4, 16)
     padded3 = np.zeros((n, 6, 6, 16), dtype)
-    view62 = padded3[:, 1:5, 1:5]
-    view63 = windows(padded3, 1, 2, (1, -1), (4, 3))
-    view64 = windows(view63, 3, 2, (1, -1), (4, 3))
-    view65 = view64.transpose(0, 1, 3, 2, 4, 5)
+    view60 = padded3[:, 1:5, 1:5]
+    view61 = windows(padded3, 1, 2, (1, -1), (4, 3))
+    view62 = windows(view61, 3, 2, (1, -1), (4, 3))
+    view63 = view62.transpose(0, 1, 3, 2, 4, 5)
     part38 = np.empty((n, 4, 4, 3, 3, 16), dtype)
-    view66 = part38.reshape(16*n, 144)
-    view67 = W2.transpose(2, 3, 0, 1)
+    view64 = part38.reshape(16*n, 144)
+    view65 = W2.transpose(2, 3, 0, 1)
     part39 = part13.reshape(3, 3, 16, 8)
-    view68 = part39.reshape(144, 8)
+    view66 = part39.reshape(144, 8)
     part40 = np.empty((16*n, 8), dtype)
-    view69 = part40.reshape(n, 4, 4, 8)
-    view70 = part18.reshape(16*n, 16)
-    view71 = view70.T
+    view67 = part40.reshape(n, 4, 4, 8)
+    view68 = part18.reshape(16*n, 16)
+    view69 = view68.T
     part41 = part13.reshape(16, 72)
-    view72 = part41.reshape(16, 3, 3, 8)
-    view73 = view72.transpose(0, 3, 1, 2)
+    view70 = part41.reshape(16, 3, 3, 8)
+    view71 = view70.transpose(0, 3, 1, 2)
     part42 = np.empty((n, 4, 4, 8), bool)
     part43 = np.empty((n, 4, 4, 8), bool)
     part44 = np.empty((n, 4, 4, 8), bool)
     part45 = np.empty((n, 4, 4, 8), bool)
     part46 = np.empty((n, 4, 4, 8), bool)
     part47 = np.empty((n, 4, 4, 8), bool)
-    bits14 = _bits(view69)
+    view72 = part10[0, 0]
+    bits14 = _bits(view67)
     bits13 = _mask(part47, dtype)
-    bits15 = _bits(a)
-    view74 = part10[0, 0]
-    bits17 = _bits(view69)
+    bits15 = _bits(view72)
+    view73 = part10[0, 1]
+    bits17 = _bits(view67)
     bits16 = _mask(part47, dtype)
-    bits18 = _bits(a)
-    view75 = part10[0, 1]
-    bits20 = _bits(view69)
+    bits18 = _bits(view73)
+    view74 = part10[1, 0]
+    bits20 = _bits(view67)
     bits19 = _mask(part43, dtype)
-    bits21 = _bits(a)
-    view76 = part10[1, 0]
-    bits23 = _bits(view69)
+    bits21 = _bits(view74)
+    view75 = part10[1, 1]
+    bits23 = _bits(view67)
     bits22 = _mask(part46, dtype)
-    bits24 = _bits(a)
-    view77 = part10[1, 1]
-    view78 = part8.reshape(64*n, 8)
-    view79 = part10.reshape(64*n, 8)
+    bits24 = _bits(view75)
+    view76 = part8.reshape(64*n, 8)
+    view77 = part10.reshape(64*n, 8)
+    view78 = part10.reshape(64*n, 8)
+    view79 = part8.reshape(64*n, 8)
     view80 = part10.reshape(64*n, 8)
-    view81 = part8.reshape(64*n, 8)
-    view82 = part10.reshape(64*n, 8)
     const24 = np.asarray(0.03125 / n, dtype)
-    view83 = windows(padded1, 2, 0, (2, 1, 1), (4, 2, 3))
-    view84 = windows(view83, 5, 0, (2, 1, 1), (4, 2, 3))
-    view85 = part8.reshape(64*n, 8)
-    view86 = view85.T
-    view87 = view84.transpose(1, 4, 7, 3, 6, 0, 2, 5)
-    part48 = part1.reshape(1, 3, 3, 2, 2, n, 4, 4)
-    view88 = part48.reshape(9, 64*n)
-    view89 = view88.T
+    view81 = part8.reshape(64*n, 8)
+    view82 = view81.T
+    view83 = view4.transpose(3, 6, 2, 5, 0, 1, 4)
+    part48 = part1.reshape(3, 3, 2, 2, n, 4, 4)
+    view84 = part48.reshape(9, 64*n)
+    view85 = view84.T
     part49 = part2.reshape(8, 9)
-    view90 = part49.reshape(8, 1, 3, 3)
+    view86 = part49.reshape(8, 3, 3)
+    view87 = view86.reshape(8, 1, 3, 3)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -463,14 +459,14 @@ def _training(s, dtype, weights, gradients, following):
         # (28) db3[m] = sum(n, dz[n, m])
         const17.dot(view44, db3)
         # (29) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
+        view44.dot(view37, part28)
         # (27) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
-        matmul(view45, view44, part28)
-        copyto(part29, view46)
+        view38.dot(view44, part29)
+        copyto(part30, view47)
         # (30c) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2,
         #     j < 2
-        multiply(const13, view43, z_3)
-        view48.dot(z_3, view49)
-        multiply(view50, view33, db)
+        multiply(const13, view45, part22)
+        multiply(part22, view33, part22)
         # b_6_2_first[n, c, i, j] = min(p, q, [b_5[n, c, 2*i + p, 2*j + q] == b_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
         equal(view28, part21, part31)
@@ -479,35 +475,30 @@ def _training(s, dtype, weights, gradients, following):
         equal(view31, part21, part34)
         # (32*) db_5[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[b_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     b_6_2_first[n, c, i, j]], p < 2, q < 2
-        part20.fill(0)
         greater(b, const20, part35)
         logical_and(part35, part31, part36)
         multiply(bits2, bits1, bits3)
-        add(view51, b, out=view51)
         greater(part32, part31, part36)
         logical_and(part35, part36, part36)
         multiply(bits5, bits4, bits6)
-        add(view52, b, out=view52)
         logical_or(part31, part32, part31)
         greater(part33, part31, part32)
         logical_and(part35, part32, part32)
         multiply(bits8, bits7, bits9)
-        add(view53, b, out=view53)
         logical_or(part31, part33, part31)
         greater(part34, part31, part34)
         logical_and(part35, part34, part35)
         multiply(bits11, bits10, bits12)
-        add(view54, db, out=view54)
         # (33) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
         multiply(part20, part18, part18)
-        const9.dot(view55, dgamma2)
+        const9.dot(view53, dgamma2)
         # (35) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
         multiply(gamma2, part20, part18)
         # (34) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
-        const9.dot(view56, dbeta2)
+        const9.dot(view54, dbeta2)
         # (37) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
         multiply(part18, part17, part20)
-        const9.dot(view57, part19)
+        const9.dot(view55, part19)
         negative(part19, part19)
         divide(part19, const21, part19)
         # (37) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
@@ -517,12 +508,12 @@ def _training(s, dtype, weights, gradients, following):
         multiply(part15, part16, part15)
         divide(part19, part15, part19)
         # (38) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
-        const9.dot(view58, part15)
+        const9.dot(view56, part15)
         divide(part15, part16, part15)
         negative(part15, part15)
         # (38) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
         subtract(b_2, view25, part20)
-        const9.dot(view59, b_2)
+        const9.dot(view57, b_2)
         multiply(part19, b_2, b_2)
         divide(b_2, const22, b_2)
         add(part15, b_2, part15)
@@ -534,17 +525,17 @@ def _training(s, dtype, weights, gradients, following):
         add(part18, part17, part18)
         multiply(const23, part15, part15)
         add(part18, part15, part18)
-        copyto(part37, view60)
+        copyto(part37, view58)
         # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
-        copyto(view62, view61)
-        copyto(part38, view65)
-        copyto(part39, view67)
-        view66.dot(view68, part40)
+        copyto(view60, view59)
+        copyto(part38, view63)
+        copyto(part39, view65)
+        view64.dot(view66, part40)
         # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-        view71.dot(view22, part41)
+        view69.dot(view22, part41)
         # a_6_2_first[n, c, i, j] = min(p, q, [a_5[n, c, 2*i + p, 2*j + q] == a_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
         equal(view14, part11, part42)
@@ -553,35 +544,30 @@ def _training(s, dtype, weights, gradients, following):
         equal(view17, part11, part45)
         # (44*) da_5[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[a_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     a_6_2_first[n, c, i, j]], p < 2, q < 2
-        part10.fill(0)
         greater(a, const20, part46)
         logical_and(part46, part42, part47)
         multiply(bits14, bits13, bits15)
-        add(view74, a, out=view74)
         greater(part43, part42, part47)
         logical_and(part46, part47, part47)
         multiply(bits17, bits16, bits18)
-        add(view75, a, out=view75)
         logical_or(part42, part43, part42)
         greater(part44, part42, part43)
         logical_and(part46, part43, part43)
         multiply(bits20, bits19, bits21)
-        add(view76, a, out=view76)
         logical_or(part42, part44, part42)
         greater(part45, part42, part45)
         logical_and(part46, part45, part46)
         multiply(bits23, bits22, bits24)
-        add(view77, a, out=view77)
         # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
         multiply(part10, part8, part8)
-        const4.dot(view78, dgamma1)
+        const4.dot(view76, dgamma1)
         # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
         multiply(gamma1, part10, part8)
         # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
-        const4.dot(view79, dbeta1)
+        const4.dot(view77, dbeta1)
         # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
         multiply(part8, part7, part10)
-        const4.dot(view80, part9)
+        const4.dot(view78, part9)
         negative(part9, part9)
         divide(part9, const21, part9)
         # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
@@ -591,12 +577,12 @@ def _training(s, dtype, weights, gradients, following):
         multiply(part5, part6, part5)
         divide(part9, part5, part9)
         # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-        const4.dot(view81, part5)
+        const4.dot(view79, part5)
         divide(part5, part6, part5)
         negative(part5, part5)
         # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
         subtract(part4, view12, part10)
-        const4.dot(view82, part4)
+        const4.dot(view80, part4)
         multiply(part9, part4, part4)
         multiply(const24, part4, part4)
         add(part5, part4, part5)
@@ -610,11 +596,11 @@ def _training(s, dtype, weights, gradients, following):
         add(part8, part5, part8)
         # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        copyto(part48, view87)
-        view86.dot(view89, part49)
-        copyto(dW1, view90)
-        copyto(dW2, view73)
-        copyto(dW3, view47)
+        copyto(part48, view83)
+        view82.dot(view85, part49)
+        copyto(dW1, view87)
+        copyto(dW2, view71)
+        copyto(dW3, view48)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1}, run

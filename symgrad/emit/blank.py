@@ -54,7 +54,7 @@ def _blank(t: Tensor, groups: Sequence[Block]) -> Blank | None:
         return Blank(()) if full and _count(everything) == ints.product(_rows(t)) else None
     if any(s.op != "+=" for s in everything):
         return None
-    if all(s.scan is None for s in everything):
+    if len(everything) > 1 and all(s.scan is None for s in everything):
         return None  # sums onto zero one after another
     return _one(t, groups[0][0]) if groups[0][0].scan is None else _loop(t, groups[0])
 

@@ -160,13 +160,29 @@ class Lowering:
         """What a statement writes, its axes as its left side has them."""
         window = self._window(s)
         if not window:
-            return self.values.real(self.array(recognise(s, self.program)))
+            product = self._product_of_units(s)
+            return product or self.values.real(self.array(recognise(s, self.program)))
         # a window is small: one pass over all of them for each of its places is quicker than a pass over each
         parts = [self._one(s, place) for place in self._places(window)]
         total = parts[0]
         for part in parts[1:]:
             total = self.values.ufunc(_WRITERS[s.op], total, part)
         return total
+
+    def _product_of_units(self, s: Statement) -> Value | None:
+        """A contraction computed without axes of length one, as the same arrays are read elsewhere."""
+        units = {a: 0 for a in s.kept if s.ranges[a] == ints.ONE}
+        several = isinstance(s.body, ex.Mul) and len(ex.accesses(s.body)) > 1
+        if not (units and several and self.products and s.plain and s.reduced and s.op == "+=") or s.scan:
+            return None
+        inner = _fixed(s, units)
+        inner = replace(inner, left=tuple(i for i in inner.left if i.axes))
+        self.ranges = inner.ranges
+        value = self.values.real(self.array(recognise(inner, self.program)))
+        self.ranges, self._done = s.ranges, {}
+        if not contiguous(value):
+            return None
+        return self.values.reshape(value, tuple(s.ranges[i.axis or ""] for i in s.left))
 
     def _window(self, s: Statement) -> Axes:
         """The reduced axes of a statement that takes something of each small window; none for any other."""
@@ -551,6 +567,8 @@ class Lowering:
             case ar.Gather(name, index, axes, _, guarded):
                 v, own = self.gather(name, index, not guarded)
                 return values.transpose(v, tuple(own.index(a) for a in axes))
+            case ar.Transpose(ar.MatMul(a, b, _, own), axes) if self.products and len(own) > 2:
+                return self.contract((a, b), axes)
             case ar.Transpose(a, axes):
                 return values.transpose(self.array(a), tuple(a.axes.index(x) for x in axes))
             case ar.Expand(a, axes, _):
