@@ -310,6 +310,7 @@ def test_binary_cross_entropy_is_s_minus_t(loss: str) -> None:
 
 HELD_WRONGLY = {
     "a factor": "x: weight[n]; loss = sum(x*held(x))",
+    "the step before": "x: data[t]; w: weight; h[t] = tanh(x[t] + w*held(h[t - 1])); h[-1] = 0; loss = sum(h)",
     "one side only": "z: weight[n, k]; m[n] = max(j, z[n, j]); loss = sum(n, log(sum(j, exp(z[n, j] - held(m[n])))))",
     "outside a domain": "z: weight[n]; v = 0.1*tanh(z); loss = sum(log(0.4 - held(v) - v))",
     "another sum": "z: weight[n, k]; m[n] = max(j, z[n, j]); s[n] = sum(j, exp(z[n, j] - held(m[n]))); loss = sum(s)",

@@ -7,7 +7,8 @@ is made of, agreement at random points is as good as a proof: a true difference 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import heapq
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +18,7 @@ from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Add, Expr, Stop
 from symgrad.language.ints import ONE, ZERO, Axis, axis
-from symgrad.language.program import Facts, Program, Statement, Tensor, blocks, rows
+from symgrad.language.program import Facts, Program, Statement, Tensor, blocks, in_rows, stored
 from symgrad.language.reference import execute
 from symgrad.language.samples import draw, numbers, small_sizes
 from symgrad.language.trace import Step
@@ -28,17 +29,10 @@ SPREADS = (4.0, 20.0, 21.0, 22.0, 100.0)
 
 def prove(program: Program, strict: bool = False) -> None:
     """Raise `Refusal` if some `held` value matters to the target; `strict`: or if there is a doubt."""
-    program = replace(program, statements=tuple(map(_at_zero, program.statements)))
-    holders = _holders(program)
-    read = {r for s in program.statements for r in s.reads} if holders else set()
-    for key, places in holders.items():
-        culprit = _matters(program, key, places, read, strict)
-        if culprit is not None:
-            shown = ex.show(program.statements[places[0]].body)
-            raise Refusal(
-                f"held(...) in `{shown}` claims that {program.target} does not depend on what is held, but it does, "
-                f"through {culprit}; write stop(...) for a deliberate constant, or leave the name out"
-            )
+    if any(_held(s) for s in program.statements):
+        proof = _Proof(program, strict)
+        for k in range(len(program.statements)):
+            proof.check(k)
 
 
 def cancelled(program: Program, wanted: Collection[str] = ()) -> tuple[Program, list[Step]]:
@@ -46,24 +40,29 @@ def cancelled(program: Program, wanted: Collection[str] = ()) -> tuple[Program, 
 
     This is the user's own `z - max(z)` before an exponential: nothing flows back through it.
     """
+    tops = [s.out for s in program.statements if s.op in ("max=", "min=")]
+    tops = [out for out in tops if out not in (program.target, *wanted)]
+    if not tops:
+        return program, []
     steps: list[Step] = []
-    for s in program.statements:
-        if s.op not in ("max=", "min=") or s.out in (program.target, *wanted):
+    proof = _Proof(program, strict=True)
+    for out in tops:
+        before = {k: proof.statements[k] for k in proof.readers(out)}
+        bodies = {k: ex.rewrite(t.body, partial(_hold, out)) for k, t in before.items()}
+        tried = {k: replace(t, body=bodies[k]) for k, t in before.items() if bodies[k] != t.body}
+        if not tried or not all(_only_held(tried.get(k, t), out) for k, t in before.items()):
             continue
-        readers = [t for t in program.statements if s.out in t.reads]
-        bodies = {t: ex.rewrite(t.body, partial(_hold, s.out)) for t in readers}
-        tried = {t: replace(t, body=body) for t, body in bodies.items() if body != t.body}
-        if not tried or not all(_only_held(tried.get(t, t), s.out) for t in readers):
-            continue
-        trial = replace(program, statements=tuple(tried.get(t, t) for t in program.statements))
+        proof.put(tried)
         try:
-            prove(trial, strict=True)
+            for k in tried:
+                proof.check(k)
         except Refusal:
+            proof.put({k: before[k] for k in tried})
             continue
-        program = trial
-        reason = f"{s.out} cancels: the result does not depend on what is subtracted."
-        steps.append(Step(0, "stable", tuple(tried.values()), before=tuple(tried), reason=reason))
-    return program, steps
+        reason = f"{out} cancels: the result does not depend on what is subtracted."
+        replaced = tuple(before[k] for k in tried)
+        steps.append(Step(0, "stable", tuple(tried.values()), before=replaced, reason=reason))
+    return replace(program, statements=tuple(proof.statements)), steps
 
 
 def _hold(name: str, e: object) -> Expr | None:
@@ -96,89 +95,150 @@ def _at_zero(s: Statement) -> Statement:
     return replace(s, body=ex.rewrite(s.body, inside)) if only else s
 
 
-def _holders(program: Program) -> dict[Expr, list[int]]:
-    """What is held, with axes named by position, and the statements that hold it."""
-    found: dict[Expr, list[int]] = {}
-    for k, s in enumerate(program.statements):
-        for e in ex.walk(s.body):
-            if isinstance(e, Stop) and e.kind == "held":
-                found.setdefault(_key(e.arg), []).append(k)
-    return found
+def _held(s: Statement) -> list[Stop]:
+    """What a statement holds."""
+    return [e for e in ex.walk(s.body) if isinstance(e, Stop) and e.kind == "held"]
 
 
 def _key(e: Expr) -> Expr:
+    """What is held, with axes named by position."""
     return ex.substitute(e, {Axis(a): Axis(f"i_{k}") for k, a in enumerate(ex.axes(e))})
 
 
-def _matters(
-    program: Program, key: Expr, places: list[int], read: set[str], strict: bool
-) -> str | None:
-    """The first tensor downstream through which a held value reaches the end, or None if its effect dies out."""
+class _Proof:
+    """A program put to the proof, from each place where something is held to where its effect dies.
 
-    def culprit(start: int, spread: float = 0.0) -> tuple[str | None, bool]:
-        dirty, finite = _moved(program, key, start, places, spread)
-        return next((name for name in dirty if name == program.target or name not in read), None), finite
+    What is made for the whole program is made once, so that the proofs of a long one take no longer each.
 
-    with np.errstate(all="ignore"):
-        found, finite = culprit(places[0])
-        if found or not finite:
-            # numbers drawn where it is held may lie outside a leaf's domain, or break what ties them together
-            found, finite = culprit(0)
-        for spread in SPREADS if found is None else ():
-            wide, finite = culprit(places[0], spread)
-            # run from the start, large sums may saturate what follows and hide what matters
-            if wide and finite and (strict or culprit(0, spread) == (wide, True)):
-                return wide
-    return found
+    Args:
+        strict: a doubt is a refusal too.
+    """
 
+    def __init__(self, program: Program, strict: bool):
+        self.program, self.strict = program, strict
+        self.statements = list(program.statements)
+        self.sizes = small_sizes(program)
+        self.blocks: list[range] = []
+        self.block_of: list[int] = []
+        for k, block in enumerate(blocks(program.statements)):
+            self.blocks.append(range(len(self.block_of), len(self.block_of) + len(block)))
+            self.block_of += [k] * len(block)
+        self.read: dict[str, list[int]] = {}
+        self.first: dict[str, int] = {}  # where a tensor is first written
+        for k, s in enumerate(program.statements):
+            self.first.setdefault(s.out, k)
+            for r in s.reads:
+                self.read.setdefault(r, []).append(k)
+        # as it is run: early rows are counted from 0, "\0" is what a held value is moved by
+        self.tensors = {name: stored(t) for name, t in program.tensors.items()}
+        self.run = list(program.statements)
+        self.places: dict[Expr, dict[int, None]] = {}
+        self.keys: dict[int, tuple[Expr, ...]] = {}
+        self.proved: set[Expr] = set()
+        self.put(dict(enumerate(program.statements)))
 
-def _moved(
-    program: Program, key: Expr, start: int, places: list[int], spread: float
-) -> tuple[dict[str, None], bool]:
-    """The tensors that differ at the end when what is held is moved, and whether all numbers were finite."""
-    sizes = small_sizes(program)
-    rng = np.random.default_rng(int(spread))
-    plain: dict[str, np.ndarray] = {}
-    moved: dict[str, np.ndarray] = {}
-    dirty: dict[str, None] = {}
-    finite = True
-    tensors = {**program.tensors, "\0": _shift(program.statements[places[0]], key)}
-    program = rows(replace(program, tensors=tensors))
-    first = 0
-    for block in blocks(program.statements):
-        first, last = first + len(block), first + len(block) - 1
-        if last < start:
-            continue
-        if not dirty and last - len(block) + 1 > places[-1]:
-            break
-        shifted = tuple(replace(s, body=ex.rewrite(s.body, lambda e: _move(e, key))) for s in block)
-        reads = tuple(r for s in block for r in s.reads)
-        if start and shifted == block and not any(r in dirty for r in reads):
-            continue
-        written = dict.fromkeys(s.out for s in block)
-        for name in (*reads, "\0"):
-            if name not in plain and name not in written:
-                plain[name] = moved[name] = _numbers(program[name], sizes, rng, spread)
-        before = {s.out for s in program.statements[: last + 1 - len(block)]}
-        for name in written if start else ():
-            if name not in plain and name in before:  # its first writers were left out: the start of a recurrence
-                plain[name] = np.array(_numbers(program[name], sizes, rng, spread))
-                moved[name] = plain[name].copy()
-        for arrays, run in ((plain, block), (moved, shifted)):
-            execute(run, program, sizes, arrays, np.float64)
-        for out in written:
-            finite = finite and bool(np.isfinite(plain[out]).all())
-            if np.allclose(plain[out], moved[out], rtol=1e-9, atol=1e-12, equal_nan=True):
-                dirty.pop(out, None)
-                moved[out] = plain[out].copy()  # a later writer adds to each of them
-            else:
-                dirty[out] = None
-    return dirty, finite
+    def readers(self, name: str) -> list[int]:
+        """The statements that read a tensor."""
+        return self.read.get(name, [])
+
+    def put(self, changed: Mapping[int, Statement]) -> None:
+        """Statements of the same values and reads, in which something else is held."""
+        for k, s in changed.items():
+            for key in self.keys.pop(k, ()):
+                del self.places[key][k]
+            self.statements[k] = s
+            self.run[k] = in_rows(_at_zero(s), self.program)
+            self.keys[k] = tuple(dict.fromkeys(_key(e.arg) for e in _held(self.run[k])))
+            for key in self.keys[k]:
+                self.places.setdefault(key, {})[k] = None
+                self.proved.discard(key)
+
+    def check(self, k: int) -> None:
+        """Refuse if what a statement holds matters to the target."""
+        for key in self.keys[k]:
+            if key in self.proved:
+                continue
+            places = sorted(self.places[key])
+            culprit = self._matters(key, places)
+            if culprit is not None:
+                shown = ex.show(self.statements[places[0]].body)
+                raise Refusal(
+                    f"held(...) in `{shown}` claims that {self.program.target} does not depend on what is held, but "
+                    f"it does, through {culprit}; write stop(...) for a deliberate constant, or leave the name out"
+                )
+            self.proved.add(key)
+
+    def _matters(self, key: Expr, places: list[int]) -> str | None:
+        """The first tensor downstream through which a held value reaches the end, or None if its effect dies out."""
+
+        def culprit(start: int, spread: float = 0.0) -> tuple[str | None, bool]:
+            dirty, finite = self._moved(key, start, places, spread)
+            ends = (name for name in dirty if name == self.program.target or name not in self.read)
+            return next(ends, None), finite
+
+        with np.errstate(all="ignore"):
+            found, finite = culprit(places[0])
+            if found or not finite:
+                # numbers drawn where it is held may lie outside a leaf's domain, or break what ties them together
+                found, finite = culprit(0)
+            for spread in SPREADS if found is None else ():
+                wide, finite = culprit(places[0], spread)
+                # run from the start, large sums may saturate what follows and hide what matters
+                if wide and finite and (self.strict or culprit(0, spread) == (wide, True)):
+                    return wide
+        return found
+
+    def _moved(self, key: Expr, start: int, places: list[int], spread: float) -> tuple[dict[str, None], bool]:
+        """The tensors that differ at the end when what is held is moved, and whether all numbers were finite."""
+        rng = np.random.default_rng(int(spread))
+        plain: dict[str, np.ndarray] = {}
+        moved: dict[str, np.ndarray] = {}
+        dirty: dict[str, None] = {}
+        finite = True
+        self.tensors["\0"] = _shift(self.run[places[0]], key)
+        program = replace(self.program, tensors=self.tensors)
+        holding = {self.block_of[k] for k in places}
+        # from the start everything runs; from where it is held only what reads it, or something that differs by it
+        waiting = sorted(holding) if start else list(range(max(holding) + 1))
+        queued = set(waiting)
+        while waiting:
+            number = heapq.heappop(waiting)
+            span = self.blocks[number]
+            block = shifted = tuple(self.run[k] for k in span)
+            if number in holding:
+                shifted = tuple(replace(s, body=ex.rewrite(s.body, lambda e: _move(e, key))) for s in block)
+            reads = tuple(r for s in block for r in s.reads)
+            if start and number not in holding and not any(r in dirty for r in reads):
+                continue
+            written = dict.fromkeys(s.out for s in block)
+            for name in (*reads, "\0"):
+                if name not in plain and name not in written:
+                    plain[name] = moved[name] = _numbers(program[name], self.sizes, rng, spread)
+            for name in written if start else ():
+                # its first writers were left out: the start of a recurrence
+                if name not in plain and self.first[name] < span.start:
+                    plain[name] = np.array(_numbers(program[name], self.sizes, rng, spread))
+                    moved[name] = plain[name].copy()
+            for arrays, run in ((plain, block), (moved, shifted)):
+                execute(run, program, self.sizes, arrays, np.float64)
+            for out in written:
+                finite = finite and bool(np.isfinite(plain[out]).all())
+                if np.allclose(plain[out], moved[out], rtol=1e-9, atol=1e-12, equal_nan=True):
+                    dirty.pop(out, None)
+                    moved[out] = plain[out].copy()  # a later writer adds to each of them
+                else:
+                    dirty[out] = None
+                    for k in self.readers(out):
+                        later = self.block_of[k]
+                        if later > number and later not in queued:
+                            queued.add(later)
+                            heapq.heappush(waiting, later)
+        return dirty, finite
 
 
 def _shift(s: Statement, key: Expr) -> Tensor:
     """A tensor of random amounts with the axes of what is held; their sizes come from a place where it stands."""
-    held = next(e.arg for e in ex.walk(s.body) if isinstance(e, Stop) and _key(e.arg) == key)
+    held = next(e.arg for e in _held(s) if _key(e.arg) == key)
     return Tensor("\0", tuple(s.ranges[a] for a in ex.axes(held)))
 
 
