@@ -44,6 +44,7 @@ class Names:
     def __init__(self, taken: Iterable[str] = ()):
         self._own: dict[str, str] = {}
         self._taken = {*_OWN, *taken}
+        self._counts: dict[str, int] = {}  # numbers below these are taken: names are never given back
 
     def of(self, name: str) -> str:
         """The name in source of a tensor or a size letter; the same one each time."""
@@ -61,9 +62,10 @@ class Names:
 
     def counted(self, stem: str) -> str:
         """`stem1`, `stem2`, ..."""
-        k = 1
+        k = self._counts.get(stem, 1)
         while f"{stem}{k}" in self._taken:
             k += 1
+        self._counts[stem] = k + 1
         return self.fresh(f"{stem}{k}")
 
     def size(self, n: Int) -> str:

@@ -266,10 +266,11 @@ class Plan:
         told: list[Definition] = []
         waiting: dict[str, tuple[tuple[Step, ...], Statement]] = {}  # sums that will have another meaning
         former = self.cast.former
+        known: set[str] = set()
+        cited: set[Statement] = set()  # what is put in place of something told
         for step in self.derived.steps:
             if step.rule not in FORWARD:
                 continue
-            known = {d.statement.out for d in told}
             again = [s for s in step.equation if step.rule == "stable" and s.out in known]
             start = min((self._last(told, s.out) for s in again), default=len(told))
             for s in step.equation:
@@ -279,7 +280,9 @@ class Plan:
                 if former.get(waiting.get(s.out, ((), s))[1]) is step:
                     del waiting[s.out]
                 own = tuple(waiting[r] for r in s.reads if r in waiting)
-                steps = (*(x for more, t in own if not self._cited(told, t) for x in more), step)
+                steps = (*(x for more, t in own if t not in cited for x in more), step)
+                cited.update(t for _, t in own)
+                known.add(s.out)
                 d = Definition(steps, s, tuple(t for _, t in own), s in again)
                 if d.restated:
                     told.insert(self._last(told, s.out) + 1, d)
@@ -291,11 +294,6 @@ class Plan:
     @staticmethod
     def _last(told: Sequence[Definition], out: str) -> int:
         return max(k for k, d in enumerate(told) if d.statement.out == out)
-
-    @staticmethod
-    def _cited(told: Sequence[Definition], t: Statement) -> bool:
-        """Whether a statement that is put in place was told already."""
-        return any(t in d.put for d in told)
 
     @cached_property
     def lent(self) -> dict[str, tuple[tuple[State, Group], ...]]:

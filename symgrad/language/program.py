@@ -9,7 +9,7 @@ program to program, or from program to text.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -233,11 +233,10 @@ class Program:
         """The statements that write a tensor, in order."""
         return self._writers.get(name, ())
 
-    def fresh(self, stem: str, taken: Iterable[str] = ()) -> str:
+    def fresh(self, stem: str, taken: Container[str] = ()) -> str:
         """A name that nothing has yet: the stem, or the stem with a number."""
-        used = {*self.tensors, *self.sizes, *taken}
         name, k = stem, 1
-        while name in used:
+        while name in self.tensors or name in self.sizes or name in taken:
             k += 1
             name = f"{stem}_{k}"
         return name
@@ -261,6 +260,34 @@ def blocks(statements: Iterable[Statement]) -> Iterator[Block]:
             yield from ((s,) for s in group)
         else:
             yield tuple(group)
+
+
+class Readings:
+    """The statements that read each tensor, kept while others take their places. They come in order, those that read
+    more than the ones in whose place they stand last.
+
+    Example:
+        >>> from symgrad.language.reader import read
+        >>> p = read("x: weight[n]; y = x**2; loss = sum(x*y)")
+        >>> [s.out for s in Readings(p.statements).of("x")]
+        ['y', 'loss']
+    """
+
+    def __init__(self, statements: Iterable[Statement]):
+        self._found: dict[str, list[Statement]] = {}
+        for s in statements:
+            for name in s.reads:
+                self._found.setdefault(name, []).append(s)
+
+    def of(self, name: str) -> tuple[Statement, ...]:
+        return tuple(self._found.get(name, ()))
+
+    def put(self, old: Statement, new: Sequence[Statement]) -> None:
+        """`new` stand where `old` stood."""
+        for name in dict.fromkeys((*old.reads, *(r for s in new for r in s.reads))):
+            readers = self._found.setdefault(name, [])
+            k = next((k for k, s in enumerate(readers) if s is old), len(readers))
+            readers[k : k + 1] = [s for s in new if name in s.reads]
 
 
 def needed(statements: Sequence[Statement], names: Iterable[str]) -> Block:

@@ -8,13 +8,13 @@ nothing before it is differentiated by.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Expr
-from symgrad.language.program import Program, Statement, Tensor
+from symgrad.language.program import Program, Readings, Statement, Tensor
 from symgrad.language.trace import Step
 from symgrad.passes.forms import Bound, match_index, placed, terms
 from symgrad.passes.stable import pure
@@ -58,10 +58,12 @@ def affine(program: Program) -> tuple[Program, list[Step]]:
         h_shift[j] = sum(k, b[k]*W[k, j])
         h[n, j] = h_core[n, j] + h_shift[j]
     """
-    statements, steps = list(program.statements), []
+    steps: list[Step] = []
     tensors = dict(program.tensors)
+    put: dict[int, tuple[Statement, ...]] = {}  # what stands in the place of a statement, by its id
+    reading = Readings(program.statements)
     for s in program.statements:
-        readers = _readers(s, program, statements) if pure(s, program) else []
+        readers = _readers(s, program, reading.of(s.out)) if pure(s, program) else []
         form = _form(s, readers) if readers else None
         if form is None or not _cheaper(s, form, readers):
             continue
@@ -69,7 +71,8 @@ def affine(program: Program) -> tuple[Program, list[Step]]:
         if not isinstance(core, Access):
             name = program.fresh(f"{s.out}_core", tensors)
             tensors[name] = Tensor(name, program[s.out].shape, named=False, label=s.label)
-            statements.insert(statements.index(s), replace(s, out=name, body=core))
+            put[id(s)] = (replace(s, out=name, body=core), s)
+            reading.put(s, put[id(s)])
             core = Access(name, s.left)
         for r in readers:
             new = _folded(r, replace(form, core=core), program, tensors)
@@ -78,17 +81,25 @@ def affine(program: Program) -> tuple[Program, list[Step]]:
                 "it is multiplied with."
             )
             steps.append(Step(0, "fold", new, before=(r.statement,), reason=reason))
-            k = statements.index(r.statement)
-            statements[k : k + 1] = new
-    return replace(program, tensors=tensors, statements=tuple(statements)), steps
+            put[id(r.statement)] = new
+            reading.put(r.statement, new)
+    statements = tuple(t for s in program.statements for t in _placed(s, put))
+    return replace(program, tensors=tensors, statements=statements), steps
 
 
-def _readers(s: Statement, program: Program, statements: Iterable[Statement]) -> list[_Reader]:
+def _placed(s: Statement, put: Mapping[int, tuple[Statement, ...]]) -> Iterator[Statement]:
+    """What stands in the place of a statement, and in the places of that."""
+    for t in put.get(id(s), (s,)):
+        if t is s:
+            yield s
+        else:
+            yield from _placed(t, put)
+
+
+def _readers(s: Statement, program: Program, readers: Iterable[Statement]) -> list[_Reader]:
     """What reads a tensor, if all of it are sums of products with one entry of it; else nothing."""
     found = []
-    for r in statements:
-        if s.out not in r.reads:
-            continue
+    for r in readers:
         parts = r.body.args if isinstance(r.body, ex.Mul) else (r.body,)
         own = [f for f in parts if isinstance(f, Access) and f.tensor == s.out]
         others = ex.mul(*(f for f in parts if f not in own))
