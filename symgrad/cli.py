@@ -118,6 +118,16 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("generate", _generate, "Write a standalone training module that needs NumPy only.")
     sub.add_argument("output", type=Path, help="the file to write, such as digits.py")
     _module_options(sub)
+    split = sub.add_argument_group("how a step of the module splits its batch, if it is not told otherwise")
+    split.add_argument("--threads", type=_counted, help="how many threads share it, or: measure")
+    split.add_argument(
+        "--tile",
+        type=_counted,
+        help="how many examples are computed at a time, or: auto (the default), measure",
+    )
+    split.add_argument(
+        "--micro-batch", type=_counted, help="how many examples at most, or the memory they may take: 64MB"
+    )
 
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
     sub.add_argument("--seed", type=_natural, default=0)
@@ -173,6 +183,11 @@ def _natural(text: str) -> int:
     if number < 0:
         raise ValueError(text)
     return number
+
+
+def _counted(text: str) -> int | str:
+    """A whole number, or a word."""
+    return int(text) if text.isdecimal() else text
 
 
 def _module_options(sub: argparse.ArgumentParser) -> None:
@@ -364,8 +379,13 @@ def _numbers(options: argparse.Namespace) -> dict[str, float]:
 
 def _generate(options: argparse.Namespace) -> int:
     model = _model(options)
+    splitting = {"threads": options.threads, "tile": options.tile, "micro_batch": options.micro_batch}
     path = model.generate(
-        options.output, optimizer=options.optimizer, style=options.style, **_numbers(options)
+        options.output,
+        optimizer=options.optimizer,
+        style=options.style,
+        **_numbers(options),
+        **{name: value for name, value in splitting.items() if value is not None},
     )
     print(f"wrote {path}")
     return 0
@@ -470,7 +490,9 @@ def _ops(options: argparse.Namespace) -> int:
 
     paged = bool(options.format or options.output or options.open)
     if paged and not options.name:
-        raise SymgradError("a page shows one operation: give its name, such as symgrad ops gelu --format html --open")
+        raise SymgradError(
+            "a page shows one operation: give its name, such as symgrad ops gelu --format html --open"
+        )
     if paged:
         _written(options, gallery.operation(options.name).document())
     else:

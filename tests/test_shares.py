@@ -11,6 +11,7 @@ import pytest
 
 import symgrad as sg
 from symgrad import emit
+from symgrad.cli import main
 from symgrad.errors import Refusal
 from symgrad.language.program import needed
 from symgrad.language.reader import read
@@ -200,6 +201,27 @@ def test_ways_that_there_are_not(how: dict[str, Any], told: str) -> None:
         net["Model"](**how)
     with pytest.raises(sg.SymgradError, match=told):
         module(DECLARATIONS["labels"], **how)
+
+
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.sg").write_text(DECLARATIONS["labels"].replace("; ", "\n"))
+    made = str(tmp_path / "net.py")
+    assert main(["generate", str(tmp_path / "net.sg"), made, "--threads", "2", "--micro-batch", "1MB"]) == 0
+    text = Path(made).read_text()
+    assert "threads=2," in text and 'micro_batch="1MB",' in text and 'tile="auto",' in text
+    net = module(DECLARATIONS["labels"])
+    data = arrays(net, 0, 12)
+    np.savez(tmp_path / "data.npz", **data)
+    told = []
+    for more in ([], ["--threads", "2", "--tile", "2", "--micro-batch", "3"]):
+        saved = ["--save", str(tmp_path / "w.npz"), "--epochs", "2"]
+        assert net["main"](["train", str(tmp_path / "data.npz"), *saved, *more]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0].split("epoch")[1:] == told[1].split("epoch")[1:]
+    assert net["main"](["train", str(tmp_path / "data.npz"), *saved, "--tile", "few"]) == 2
+    assert (
+        "tile is a whole number from 1 or None or 'auto' or 'measure', not 'few'" in capsys.readouterr().err
+    )
 
 
 def test_the_readable_style_has_no_pieces() -> None:

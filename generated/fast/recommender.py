@@ -706,8 +706,10 @@ class Model:
         if self.tile == "auto":
             held = _held(whole[2], self._results, self._w)
             if held > CACHE:
-                # pieces of a third of the cache, and not so many that mostly weights are read
-                rows = -(-rows // max(1, min(3 * held // CACHE, held // (16 * self._w.nbytes))))
+                # pieces of a third of the cache, and not so many that mostly weights are read; equal if they can be
+                parts = max(1, min(3 * held // CACHE, held // (16 * self._w.nbytes)))
+                even = [k for k in range(parts, 2 * parts) if rows % k == 0]
+                rows = -(-rows // (even or [parts])[0])
         elif self.tile is not None:
             rows = min(rows, self.tile)
         if isinstance(self.micro_batch, str):
@@ -1103,6 +1105,11 @@ def _natural(text):
     return number
 
 
+def _counted(text):
+    """A whole number, or a word."""
+    return int(text) if text.isdecimal() else text
+
+
 def _read_table(path):
     """The names of the columns (or None), and the rows as (line number, cells)."""
     try:
@@ -1252,7 +1259,11 @@ def _train_command(options):
         )
     if options.epochs < 1 or options.batch < 1 or not 0 <= options.test_split < 1:
         raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
-    model = Model(**({"lr": options.rate} if options.rate is not None else {}))
+    given = {
+        "lr": options.rate, "threads": options.threads, "tile": options.tile,
+        "micro_batch": options.micro_batch
+    }
+    model = Model(**{name: value for name, value in given.items() if value is not None})
     model.init(options.seed)
     if options.weights:
         model.load(options.weights)
@@ -1321,6 +1332,13 @@ def main(arguments=None):
     train.add_argument("--epochs", type=int, default=20)
     train.add_argument("--batch", type=int, default=32)
     train.add_argument("--rate", type=float, help="learning rate")
+    train.add_argument("--threads", type=_counted, help="how many threads share a batch, or: measure")
+    train.add_argument(
+        "--tile", type=_counted, help="how many examples are computed at a time, or: auto, measure"
+    )
+    train.add_argument(
+        "--micro-batch", type=_counted, help="how many at most for the sake of memory, or: 64MB"
+    )
     train.add_argument("--seed", type=_natural, default=0)
     train.add_argument(
         "--test-split", type=float, default=0.0, help="part of the rows to set apart, such as 0.2"

@@ -1181,7 +1181,8 @@ def _train_command(options):
         )
     if options.epochs < 1 or options.batch < 1 or not 0 <= options.test_split < 1:
         raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
-    model = Model(**({"lr": options.rate} if options.rate is not None else {}))
+    given = {"lr": options.rate}
+    model = Model(**{name: value for name, value in given.items() if value is not None})
     model.init(options.seed)
     if options.weights:
         model.load(options.weights)
