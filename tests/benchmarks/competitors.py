@@ -45,6 +45,7 @@ COMPETITORS = {
     c.name: c
     for c in (
         Competitor("wall", "products", checked=False),
+        Competitor("wall in tiles", "products", "tiles", networks="e", checked=False),
         Competitor("plain", "by_hand"),
         Competitor("readable", "generated", "readable"),
         Competitor("fast", "generated", "fast"),

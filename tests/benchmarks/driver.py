@@ -23,7 +23,11 @@ from .competitors import COMPETITORS, Competitor
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = ("plain", "readable", "fast", "torch", "nn.LSTM")  # those whose memory is measured
+QUARTERS = Competitor("fast in quarters", "generated", "quarters")
 REFERENCE = Competitor("reference", "generated", "exact")
+
+
+PATIENCE = 300  # seconds, in which a compiler must be done
 
 
 class Failed(Exception):
@@ -46,7 +50,7 @@ class Process:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         )
 
-    def ask(self, do: str, seconds: float = 600, **command: object) -> dict:
+    def ask(self, do: str, seconds: float = PATIENCE, **command: object) -> dict:
         """One command and its answer.
 
         Raises:
@@ -87,7 +91,7 @@ class Field:
     starts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     references: dict[tuple[str, str], dict[str, np.ndarray]] = field(default_factory=dict)
 
-    def prepare(self, case: Case, optimizers: Iterable[str], threads: Iterable[int] = (1,)) -> None:
+    def prepare(self, case: Case, optimizers: Iterable[str]) -> None:
         model = sg.Model(case.path)
         self.starts[case.letter] = start(
             {w.name: tuple(int(str(size)) for size in w.shape) for w in model.program.role("weight")}
@@ -96,9 +100,9 @@ class Field:
         arrays |= {f"weight_{k}": a for k, a in self.starts[case.letter].items()}
         np.savez(self.folder / f"{case.letter}.npz", **arrays)
         for optimizer in optimizers:
-            for style, written in (("readable", "exact"), ("readable", "readable"), ("fast", "fast")):
+            for style in ("readable", "fast"):
                 model.generate(
-                    self.folder / f"{case.letter}_{optimizer}_{written}.py", optimizer=optimizer, style=style
+                    self.folder / f"{case.letter}_{optimizer}_{style}.py", optimizer=optimizer, style=style
                 )
 
     def process(
@@ -250,17 +254,21 @@ def memory(plan: Plan, tell: Callable[[str], object] = print) -> list[dict]:
         ground = Field(Path(folder))
         for letter in plan.networks:
             ground.prepare(CASES[letter], [optimizer])
-            for name in plan.competitors:
-                c = COMPETITORS[name]
-                if letter not in c.networks or c.missing() or name not in MEMORY:
+            chosen = [COMPETITORS[name] for name in plan.competitors if name in MEMORY]
+            if "fast" in plan.competitors:
+                chosen.append(QUARTERS)
+            for c in chosen:
+                if letter not in c.networks or c.missing():
                     continue
                 process = ground.process(c, letter, optimizer, 1, TIMING_RATE)
                 try:
                     answer = process.ask("memory")
-                    records.append({"network": letter, "optimizer": optimizer, "competitor": name, **answer})
-                    tell(f"{letter}: {name} takes {answer['peak'] / 2**20:.1f} MiB")
+                    records.append(
+                        {"network": letter, "optimizer": optimizer, "competitor": c.name, **answer}
+                    )
+                    tell(f"{letter}: {c.name} takes {answer['peak'] / 2**20:.1f} MiB")
                 except Failed as problem:
-                    tell(f"{letter}: the memory of {name} is not measured, it does not run: {problem}")
+                    tell(f"{letter}: the memory of {c.name} is not measured, it does not run: {problem}")
                 finally:
                     process.end()
     return records

@@ -39,11 +39,11 @@ class Step:
         gradients: the loss and the gradients by name, in the shapes of the declaration; nothing is updated.
         weights: the weights by name, in the shapes of the declaration.
         steps: how many training steps one call of `once` takes.
-        split: what else the table should tell, such as how the work is split.
+        split: how the work is split, once that is known.
     """
 
     once: Callable[[], Any]
     gradients: Callable[[], tuple[Any, Mapping[str, Any]]] | None = None
     weights: Callable[[], Mapping[str, Any]] | None = None
     steps: int = 1
-    split: str = ""
+    split: Callable[[], str] = str

@@ -58,6 +58,7 @@ class Row:
         seconds: the median of each competitor that ran.
         spread: half of the range of the middle half of its rounds, relative to the median.
         faults: why the others did not.
+        splits: how those that choose have split the work.
     """
 
     network: str
@@ -66,6 +67,7 @@ class Row:
     seconds: Mapping[str, float]
     spread: Mapping[str, float]
     faults: Mapping[str, str]
+    splits: Mapping[str, str]
 
     @property
     def fastest(self) -> str | None:
@@ -96,6 +98,7 @@ def rows(records: Sequence[Mapping], clock: str = "wall") -> list[Row]:
                 {name: median(ran[name]) for name in order},
                 {name: spread(ran[name]) for name in order},
                 {r["competitor"]: r["fault"] for r in each if "fault" in r},
+                {r["competitor"]: r["split"] for r in each if r.get("split")},
             )
         )
     return made
@@ -155,6 +158,10 @@ def markdown(made: Sequence[Row], judged: bool) -> str:
             for r in loops
         ]
         lines += _table(["network", "optimiser", "threads", "ratio"], cells)
+    splits = [(row, name, told) for row in made for name, told in row.splits.items()]
+    if splits:
+        lines += ["", "How the work was split, as measured:", ""]
+        lines += [f"- {name} on {row.network} with {row.optimizer}: {told}" for row, name, told in splits]
     faults = sorted({(name, row.network, why) for row in made for name, why in row.faults.items()})
     if faults:
         lines += ["", "Left out:", ""]
@@ -187,7 +194,7 @@ def memory(records: Sequence[Mapping]) -> str:
     peaks: dict[str, dict[str, float]] = {}
     for r in records:
         peaks.setdefault(r["network"], {})[r["competitor"]] = r["peak"] / 2**20
-    names = [name for name in COMPETITORS if any(name in each for each in peaks.values())]
+    names = list(dict.fromkeys(r["competitor"] for r in records))
     lines = ["MiB above the level after import and data: weights, state, and the peak of three steps.", ""]
     body = []
     for letter, each in peaks.items():

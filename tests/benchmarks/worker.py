@@ -61,7 +61,7 @@ class Worker:
         started = time.perf_counter()
         self.step = self.peer.build(self.setting)
         self.step.once()  # compilers compile here
-        return {"seconds": time.perf_counter() - started, "split": self.step.split}
+        return {"seconds": time.perf_counter() - started, "split": self.step.split()}
 
     def check(self, path: str, steps: int) -> dict:
         """Writes loss and gradients at the start, the weights after one step, and the losses of some steps."""

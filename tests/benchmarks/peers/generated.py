@@ -1,4 +1,8 @@
-"""The modules that symgrad generates: `readable` and `fast`, through their public `step`."""
+"""The modules that symgrad generates: `readable` and `fast`, through their public `step`.
+
+With several threads `fast` measures itself how a batch is best split; in quarters it takes a fourth of it at a time,
+for the sake of memory.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,29 @@ import numpy as np
 
 from ..step import Setting, Step
 
+STYLES = {"exact": "readable", "readable": "readable", "fast": "fast", "quarters": "fast"}
+
 
 def build(s: Setting) -> Step:
-    path = s.folder / f"{s.letter}_{s.optimizer}_{s.variant}.py"
+    path = s.folder / f"{s.letter}_{s.optimizer}_{STYLES.get(s.variant, s.variant)}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    exact = s.variant == "exact"
-    model = module.Model(lr=s.rate, **({"dtype": np.float64} if exact else {}))
-    data = dict(s.data)
+    ways = {
+        "exact": {"dtype": np.float64},
+        "fast": {"threads": "measure"} if s.threads > 1 else {},
+        "quarters": {"micro_batch": max(1, len(s.data["x"]) // 4)},
+    }
+    model = module.Model(lr=s.rate, **ways.get(s.variant, {}))
     model.set_weights(s.weights)
-    step, arrays = model.step, tuple(data[name] for name in module.DATA)
-    return Step(lambda: step(*arrays), lambda: model.loss_and_grad(*arrays), model.get_weights)
+    step, arrays = model.step, tuple(s.data[name] for name in module.DATA)
+
+    def split() -> str:
+        return f"threads {model.threads}, tile {model.tile}" if s.variant == "fast" and s.threads > 1 else ""
+
+    return Step(
+        once=lambda: step(*arrays),
+        gradients=lambda: model.loss_and_grad(*arrays),
+        weights=model.get_weights,
+        split=split,
+    )
