@@ -136,17 +136,21 @@ class Field:
         path.unlink()
         return arrays
 
+    def reference(self, letter: str, optimizer: str) -> dict[str, np.ndarray]:
+        """What everybody must find, from the readable module in float64."""
+        if (letter, optimizer) not in self.references:
+            self.references[letter, optimizer] = self.found(REFERENCE, letter, optimizer, 1)
+        return self.references[letter, optimizer]
+
     def fault(self, competitor: Competitor, letter: str, optimizer: str, threads: int) -> str | None:
         """Why a competitor is left out, or None: it disagrees, or it does not run."""
         if not competitor.checked:
             return None
-        if (letter, optimizer) not in self.references:
-            self.references[letter, optimizer] = self.found(REFERENCE, letter, optimizer, threads)
         try:
             found = self.found(competitor, letter, optimizer, threads)
         except Failed as problem:
             return f"does not run: {problem}"
-        reference = self.references[letter, optimizer]
+        reference = self.reference(letter, optimizer)
         told = disagreement(found, reference, self.starts[letter], optimizer, CHECK_RATES[optimizer])
         return told and f"disagrees: {told}"
 
@@ -203,7 +207,7 @@ def _setting(
         else:
             present.append(c)
     if any(c.checked for c in present):
-        ground.references.setdefault((letter, optimizer), ground.found(REFERENCE, letter, optimizer, threads))
+        ground.reference(letter, optimizer)  # once, before two look for it at a time
     with ThreadPoolExecutor(2) as pool:
         faults = list(pool.map(lambda c: ground.fault(c, letter, optimizer, threads), present))
     for c, fault in zip(present, faults, strict=True):
