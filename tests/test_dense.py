@@ -12,9 +12,11 @@ import symgrad as sg
 from symgrad import emit
 from symgrad.emit import fast
 from symgrad.emit.improve import IMPROVEMENTS
+from symgrad.emit.improve.flats import flats
 from symgrad.emit.improve.gathers import gathers
 from symgrad.emit.improve.maxima import maxima
 from symgrad.emit.improve.onehots import onehots
+from symgrad.emit.improve.ones import ones
 from symgrad.emit.improve.orientation import orientation
 from symgrad.emit.improve.outer import outer
 from symgrad.emit.improve.sums import sums
@@ -25,7 +27,10 @@ from symgrad.language.samples import inputs, small_sizes
 def lines(text: str) -> list[str]:
     """What the fast form of loss and gradients does in a step, without comments."""
     source = emit.function_source(sg.derive(text).derived, style="fast")
-    steps = [line.strip() for line in str(source).partition("def _run():")[2].splitlines()]
+    steps = [
+        line.strip()
+        for line in str(source).partition("def _run():")[2].partition("return loss")[0].splitlines()
+    ]
     return [line for line in steps if line and not line.startswith("#")]
 
 
@@ -65,6 +70,7 @@ CASES: list[tuple[Callable[..., Any], str, str]] = [
         "z: weight[n, k, h, d]; t: label[n] < k; u: label[n] < h; loss = sum(n, d, z[n, t[n], u[n], d]**3)",
         ".take(",
     ),
+    (flats, "w: weight[n, 1]; t: data[n, 1]; loss = mean((w - t)**2)", "view1.dot(view1)"),
     (orientation, CLASSIFIER, "maximum.reduce(z_7, 0,"),
     (onehots, CLASSIFIER, ".put("),
     (onehots, CLASSIFIER, "multiply(const7, loss_2, loss_2)"),
@@ -81,3 +87,20 @@ def test_a_pass_does_its_part(
     monkeypatch.setattr(fast, "IMPROVEMENTS", tuple(p for p in IMPROVEMENTS if p is not change))
     assert not any(part in line for line in lines(text))
     agrees(text)
+
+
+def test_a_bias_is_a_row_of_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sum and no gradient of its own, in a module, where weights lie one behind the other; values are the same."""
+    text = "x: data[n, 2]; t: data[n, 1]; loss = mse(dense(tanh(dense(x, 6)), 1), t) + sum(W1**2)"
+    found = []
+    for passes in (IMPROVEMENTS, tuple(p for p in IMPROVEMENTS if p is not ones)):
+        monkeypatch.setattr(fast, "IMPROVEMENTS", passes)
+        source = sg.Model(text).source(style="fast")
+        model = emit.load(source, "m")["Model"](dtype=np.float64)
+        rng = np.random.default_rng(0)
+        losses = [model.step(rng.standard_normal((9, 2)), rng.standard_normal((9, 1))) for _ in range(3)]
+        found.append((losses, model.get_weights()))
+        assert (".dot(W2_b2, " in source, ", dW2_db2)" in source) == (passes is IMPROVEMENTS,) * 2
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-12)
+    for name, w in found[0][1].items():
+        np.testing.assert_allclose(w, found[1][1][name], rtol=1e-9, atol=1e-12)

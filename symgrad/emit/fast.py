@@ -7,7 +7,7 @@ buffer is used again when its value is dead: elementwise in place, else for the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -77,20 +77,24 @@ class Fast:
         into: for tensors that are to end in an array in scope, that array's name.
         wanted: tensors whose value is asked for afterwards.
         numbers: the number in the derivation of each statement.
+        behind: pairs of tensors, given or `into`, of which the second lies right behind the first in memory.
     """
 
     def __init__(
         self, program: Program, names: Names, numbers: Mapping[Statement, str],
         given: Iterable[str], into: Mapping[str, str], wanted: Iterable[str],
+        behind: Iterable[tuple[str, str]] = (),
     ):  # fmt: skip
         self.program, self.names, self.numbers = program, names, numbers
         self.given, self.into, self.wanted = tuple(given), dict(into), tuple(wanted)
         self.text = Text(names)
+        self.behind = frozenset(behind)
         self.plan = Plan()
         self.free: dict[tuple[Int, str], list[str]] = {}
         self.memory: dict[Value, str] = {}  # the flat buffer of each value that has one of the pool
         self.shapes: dict[str, tuple[Int, ...]] = {}
         self.unread: set[Value] = set()  # views that no line reads
+        self.bordered: dict[Value, Value] = {}  # what is computed inside a border, and the array with the border
         self.parts: dict[Value, str] = {}  # of the values that lie in a part of an array, that part
         self.taken: set[str] = set()  # the inputs that the code has
         self.named: set[str] = set()  # tensors whose name is given away
@@ -105,7 +109,8 @@ class Fast:
         divided = split(self.program, statements, kept)
         program, stored = ordered(divided.program, divided.statements, kept, divided.front)
         self.shown = dict(zip(stored, divided.origin, strict=True))
-        graph = improved(lowered(Lowering(program, calls=False, products=True), stored, kept), IMPROVEMENTS)
+        graph = lowered(Lowering(program, calls=False, products=True), stored, kept)
+        graph = improved(replace(graph, behind=self.behind), IMPROVEMENTS)
         self.results = results = graph.results
         self.labels, loops, heads, order = graph.labels, list(graph.loops), graph.heads, graph.placed()
         self.end = len(graph.table.all)
@@ -114,9 +119,11 @@ class Fast:
         for v in order:
             for a in v.args:
                 self.uses[a] = self.uses.get(a, 0) + 1
+        self.joined: set[str] = set()  # results that are computed with others
         self.targets = self._targets(results)
         self.pinned = {v.root for v in results.values()} | {v for v in order if v.op == "input"}
         self.direct = self._direct(order, loops)
+        self.bordered = self._bordered(order, loops)
         waiting: list[Statement] = []
         starts = sorted(heads)
         for v in order:
@@ -236,6 +243,32 @@ class Fast:
             v = results[name]
             if v.op not in VIEWS and v.op != "input" and not v.once and v.shape and v.root not in found:
                 found[v.root] = place
+        for first, second in sorted(self.behind):
+            if first in self.into and second in self.into:
+                a, b = results[first], results[second]
+                if a.op == b.op == "index" and a.root is b.root and a.root.op == "matmul" and a.args == b.args:
+                    # a matrix and its last row
+                    name = self.names.fresh(f"{self.into[first]}_{self.into[second]}")
+                    self._joined(name, self.into[first], self.into[second])
+                    found[a.root] = name
+                    self.joined |= {first, second}
+                    self.unread.update(x for x in (a, b) if x not in self.uses)
+        return found
+
+    def _joined(self, name: str, first: str, second: str) -> None:
+        self.text.helpers["_joined"] = None
+        self.plan.once.append(f"{name} = _joined({first}, {second})")
+
+    def _bordered(self, order: list[Value], loops: list[Loop]) -> dict[Value, Value]:
+        """Values that can be computed straight into an array with more rows before or behind."""
+        found: dict[Value, Value] = {}
+        for v in order:
+            if v.op != "pad" or loops or any(n != ints.ZERO for pair in v.info[0][1:] for n in pair):
+                continue
+            (a,) = v.args
+            free = a not in found and a not in self.targets and a not in self.direct and a not in self.pinned
+            if free and a.op == "ufunc" and a.kind == "real" and not a.once:
+                found[a] = v
         return found
 
     def _direct(self, order: list[Value], loops: list[Loop]) -> dict[Value, Value]:
@@ -299,6 +332,9 @@ class Fast:
                 self._bind(v)
         elif v.op in ("put", "store"):
             self._change(v)
+        elif v.op == "stack":
+            bound[v] = self.names.fresh("_".join(text(a) for a in v.args))
+            self._joined(bound[v], *map(text, v.args))
         elif v.op == "pad":
             self._pad(v)
         elif not v.shape and self._inlined(v):
@@ -312,14 +348,21 @@ class Fast:
 
     def _pad(self, v: Value) -> None:
         """An array in a border: the border is written once, into memory that nothing else uses."""
+        if v in self.text.bound:
+            return
+        inner = self._border(v, self.names.counted("view"))
+        self.plan.steps.append(f"{self._function('copyto')}({inner}, {self.text(v.args[0])})")
+
+    def _border(self, v: Value, inner: str) -> str:
+        """Memory for an array in a border, and a view of what is inside."""
         border, fill = v.info
-        name, inner = self.names.counted("padded"), self.names.counted("view")
+        name = self.names.counted("padded")
         shape = self.text.shape(v.shape)
         start = f"np.zeros({shape}, dtype)" if fill == 0 else f"np.full({shape}, {text_number(fill)}, dtype)"
         items = tuple(("slice", a, 1, n, False) for (a, _), n in zip(border, v.args[0].shape, strict=True))
         self.plan.once += [f"{name} = {start}", f"{inner} = {name}{self.text.subscript(items, v.shape)}"]
-        self.plan.steps.append(f"{self._function('copyto')}({inner}, {self.text(v.args[0])})")
         self.text.bound[v] = name
+        return inner
 
     def _inlined(self, v: Value) -> bool:
         """Whether a scalar is written where it is used: once, and made of scalars."""
@@ -384,6 +427,9 @@ class Fast:
             return self.targets[v]
         if v in self.direct:
             return self._part(v, self.direct[v])
+        if v in self.bordered:
+            self.text.bound[v] = self._border(self.bordered[v], self._name(v))
+            return self.text.bound[v]
         own = self._overwrite(v)
         if own is not None:
             self.text.bound[v] = own
@@ -608,7 +654,9 @@ class Fast:
 
     def _result(self, name: str, v: Value) -> None:
         text = self.text(v)
-        if name in self.into:
+        if name in self.joined:
+            text = self.into[name]
+        elif name in self.into:
             if self.targets.get(v.root) != self.into[name] or v.op in VIEWS:
                 self.plan.steps.append(f"{self._function('copyto')}({self.into[name]}, {text})")
             text = self.into[name]

@@ -34,6 +34,7 @@ class Graph:
         heads: by number, the statements whose values begin there.
         loops: in order.
         labels: the tensor that a value is.
+        behind: pairs of tensors of which the second lies right behind the first in memory.
     """
 
     table: Values
@@ -42,6 +43,7 @@ class Graph:
     heads: dict[int, list[Statement]]
     loops: list[Loop]
     labels: dict[Value, str] = field(default_factory=dict)
+    behind: frozenset[tuple[str, str]] = frozenset()
 
     def uses(self) -> dict[Value, list[Value]]:
         """For each value those that have it as an argument, in order; the same value twice if twice."""
@@ -121,7 +123,7 @@ def rebuild(graph: Graph, rule: Rule) -> Graph:
     for v, name in graph.labels.items():
         if v in new:
             labels.setdefault(new[v], name)
-    return Graph(table, _needed(table, results.values(), loops), results, heads, loops, labels)
+    return Graph(table, _needed(table, results.values(), loops), results, heads, loops, labels, graph.behind)
 
 
 def improved(graph: Graph, passes: Iterable[Pass]) -> Graph:

@@ -144,6 +144,9 @@ HELPERS: Mapping[str, str] = {
         x.strides[:axis] + tuple(stride * step for step in steps) + x.strides[axis + 1 :],
         writeable=False,
     )''',
+    "_joined": '''def _joined(w, b):
+    """A matrix and the row that lies behind it in memory, as one matrix."""
+    return np.lib.stride_tricks.as_strided(w, (len(w) + 1, len(b)))''',
     "_bits": '''def _bits(a):
     """The entries as whole numbers of the same bits: times 0 or 1 is exact, also for inf and nan."""
     return a[..., None].view(np.int64) if a.itemsize == 16 else a.view(f"i{a.itemsize}")''',

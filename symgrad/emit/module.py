@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 import re
 import textwrap
@@ -349,7 +350,8 @@ class _Module:
                 places.append((where, key, into[result]))
         kept = (*self.weights, *self.states)
         given = [*literals, *(w.name for w in kept)]
-        fast = Fast(program, names, self.numbers, given, into, [self._result(kind)])
+        behind = self._behind(into)
+        fast = Fast(program, names, self.numbers, given, into, [self._result(kind)], behind)
         plan = fast.write(statements)
         helpers = [*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ())]
         self.helpers.update(dict.fromkeys(helpers))
@@ -367,6 +369,18 @@ class _Module:
             "inputs": [(t.name, names.of(t.name)) for t in copied],
             "result": plan.results[self._result(kind)],
         }
+
+    def _behind(self, into: Mapping[str, str]) -> set[tuple[str, str]]:
+        """Matrices and rows of as many columns that lie one behind the other: weights, and gradients of `into`."""
+        found: set[tuple[str, str]] = set()
+        gradients = self.derived.gradients
+        for a, b in itertools.pairwise(self.weights):
+            if len(a.shape) == 2 and b.shape == a.shape[1:]:
+                found.add((a.name, b.name))
+                own = [gradients[w.name] for w in (a, b)]
+                if all(g in into and list(gradients.values()).count(g) == 1 for g in own):
+                    found.add((own[0], own[1]))
+        return found
 
     def _update(self) -> dict[str, Any]:
         if self.style == "readable":

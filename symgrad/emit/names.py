@@ -11,7 +11,7 @@ from symgrad.language.ints import Int, Look, Size
 
 # what printed lines and frames use themselves
 _OWN = frozenset(["np", "dtype", "float", "bool", "max", "min", "slice", "next", "range", "ValueError"])
-_OWN |= {"windows", "_bits", "_mask"}
+_OWN |= {"windows", "_bits", "_mask", "_joined"}
 
 
 def identifier(name: str) -> str:

@@ -22,6 +22,7 @@ once. The printers decide about names, nesting and buffers; nothing here is text
 | `put` | target, value, positions ... | (ufunc or set, for each axis None or which position) | target, changed |
 | `store` | target, value | (ufunc or set, a basic index) | target, changed |
 | `store` | target, arguments ... | ("into", operation, its info, views) | its result in a part of the target |
+| `stack` | a, b | | a matrix and the row that lies behind it in memory, as one matrix |
 | `pad` | a | (before and behind for each axis, a number) | the array in a border of the number |
 | `copy` | a | | in memory order |
 | `clone` | a | | a copy of its own, written afterwards |
@@ -177,6 +178,11 @@ def filled(table: Values, x: Value | Fraction | int, shape: Shape) -> Value:
     """A constant array of one number."""
     number = x if isinstance(x, Value) else table.number(x)
     return table.make("copy", (table.make("broadcast", (number,), None, shape),), None, shape)
+
+
+def constant(v: Value) -> Value | None:
+    """The number of which a vector has only copies."""
+    return v.args[0].args[0] if v.op == "copy" and v.args[0].op == "broadcast" and len(v.shape) == 1 else None
 
 
 def contiguous(v: Value) -> bool:

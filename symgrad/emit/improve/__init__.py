@@ -2,9 +2,11 @@
 
 from symgrad.emit.graph import Pass
 from symgrad.emit.improve.direct import direct
+from symgrad.emit.improve.flats import flats
 from symgrad.emit.improve.gathers import gathers
 from symgrad.emit.improve.maxima import maxima
 from symgrad.emit.improve.onehots import onehots
+from symgrad.emit.improve.ones import ones
 from symgrad.emit.improve.orientation import orientation
 from symgrad.emit.improve.outer import outer
 from symgrad.emit.improve.products import products
@@ -12,4 +14,6 @@ from symgrad.emit.improve.sums import sums
 from symgrad.emit.improve.turns import turns
 from symgrad.emit.improve.winner import winner
 
-IMPROVEMENTS: tuple[Pass, ...] = (winner, orientation, turns, outer, maxima, products, sums, gathers, onehots, direct)
+IMPROVEMENTS: tuple[Pass, ...] = (
+    winner, flats, orientation, turns, outer, maxima, products, sums, ones, gathers, onehots, direct,
+)  # fmt: skip

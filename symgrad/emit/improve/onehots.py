@@ -77,14 +77,16 @@ def _positions(table: Values, condition: Value, whole: Value) -> Value | None:
             if label.op != "expand" or label.info[at]:
                 continue
             kept = (*label.info[:at], *label.info[at + 1 :])
-            label = table.expand(label.args[0], kept) if True in kept else label.args[0]
+            reduced = table.expand(label.args[0], kept) if True in kept else label.args[0]
+        else:
+            reduced = label
         places = []
         for k in range(rank):
             if k != axis:
                 one = table.make("arange", (), None, (whole.shape[k],), "int")
                 others = tuple(j == k for j in range(rank) if j != axis)
                 places.append(table.expand(one, others))
-        places.insert(axis, label)
+        places.insert(axis, reduced)
         positions = flattened(table, places, whole.shape)
         if positions.shape == (*whole.shape[:axis], *whole.shape[axis + 1 :]):
             return positions

@@ -9,12 +9,15 @@ single entries together is held alike.
 from __future__ import annotations
 
 from symgrad.emit.graph import Graph, rebuild
+from symgrad.emit.improve.ones import bias
 from symgrad.emit.values import Value, Values, count
 from symgrad.language import ints
 
 _ENTRIES = frozenset({"ufunc", "hide", "where", "real", "stop"})
 _ROW = 4  # nanoseconds for each row in which an array is met by a vector
 _REDUCED = 45  # and for each row that is reduced to its largest entry
+_BIAS = 1000  # what a bias costs that no row of ones takes in, ...
+_ENTRY = 0.25  # ... and for each entry of the sum
 _STRIDED = 1.0  # for each entry that is read across rows
 _PACKED = 0.35  # for each entry of a transposed right factor
 _SMALL = 100**3  # multiplications, below which a product copies no factor ...
@@ -93,6 +96,8 @@ class _Plan:
                     self._parent[self._find(a)] = self._find(v)
         self.fixed = {self._find(v) for v in fixed}
         self.turned: dict[Value, bool] = {}  # by group
+        found = {v: bias(graph, v, self.uses) for v in self.members}
+        self.biased = {v for v, parts in found.items() if parts and parts[0].op == "ufunc"}
 
     def _find(self, v: Value) -> Value:
         while self._parent[v] is not v:
@@ -174,13 +179,16 @@ class _Plan:
             size = count(v.args[1].shape)
             if turned:
                 left, right, size = not right, not left, count(v.args[0].shape)
-            if not right:
-                return 0.0
-            if count((*v.shape, v.args[0].shape[1])) > _SMALL:
-                return _PACKED * size
-            return (_BOTH if left else _ACROSS) * size
+            cost = 0.0
+            if v in self.biased and not self._held(v.args[0]):
+                cost += _BIAS + _ENTRY * count(v.shape)
+            if right and count((*v.shape, v.args[0].shape[1])) > _SMALL:
+                cost += _PACKED * size
+            elif right:
+                cost += (_BOTH if left else _ACROSS) * size
+            return cost
         cost = 0.0
-        if any(0 < len(a.shape) and a.shape != v.shape and count(a.shape) > 1 for a in v.args):
+        if any(len(a.shape) > 0 and a.shape != v.shape and count(a.shape) > 1 for a in v.args):
             cost += _ROW * count(v.shape[1:] if turned else v.shape[:1])
         for a in v.args:
             if a.shape == v.shape and ints.ONE not in a.shape and self._held(a) != turned:

@@ -7,7 +7,7 @@ A number in front goes into the ones.
 from __future__ import annotations
 
 from symgrad.emit.graph import Graph, rebuild
-from symgrad.emit.values import Value, Values, contiguous, count, filled, python
+from symgrad.emit.values import Value, Values, constant, contiguous, count, filled, python
 from symgrad.language import ints
 from symgrad.language.ints import Int
 
@@ -58,11 +58,6 @@ def _ones(table: Values, n: Int) -> Value:
     return filled(table, 1, (n,))
 
 
-def _constant(v: Value) -> Value | None:
-    """The number of which a vector has only copies."""
-    return v.args[0].args[0] if v.op == "copy" and v.args[0].op == "broadcast" and len(v.shape) == 1 else None
-
-
 def _weighted(graph: Graph) -> Graph:
     uses, results = graph.uses(), set(graph.results.values())
 
@@ -77,7 +72,7 @@ def _weighted(graph: Graph) -> Graph:
         if product.op != "matmul":
             return None
         for k, ones in enumerate(product.args):
-            number = _constant(ones)
+            number = constant(ones)
             if number is not None and python(number):
                 both = args[0] if number is table.number(1) else table.ufunc("multiply", args[0], number)
                 factors = list(product.args)
