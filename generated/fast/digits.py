@@ -70,6 +70,11 @@ class Problem(ValueError):
     """What was given cannot be used; the text is one sentence."""
 
 
+def _joined(w, b):
+    """A matrix and the row that lies behind it in memory, as one matrix."""
+    return np.lib.stride_tricks.as_strided(w, (len(w) + 1, len(b)))
+
+
 def _bits(a):
     """The entries as whole numbers of the same bits: times 0 or 1 is exact, also for inf and nan."""
     return a[..., None].view(np.int64) if a.itemsize == 16 else a.view(f"i{a.itemsize}")
@@ -97,18 +102,23 @@ def _training(s, dtype, weights, gradients):
     db1 = gradients["b1"]
     dW2 = gradients["W2"]
     db2 = gradients["b2"]
+    dW2_db2 = _joined(dW2, db2)
     x = np.empty((rows, 64), dtype)
     const1 = np.asarray(0.0625, dtype)
     h_1 = np.empty((rows, 64), dtype)
-    h_2 = np.empty((rows, 48), dtype)
-    const2 = np.full((rows, 48), 0, dtype)
-    view1 = W2.T
-    view2 = h_2.T
-    z_1 = np.empty((10, rows), dtype)
-    view3 = b2[:, None]
+    view1 = W1.T
+    view2 = h_1.T
+    h_2 = np.empty((48, rows), dtype)
+    view3 = b1[:, None]
+    const2 = np.full((48, rows), 0, dtype)
+    padded1 = np.full((49, rows), 1, dtype)
+    h = padded1[:48]
+    W2_b2 = _joined(W2, b2)
+    view4 = W2_b2.T
+    z = np.empty((10, rows), dtype)
     loss_1 = np.empty((rows,), dtype)
     part1 = np.empty((10, rows), dtype)
-    view4 = part1.T
+    view5 = part1.T
     const3 = np.full((10,), 1, dtype)
     loss_2 = np.empty((rows,), dtype)
     part2 = np.empty((rows,), dtype)
@@ -116,47 +126,45 @@ def _training(s, dtype, weights, gradients):
     t = np.empty((rows,), np.intp)
     const5 = np.asarray(rows, np.intp)
     part3 = np.empty((rows,), np.intp)
-    view5 = z_1.reshape(10*rows,)
+    view6 = z.reshape(10*rows,)
     const6 = np.full((rows,), 1, dtype)
     const7 = np.asarray(n, dtype)
-    view6 = part1.reshape(10*rows,)
+    view7 = part1.reshape(10*rows,)
     const8 = np.asarray(1 / n, dtype)
-    view7 = view6.reshape(10, rows)
-    view8 = view7.T
-    dh = np.empty((rows, 48), dtype)
+    view8 = view7.reshape(10, rows)
+    view9 = view8.T
     const9 = np.asarray(0, dtype)
-    part5 = np.empty((rows, 48), bool)
-    bits2 = _bits(dh)
+    part5 = np.empty((48, rows), bool)
+    bits2 = _bits(h_2)
     bits1 = _mask(part5, dtype)
-    bits3 = _bits(dh)
-    view9 = h_1.T
+    bits3 = _bits(h_2)
+    view10 = h_2.T
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
         # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-        h_1.dot(W1, h_2)
+        view1.dot(view2, h_2)
         # (1) h_3[n, m] = h_2[n, m] + b1[m]
-        add(h_2, b1, h_2)
+        add(h_2, view3, h_2)
         # (2) h[n, m] = relu(h_3[n, m])
-        maximum(h_2, const2, out=h_2)
+        maximum(h_2, const2, out=h)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-        view1.dot(view2, z_1)
         # (3) z[n, m] = z_1[n, m] + b2[m]
-        add(z_1, view3, z_1)
+        view4.dot(padded1, z)
         # (4) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_1, 0, None, loss_1)
+        maximum.reduce(z, 0, None, loss_1)
         # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, loss_1, part1)
+        subtract(z, loss_1, part1)
         exp(part1, part1)
-        view4.dot(const3, loss_2)
+        view5.dot(const3, loss_2)
         # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, part2)
         add(loss_1, part2, loss_1)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
         multiply(t, const5, part3)
         add(const4, part3, part3)
-        view5.take(part3, 0, part2, "clip")
+        view6.take(part3, 0, part2, "clip")
         subtract(loss_1, part2, loss_1)
         # (5) loss = sum(n, loss_5[n]/n)
         part4 = loss_1.dot(const6)
@@ -165,22 +173,21 @@ def _training(s, dtype, weights, gradients):
         # (8) dz[n, k] = (p[n, k] - [k == t[n]])/n
         multiply(const7, loss_2, loss_2)
         divide(part1, loss_2, part1)
-        view6.take(part3, 0, loss_2, "clip")
+        view7.take(part3, 0, loss_2, "clip")
         subtract(loss_2, const8, loss_2)
-        view6.put(part3, loss_2)
+        view7.put(part3, loss_2)
         # (10) db2[m] = sum(n, dz[n, m])
-        const6.dot(view8, db2)
+        padded1.dot(view9, dW2_db2)
         # (11b) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
-        view8.dot(view1, dh)
+        W2.dot(view8, h_2)
         # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
-        view2.dot(view8, dW2)
         # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
-        greater(h_2, const9, part5)
+        greater(h, const9, part5)
         multiply(bits2, bits1, bits3)
         # (13) db1[m] = sum(n, dh_3[n, m])
-        const6.dot(dh, db1)
+        const6.dot(view10, db1)
         # (12) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
-        view9.dot(dh, dW1)
+        view2.dot(view10, dW1)
         return loss
 
     return {"x": x, "t": t}, run
@@ -198,50 +205,53 @@ def _evaluate(s, dtype, weights, gradients):
     x = np.empty((n, 64), dtype)
     const1 = np.asarray(0.0625, dtype)
     h_1 = np.empty((n, 64), dtype)
-    h_2 = np.empty((n, 48), dtype)
-    const2 = np.full((n, 48), 0, dtype)
-    view1 = W2.T
-    view2 = h_2.T
-    z_1 = np.empty((10, n), dtype)
-    view3 = b2[:, None]
+    view1 = W1.T
+    view2 = h_1.T
+    h_2 = np.empty((48, n), dtype)
+    view3 = b1[:, None]
+    const2 = np.full((48, n), 0, dtype)
+    padded1 = np.full((49, n), 1, dtype)
+    h = padded1[:48]
+    W2_b2 = _joined(W2, b2)
+    view4 = W2_b2.T
+    z = np.empty((10, n), dtype)
     loss_1 = np.empty((n,), dtype)
     part1 = np.empty((10, n), dtype)
-    view4 = part1.T
+    view5 = part1.T
     const3 = np.full((10,), 1, dtype)
     loss_2 = np.empty((n,), dtype)
     const4 = np.arange(n)
     t = np.empty((n,), np.intp)
     const5 = np.asarray(n, np.intp)
     part2 = np.empty((n,), np.intp)
-    view5 = z_1.reshape(10*n,)
+    view6 = z.reshape(10*n,)
     const6 = np.full((n,), 1, dtype)
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
         # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-        h_1.dot(W1, h_2)
+        view1.dot(view2, h_2)
         # (1) h_3[n, m] = h_2[n, m] + b1[m]
-        add(h_2, b1, h_2)
+        add(h_2, view3, h_2)
         # (2) h[n, m] = relu(h_3[n, m])
-        maximum(h_2, const2, out=h_2)
+        maximum(h_2, const2, out=h)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-        view1.dot(view2, z_1)
         # (3) z[n, m] = z_1[n, m] + b2[m]
-        add(z_1, view3, z_1)
+        view4.dot(padded1, z)
         # (4) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_1, 0, None, loss_1)
+        maximum.reduce(z, 0, None, loss_1)
         # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, loss_1, part1)
+        subtract(z, loss_1, part1)
         exp(part1, part1)
-        view4.dot(const3, loss_2)
+        view5.dot(const3, loss_2)
         # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
         log(loss_2, loss_2)
         add(loss_1, loss_2, loss_1)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
         multiply(t, const5, part2)
         add(const4, part2, part2)
-        view5.take(part2, 0, loss_2, "clip")
+        view6.take(part2, 0, loss_2, "clip")
         subtract(loss_1, loss_2, loss_1)
         # (5) loss = sum(n, loss_5[n]/n)
         part3 = loss_1.dot(const6)
@@ -262,24 +272,30 @@ def _network(s, dtype, weights, gradients):
     x = np.empty((n, 64), dtype)
     const1 = np.asarray(0.0625, dtype)
     h_1 = np.empty((n, 64), dtype)
-    h_2 = np.empty((n, 48), dtype)
-    const2 = np.full((n, 48), 0, dtype)
-    z_1 = np.empty((n, 10), dtype)
+    view1 = W1.T
+    view2 = h_1.T
+    h_2 = np.empty((48, n), dtype)
+    view3 = b1[:, None]
+    const2 = np.full((48, n), 0, dtype)
+    padded1 = np.full((49, n), 1, dtype)
+    h = padded1[:48]
+    W2_b2 = _joined(W2, b2)
+    view4 = padded1.T
+    z = np.empty((n, 10), dtype)
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
         # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-        h_1.dot(W1, h_2)
+        view1.dot(view2, h_2)
         # (1) h_3[n, m] = h_2[n, m] + b1[m]
-        add(h_2, b1, h_2)
+        add(h_2, view3, h_2)
         # (2) h[n, m] = relu(h_3[n, m])
-        maximum(h_2, const2, out=h_2)
+        maximum(h_2, const2, out=h)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
-        h_2.dot(W2, z_1)
         # (3) z[n, m] = z_1[n, m] + b2[m]
-        add(z_1, b2, z_1)
-        return z_1
+        view4.dot(W2_b2, z)
+        return z
 
     return {"x": x}, run
 
