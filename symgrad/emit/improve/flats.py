@@ -1,7 +1,7 @@
 """An operation on single entries of reshaped arrays, as the reshaped result: computed once for all shapes.
 
 `y.reshape(n) - t.reshape(n)` and `y - t` are one array then (the loss of a network with one output and its slope), and
-the sum of all entries asks for no shape.
+the sum of all entries asks for no shape. A matrix times the one column of another is a column.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ def flats(graph: Graph) -> Graph:
         if v.op == "reduce" and not v.shape and _shaped(args[0]):
             a = args[0].args[0]
             return table.make("reduce", (a,), (v.info[0], tuple(range(len(a.shape)))), (), v.kind)
+        if v.op == "reshape" and args[0].op == "matmul":
+            return _column(table, args[0], v)
         if v.op != "ufunc" or v.once or v.moving:
             return None
         wide = [a for a in args if a.shape]
@@ -30,6 +32,16 @@ def flats(graph: Graph) -> Graph:
         return table.reshape(table.make("ufunc", inside, v.info, shape, v.kind), v.shape)
 
     return rebuild(graph, rule)
+
+
+def _column(table: Values, product: Value, v: Value) -> Value | None:
+    """A matrix times the only column of another, or the only row times a matrix, as the product of the two."""
+    a, b = product.args
+    left, right = (x.args[0] if _shaped(x) and len(x.shape) == 1 else x for x in (a, b))
+    found = len(left.shape) == len(right.shape) == len(v.shape) == 2 and len(product.shape) == 1
+    if not found or (left.shape[0], right.shape[1]) != v.shape or left.shape[1] != right.shape[0]:
+        return None
+    return table.make("matmul", (left, right), None, v.shape)
 
 
 def _shaped(v: Value) -> bool:
