@@ -118,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("generate", _generate, "Write a standalone training module that needs NumPy only.")
     sub.add_argument("output", type=Path, help="the file to write, such as digits.py")
     _module_options(sub)
+    sub.add_argument(
+        "--target", choices=("numpy", "numba"), default="numpy",
+        help="numba: training in loops that Numba compiles, where it is installed; else NumPy computes",
+    )  # fmt: skip
     split = sub.add_argument_group("how a step of the module splits its batch, if it is not told otherwise")
     split.add_argument("--threads", type=_counted, help="how many threads share it, or: measure")
     split.add_argument(
@@ -373,7 +377,7 @@ def _model(options: argparse.Namespace) -> Model:
     return symgrad.Model(declaration, sizes=sizes)
 
 
-def _numbers(options: argparse.Namespace) -> dict[str, float]:
+def _numbers(options: argparse.Namespace) -> dict[str, Any]:
     return {} if options.lr is None else {"lr": options.lr}
 
 
@@ -384,6 +388,7 @@ def _generate(options: argparse.Namespace) -> int:
         options.output,
         optimizer=options.optimizer,
         style=options.style,
+        target=options.target,
         **_numbers(options),
         **{name: value for name, value in splitting.items() if value is not None},
     )

@@ -90,7 +90,13 @@ class Model:
         return derive(self.program)
 
     def source(
-        self, name: str = "model", *, optimizer: str = "adam", style: str = "readable", **options: Any
+        self,
+        name: str = "model",
+        *,
+        optimizer: str = "adam",
+        style: str | None = None,
+        target: str = "numpy",
+        **options: Any,
     ) -> emit.Source:
         """The text of the module that `generate` writes."""
         try:
@@ -100,6 +106,7 @@ class Model:
                 name=name,
                 optimizer=optimizer,
                 style=style,
+                target=target,
                 evaluation=self.evaluation,
                 labels=explain.numbers(derived),
                 **options,
@@ -112,7 +119,8 @@ class Model:
         path: str | os.PathLike[str],
         *,
         optimizer: str = "adam",
-        style: str = "readable",
+        style: str | None = None,
+        target: str = "numpy",
         **options: Any,
     ) -> Path:
         """Write a standalone training module that needs NumPy and nothing else.
@@ -121,6 +129,7 @@ class Model:
             path: the file to write, `something.py`, where `something` is an identifier; it is replaced as a whole.
             optimizer: "sgd", "momentum" or "adam".
             style: "readable" (each line with its equation) or "fast" (buffers allocated once).
+            target: "numpy", or "numba": the fast style with training in loops that Numba compiles, where it is there.
             options: numbers of the optimiser (`lr`, `beta1`, ...), `predict` (the tensor to predict with), and for the
                 fast style how a step splits its batch if the module is not told otherwise: `threads` (1), `tile`
                 ("auto"), `micro_batch` (None).
@@ -147,7 +156,9 @@ class Model:
             raise SymgradError(
                 f"a module is written to a file such as digits.py, whose name can be imported, not to '{path.name}'"
             )
-        write_atomically(path, self.source(path.stem, optimizer=optimizer, style=style, **options))
+        write_atomically(
+            path, self.source(path.stem, optimizer=optimizer, style=style, target=target, **options)
+        )
         return path
 
 

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symgrad.emit import head
+from symgrad.emit import elementary, head, target
+from symgrad.emit.compiled import Compiled
 from symgrad.emit.fast import Fast
 from symgrad.emit.frames import fill
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, identifier, words
+from symgrad.emit.nests import NoLoops
 from symgrad.emit.optimizers import Optimizer, find
 from symgrad.emit.readable import Readable
 from symgrad.emit.roles import Roles, roles
@@ -32,6 +34,7 @@ from symgrad.passes.shares import Share, share
 
 STYLES = ("readable", "fast")
 _BYTES = re.compile(r"\d+(\.\d+)? ?([kKMG]i?)?B?")
+TARGETS = ("numpy", "numba")
 _MAKES = {"training": "_training", "loss": "_evaluate", "forward": "_network"}
 # what the methods that take arrays call their own variables
 _METHODS = frozenset(
@@ -41,7 +44,9 @@ _METHODS = frozenset(
         "BATCHED",
         "arrays",
         "batch_size",
+        "compiled",
         "count",
+        "done",
         "epoch",
         "epochs",
         "given",
@@ -69,7 +74,8 @@ def module_source(
     *,
     name: str,
     optimizer: str = "adam",
-    style: str = "readable",
+    style: str | None = None,
+    target: str = "numpy",
     predict: str | None = None,
     evaluation: Program | None = None,
     labels: Mapping[tuple[int, str], str] | None = None,
@@ -84,6 +90,7 @@ def module_source(
         name: the module's name.
         optimizer: "sgd", "momentum", "adam", or a text that defines one (see `symgrad/library/optimizers.sg`).
         style: "readable" or "fast".
+        target: "numpy", or "numba": the fast form with training compiled where Numba is installed.
         predict: the tensor that `forward` returns; found from the declaration if None.
         evaluation: the program read with `training` off, where that makes a difference.
         threads, tile, micro_batch: how a step of the module splits its batch if it is not told: see `Splitting`.
@@ -93,6 +100,13 @@ def module_source(
     Raises:
         Refusal: an unknown style, optimiser or option; nothing to train; a size that no array has.
     """
+    if target not in TARGETS:
+        raise Refusal(
+            f"there is no target '{target}'{did_you_mean(target, TARGETS)} (there are {listing(TARGETS)})"
+        )
+    if target == "numba" and style == "readable":
+        raise Refusal("the target numba compiles the fast style: leave out the style, or say fast")
+    style = style or ("readable" if target == "numpy" else "fast")
     if style not in STYLES:
         raise Refusal(
             f"there is no style '{style}'{did_you_mean(style, STYLES)} (there are {listing(STYLES)})"
@@ -131,7 +145,7 @@ def module_source(
     if style == "readable" and splitting != Splitting():
         raise Refusal('threads, tile and micro_batch are of the style "fast"')
     return _Module(
-        derived, evaluated, identifier(name), rule, style, who, options, labels, splitting
+        derived, evaluated, identifier(name), rule, (style, target), who, options, labels, splitting
     ).source()
 
 
@@ -177,7 +191,7 @@ class _Module:
         evaluated: Program,
         name: str,
         rule: Optimizer,
-        style: str,
+        form: tuple[str, str],
         who: Roles,
         options: Mapping[str, float],
         labels: Mapping[tuple[int, str], str] | None,
@@ -185,6 +199,7 @@ class _Module:
     ):
         self.splitting = splitting
         self.numbers = head.numbers(derived, labels)
+        style, self.target = form
         if style == "fast":
             derived = arranged(derived)
             self.numbers |= head.numbers_again(self.numbers, derived.program)
@@ -244,6 +259,8 @@ class _Module:
                 }
         write = self._readable if self.style == "readable" else self._fast
         parts = {kind: write(kind, *how) for kind, how in kinds.items() if how[1]}
+        compiled = self._compiled(*kinds["training"][:2]) if self.target == "numba" else {}
+        makes = [_MAKES[kind] for kind in parts] + (["_compiled"] if compiled.get("step") else [])
         update = self._update()
         return fill(
             "module.py.jinja",
@@ -252,7 +269,10 @@ class _Module:
             starred=any(number.endswith("*") for number in self.numbers.values()),
             declaration=_wrapped(str(self.declared.text or self.declared), 96),
             parts=parts,
-            makes=[_MAKES[kind] for kind in parts],
+            makes=makes,
+            target=self.target,
+            training="self._form" if compiled.get("step") else "_training",
+            compiled={"step": None, "epoch": None, **compiled},
             update=update,
             split=None if self.share is None else self.share,
             unsplit=_quoted(unsplit, 88),
@@ -336,18 +356,7 @@ class _Module:
     ) -> dict[str, Any]:
         names = self._kernel_names()
         literals = [t.name for t in program.role("literal")]
-        into: dict[str, str] = {}
-        places: list[tuple[str, str, str]] = []
-        copies: list[tuple[str, str, str]] = []
-        wanted = [("gradients", w.name, self.derived.gradients[w.name]) for w in self.weights]
-        wanted += [("following", state, name) for state, name in self.following.items()]
-        for where, key, result in wanted if kind == "training" else ():
-            if result in into:
-                # two weights with one gradient: computed once, copied
-                copies.append((where, key, into[result]))
-            else:
-                into[result] = names.of(result)
-                places.append((where, key, into[result]))
+        into, places, copies = self._places(names) if kind == "training" else ({}, [], [])
         kept = (*self.weights, *self.states)
         given = [*literals, *(w.name for w in kept)]
         behind = self._behind(into)
@@ -381,6 +390,59 @@ class _Module:
                 if all(g in into and list(gradients.values()).count(g) == 1 for g in own):
                     found.add((own[0], own[1]))
         return found
+
+    def _places(
+        self, names: Names
+    ) -> tuple[dict[str, str], list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+        """Where the results of training go: the array of each, which weight's or state's that is, and copies."""
+        into: dict[str, str] = {}
+        places: list[tuple[str, str, str]] = []
+        copies: list[tuple[str, str, str]] = []
+        wanted = [("gradients", w.name, self.derived.gradients[w.name]) for w in self.weights]
+        wanted += [("following", state, name) for state, name in self.following.items()]
+        for where, key, result in wanted:
+            if result in into:
+                # two weights with one gradient: computed once, copied
+                copies.append((where, key, into[result]))
+            else:
+                into[result] = names.of(result)
+                places.append((where, key, into[result]))
+        return into, places, copies
+
+    def _compiled(self, program: Program, statements: Sequence[Statement]) -> dict[str, Any]:
+        """What Numba compiles; without a step, and with the reason, if one of its values has no form as loops."""
+        update, kernel = target.update(self.rule)
+        functions = dict(kernel.functions)
+        names, kept = self._kernel_names(), (*self.weights, *self.states)
+        literals = [t.name for t in program.role("literal")]
+        into, places, copies = self._places(names)
+        given = [*literals, *(w.name for w in kept)]
+        writer = Compiled(program, names, self.numbers, given, into, self._result("training"))
+        step: dict[str, Any] | None = None
+        why, epoch = "", None
+        try:
+            kernel = writer.write(statements)
+        except NoLoops as problem:
+            why = str(problem)
+        else:
+            functions.update(kernel.functions)
+            step = target.step(writer, kernel, copies)
+            inputs = [(t.name, names.of(t.name)) for t in (*self.data, *self.draws)]
+            step["inputs"] = [(key, name) for key, name in inputs if name in kernel.takes]
+            reads = [("weights", w.name, names.of(w.name)) for w in kept]
+            step["places"] = [p for p in (*reads, *places) if p[2] in kernel.takes]
+            text = "\n".join((*kernel.once, *step["passed"]))
+            step["head"] = self._head(program, names, statements, text)
+            if self.who.batch and not self.draws:
+                data = [(key, name, self.declared[key]) for key, name in step["inputs"]]
+                epoch = target.epoch(data, self.who.batched, self.following.items(), self.rule)
+        return {
+            "step": step,
+            "why": why,
+            "epoch": epoch,
+            "update_step": update,
+            "elementary": elementary.source(functions),
+        }
 
     def _update(self) -> dict[str, Any]:
         if self.style == "readable":

@@ -14,7 +14,7 @@ from symgrad.language.ints import Int
 
 COMPARE, SUM, MATRIX, PRODUCT, UNARY, POWER, ATOM = range(7)
 
-_INFIX = {
+INFIX = {
     "add": ("+", SUM, SUM, MATRIX), "subtract": ("-", SUM, SUM, MATRIX),
     "multiply": ("*", PRODUCT, PRODUCT, UNARY), "divide": ("/", PRODUCT, PRODUCT, UNARY),
     "floor_divide": ("//", PRODUCT, PRODUCT, UNARY), "remainder": ("%", PRODUCT, PRODUCT, UNARY),
@@ -71,8 +71,8 @@ class Text:
 
     def _ufunc(self, v: Value) -> tuple[str, int]:
         name, args = v.info, v.args
-        if name in _INFIX:
-            sign, own, left, right = _INFIX[name]
+        if name in INFIX:
+            sign, own, left, right = INFIX[name]
             return f"{self(args[0], left)} {sign} {self(args[1], right)}", own
         if name == "negative":
             return f"-{self(args[0], UNARY)}", UNARY
