@@ -11,18 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from symgrad.emit.entries import Entries, Kernel
 from symgrad.emit.graph import improved, lowered
+from symgrad.emit.improve.winner import winner
 from symgrad.emit.lower import Lowering
 from symgrad.emit.nests import Fold, Grouping, Nest, NoLoops, Repeat, Single, Step, matrix, met
-from symgrad.emit.readable import WIDTH, comment
+from symgrad.emit.prepare import Prepared
 from symgrad.emit.text import ATOM, UNARY
 from symgrad.emit.values import VIEWS, Shape, Value, joint
 from symgrad.emit.views import Index, aligned, indexed, places
 from symgrad.language import ints
-from symgrad.language.program import Statement, show
+from symgrad.language.program import Statement
 
 _NEUTRAL = {"add": 0, "multiply": 1, "maximum": float("-inf"), "minimum": float("inf"), "logical_or": 0}
 _WRITES = frozenset({"fill", "pad", "store", "put", "einsum", "matmul"})
-IMPROVEMENTS = ()
+IMPROVEMENTS = (winner,)
 
 
 class Compiled(Entries):
@@ -41,8 +42,9 @@ class Compiled(Entries):
 
     def write(self, statements: Iterable[Statement]) -> Kernel:
         kept = (*self.into, *([self.wanted] if self.wanted else []))
-        lowering = Lowering(self.program, calls=False, products=True)
-        graph = self.graph = improved(lowered(lowering, statements, kept), IMPROVEMENTS)
+        self.work = Prepared(self.program, statements, kept)
+        lowering = Lowering(self.work.program, calls=False, products=True)
+        graph = self.graph = improved(lowered(lowering, self.work.statements, kept), IMPROVEMENTS)
         self.grouping = Grouping(graph)
         self._targets()
         self.grouping.split(self.arrays)
@@ -94,8 +96,7 @@ class Compiled(Entries):
     def _steps(self, steps: Iterable[Step]) -> Iterator[str]:
         for step in steps:
             for s in step.about:
-                number = self.numbers.get(s)
-                yield from comment((f"({number}) " if number else "") + show(s, self.program), WIDTH - 4)
+                yield from self.work.comment(s, self.numbers)
             if isinstance(step, Nest):
                 yield from self._nest(step)
             elif isinstance(step, Repeat):
@@ -219,6 +220,8 @@ class Compiled(Entries):
     # ---- writes
 
     def _fill(self, v: Value, args: tuple[Value, ...]) -> Iterator[str]:
+        if v.info is None:
+            return  # all of it is written
         yield (
             f"{self.array(v)}.fill({self.number(v.info)[0]})"
             if v.shape

@@ -15,15 +15,12 @@ from symgrad.emit.graph import Loop, improved, lowered
 from symgrad.emit.improve import IMPROVEMENTS
 from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names
-from symgrad.emit.readable import WIDTH, comment
+from symgrad.emit.prepare import Prepared
 from symgrad.emit.text import Text
 from symgrad.emit.values import CHANGED, VIEWS, Value, contiguous, python, runs
 from symgrad.language import ints
 from symgrad.language.ints import Int
-from symgrad.language.program import Program, Statement, show
-from symgrad.passes.orders import ordered
-from symgrad.passes.recurrent import lightened
-from symgrad.passes.splits import split
+from symgrad.language.program import Program, Statement
 
 _IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie where an argument lies
 _DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
@@ -105,11 +102,9 @@ class Fast:
     def write(self, statements: Iterable[Statement]) -> Plan:
         """Lower all statements, then give each value a place and a line."""
         kept = (*self.into, *self.wanted)
-        self.program, statements, self.told = lightened(self.program, tuple(statements), kept)
-        divided = split(self.program, statements, kept)
-        program, stored = ordered(divided.program, divided.statements, kept, divided.front)
-        self.shown = dict(zip(stored, divided.origin, strict=True))
-        graph = lowered(Lowering(program, calls=False, products=True), stored, kept)
+        work = Prepared(self.program, statements, kept)
+        lowering = Lowering(work.program, calls=False, products=True)
+        graph = lowered(lowering, work.statements, kept)
         graph = improved(replace(graph, behind=self.behind), IMPROVEMENTS)
         self.results = results = graph.results
         self.labels, loops, heads, order = graph.labels, list(graph.loops), graph.heads, graph.placed()
@@ -136,8 +131,8 @@ class Fast:
             while starts and starts[0] <= v.number:
                 waiting += heads[starts.pop(0)]
             if not v.once and v.op not in VIEWS and v.op != "input" and not self._outside(v):
-                for s in filter(None, map(self.shown.__getitem__, waiting)):
-                    self.plan.steps += comment(self._number_of(s) + show(s, self.program), WIDTH - 4)
+                for s in waiting:
+                    self.plan.steps += work.comment(s, self.numbers)
                 waiting = []
             self._place(v)
         if self.loop is not None:
@@ -145,14 +140,6 @@ class Fast:
         for name, v in results.items():
             self._result(name, v)
         return self.plan
-
-    def _number_of(self, s: Statement) -> str:
-        """The number of a statement in the derivation, with a star if it is not the equation that stands there."""
-        number = self.numbers.get(s)
-        if number is None:
-            number = self.numbers.get(self.told.of(s), "")
-            number += "*" if number and not number.endswith("*") else ""
-        return f"({number}) " if number else ""
 
     def takes(self, name: str) -> bool:
         """Whether the code reads an array in scope of this name, or makes a buffer for it."""

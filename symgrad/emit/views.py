@@ -47,8 +47,9 @@ def _step(v: Value, index: Index, size: Callable[[Int], str]) -> Index:
         return _reshaped(index, v.shape, base.shape, size)
     if v.op == "window":
         axis, start, steps, _ = v.info
-        inner = plus(size(start), scaled(index[axis], steps[0]), scaled(index[axis + 1], steps[1]))
-        return (*index[:axis], inner, *index[axis + 2 :])
+        own = index[axis : axis + len(steps)]
+        inner = plus(size(start), *(scaled(i, step) for i, step in zip(own, steps, strict=True)))
+        return (*index[:axis], inner, *index[axis + len(steps) :])
     assert v.op == "index"
     return indexed(v.info, index, size)
 
