@@ -9,6 +9,10 @@ import pytest
 
 import symgrad as sg
 from symgrad import emit
+from symgrad.emit.graph import improved, lowered
+from symgrad.emit.improve import IMPROVEMENTS
+from symgrad.emit.lower import Lowering
+from symgrad.emit.values import python
 from symgrad.language.reference import run
 from symgrad.language.samples import inputs, small_sizes
 
@@ -61,7 +65,7 @@ def code(name: str) -> str:
 
 def test_nothing_is_copied_but_transposed_right_factors() -> None:
     text = code("attention")
-    assert len(re.findall(r"copyto\(", text)) == 2
+    assert len(re.findall(r"copyto\(", text)) == 1  # the other one is multiplied by a number on the way
     assert ".fill(" not in text
     assert "add.reduce" not in text
 
@@ -73,3 +77,51 @@ def test_parts_that_overlap_are_added() -> None:
 
 def test_a_number_goes_to_the_smaller_factor() -> None:
     assert "divide" in code("scaled").split(".dot(")[0]
+
+
+SCALED = {
+    # a number behind a product and what is linear in it goes to the product's smaller factor
+    "through sums": "x: weight[n, 5]; A: weight[5, 40]; B: weight[5, 40]; s: data[n, 40]\n"
+    "z = 3*(s*(x @ A) + x @ B); loss = sum(z**3)",
+    "both ways": "x: data[n, 9, 5]; y: weight[n, 9, 5]; u: data[n, 9, 9]; z[n, i, j] = sum(k, x[n, i, k]*y[n, j, k])\n"
+    "w = z*u; p[n, i, k] = 7*sum(j, w[n, i, j]*x[n, j, k]); q[n, j, k] = 7*sum(i, w[n, i, j]*x[n, i, k])\n"
+    "loss = sum(sin(p)) + sum(q**2)",
+    "read unscaled too": "x: weight[n, 5]; A: weight[5, 40]; z = x @ A; loss = sum(exp(3*z)) + sum(sin(z))",
+    "two numbers": "x: weight[n, 5]; A: weight[5, 40]; z = x @ A; loss = sum(sin(3*z)) + sum(exp(z/7))",
+    "a square": "x: weight[n, 5]; A: weight[5, 40]; z = x @ A; loss = sum(sin(3*z**2))",
+    "quotients": "x: weight[n, 5]; A: weight[5, 40]; s: data[n, 40]; z = (x @ A)/(2 + s**2)/7; loss = sum(sin(z))",
+    "of a divisor": "x: weight[n, 5]; A: weight[5, 40]; z = 3/(9 + x @ A); loss = sum(sin(z))",
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_numbers_that_move_keep_values(name: str) -> None:
+    derived = sg.derive(SCALED[name]).derived
+    sizes = small_sizes(derived.source)
+    given = inputs(derived.source, sizes, np.random.default_rng(0))
+    wanted = run(derived.program, sizes, given)
+    loss, gradients = emit.load(emit.function_source(derived, style="fast"), "f")["loss_and_grad"](
+        *given.values()
+    )
+    np.testing.assert_allclose(loss, wanted[derived.program.target], rtol=1e-12)
+    for weight, adjoint in derived.gradients.items():
+        np.testing.assert_allclose(gradients[weight], wanted[adjoint], rtol=1e-11, atol=1e-13)
+
+
+def multiplied(name: str) -> list[str]:
+    """The shapes of what is multiplied by a number."""
+    derived = sg.derive(SCALED[name]).derived
+    lowering = Lowering(derived.program, calls=False, products=True)
+    graph = lowered(lowering, derived.program.statements, [derived.program.target])
+    graph = improved(graph, IMPROVEMENTS)
+    return [
+        ", ".join(map(str, v.shape)) for v in graph.order
+        if v.op == "ufunc" and v.info in ("multiply", "divide") and v.shape and any(map(python, v.args))
+    ]  # fmt: skip
+
+
+def test_where_numbers_go() -> None:
+    assert multiplied("both ways") == ["n, 9, 5"]  # a factor, in place of two results
+    assert multiplied("read unscaled too") == ["n, 40"]
+    assert multiplied("two numbers") == ["n, 40", "n, 40"]
+    assert multiplied("a square") == ["n, 40"]

@@ -482,10 +482,11 @@ class Fast:
         if v.op not in _IN_PLACE and v.op != "clone":
             return None
         for a in v.args:
-            if a not in self.memory or a.shape != v.shape or a.kind != v.kind or self.last[a] != v.number:
+            root = a.root if a.op in ("store", "put") else a
+            if root not in self.memory or a.shape != v.shape or a.kind != v.kind or self.last[root] != v.number:
                 continue
-            if all(b is a or b.root is not a for b in v.args):
-                return a
+            if root not in self.pinned and all(b is a or b.root is not root for b in v.args):
+                return root
         return None
 
     def _release(self, v: Value, user: Value) -> None:

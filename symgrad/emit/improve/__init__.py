@@ -10,10 +10,11 @@ from symgrad.emit.improve.ones import ones
 from symgrad.emit.improve.orientation import orientation
 from symgrad.emit.improve.outer import outer
 from symgrad.emit.improve.products import products
+from symgrad.emit.improve.scales import scales
 from symgrad.emit.improve.sums import sums
 from symgrad.emit.improve.turns import turns
 from symgrad.emit.improve.winner import winner
 
 IMPROVEMENTS: tuple[Pass, ...] = (
-    winner, flats, orientation, turns, outer, maxima, products, sums, ones, gathers, onehots, direct,
+    winner, flats, orientation, turns, outer, maxima, products, sums, scales, ones, gathers, onehots, direct,
 )  # fmt: skip
