@@ -6,7 +6,10 @@ for the sake of memory.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -15,11 +18,16 @@ from ..step import Setting, Step
 STYLES = {"exact": "readable", "readable": "readable", "fast": "fast", "quarters": "fast"}
 
 
-def build(s: Setting) -> Step:
-    path = s.folder / f"{s.letter}_{s.optimizer}_{STYLES.get(s.variant, s.variant)}.py"
+@functools.cache
+def imported(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def build(s: Setting) -> Step:
+    module = imported(s.folder / f"{s.letter}_{s.optimizer}_{STYLES.get(s.variant, s.variant)}.py")
     ways = {
         "exact": {"dtype": np.float64},
         "fast": {"threads": "measure"} if s.threads > 1 else {},
