@@ -76,6 +76,14 @@ class Problem(ValueError):
     """What was given cannot be used; the text is one sentence."""
 
 
+def _room(shape, dtype):
+    """An array to be written, from a multiple of 64 bytes on: there the widest registers are quickest."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.__array_interface__["data"][0] % 64
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 def _training(s, dtype, weights, gradients):
     """A plan for the loss and its gradients: buffers for the data, and a function that computes.
 
@@ -96,22 +104,22 @@ def _training(s, dtype, weights, gradients):
     dW1 = gradients["W1"]
     db1 = gradients["b1"]
     dU1 = gradients["U1"]
-    x = np.empty((rows, 10, 2), dtype)
-    h_1 = np.empty((rows, 10, 64), dtype)
+    x = _room((rows, 10, 2), dtype)
+    h_1 = _room((rows, 10, 64), dtype)
     view1 = x.reshape(10*rows, 2)
     view2 = h_1.reshape(10*rows, 64)
-    part1 = np.empty((rows, 11, 16), dtype)
+    part1 = _room((rows, 11, 16), dtype)
     view3 = part1[:, 0]
-    part2 = np.empty((rows, 11, 16), dtype)
+    part2 = _room((rows, 11, 16), dtype)
     view4 = part2[:, 0]
-    part3 = np.empty((rows, 10, 64), dtype)
-    part4 = np.empty((rows, 10, 64), dtype)
-    h_7 = np.empty((rows, 64), dtype)
+    part3 = _room((rows, 10, 64), dtype)
+    part4 = _room((rows, 10, 64), dtype)
+    h_7 = _room((rows, 64), dtype)
     const1 = np.full((rows, 64), 0, dtype)
-    part5 = np.empty((rows, 64), dtype)
+    part5 = _room((rows, 64), dtype)
     const2 = np.asarray(1, dtype)
-    part6 = np.empty((rows, 16), dtype)
-    part7 = np.empty((rows, 16), dtype)
+    part6 = _room((rows, 16), dtype)
+    part7 = _room((rows, 16), dtype)
     steps1 = [
         (
             t, part1[:, t], h_1[:, t], part3[:, t], part3[:, t], part4[:, t], part4[:, t, 16:32],
@@ -120,23 +128,23 @@ def _training(s, dtype, weights, gradients):
         ) for t in range(10)
     ]
     view18 = part1[:, 10]
-    y_1 = np.empty((rows,), dtype)
-    total = np.empty((rows,), dtype)
+    y_1 = _room((rows,), dtype)
+    total = _room((rows,), dtype)
     const3 = np.asarray(2 / n, dtype)
     view19 = view18.T
-    part10 = np.empty((rows, 11, 16), dtype)
+    part10 = _room((rows, 11, 16), dtype)
     view20 = part10[:, :10]
     view21 = y_1[:, None]
     view22 = w[None, :]
     view23 = part10[:, 10]
     view24 = part4[:, :, 48:]
     view25 = part2[:, 1:]
-    part11 = np.empty((rows, 10, 16), dtype)
-    part12 = np.empty((rows, 10, 16), dtype)
+    part11 = _room((rows, 10, 16), dtype)
+    part12 = _room((rows, 10, 16), dtype)
     view26 = part4[:, :, :16]
     view27 = part3[:, :, 32:48]
-    part13 = np.empty((rows, 10, 16), dtype)
-    part14 = np.empty((rows, 10, 16), dtype)
+    part13 = _room((rows, 10, 16), dtype)
+    part14 = _room((rows, 10, 16), dtype)
     view28 = h_1[:, :, 32:48]
     view29 = h_1[:, :, 48:]
     view30 = part2[:, :10]
@@ -274,21 +282,21 @@ def _evaluate(s, dtype, weights, gradients):
     W1 = weights["W1"]
     b1 = weights["b1"]
     U1 = weights["U1"]
-    x = np.empty((n, 10, 2), dtype)
-    h_1 = np.empty((n, 10, 64), dtype)
+    x = _room((n, 10, 2), dtype)
+    h_1 = _room((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    part1 = np.empty((n, 11, 16), dtype)
+    part1 = _room((n, 11, 16), dtype)
     view3 = part1[:, 0]
-    part2 = np.empty((n, 11, 16), dtype)
+    part2 = _room((n, 11, 16), dtype)
     view4 = part2[:, 0]
-    h_7 = np.empty((n, 64), dtype)
+    h_7 = _room((n, 64), dtype)
     const1 = np.full((n, 64), 0, dtype)
-    part3 = np.empty((n, 64), dtype)
-    part4 = np.empty((n, 64), dtype)
+    part3 = _room((n, 64), dtype)
+    part4 = _room((n, 64), dtype)
     const2 = np.asarray(1, dtype)
-    part5 = np.empty((n, 16), dtype)
-    part6 = np.empty((n, 16), dtype)
+    part5 = _room((n, 16), dtype)
+    part6 = _room((n, 16), dtype)
     steps1 = [
         (
             t, part1[:, t], h_1[:, t], part3[:, 16:32], part2[:, t], part3[:, :16], h_7[:, 32:48],
@@ -296,8 +304,8 @@ def _evaluate(s, dtype, weights, gradients):
         ) for t in range(10)
     ]
     view15 = part1[:, 10]
-    y_1 = np.empty((n,), dtype)
-    total = np.empty((n,), dtype)
+    y_1 = _room((n,), dtype)
+    total = _room((n,), dtype)
 
     def run():
         # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
@@ -353,21 +361,21 @@ def _network(s, dtype, weights, gradients):
     W1 = weights["W1"]
     b1 = weights["b1"]
     U1 = weights["U1"]
-    x = np.empty((n, 10, 2), dtype)
-    h_1 = np.empty((n, 10, 64), dtype)
+    x = _room((n, 10, 2), dtype)
+    h_1 = _room((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    part1 = np.empty((n, 11, 16), dtype)
+    part1 = _room((n, 11, 16), dtype)
     view3 = part1[:, 0]
-    part2 = np.empty((n, 11, 16), dtype)
+    part2 = _room((n, 11, 16), dtype)
     view4 = part2[:, 0]
-    h_7 = np.empty((n, 64), dtype)
+    h_7 = _room((n, 64), dtype)
     const1 = np.full((n, 64), 0, dtype)
-    part3 = np.empty((n, 64), dtype)
-    part4 = np.empty((n, 64), dtype)
+    part3 = _room((n, 64), dtype)
+    part4 = _room((n, 64), dtype)
     const2 = np.asarray(1, dtype)
-    part5 = np.empty((n, 16), dtype)
-    part6 = np.empty((n, 16), dtype)
+    part5 = _room((n, 16), dtype)
+    part6 = _room((n, 16), dtype)
     steps1 = [
         (
             t, part1[:, t], h_1[:, t], part3[:, 16:32], part2[:, t], part3[:, :16], h_7[:, 32:48],
@@ -375,7 +383,7 @@ def _network(s, dtype, weights, gradients):
         ) for t in range(10)
     ]
     view15 = part1[:, 10]
-    y_1 = np.empty((n,), dtype)
+    y_1 = _room((n,), dtype)
 
     def run():
         # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
@@ -430,8 +438,7 @@ def _update(count, dtype, w, g, m, v):
     factor2 = np.empty((), dtype)
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
-    part1 = np.empty((count,), dtype)
-    part2 = np.empty((count,), dtype)
+    part1 = _room((count,), dtype)
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -448,12 +455,13 @@ def _update(count, dtype, w, g, m, v):
         multiply(factor2, v, v)
         square(g, part1)
         add(v, part1, v)
-        # w[k] = w[k] - factor3*m[k]/(sqrt(v[k]) + factor4)
+        # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        multiply(factor3, m, part2)
-        divide(part2, part1, part2)
-        subtract(w, part2, w)
+        divide(m, part1, part1)
+        # w[k] = w[k] - factor3*quotient1[k]
+        multiply(factor3, part1, part1)
+        subtract(w, part1, w)
 
     return adopt, run
 
@@ -674,13 +682,17 @@ class Model:
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
         count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
-        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
-        self._results = np.zeros(count, self.dtype)
+        self._w, self._results, self._m, self._v = [
+            _room(size, self.dtype) for size in (count, count, count, count)
+        ]
+        for flat in (self._w, self._results, self._m, self._v):
+            flat.fill(0)
         self._g = self._results[:count]
         self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
         self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
-        parts = [slice(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
+        chunk = CHUNK if count > 2 * CHUNK else max(count, 1)
+        parts = [slice(a, min(a + chunk, count)) for a in range(0, count, chunk)]
         self._updates = [
             _update(
                 p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
@@ -841,8 +853,8 @@ class Model:
         for k in range(threads):
             start, count_here = count * k // threads, count * (k + 1) // threads - count * k // threads
             parts = -(-count_here // rows)
-            own = self._results if k == 0 else np.zeros_like(self._results)
-            part = np.zeros_like(own) if parts > 1 else None
+            own = self._results if k == 0 else _room(self._results.shape, self.dtype)
+            part = _room(own.shape, self.dtype) if parts > 1 else None
             made, tiles = {}, []
             for j in range(parts):
                 first, last = start + count_here * j // parts, start + count_here * (j + 1) // parts
@@ -860,7 +872,7 @@ class Model:
         if self.tile == "auto":
             held = _held(whole[2], self._results, self._w)
             if held > CACHE:
-                # pieces of a third of the cache, and not so many that mostly weights are read; equal if they can be
+                # pieces of a third of the cache, not so many that weights are most of it; equal if possible
                 parts = max(1, min(3 * held // CACHE, held // (16 * self._w.nbytes)))
                 even = [k for k in range(parts, 2 * parts) if rows % k == 0]
                 rows = -(-rows // (even or [parts])[0])
@@ -959,7 +971,7 @@ class Model:
         return float(self._loss({"x": x, "total": total_}).real)
 
     def loss_and_grad(self, x, total_):
-        """The loss and {name: gradient}, each gradient an array of its own in the shape of its weight."""
+        """The loss and {name: gradient}, each an array of its own in the shape of its weight."""
         loss = self._train({"x": x, "total": total_})
         return float(loss.real), {name: g.copy() for name, g in self._gradients.items()}
 

@@ -123,6 +123,14 @@ def _mask(condition, dtype):
     return condition[..., None] if np.dtype(dtype).itemsize == 16 else condition
 
 
+def _room(shape, dtype):
+    """An array to be written, from a multiple of 64 bytes on: there the widest registers are quickest."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.__array_interface__["data"][0] % 64
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 def _training(s, dtype, weights, gradients, following):
     """A plan for the loss and its gradients: buffers for the data, and a function that computes.
 
@@ -157,7 +165,7 @@ def _training(s, dtype, weights, gradients, following):
     running_var1_next = following["running_var1"]
     running_mean2_next = following["running_mean2"]
     running_var2_next = following["running_var2"]
-    x = np.empty((n, 1, 8, 8), dtype)
+    x = _room((n, 1, 8, 8), dtype)
     padded1 = np.zeros((n, 1, 10, 10), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
@@ -165,91 +173,91 @@ def _training(s, dtype, weights, gradients, following):
     view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
     view5 = W1[:, 0]
     view6 = view4.transpose(3, 6, 0, 1, 2, 4, 5)
-    part1 = np.empty((3, 3, n, 4, 2, 4, 2), dtype)
+    part1 = _room((3, 3, n, 4, 2, 4, 2), dtype)
     view7 = part1.reshape(9, 64*n)
     view8 = view7.T
-    part2 = np.empty((8, 3, 3), dtype)
+    part2 = _room((8, 3, 3), dtype)
     view9 = part2.reshape(8, 9)
     view10 = view9.T
-    part3 = np.empty((64*n, 8), dtype)
+    part3 = _room((64*n, 8), dtype)
     view11 = part3.reshape(n, 4, 2, 4, 2, 8)
     view12 = view11.transpose(2, 4, 0, 1, 3, 5)
-    part4 = np.empty((8,), dtype)
+    part4 = _room((8,), dtype)
     const1 = np.asarray(0.015625 / n, dtype)
     const2 = np.asarray(0.9, dtype)
-    part5 = np.empty((8,), dtype)
+    part5 = _room((8,), dtype)
     const3 = np.asarray(0.1, dtype)
-    part6 = np.empty((8,), dtype)
-    part7 = np.empty((2, 2, n, 4, 4, 8), dtype)
-    part8 = np.empty((2, 2, n, 4, 4, 8), dtype)
+    part6 = _room((8,), dtype)
+    part7 = _room((2, 2, n, 4, 4, 8), dtype)
+    part8 = _room((2, 2, n, 4, 4, 8), dtype)
     view13 = part8.reshape(64*n, 8)
     const4 = np.full((64*n,), 1, dtype)
     const5 = np.full((64*n,), 0.015625 / n, dtype)
     const6 = np.asarray(6.4 * n / max(64 * n - 1, 1), dtype)
-    part9 = np.empty((8,), dtype)
+    part9 = _room((8,), dtype)
     const7 = np.asarray(1e-05, dtype)
-    part10 = np.empty((2, 2, n, 4, 4, 8), dtype)
+    part10 = _room((2, 2, n, 4, 4, 8), dtype)
     view14 = part10[0, 0]
     view15 = part10[0, 1]
     view16 = part10[1, 0]
     view17 = part10[1, 1]
-    part11 = np.empty((n, 4, 4, 8), dtype)
+    part11 = _room((n, 4, 4, 8), dtype)
     const8 = np.full((n, 4, 4, 8), 0, dtype)
-    a = np.empty((n, 4, 4, 8), dtype)
+    a = _room((n, 4, 4, 8), dtype)
     padded2 = np.zeros((n, 6, 6, 8), dtype)
     view18 = padded2[:, 1:5, 1:5]
     view19 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
     view20 = windows(view19, 4, 0, (2, 1, 1), (2, 2, 3))
     view21 = view20.transpose(2, 5, 0, 1, 4, 3, 6, 7)
-    part12 = np.empty((2, 2, n, 2, 2, 3, 3, 8), dtype)
+    part12 = _room((2, 2, n, 2, 2, 3, 3, 8), dtype)
     view22 = part12.reshape(16*n, 72)
     view23 = W2.transpose(2, 3, 1, 0)
-    part13 = np.empty((3, 3, 8, 16), dtype)
+    part13 = _room((3, 3, 8, 16), dtype)
     view24 = part13.reshape(72, 16)
-    part14 = np.empty((16*n, 16), dtype)
+    part14 = _room((16*n, 16), dtype)
     view25 = part14.reshape(2, 2, n, 2, 2, 16)
     view26 = view25.reshape(16*n, 16)
     const9 = np.full((16*n,), 1, dtype)
     const10 = np.full((16*n,), 0.0625 / n, dtype)
-    b_2 = np.empty((16,), dtype)
-    part15 = np.empty((16,), dtype)
-    part16 = np.empty((16,), dtype)
-    part17 = np.empty((2, 2, n, 2, 2, 16), dtype)
-    part18 = np.empty((2, 2, n, 2, 2, 16), dtype)
+    b_2 = _room((16,), dtype)
+    part15 = _room((16,), dtype)
+    part16 = _room((16,), dtype)
+    part17 = _room((2, 2, n, 2, 2, 16), dtype)
+    part18 = _room((2, 2, n, 2, 2, 16), dtype)
     view27 = part18.reshape(16*n, 16)
     const11 = np.asarray(1.6 * n / max(16 * n - 1, 1), dtype)
-    part19 = np.empty((16,), dtype)
-    part20 = np.empty((2, 2, n, 2, 2, 16), dtype)
+    part19 = _room((16,), dtype)
+    part20 = _room((2, 2, n, 2, 2, 16), dtype)
     view28 = part20[0, 0]
     view29 = part20[0, 1]
     view30 = part20[1, 0]
     view31 = part20[1, 1]
-    part21 = np.empty((n, 2, 2, 16), dtype)
+    part21 = _room((n, 2, 2, 16), dtype)
     const12 = np.full((n, 2, 2, 16), 0, dtype)
-    b = np.empty((n, 2, 2, 16), dtype)
-    keep1 = np.empty((n, 64), dtype)
+    b = _room((n, 2, 2, 16), dtype)
+    keep1 = _room((n, 64), dtype)
     view32 = keep1.reshape(n, 16, 2, 2)
     view33 = view32.transpose(0, 2, 3, 1)
     const13 = np.asarray(1.25, dtype)
-    part22 = np.empty((n, 2, 2, 16), dtype)
+    part22 = _room((n, 2, 2, 16), dtype)
     view34 = W3.reshape(16, 2, 2, 10)
     view35 = part22.reshape(n, 64)
     view36 = view34.transpose(3, 1, 2, 0)
-    part23 = np.empty((10, 2, 2, 16), dtype)
+    part23 = _room((10, 2, 2, 16), dtype)
     view37 = part23.reshape(10, 64)
     view38 = view35.T
-    z_3 = np.empty((10, n), dtype)
+    z_3 = _room((10, n), dtype)
     view39 = b3[:, None]
-    loss_1 = np.empty((n,), dtype)
-    part24 = np.empty((10, n), dtype)
+    loss_1 = _room((n,), dtype)
+    part24 = _room((10, n), dtype)
     view40 = part24.T
     const14 = np.full((10,), 1, dtype)
-    loss_2 = np.empty((n,), dtype)
-    part25 = np.empty((n,), dtype)
+    loss_2 = _room((n,), dtype)
+    part25 = _room((n,), dtype)
     const15 = np.arange(n)
-    t = np.empty((n,), np.intp)
+    t = _room((n,), np.intp)
     const16 = np.asarray(n, np.intp)
-    part26 = np.empty((n,), np.intp)
+    part26 = _room((n,), np.intp)
     view41 = z_3.reshape(10*n,)
     const17 = np.full((n,), 1, dtype)
     const18 = np.asarray(n, dtype)
@@ -258,20 +266,20 @@ def _training(s, dtype, weights, gradients, following):
     view43 = view42.reshape(10, n)
     view44 = view43.T
     view45 = z_3.T
-    part28 = np.empty((n, 64), dtype)
+    part28 = _room((n, 64), dtype)
     part29 = part23.reshape(64, 10)
     view46 = part29.reshape(2, 2, 16, 10)
     view47 = view46.transpose(2, 0, 1, 3)
-    part30 = np.empty((16, 2, 2, 10), dtype)
+    part30 = _room((16, 2, 2, 10), dtype)
     view48 = part30.reshape(64, 10)
     view49 = part28.reshape(n, 2, 2, 16)
-    part31 = np.empty((n, 2, 2, 16), bool)
-    part32 = np.empty((n, 2, 2, 16), bool)
-    part33 = np.empty((n, 2, 2, 16), bool)
-    part34 = np.empty((n, 2, 2, 16), bool)
+    part31 = _room((n, 2, 2, 16), bool)
+    part32 = _room((n, 2, 2, 16), bool)
+    part33 = _room((n, 2, 2, 16), bool)
+    part34 = _room((n, 2, 2, 16), bool)
     const20 = np.asarray(0, dtype)
-    part35 = np.empty((n, 2, 2, 16), bool)
-    part36 = np.empty((n, 2, 2, 16), bool)
+    part35 = _room((n, 2, 2, 16), bool)
+    part36 = _room((n, 2, 2, 16), bool)
     view50 = part20[0, 0]
     bits2 = _bits(part22)
     bits1 = _mask(part36, dtype)
@@ -304,24 +312,24 @@ def _training(s, dtype, weights, gradients, following):
     view62 = windows(padded3, 1, 2, (1, -1), (4, 3))
     view63 = windows(view62, 3, 2, (1, -1), (4, 3))
     view64 = view63.transpose(0, 1, 3, 2, 4, 5)
-    part38 = np.empty((n, 4, 4, 3, 3, 16), dtype)
+    part38 = _room((n, 4, 4, 3, 3, 16), dtype)
     view65 = part38.reshape(16*n, 144)
     view66 = W2.transpose(2, 3, 0, 1)
     part39 = part13.reshape(3, 3, 16, 8)
     view67 = part39.reshape(144, 8)
-    part40 = np.empty((16*n, 8), dtype)
+    part40 = _room((16*n, 8), dtype)
     view68 = part40.reshape(n, 4, 4, 8)
     view69 = part18.reshape(16*n, 16)
     view70 = view69.T
     part41 = part13.reshape(16, 72)
     view71 = part41.reshape(16, 3, 3, 8)
     view72 = view71.transpose(0, 3, 1, 2)
-    part42 = np.empty((n, 4, 4, 8), bool)
-    part43 = np.empty((n, 4, 4, 8), bool)
-    part44 = np.empty((n, 4, 4, 8), bool)
-    part45 = np.empty((n, 4, 4, 8), bool)
-    part46 = np.empty((n, 4, 4, 8), bool)
-    part47 = np.empty((n, 4, 4, 8), bool)
+    part42 = _room((n, 4, 4, 8), bool)
+    part43 = _room((n, 4, 4, 8), bool)
+    part44 = _room((n, 4, 4, 8), bool)
+    part45 = _room((n, 4, 4, 8), bool)
+    part46 = _room((n, 4, 4, 8), bool)
+    part47 = _room((n, 4, 4, 8), bool)
     view73 = part10[0, 0]
     bits14 = _bits(view68)
     bits13 = _mask(part47, dtype)
@@ -625,7 +633,7 @@ def _evaluate(s, dtype, weights, gradients, following):
     running_var1 = weights["running_var1"]
     running_mean2 = weights["running_mean2"]
     running_var2 = weights["running_var2"]
-    x = np.empty((n, 1, 8, 8), dtype)
+    x = _room((n, 1, 8, 8), dtype)
     padded1 = np.zeros((n, 1, 10, 10), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
@@ -633,61 +641,61 @@ def _evaluate(s, dtype, weights, gradients, following):
     view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
     view5 = W1[:, 0]
     view6 = view4.transpose(3, 6, 0, 1, 2, 4, 5)
-    part1 = np.empty((3, 3, n, 4, 2, 4, 2), dtype)
+    part1 = _room((3, 3, n, 4, 2, 4, 2), dtype)
     view7 = part1.reshape(9, 64*n)
     view8 = view7.T
-    part2 = np.empty((8, 3, 3), dtype)
+    part2 = _room((8, 3, 3), dtype)
     view9 = part2.reshape(8, 9)
     view10 = view9.T
-    part3 = np.empty((64*n, 8), dtype)
+    part3 = _room((64*n, 8), dtype)
     view11 = part3.reshape(n, 4, 2, 4, 2, 8)
     view12 = view11.transpose(2, 4, 0, 1, 3, 5)
-    part4 = np.empty((2, 2, n, 4, 4, 8), dtype)
+    part4 = _room((2, 2, n, 4, 4, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
-    part5 = np.empty((8,), dtype)
+    part5 = _room((8,), dtype)
     const2 = np.full((2, 2, n, 4, 4, 8), 0, dtype)
     view13 = part4[0, 0]
     view14 = part4[0, 1]
     view15 = part4[1, 0]
     view16 = part4[1, 1]
-    part6 = np.empty((n, 4, 4, 8), dtype)
+    part6 = _room((n, 4, 4, 8), dtype)
     padded2 = np.zeros((n, 6, 6, 8), dtype)
     view17 = padded2[:, 1:5, 1:5]
     view18 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
     view19 = windows(view18, 4, 0, (2, 1, 1), (2, 2, 3))
     view20 = view19.transpose(2, 5, 0, 1, 4, 3, 6, 7)
-    part7 = np.empty((2, 2, n, 2, 2, 3, 3, 8), dtype)
+    part7 = _room((2, 2, n, 2, 2, 3, 3, 8), dtype)
     view21 = part7.reshape(16*n, 72)
     view22 = W2.transpose(2, 3, 1, 0)
-    part8 = np.empty((3, 3, 8, 16), dtype)
+    part8 = _room((3, 3, 8, 16), dtype)
     view23 = part8.reshape(72, 16)
-    part9 = np.empty((16*n, 16), dtype)
+    part9 = _room((16*n, 16), dtype)
     view24 = part9.reshape(2, 2, n, 2, 2, 16)
-    part10 = np.empty((2, 2, n, 2, 2, 16), dtype)
-    part11 = np.empty((16,), dtype)
+    part10 = _room((2, 2, n, 2, 2, 16), dtype)
+    part11 = _room((16,), dtype)
     const3 = np.full((2, 2, n, 2, 2, 16), 0, dtype)
     view25 = part10[0, 0]
     view26 = part10[0, 1]
     view27 = part10[1, 0]
     view28 = part10[1, 1]
-    part12 = np.empty((n, 2, 2, 16), dtype)
+    part12 = _room((n, 2, 2, 16), dtype)
     view29 = W3.reshape(16, 2, 2, 10)
     view30 = part12.reshape(n, 64)
     view31 = view29.transpose(3, 1, 2, 0)
-    part13 = np.empty((10, 2, 2, 16), dtype)
+    part13 = _room((10, 2, 2, 16), dtype)
     view32 = part13.reshape(10, 64)
     view33 = view30.T
-    z_2 = np.empty((10, n), dtype)
+    z_2 = _room((10, n), dtype)
     view34 = b3[:, None]
-    loss_1 = np.empty((n,), dtype)
-    part14 = np.empty((10, n), dtype)
+    loss_1 = _room((n,), dtype)
+    part14 = _room((10, n), dtype)
     view35 = part14.T
     const4 = np.full((10,), 1, dtype)
-    loss_2 = np.empty((n,), dtype)
+    loss_2 = _room((n,), dtype)
     const5 = np.arange(n)
-    t = np.empty((n,), np.intp)
+    t = _room((n,), np.intp)
     const6 = np.asarray(n, np.intp)
-    part15 = np.empty((n,), np.intp)
+    part15 = _room((n,), np.intp)
     view36 = z_2.reshape(10*n,)
     const7 = np.full((n,), 1, dtype)
 
@@ -779,7 +787,7 @@ def _network(s, dtype, weights, gradients, following):
     running_var1 = weights["running_var1"]
     running_mean2 = weights["running_mean2"]
     running_var2 = weights["running_var2"]
-    x = np.empty((n, 1, 8, 8), dtype)
+    x = _room((n, 1, 8, 8), dtype)
     padded1 = np.zeros((n, 1, 10, 10), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
@@ -787,51 +795,51 @@ def _network(s, dtype, weights, gradients, following):
     view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
     view5 = W1[:, 0]
     view6 = view4.transpose(3, 6, 0, 1, 2, 4, 5)
-    part1 = np.empty((3, 3, n, 4, 2, 4, 2), dtype)
+    part1 = _room((3, 3, n, 4, 2, 4, 2), dtype)
     view7 = part1.reshape(9, 64*n)
     view8 = view7.T
-    part2 = np.empty((8, 3, 3), dtype)
+    part2 = _room((8, 3, 3), dtype)
     view9 = part2.reshape(8, 9)
     view10 = view9.T
-    part3 = np.empty((64*n, 8), dtype)
+    part3 = _room((64*n, 8), dtype)
     view11 = part3.reshape(n, 4, 2, 4, 2, 8)
     view12 = view11.transpose(2, 4, 0, 1, 3, 5)
-    part4 = np.empty((2, 2, n, 4, 4, 8), dtype)
+    part4 = _room((2, 2, n, 4, 4, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
-    part5 = np.empty((8,), dtype)
+    part5 = _room((8,), dtype)
     const2 = np.full((2, 2, n, 4, 4, 8), 0, dtype)
     view13 = part4[0, 0]
     view14 = part4[0, 1]
     view15 = part4[1, 0]
     view16 = part4[1, 1]
-    part6 = np.empty((n, 4, 4, 8), dtype)
+    part6 = _room((n, 4, 4, 8), dtype)
     padded2 = np.zeros((n, 6, 6, 8), dtype)
     view17 = padded2[:, 1:5, 1:5]
     view18 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
     view19 = windows(view18, 4, 0, (2, 1, 1), (2, 2, 3))
     view20 = view19.transpose(2, 5, 0, 1, 4, 3, 6, 7)
-    part7 = np.empty((2, 2, n, 2, 2, 3, 3, 8), dtype)
+    part7 = _room((2, 2, n, 2, 2, 3, 3, 8), dtype)
     view21 = part7.reshape(16*n, 72)
     view22 = W2.transpose(2, 3, 1, 0)
-    part8 = np.empty((3, 3, 8, 16), dtype)
+    part8 = _room((3, 3, 8, 16), dtype)
     view23 = part8.reshape(72, 16)
-    part9 = np.empty((16*n, 16), dtype)
+    part9 = _room((16*n, 16), dtype)
     view24 = part9.reshape(2, 2, n, 2, 2, 16)
-    part10 = np.empty((2, 2, n, 2, 2, 16), dtype)
-    part11 = np.empty((16,), dtype)
+    part10 = _room((2, 2, n, 2, 2, 16), dtype)
+    part11 = _room((16,), dtype)
     const3 = np.full((2, 2, n, 2, 2, 16), 0, dtype)
     view25 = part10[0, 0]
     view26 = part10[0, 1]
     view27 = part10[1, 0]
     view28 = part10[1, 1]
-    part12 = np.empty((n, 2, 2, 16), dtype)
+    part12 = _room((n, 2, 2, 16), dtype)
     view29 = W3.reshape(16, 2, 2, 10)
     view30 = part12.reshape(n, 64)
     view31 = view29.transpose(3, 1, 2, 0)
-    part13 = np.empty((10, 2, 2, 16), dtype)
+    part13 = _room((10, 2, 2, 16), dtype)
     view32 = part13.reshape(10, 64)
     view33 = view32.T
-    z_2 = np.empty((n, 10), dtype)
+    z_2 = _room((n, 10), dtype)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -900,8 +908,7 @@ def _update(count, dtype, w, g, m, v):
     factor2 = np.empty((), dtype)
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
-    part1 = np.empty((count,), dtype)
-    part2 = np.empty((count,), dtype)
+    part1 = _room((count,), dtype)
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -918,12 +925,13 @@ def _update(count, dtype, w, g, m, v):
         multiply(factor2, v, v)
         square(g, part1)
         add(v, part1, v)
-        # w[k] = w[k] - factor3*m[k]/(sqrt(v[k]) + factor4)
+        # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        multiply(factor3, m, part2)
-        divide(part2, part1, part2)
-        subtract(w, part2, w)
+        divide(m, part1, part1)
+        # w[k] = w[k] - factor3*quotient1[k]
+        multiply(factor3, part1, part1)
+        subtract(w, part1, w)
 
     return adopt, run
 
@@ -1060,15 +1068,19 @@ class Model:
                 int(np.prod(SHAPES[name](self.sizes))) for name in names
             ) for names in (WEIGHTS, (*WEIGHTS, *STATES))
         )
-        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
-        self._results = np.zeros(total, self.dtype)  # gradients, then the next values of states
+        self._w, self._results, self._m, self._v = [
+            _room(size, self.dtype) for size in (count, total, count, count)
+        ]  # results: gradients, then the next values of states
+        for flat in (self._w, self._results, self._m, self._v):
+            flat.fill(0)
         self._g = self._results[:count]
         self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
         self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
         self._following = self._views(self._results[count:], STATES)
         self.weights.update({name: np.zeros_like(a) for name, a in self._following.items()})
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
-        parts = [slice(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
+        chunk = CHUNK if count > 2 * CHUNK else max(count, 1)
+        parts = [slice(a, min(a + chunk, count)) for a in range(0, count, chunk)]
         self._updates = [
             _update(
                 p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
@@ -1221,7 +1233,7 @@ class Model:
         return float(self._loss({"x": x, "t": t}).real)
 
     def loss_and_grad(self, x, t):
-        """The loss in training and {name: gradient}, each gradient an array of its own in the shape of its weight."""
+        """The loss in training and {name: gradient}, each an array of its own in the shape of its weight."""
         loss = self._train({"x": x, "t": t})
         return float(loss.real), {name: g.copy() for name, g in self._gradients.items()}
 

@@ -65,6 +65,14 @@ class Problem(ValueError):
     """What was given cannot be used; the text is one sentence."""
 
 
+def _room(shape, dtype):
+    """An array to be written, from a multiple of 64 bytes on: there the widest registers are quickest."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.__array_interface__["data"][0] % 64
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 def _training(s, dtype, weights, gradients):
     """A plan for the loss and its gradients: buffers for the data, and a function that computes.
 
@@ -78,21 +86,21 @@ def _training(s, dtype, weights, gradients):
     b = weights["b"]
     dW = gradients["W"]
     db = gradients["b"]
-    x = np.empty((rows, 4), dtype)
+    x = _room((rows, 4), dtype)
     view1 = W.T
     view2 = x.T
-    z_1 = np.empty((3, rows), dtype)
+    z_1 = _room((3, rows), dtype)
     view3 = b[:, None]
-    loss_1 = np.empty((rows,), dtype)
-    part1 = np.empty((3, rows), dtype)
+    loss_1 = _room((rows,), dtype)
+    part1 = _room((3, rows), dtype)
     view4 = part1.T
     const1 = np.full((3,), 1, dtype)
-    loss_2 = np.empty((rows,), dtype)
-    part2 = np.empty((rows,), dtype)
+    loss_2 = _room((rows,), dtype)
+    part2 = _room((rows,), dtype)
     const2 = np.arange(rows)
-    t = np.empty((rows,), np.intp)
+    t = _room((rows,), np.intp)
     const3 = np.asarray(rows, np.intp)
-    part3 = np.empty((rows,), np.intp)
+    part3 = _room((rows,), np.intp)
     view5 = z_1.reshape(3*rows,)
     const4 = np.full((rows,), 1, dtype)
     view6 = W.reshape(12,)
@@ -102,8 +110,8 @@ def _training(s, dtype, weights, gradients):
     view8 = view7.reshape(3, rows)
     view9 = view8.T
     const7 = np.asarray(0.002 * rows / n, dtype)
-    part6 = np.empty((4, 3), dtype)
-    part7 = np.empty((4, 3), dtype)
+    part6 = _room((4, 3), dtype)
+    part7 = _room((4, 3), dtype)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
@@ -156,20 +164,20 @@ def _evaluate(s, dtype, weights, gradients):
     n = s["n"]
     W = weights["W"]
     b = weights["b"]
-    x = np.empty((n, 4), dtype)
+    x = _room((n, 4), dtype)
     view1 = W.T
     view2 = x.T
-    z_1 = np.empty((3, n), dtype)
+    z_1 = _room((3, n), dtype)
     view3 = b[:, None]
-    loss_1 = np.empty((n,), dtype)
-    part1 = np.empty((3, n), dtype)
+    loss_1 = _room((n,), dtype)
+    part1 = _room((3, n), dtype)
     view4 = part1.T
     const1 = np.full((3,), 1, dtype)
-    loss_2 = np.empty((n,), dtype)
+    loss_2 = _room((n,), dtype)
     const2 = np.arange(n)
-    t = np.empty((n,), np.intp)
+    t = _room((n,), np.intp)
     const3 = np.asarray(n, np.intp)
-    part2 = np.empty((n,), np.intp)
+    part2 = _room((n,), np.intp)
     view5 = z_1.reshape(3*n,)
     const4 = np.full((n,), 1, dtype)
     view6 = W.reshape(12,)
@@ -210,8 +218,8 @@ def _network(s, dtype, weights, gradients):
     n = s["n"]
     W = weights["W"]
     b = weights["b"]
-    x = np.empty((n, 4), dtype)
-    z_1 = np.empty((n, 3), dtype)
+    x = _room((n, 4), dtype)
+    z_1 = _room((n, 3), dtype)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
@@ -236,8 +244,7 @@ def _update(count, dtype, w, g, m, v):
     factor2 = np.empty((), dtype)
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
-    part1 = np.empty((count,), dtype)
-    part2 = np.empty((count,), dtype)
+    part1 = _room((count,), dtype)
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -254,12 +261,13 @@ def _update(count, dtype, w, g, m, v):
         multiply(factor2, v, v)
         square(g, part1)
         add(v, part1, v)
-        # w[k] = w[k] - factor3*m[k]/(sqrt(v[k]) + factor4)
+        # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        multiply(factor3, m, part2)
-        divide(part2, part1, part2)
-        subtract(w, part2, w)
+        divide(m, part1, part1)
+        # w[k] = w[k] - factor3*quotient1[k]
+        multiply(factor3, part1, part1)
+        subtract(w, part1, w)
 
     return adopt, run
 
@@ -480,13 +488,17 @@ class Model:
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
         count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
-        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
-        self._results = np.zeros(count, self.dtype)
+        self._w, self._results, self._m, self._v = [
+            _room(size, self.dtype) for size in (count, count, count, count)
+        ]
+        for flat in (self._w, self._results, self._m, self._v):
+            flat.fill(0)
         self._g = self._results[:count]
         self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
         self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
-        parts = [slice(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
+        chunk = CHUNK if count > 2 * CHUNK else max(count, 1)
+        parts = [slice(a, min(a + chunk, count)) for a in range(0, count, chunk)]
         self._updates = [
             _update(
                 p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
@@ -647,8 +659,8 @@ class Model:
         for k in range(threads):
             start, count_here = count * k // threads, count * (k + 1) // threads - count * k // threads
             parts = -(-count_here // rows)
-            own = self._results if k == 0 else np.zeros_like(self._results)
-            part = np.zeros_like(own) if parts > 1 else None
+            own = self._results if k == 0 else _room(self._results.shape, self.dtype)
+            part = _room(own.shape, self.dtype) if parts > 1 else None
             made, tiles = {}, []
             for j in range(parts):
                 first, last = start + count_here * j // parts, start + count_here * (j + 1) // parts
@@ -666,7 +678,7 @@ class Model:
         if self.tile == "auto":
             held = _held(whole[2], self._results, self._w)
             if held > CACHE:
-                # pieces of a third of the cache, and not so many that mostly weights are read; equal if they can be
+                # pieces of a third of the cache, not so many that weights are most of it; equal if possible
                 parts = max(1, min(3 * held // CACHE, held // (16 * self._w.nbytes)))
                 even = [k for k in range(parts, 2 * parts) if rows % k == 0]
                 rows = -(-rows // (even or [parts])[0])
@@ -765,7 +777,7 @@ class Model:
         return float(self._loss({"x": x, "t": t}).real)
 
     def loss_and_grad(self, x, t):
-        """The loss and {name: gradient}, each gradient an array of its own in the shape of its weight."""
+        """The loss and {name: gradient}, each an array of its own in the shape of its weight."""
         loss = self._train({"x": x, "t": t})
         return float(loss.real), {name: g.copy() for name, g in self._gradients.items()}
 

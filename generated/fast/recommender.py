@@ -83,6 +83,14 @@ class Problem(ValueError):
     """What was given cannot be used; the text is one sentence."""
 
 
+def _room(shape, dtype):
+    """An array to be written, from a multiple of 64 bytes on: there the widest registers are quickest."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.__array_interface__["data"][0] % 64
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 def _training(s, dtype, weights, gradients):
     """A plan for the loss and its gradients: buffers for the data, and a function that computes.
 
@@ -102,31 +110,31 @@ def _training(s, dtype, weights, gradients):
     dp = gradients["p"]
     dq = gradients["q"]
     dmiddle = gradients["middle"]
-    user = np.empty((rows,), np.intp)
-    part1 = np.empty((rows, 3), dtype)
-    item = np.empty((rows,), np.intp)
-    part2 = np.empty((rows, 3), dtype)
-    part3 = np.empty((rows, 3), dtype)
+    user = _room((rows,), np.intp)
+    part1 = _room((rows, 3), dtype)
+    item = _room((rows,), np.intp)
+    part2 = _room((rows, 3), dtype)
+    part3 = _room((rows, 3), dtype)
     const1 = np.full((3,), 1, dtype)
-    taste = np.empty((rows,), dtype)
-    part4 = np.empty((rows,), dtype)
-    part5 = np.empty((rows,), dtype)
-    rating = np.empty((rows,), dtype)
+    taste = _room((rows,), dtype)
+    part4 = _room((rows,), dtype)
+    part5 = _room((rows,), dtype)
+    rating = _room((rows,), dtype)
     view1 = P.reshape(180,)
     view2 = Q.reshape(120,)
     const2 = np.asarray(2 / n, dtype)
     const3 = np.asarray(0.002 * rows / n, dtype)
-    part10 = np.empty((40, 3), dtype)
+    part10 = _room((40, 3), dtype)
     const4 = np.arange(40)[:, None]
-    part11 = np.empty((40, rows), bool)
-    part12 = np.empty((40, rows), dtype)
+    part11 = _room((40, rows), bool)
+    part12 = _room((40, rows), dtype)
     view3 = part4[:, None]
-    part13 = np.empty((40, 3), dtype)
-    part14 = np.empty((60, 3), dtype)
+    part13 = _room((40, 3), dtype)
+    part14 = _room((60, 3), dtype)
     const5 = np.arange(60)[:, None]
-    part15 = np.empty((60, rows), bool)
-    part16 = np.empty((60, rows), dtype)
-    part17 = np.empty((60, 3), dtype)
+    part15 = _room((60, rows), bool)
+    part16 = _room((60, rows), dtype)
+    part17 = _room((60, 3), dtype)
 
     def run():
         # (1) taste[n] = sum(j, P[user[n], j]*Q[item[n], j])
@@ -190,15 +198,15 @@ def _evaluate(s, dtype, weights, gradients):
     p = weights["p"]
     q = weights["q"]
     middle = weights["middle"]
-    user = np.empty((n,), np.intp)
-    part1 = np.empty((n, 3), dtype)
-    item = np.empty((n,), np.intp)
-    part2 = np.empty((n, 3), dtype)
+    user = _room((n,), np.intp)
+    part1 = _room((n, 3), dtype)
+    item = _room((n,), np.intp)
+    part2 = _room((n, 3), dtype)
     const1 = np.full((3,), 1, dtype)
-    taste = np.empty((n,), dtype)
-    part3 = np.empty((n,), dtype)
-    part4 = np.empty((n,), dtype)
-    rating = np.empty((n,), dtype)
+    taste = _room((n,), dtype)
+    part3 = _room((n,), dtype)
+    part4 = _room((n,), dtype)
+    rating = _room((n,), dtype)
     view1 = P.reshape(180,)
     view2 = Q.reshape(120,)
 
@@ -237,14 +245,14 @@ def _network(s, dtype, weights, gradients):
     p = weights["p"]
     q = weights["q"]
     middle = weights["middle"]
-    user = np.empty((n,), np.intp)
-    part1 = np.empty((n, 3), dtype)
-    item = np.empty((n,), np.intp)
-    part2 = np.empty((n, 3), dtype)
+    user = _room((n,), np.intp)
+    part1 = _room((n, 3), dtype)
+    item = _room((n,), np.intp)
+    part2 = _room((n, 3), dtype)
     const1 = np.full((3,), 1, dtype)
-    taste = np.empty((n,), dtype)
-    part3 = np.empty((n,), dtype)
-    part4 = np.empty((n,), dtype)
+    taste = _room((n,), dtype)
+    part3 = _room((n,), dtype)
+    part4 = _room((n,), dtype)
 
     def run():
         # (1) taste[n] = sum(j, P[user[n], j]*Q[item[n], j])
@@ -276,8 +284,7 @@ def _update(count, dtype, w, g, m, v):
     factor2 = np.empty((), dtype)
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
-    part1 = np.empty((count,), dtype)
-    part2 = np.empty((count,), dtype)
+    part1 = _room((count,), dtype)
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -294,12 +301,13 @@ def _update(count, dtype, w, g, m, v):
         multiply(factor2, v, v)
         square(g, part1)
         add(v, part1, v)
-        # w[k] = w[k] - factor3*m[k]/(sqrt(v[k]) + factor4)
+        # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        multiply(factor3, m, part2)
-        divide(part2, part1, part2)
-        subtract(w, part2, w)
+        divide(m, part1, part1)
+        # w[k] = w[k] - factor3*quotient1[k]
+        multiply(factor3, part1, part1)
+        subtract(w, part1, w)
 
     return adopt, run
 
@@ -520,13 +528,17 @@ class Model:
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
         count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
-        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
-        self._results = np.zeros(count, self.dtype)
+        self._w, self._results, self._m, self._v = [
+            _room(size, self.dtype) for size in (count, count, count, count)
+        ]
+        for flat in (self._w, self._results, self._m, self._v):
+            flat.fill(0)
         self._g = self._results[:count]
         self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
         self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
-        parts = [slice(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
+        chunk = CHUNK if count > 2 * CHUNK else max(count, 1)
+        parts = [slice(a, min(a + chunk, count)) for a in range(0, count, chunk)]
         self._updates = [
             _update(
                 p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
@@ -687,8 +699,8 @@ class Model:
         for k in range(threads):
             start, count_here = count * k // threads, count * (k + 1) // threads - count * k // threads
             parts = -(-count_here // rows)
-            own = self._results if k == 0 else np.zeros_like(self._results)
-            part = np.zeros_like(own) if parts > 1 else None
+            own = self._results if k == 0 else _room(self._results.shape, self.dtype)
+            part = _room(own.shape, self.dtype) if parts > 1 else None
             made, tiles = {}, []
             for j in range(parts):
                 first, last = start + count_here * j // parts, start + count_here * (j + 1) // parts
@@ -706,7 +718,7 @@ class Model:
         if self.tile == "auto":
             held = _held(whole[2], self._results, self._w)
             if held > CACHE:
-                # pieces of a third of the cache, and not so many that mostly weights are read; equal if they can be
+                # pieces of a third of the cache, not so many that weights are most of it; equal if possible
                 parts = max(1, min(3 * held // CACHE, held // (16 * self._w.nbytes)))
                 even = [k for k in range(parts, 2 * parts) if rows % k == 0]
                 rows = -(-rows // (even or [parts])[0])
@@ -805,7 +817,7 @@ class Model:
         return float(self._loss({"user": user, "item": item, "rating": rating}).real)
 
     def loss_and_grad(self, user, item, rating):
-        """The loss and {name: gradient}, each gradient an array of its own in the shape of its weight."""
+        """The loss and {name: gradient}, each an array of its own in the shape of its weight."""
         loss = self._train({"user": user, "item": item, "rating": rating})
         return float(loss.real), {name: g.copy() for name, g in self._gradients.items()}
 

@@ -134,6 +134,14 @@ def _mask(condition, dtype):
     return condition[..., None] if np.dtype(dtype).itemsize == 16 else condition
 
 
+def _room(shape, dtype):
+    """An array to be written, from a multiple of 64 bytes on: there the widest registers are quickest."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.__array_interface__["data"][0] % 64
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 def _training(s, dtype, weights, gradients):
     """A plan for the loss and its gradients: buffers for the data, and a function that computes.
 
@@ -181,31 +189,31 @@ def _training(s, dtype, weights, gradients):
     dbeta3 = gradients["beta3"]
     dW4 = gradients["W4"]
     db4 = gradients["b4"]
-    x = np.empty((rows, 32), np.intp)
-    part1 = np.empty((rows, 32, 32), dtype)
-    keep1 = np.empty((rows, 32, 32), dtype)
+    x = _room((rows, 32), np.intp)
+    part1 = _room((rows, 32, 32), dtype)
+    keep1 = _room((rows, 32, 32), dtype)
     const1 = np.asarray(10 / 9, dtype)
     view1 = part1.reshape(32*rows, 32)
     const2 = np.full((32,), 1, dtype)
     const3 = np.full((32,), 0.03125, dtype)
-    part2 = np.empty((32*rows,), dtype)
+    part2 = _room((32*rows,), dtype)
     view2 = part2.reshape(rows, 32)
     view3 = view2[:, :, None]
-    part3 = np.empty((rows, 32, 32), dtype)
-    part4 = np.empty((rows, 32, 32), dtype)
+    part3 = _room((rows, 32, 32), dtype)
+    part4 = _room((rows, 32, 32), dtype)
     view4 = part4.reshape(32*rows, 32)
-    part5 = np.empty((32*rows,), dtype)
+    part5 = _room((32*rows,), dtype)
     view5 = part5.reshape(rows, 32)
     const4 = np.asarray(1e-05, dtype)
-    part6 = np.empty((rows, 32), dtype)
+    part6 = _room((rows, 32), dtype)
     view6 = part6[:, :, None]
     view7 = gamma1[:, None]
-    W1_scaled = np.empty((32, 96), dtype)
-    h_6_core = np.empty((rows, 32, 96), dtype)
+    W1_scaled = _room((32, 96), dtype)
+    h_6_core = _room((rows, 32, 96), dtype)
     view8 = part4.reshape(32*rows, 32)
     view9 = h_6_core.reshape(32*rows, 96)
     view10 = W1.T
-    h_6_shift = np.empty((96,), dtype)
+    h_6_shift = _room((96,), dtype)
     view11 = h_6_core[:, :, :32]
     view12 = view11.reshape(rows, 32, 2, 16)
     view13 = view12.transpose(0, 2, 1, 3)
@@ -213,11 +221,11 @@ def _training(s, dtype, weights, gradients):
     view15 = view14.reshape(rows, 32, 2, 16)
     view16 = view15.transpose(0, 2, 3, 1)
     const5 = np.asarray(16**0.5, dtype)
-    part7 = np.empty((rows, 2, 16, 32), dtype)
-    h_8 = np.empty((rows, 2, 32, 32), dtype)
+    part7 = _room((rows, 2, 16, 32), dtype)
+    h_8 = _room((rows, 2, 32, 32), dtype)
     const6 = np.arange(32) <= np.arange(32)[:, None]
-    part8 = np.empty((rows, 2, 32, 32), dtype)
-    h_9 = np.empty((rows, 2, 32), dtype)
+    part8 = _room((rows, 2, 32, 32), dtype)
+    h_9 = _room((rows, 2, 32), dtype)
     view17 = h_9[:, :, :, None]
     bits2 = _bits(part8)
     bits1 = _mask(const6, dtype)
@@ -232,58 +240,58 @@ def _training(s, dtype, weights, gradients):
     part10 = part7.reshape(rows, 32, 2, 16)
     view24 = part10.transpose(0, 2, 1, 3)
     view25 = part10.reshape(rows, 32, 32)
-    h_14 = np.empty((rows, 32, 32), dtype)
+    h_14 = _room((rows, 32, 32), dtype)
     view26 = view25.reshape(32*rows, 32)
     view27 = h_14.reshape(32*rows, 32)
     view28 = h_14.reshape(32*rows, 32)
     part11 = part6.reshape(32*rows,)
     view29 = part11.reshape(rows, 32)
     view30 = view29[:, :, None]
-    part12 = np.empty((rows, 32, 32), dtype)
-    part13 = np.empty((rows, 32, 32), dtype)
+    part12 = _room((rows, 32, 32), dtype)
+    part13 = _room((rows, 32, 32), dtype)
     view31 = part13.reshape(32*rows, 32)
-    part14 = np.empty((32*rows,), dtype)
+    part14 = _room((32*rows,), dtype)
     view32 = part14.reshape(rows, 32)
-    part15 = np.empty((rows, 32), dtype)
+    part15 = _room((rows, 32), dtype)
     view33 = part15[:, :, None]
     view34 = gamma2[:, None]
-    W2_scaled = np.empty((32, 64), dtype)
-    h_21_core = np.empty((rows, 32, 64), dtype)
+    W2_scaled = _room((32, 64), dtype)
+    h_21_core = _room((rows, 32, 64), dtype)
     view35 = part13.reshape(32*rows, 32)
     view36 = h_21_core.reshape(32*rows, 64)
     view37 = W2.T
-    h_21_shift = np.empty((64,), dtype)
+    h_21_shift = _room((64,), dtype)
     const7 = np.full((32, 64), 0, dtype)
-    h_24 = np.empty((rows, 32, 32), dtype)
+    h_24 = _room((rows, 32, 32), dtype)
     view38 = h_21_core.reshape(32*rows, 64)
     view39 = h_24.reshape(32*rows, 32)
     view40 = h_24.reshape(32*rows, 32)
     part16 = part15.reshape(32*rows,)
     view41 = part16.reshape(rows, 32)
     view42 = view41[:, :, None]
-    part17 = np.empty((rows, 32, 32), dtype)
-    part18 = np.empty((rows, 32, 32), dtype)
+    part17 = _room((rows, 32, 32), dtype)
+    part18 = _room((rows, 32, 32), dtype)
     view43 = part18.reshape(32*rows, 32)
-    part19 = np.empty((32*rows,), dtype)
+    part19 = _room((32*rows,), dtype)
     view44 = part19.reshape(rows, 32)
-    part20 = np.empty((rows, 32), dtype)
+    part20 = _room((rows, 32), dtype)
     view45 = part20[:, :, None]
-    part21 = np.empty((rows, 32, 32), dtype)
-    keep2 = np.empty((rows, 32, 32), dtype)
+    part21 = _room((rows, 32, 32), dtype)
+    keep2 = _room((rows, 32, 32), dtype)
     const8 = np.asarray(1.25, dtype)
-    z_6 = np.empty((rows, 32, 52), dtype)
+    z_6 = _room((rows, 32, 52), dtype)
     view46 = part21.reshape(32*rows, 32)
     view47 = z_6.reshape(32*rows, 52)
     view48 = part20[:, :, None]
-    part22 = np.empty((rows, 32, 52), dtype)
+    part22 = _room((rows, 32, 52), dtype)
     view49 = part22.reshape(32*rows, 52)
     const9 = np.full((52,), 1, dtype)
-    part23 = np.empty((32*rows,), dtype)
+    part23 = _room((32*rows,), dtype)
     view50 = part23.reshape(rows, 32)
-    part24 = np.empty((rows, 32), dtype)
-    t = np.empty((rows, 32), np.intp)
+    part24 = _room((rows, 32), dtype)
+    t = _room((rows, 32), np.intp)
     const10 = np.arange(rows)[:, None] * 1664 + np.arange(32) * 52
-    part25 = np.empty((rows, 32), np.intp)
+    part25 = _room((rows, 32), np.intp)
     view51 = z_6.reshape(1664*rows,)
     view52 = view50[:, :, None]
     const11 = np.asarray(0.03125 / n, dtype)
@@ -291,9 +299,9 @@ def _training(s, dtype, weights, gradients):
     view54 = view53.reshape(rows, 32, 52)
     view55 = view54.reshape(32*rows, 52)
     const12 = np.full((32*rows,), 1, dtype)
-    part27 = np.empty((32, 52), dtype)
+    part27 = _room((32, 52), dtype)
     view56 = part27.T
-    dz_5 = np.empty((rows, 32, 32), dtype)
+    dz_5 = _room((rows, 32, 32), dtype)
     view57 = view54.reshape(32*rows, 52)
     view58 = dz_5.reshape(32*rows, 32)
     view59 = part21.reshape(32*rows, 32)
@@ -321,13 +329,13 @@ def _training(s, dtype, weights, gradients):
     view71 = part33[:, :, None]
     view72 = part18.reshape(32*rows, 32)
     view73 = W3.T
-    dh_23 = np.empty((rows, 32, 64), dtype)
+    dh_23 = _room((rows, 32, 64), dtype)
     view74 = part18.reshape(32*rows, 32)
     view75 = dh_23.reshape(32*rows, 64)
     view76 = h_21_core.reshape(32*rows, 64)
     view77 = view76.T
     const16 = np.asarray(0, dtype)
-    part34 = np.empty((rows, 32, 64), bool)
+    part34 = _room((rows, 32, 64), bool)
     bits5 = _bits(dh_23)
     bits4 = _mask(part34, dtype)
     bits6 = _bits(dh_23)
@@ -339,8 +347,8 @@ def _training(s, dtype, weights, gradients):
     view83 = view82.T
     view84 = beta2[:, None]
     view85 = db2[None, :]
-    part35 = np.empty((32, 64), dtype)
-    part36 = np.empty((32, 64), dtype)
+    part35 = _room((32, 64), dtype)
+    part36 = _room((32, 64), dtype)
     const17 = np.full((64,), 1, dtype)
     view86 = part13.reshape(32*rows, 32)
     view87 = part23.reshape(rows, 32)
@@ -364,9 +372,9 @@ def _training(s, dtype, weights, gradients):
     dh_12 = dh_23.reshape(rows, 2, 32, 32)
     part38 = h_21_core.reshape(rows, 2, 32, 32)
     view104 = part38.reshape(64*rows, 32)
-    part39 = np.empty((64*rows,), dtype)
+    part39 = _room((64*rows,), dtype)
     view105 = part39.reshape(rows, 2, 32)
-    dh_11_sum = np.empty((rows, 2, 32), dtype)
+    dh_11_sum = _room((rows, 2, 32), dtype)
     view106 = dh_11_sum[:, :, :, None]
     part40 = dh_23.reshape(rows, 2, 32, 32)
     part41 = dh_23.reshape(rows, 2, 32, 32)
@@ -377,7 +385,7 @@ def _training(s, dtype, weights, gradients):
     bits8 = _bits(part42)
     bits7 = _mask(const6, dtype)
     bits9 = _bits(dh_8)
-    part43 = np.empty((rows, 32, 96), dtype)
+    part43 = _room((rows, 32, 96), dtype)
     view108 = h_8.transpose(0, 1, 3, 2)
     view109 = part43[:, :, 64:].reshape(rows, 32, 2, 16).transpose(0, 2, 1, 3)
     view110 = view15.transpose(0, 2, 1, 3)
@@ -395,8 +403,8 @@ def _training(s, dtype, weights, gradients):
     view119 = view118.T
     view120 = beta1[:, None]
     view121 = db1[None, :]
-    part46 = np.empty((32, 96), dtype)
-    part47 = np.empty((32, 96), dtype)
+    part46 = _room((32, 96), dtype)
+    part47 = _room((32, 96), dtype)
     const20 = np.full((96,), 1, dtype)
     view122 = part4.reshape(32*rows, 32)
     view123 = part14.reshape(rows, 32)
@@ -410,7 +418,7 @@ def _training(s, dtype, weights, gradients):
     view130 = part24[:, :, None]
     view131 = part18.reshape(rows, 1024)
     const21 = np.full((rows,), 1, dtype)
-    part49 = np.empty((1024,), dtype)
+    part49 = _room((1024,), dtype)
     view132 = part49.reshape(32, 32)
 
     def run():
@@ -759,22 +767,22 @@ def _evaluate(s, dtype, weights, gradients):
     beta3 = weights["beta3"]
     W4 = weights["W4"]
     b4 = weights["b4"]
-    x = np.empty((n, 32), np.intp)
-    part1 = np.empty((n, 32, 32), dtype)
+    x = _room((n, 32), np.intp)
+    part1 = _room((n, 32, 32), dtype)
     view1 = part1.reshape(32*n, 32)
     const1 = np.full((32,), 1, dtype)
     const2 = np.full((32,), 0.03125, dtype)
-    part2 = np.empty((32*n,), dtype)
+    part2 = _room((32*n,), dtype)
     view2 = part2.reshape(n, 32)
     view3 = view2[:, :, None]
-    part3 = np.empty((n, 32, 32), dtype)
-    part4 = np.empty((n, 32, 32), dtype)
+    part3 = _room((n, 32, 32), dtype)
+    part4 = _room((n, 32, 32), dtype)
     view4 = part4.reshape(32*n, 32)
     view5 = part2.reshape(n, 32)
     const3 = np.asarray(1e-05, dtype)
-    part5 = np.empty((n, 32), dtype)
+    part5 = _room((n, 32), dtype)
     view6 = part5[:, :, None]
-    h_5 = np.empty((n, 32, 96), dtype)
+    h_5 = _room((n, 32, 96), dtype)
     view7 = part3.reshape(32*n, 32)
     view8 = h_5.reshape(32*n, 96)
     view9 = h_5[:, :, :32]
@@ -785,10 +793,10 @@ def _evaluate(s, dtype, weights, gradients):
     view14 = view13.transpose(0, 2, 3, 1)
     const4 = np.asarray(16**0.5, dtype)
     part6 = part3.reshape(n, 2, 16, 32)
-    h_7 = np.empty((n, 2, 32, 32), dtype)
+    h_7 = _room((n, 2, 32, 32), dtype)
     const5 = np.arange(32) <= np.arange(32)[:, None]
-    part7 = np.empty((n, 2, 32, 32), dtype)
-    h_8 = np.empty((n, 2, 32), dtype)
+    part7 = _room((n, 2, 32, 32), dtype)
+    h_8 = _room((n, 2, 32), dtype)
     view15 = h_8[:, :, :, None]
     bits2 = _bits(part7)
     bits1 = _mask(const5, dtype)
@@ -825,18 +833,18 @@ def _evaluate(s, dtype, weights, gradients):
     view39 = part4.reshape(32*n, 32)
     view40 = part2.reshape(n, 32)
     view41 = part5[:, :, None]
-    z_5 = np.empty((n, 32, 52), dtype)
+    z_5 = _room((n, 32, 52), dtype)
     view42 = part1.reshape(32*n, 32)
     view43 = z_5.reshape(32*n, 52)
     view44 = part5[:, :, None]
-    part10 = np.empty((n, 32, 52), dtype)
+    part10 = _room((n, 32, 52), dtype)
     view45 = part10.reshape(32*n, 52)
     const7 = np.full((52,), 1, dtype)
     view46 = part2.reshape(n, 32)
-    part11 = np.empty((n, 32), dtype)
-    t = np.empty((n, 32), np.intp)
+    part11 = _room((n, 32), dtype)
+    t = _room((n, 32), np.intp)
     const8 = np.arange(n)[:, None] * 1664 + np.arange(32) * 52
-    part12 = np.empty((n, 32), np.intp)
+    part12 = _room((n, 32), np.intp)
     view47 = z_5.reshape(1664*n,)
 
     def run():
@@ -973,22 +981,22 @@ def _network(s, dtype, weights, gradients):
     beta3 = weights["beta3"]
     W4 = weights["W4"]
     b4 = weights["b4"]
-    x = np.empty((n, 32), np.intp)
-    part1 = np.empty((n, 32, 32), dtype)
+    x = _room((n, 32), np.intp)
+    part1 = _room((n, 32, 32), dtype)
     view1 = part1.reshape(32*n, 32)
     const1 = np.full((32,), 1, dtype)
     const2 = np.full((32,), 0.03125, dtype)
-    part2 = np.empty((32*n,), dtype)
+    part2 = _room((32*n,), dtype)
     view2 = part2.reshape(n, 32)
     view3 = view2[:, :, None]
-    part3 = np.empty((n, 32, 32), dtype)
-    part4 = np.empty((n, 32, 32), dtype)
+    part3 = _room((n, 32, 32), dtype)
+    part4 = _room((n, 32, 32), dtype)
     view4 = part4.reshape(32*n, 32)
     view5 = part2.reshape(n, 32)
     const3 = np.asarray(1e-05, dtype)
-    part5 = np.empty((n, 32), dtype)
+    part5 = _room((n, 32), dtype)
     view6 = part5[:, :, None]
-    h_5 = np.empty((n, 32, 96), dtype)
+    h_5 = _room((n, 32, 96), dtype)
     view7 = part3.reshape(32*n, 32)
     view8 = h_5.reshape(32*n, 96)
     view9 = h_5[:, :, :32]
@@ -999,10 +1007,10 @@ def _network(s, dtype, weights, gradients):
     view14 = view13.transpose(0, 2, 3, 1)
     const4 = np.asarray(16**0.5, dtype)
     part6 = part3.reshape(n, 2, 16, 32)
-    h_7 = np.empty((n, 2, 32, 32), dtype)
+    h_7 = _room((n, 2, 32, 32), dtype)
     const5 = np.arange(32) <= np.arange(32)[:, None]
-    part7 = np.empty((n, 2, 32, 32), dtype)
-    h_8 = np.empty((n, 2, 32), dtype)
+    part7 = _room((n, 2, 32, 32), dtype)
+    h_8 = _room((n, 2, 32), dtype)
     view15 = h_8[:, :, :, None]
     bits2 = _bits(part7)
     bits1 = _mask(const5, dtype)
@@ -1039,7 +1047,7 @@ def _network(s, dtype, weights, gradients):
     view39 = part4.reshape(32*n, 32)
     view40 = part2.reshape(n, 32)
     view41 = part5[:, :, None]
-    z_5 = np.empty((n, 32, 52), dtype)
+    z_5 = _room((n, 32, 52), dtype)
     view42 = part1.reshape(32*n, 32)
     view43 = z_5.reshape(32*n, 52)
 
@@ -1150,8 +1158,7 @@ def _update(count, dtype, w, g, m, v):
     factor2 = np.empty((), dtype)
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
-    part1 = np.empty((count,), dtype)
-    part2 = np.empty((count,), dtype)
+    part1 = _room((count,), dtype)
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -1168,12 +1175,13 @@ def _update(count, dtype, w, g, m, v):
         multiply(factor2, v, v)
         square(g, part1)
         add(v, part1, v)
-        # w[k] = w[k] - factor3*m[k]/(sqrt(v[k]) + factor4)
+        # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        multiply(factor3, m, part2)
-        divide(part2, part1, part2)
-        subtract(w, part2, w)
+        divide(m, part1, part1)
+        # w[k] = w[k] - factor3*quotient1[k]
+        multiply(factor3, part1, part1)
+        subtract(w, part1, w)
 
     return adopt, run
 
@@ -1396,13 +1404,17 @@ class Model:
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
         count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
-        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
-        self._results = np.zeros(count, self.dtype)
+        self._w, self._results, self._m, self._v = [
+            _room(size, self.dtype) for size in (count, count, count, count)
+        ]
+        for flat in (self._w, self._results, self._m, self._v):
+            flat.fill(0)
         self._g = self._results[:count]
         self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
         self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
-        parts = [slice(a, min(a + CHUNK, count)) for a in range(0, count, CHUNK)]
+        chunk = CHUNK if count > 2 * CHUNK else max(count, 1)
+        parts = [slice(a, min(a + chunk, count)) for a in range(0, count, chunk)]
         self._updates = [
             _update(
                 p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
@@ -1568,8 +1580,8 @@ class Model:
         for k in range(threads):
             start, count_here = count * k // threads, count * (k + 1) // threads - count * k // threads
             parts = -(-count_here // rows)
-            own = self._results if k == 0 else np.zeros_like(self._results)
-            part = np.zeros_like(own) if parts > 1 else None
+            own = self._results if k == 0 else _room(self._results.shape, self.dtype)
+            part = _room(own.shape, self.dtype) if parts > 1 else None
             made, tiles = {}, []
             for j in range(parts):
                 first, last = start + count_here * j // parts, start + count_here * (j + 1) // parts
@@ -1587,7 +1599,7 @@ class Model:
         if self.tile == "auto":
             held = _held(whole[2], self._results, self._w)
             if held > CACHE:
-                # pieces of a third of the cache, and not so many that mostly weights are read; equal if they can be
+                # pieces of a third of the cache, not so many that weights are most of it; equal if possible
                 parts = max(1, min(3 * held // CACHE, held // (16 * self._w.nbytes)))
                 even = [k for k in range(parts, 2 * parts) if rows % k == 0]
                 rows = -(-rows // (even or [parts])[0])
@@ -1692,7 +1704,7 @@ class Model:
         return float(self._loss({"x": x, "t": t}).real)
 
     def loss_and_grad(self, x, t):
-        """The loss in training and {name: gradient}, each gradient an array of its own in the shape of its weight."""
+        """The loss in training and {name: gradient}, each an array of its own in the shape of its weight."""
         loss = self._train({"x": x, "t": t})
         return float(loss.real), {name: g.copy() for name, g in self._gradients.items()}
 

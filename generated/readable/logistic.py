@@ -218,8 +218,9 @@ class Model:
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
         count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
-        self._w, self._m, self._v = np.zeros((3, count), self.dtype)
-        self._results = np.zeros(count, self.dtype)
+        self._w, self._results, self._m, self._v = [
+            np.zeros(size, self.dtype) for size in (count, count, count, count)
+        ]
         self._g = self._results[:count]
         self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
         self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
@@ -312,7 +313,7 @@ class Model:
         return float(self._loss({"x": x, "t": t}).real)
 
     def loss_and_grad(self, x, t):
-        """The loss and {name: gradient}, each gradient an array of its own in the shape of its weight."""
+        """The loss and {name: gradient}, each an array of its own in the shape of its weight."""
         loss = self._train({"x": x, "t": t})
         return float(loss.real), {name: g.copy() for name, g in self._gradients.items()}
 

@@ -362,6 +362,7 @@ class _Module:
         behind = self._behind(into)
         fast = Fast(program, names, self.numbers, given, into, [self._result(kind)], behind)
         plan = fast.write(statements)
+        plan.once = [line.replace("= np.empty(", "= _room(") for line in plan.once]
         helpers = [*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ())]
         self.helpers.update(dict.fromkeys(helpers))
         reads = {r for s in statements for r in s.reads}
@@ -450,6 +451,7 @@ class _Module:
             self.helpers.update(helpers)
             return {"lines": lines, "scales": [], "mathematics": False}
         (plan, helpers), folded = self.rule.fast(), self.rule.folded
+        plan.once = [line.replace("= np.empty(", "= _room(") for line in plan.once]
         self.helpers.update(helpers)
         return {
             "plan": plan,

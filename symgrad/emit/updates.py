@@ -106,7 +106,12 @@ class _Folding:
                 self.known[name] = number, Access(name, ())
             found.append((name, array))
         letters: dict[Expr, str] = {}
-        self.done.equations = tuple((name, self._lettered(body, letters, taken)) for name, body in found)
+        made: list[tuple[str, Expr]] = []
+        for name, body in found:
+            self.before: list[tuple[str, Expr]] = []
+            lettered = self._lettered(body, letters, taken)
+            made += [*self.before, (name, lettered)]
+        self.done.equations = tuple(made)
         self.done.numbers = {name: e for e, name in letters.items()}
         self._share(taken)
         return self.done
@@ -216,7 +221,16 @@ class _Folding:
             numbers = [minus, number if isinstance(number, Num) else letter(number)]
             if isinstance(e, Add):
                 return ex.add(*map(inside, arrays), *numbers[1:])
-            return ex.mul(*numbers, *map(inside, arrays))
+            entries = ex.mul(*map(inside, arrays))
+            if (
+                not isinstance(numbers[1], Num)
+                and isinstance(entries, Mul)
+                and any(map(_divides, entries.args))
+            ):
+                # the quotient first: it takes the place of its divisor; a multiple of its dividend takes a new one
+                self.before.append((_fresh("quotient", taken), entries))
+                entries = Access(self.before[-1][0], ())
+            return ex.mul(*numbers, entries)
         parts = [inside(c) if isinstance(c, ex.Node) else c for c in ex.children(e)]
         return ex.rebuild(e, tuple(parts)) if parts else e
 
@@ -227,6 +241,10 @@ class _Folding:
             for x in dict.fromkeys(x for x in ex.walk(e) if isinstance(x, Call) and COUNT in ex.tensors(x)):
                 seen[x] = seen.get(x, 0) + 1
         self.done.parts = {_fresh("common", taken): x for x, count in seen.items() if count > 1}
+
+
+def _divides(factor: Expr) -> bool:
+    return isinstance(factor, Pow) and isinstance(factor.exponent, Num) and factor.exponent.value < 0
 
 
 def _root(number: Expr) -> Expr:
