@@ -17,6 +17,7 @@ from symgrad.language.samples import inputs, small_sizes
 from symgrad.leaves import LEAVES
 from symgrad.library import DEFINITIONS
 from symgrad.passes.arrangements.monotone import monotone
+from symgrad.passes.forwards import forwards
 from symgrad.passes.orders import ordered
 from symgrad.passes.splits import split
 
@@ -163,6 +164,18 @@ def test_inner_tensors_stored_otherwise_keep_their_values(name: str) -> None:
         after = run(changed, sizes, given)
         for k in kept:
             np.testing.assert_allclose(after[k], before[k], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["pooled", "strided", "signal"])
+def test_sums_taken_forwards_keep_their_values(name: str) -> None:
+    d = sg.derive(NETWORKS[name]).derived
+    statements = tuple(map(forwards, d.program.statements))
+    assert statements != d.program.statements
+    sizes = small_sizes(d.source)
+    given = inputs(d.source, sizes, np.random.default_rng(4))
+    before, after = run(d.program, sizes, given), run(replace(d.program, statements=statements), sizes, given)
+    for k in (d.program.target, *d.gradients.values()):
+        np.testing.assert_allclose(after[k], before[k], rtol=1e-12, atol=1e-14)
 
 
 def test_places_of_windows_are_stored_as_blocks() -> None:

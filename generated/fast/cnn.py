@@ -165,8 +165,10 @@ def _training(s, dtype, weights, gradients, following):
     running_var1_next = following["running_var1"]
     running_mean2_next = following["running_mean2"]
     running_var2_next = following["running_var2"]
-    x = _room((n, 1, 8, 8), dtype)
     padded1 = np.zeros((n, 1, 10, 10), dtype)
+    padded2 = np.zeros((n, 6, 6, 8), dtype)
+    padded3 = np.zeros((n, 6, 6, 16), dtype)
+    x = _room((n, 1, 8, 8), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
     view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
@@ -203,8 +205,6 @@ def _training(s, dtype, weights, gradients, following):
     view17 = part10[1, 1]
     part11 = _room((n, 4, 4, 8), dtype)
     const8 = np.full((n, 4, 4, 8), 0, dtype)
-    a = _room((n, 4, 4, 8), dtype)
-    padded2 = np.zeros((n, 6, 6, 8), dtype)
     view18 = padded2[:, 1:5, 1:5]
     view19 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
     view20 = windows(view19, 4, 0, (2, 1, 1), (2, 2, 3))
@@ -305,62 +305,61 @@ def _training(s, dtype, weights, gradients, following):
     const22 = np.asarray(8 * n, dtype)
     const23 = np.asarray(0.0625 / n, dtype)
     view59 = part18.transpose(2, 3, 0, 4, 1, 5)
-    part37 = part17.reshape(n, 2, 2, 2, 2, 16)
-    view60 = part37.reshape(n, 4, 4, 16)
-    padded3 = np.zeros((n, 6, 6, 16), dtype)
-    view61 = padded3[:, 1:5, 1:5]
-    view62 = windows(padded3, 1, 2, (1, -1), (4, 3))
-    view63 = windows(view62, 3, 2, (1, -1), (4, 3))
-    view64 = view63.transpose(0, 1, 3, 2, 4, 5)
-    part38 = _room((n, 4, 4, 3, 3, 16), dtype)
-    view65 = part38.reshape(16*n, 144)
-    view66 = W2.transpose(2, 3, 0, 1)
-    part39 = part13.reshape(3, 3, 16, 8)
-    view67 = part39.reshape(144, 8)
-    part40 = _room((16*n, 8), dtype)
-    view68 = part40.reshape(n, 4, 4, 8)
-    view69 = part18.reshape(16*n, 16)
-    view70 = view69.T
-    part41 = part13.reshape(16, 72)
-    view71 = part41.reshape(16, 3, 3, 8)
-    view72 = view71.transpose(0, 3, 1, 2)
+    view60 = padded3[:, 1:5, 1:5].reshape(n, 2, 2, 2, 2, 16)
+    view61 = windows(padded3, 1, 0, (1, 1), (4, 3))
+    view62 = windows(view61, 3, 0, (1, 1), (4, 3))
+    view63 = W2[:, :, ::-1, ::-1]
+    view64 = view62.transpose(0, 1, 3, 2, 4, 5)
+    part37 = _room((n, 4, 4, 3, 3, 16), dtype)
+    view65 = part37.reshape(16*n, 144)
+    view66 = view63.transpose(1, 2, 3, 0)
+    part38 = part13.reshape(8, 3, 3, 16)
+    view67 = part38.reshape(8, 144)
+    view68 = view67.T
+    part39 = _room((16*n, 8), dtype)
+    view69 = part39.reshape(n, 4, 4, 8)
+    view70 = part18.reshape(16*n, 16)
+    view71 = view70.T
+    part40 = part13.reshape(16, 72)
+    view72 = part40.reshape(16, 3, 3, 8)
+    view73 = view72.transpose(0, 3, 1, 2)
+    part41 = _room((n, 4, 4, 8), bool)
     part42 = _room((n, 4, 4, 8), bool)
     part43 = _room((n, 4, 4, 8), bool)
     part44 = _room((n, 4, 4, 8), bool)
     part45 = _room((n, 4, 4, 8), bool)
     part46 = _room((n, 4, 4, 8), bool)
-    part47 = _room((n, 4, 4, 8), bool)
-    view73 = part10[0, 0]
-    bits14 = _bits(view68)
-    bits13 = _mask(part47, dtype)
-    bits15 = _bits(view73)
-    view74 = part10[0, 1]
-    bits17 = _bits(view68)
-    bits16 = _mask(part47, dtype)
-    bits18 = _bits(view74)
-    view75 = part10[1, 0]
-    bits20 = _bits(view68)
-    bits19 = _mask(part43, dtype)
-    bits21 = _bits(view75)
-    view76 = part10[1, 1]
-    bits23 = _bits(view68)
-    bits22 = _mask(part46, dtype)
-    bits24 = _bits(view76)
-    view77 = part8.reshape(64*n, 8)
-    view78 = part10.reshape(64*n, 8)
+    view74 = part10[0, 0]
+    bits14 = _bits(view69)
+    bits13 = _mask(part46, dtype)
+    bits15 = _bits(view74)
+    view75 = part10[0, 1]
+    bits17 = _bits(view69)
+    bits16 = _mask(part46, dtype)
+    bits18 = _bits(view75)
+    view76 = part10[1, 0]
+    bits20 = _bits(view69)
+    bits19 = _mask(part42, dtype)
+    bits21 = _bits(view76)
+    view77 = part10[1, 1]
+    bits23 = _bits(view69)
+    bits22 = _mask(part45, dtype)
+    bits24 = _bits(view77)
+    view78 = part8.reshape(64*n, 8)
     view79 = part10.reshape(64*n, 8)
-    view80 = part8.reshape(64*n, 8)
-    view81 = part10.reshape(64*n, 8)
+    view80 = part10.reshape(64*n, 8)
+    view81 = part8.reshape(64*n, 8)
+    view82 = part10.reshape(64*n, 8)
     const24 = np.asarray(0.03125 / n, dtype)
-    view82 = part8.reshape(64*n, 8)
-    view83 = view82.T
-    view84 = view4.transpose(3, 6, 2, 5, 0, 1, 4)
-    part48 = part1.reshape(3, 3, 2, 2, n, 4, 4)
-    view85 = part48.reshape(9, 64*n)
-    view86 = view85.T
-    part49 = part2.reshape(8, 9)
-    view87 = part49.reshape(8, 3, 3)
-    view88 = view87.reshape(8, 1, 3, 3)
+    view83 = part8.reshape(64*n, 8)
+    view84 = view83.T
+    view85 = view4.transpose(3, 6, 2, 5, 0, 1, 4)
+    part47 = part1.reshape(3, 3, 2, 2, n, 4, 4)
+    view86 = part47.reshape(9, 64*n)
+    view87 = view86.T
+    part48 = part2.reshape(8, 9)
+    view88 = part48.reshape(8, 3, 3)
+    view89 = view88.reshape(8, 1, 3, 3)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
@@ -397,10 +396,9 @@ def _training(s, dtype, weights, gradients, following):
         maximum(part11, view16, out=part11)
         maximum(part11, view17, out=part11)
         # (9*) a[n, c, i, j] = relu(a_6_2[n, c, i, j])
-        maximum(part11, const8, out=a)
+        maximum(part11, const8, out=view18)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(view18, a)
         copyto(part12, view21)
         copyto(part13, view23)
         view22.dot(view24, part14)
@@ -534,49 +532,48 @@ def _training(s, dtype, weights, gradients, following):
         add(part18, part17, part18)
         multiply(const23, part15, part15)
         add(part18, part15, part18)
-        copyto(part37, view59)
+        copyto(view60, view59)
         # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
-        copyto(view61, view60)
-        copyto(part38, view64)
-        copyto(part39, view66)
-        view65.dot(view67, part40)
+        copyto(part37, view64)
+        copyto(part38, view66)
+        view65.dot(view68, part39)
         # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-        view70.dot(view22, part41)
+        view71.dot(view22, part40)
         # a_6_2_first[n, c, i, j] = min(p, q, [a_5[n, c, 2*i + p, 2*j + q] == a_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view14, part11, part42)
-        equal(view15, part11, part43)
-        equal(view16, part11, part44)
-        equal(view17, part11, part45)
+        equal(view14, part11, part41)
+        equal(view15, part11, part42)
+        equal(view16, part11, part43)
+        equal(view17, part11, part44)
         # (44*) da_5[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[a_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     a_6_2_first[n, c, i, j]], p < 2, q < 2
-        greater(a, const20, part46)
-        logical_and(part46, part42, part47)
+        greater(view18, const20, part45)
+        logical_and(part45, part41, part46)
         multiply(bits14, bits13, bits15)
-        greater(part43, part42, part47)
-        logical_and(part46, part47, part47)
+        greater(part42, part41, part46)
+        logical_and(part45, part46, part46)
         multiply(bits17, bits16, bits18)
-        logical_or(part42, part43, part42)
-        greater(part44, part42, part43)
-        logical_and(part46, part43, part43)
+        logical_or(part41, part42, part41)
+        greater(part43, part41, part42)
+        logical_and(part45, part42, part42)
         multiply(bits20, bits19, bits21)
-        logical_or(part42, part44, part42)
-        greater(part45, part42, part45)
-        logical_and(part46, part45, part46)
+        logical_or(part41, part43, part41)
+        greater(part44, part41, part44)
+        logical_and(part45, part44, part45)
         multiply(bits23, bits22, bits24)
         # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
         multiply(part10, part8, part8)
-        const4.dot(view77, dgamma1)
+        const4.dot(view78, dgamma1)
         # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
         multiply(gamma1, part10, part8)
         # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
-        const4.dot(view78, dbeta1)
+        const4.dot(view79, dbeta1)
         # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
         multiply(part8, part7, part10)
-        const4.dot(view79, part9)
+        const4.dot(view80, part9)
         negative(part9, part9)
         divide(part9, const21, part9)
         # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
@@ -586,12 +583,12 @@ def _training(s, dtype, weights, gradients, following):
         multiply(part5, part6, part5)
         divide(part9, part5, part9)
         # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-        const4.dot(view80, part5)
+        const4.dot(view81, part5)
         divide(part5, part6, part5)
         negative(part5, part5)
         # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
         subtract(part4, view12, part10)
-        const4.dot(view81, part4)
+        const4.dot(view82, part4)
         multiply(part9, part4, part4)
         multiply(const24, part4, part4)
         add(part5, part4, part5)
@@ -605,10 +602,10 @@ def _training(s, dtype, weights, gradients, following):
         add(part8, part5, part8)
         # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        copyto(part48, view84)
-        view83.dot(view86, part49)
-        copyto(dW1, view88)
-        copyto(dW2, view72)
+        copyto(part47, view85)
+        view84.dot(view87, part48)
+        copyto(dW1, view89)
+        copyto(dW2, view73)
         copyto(dW3, view48)
         return loss
 
@@ -633,8 +630,9 @@ def _evaluate(s, dtype, weights, gradients, following):
     running_var1 = weights["running_var1"]
     running_mean2 = weights["running_mean2"]
     running_var2 = weights["running_var2"]
-    x = _room((n, 1, 8, 8), dtype)
     padded1 = np.zeros((n, 1, 10, 10), dtype)
+    padded2 = np.zeros((n, 6, 6, 8), dtype)
+    x = _room((n, 1, 8, 8), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
     view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
@@ -659,7 +657,6 @@ def _evaluate(s, dtype, weights, gradients, following):
     view15 = part4[1, 0]
     view16 = part4[1, 1]
     part6 = _room((n, 4, 4, 8), dtype)
-    padded2 = np.zeros((n, 6, 6, 8), dtype)
     view17 = padded2[:, 1:5, 1:5]
     view18 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
     view19 = windows(view18, 4, 0, (2, 1, 1), (2, 2, 3))
@@ -720,10 +717,9 @@ def _evaluate(s, dtype, weights, gradients, following):
         #     q < 2
         maximum(view13, view14, out=part6)
         maximum(part6, view15, out=part6)
-        maximum(part6, view16, out=part6)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(view17, part6)
+        maximum(part6, view16, out=view17)
         copyto(part7, view20)
         copyto(part8, view22)
         view21.dot(view23, part9)
@@ -787,8 +783,9 @@ def _network(s, dtype, weights, gradients, following):
     running_var1 = weights["running_var1"]
     running_mean2 = weights["running_mean2"]
     running_var2 = weights["running_var2"]
-    x = _room((n, 1, 8, 8), dtype)
     padded1 = np.zeros((n, 1, 10, 10), dtype)
+    padded2 = np.zeros((n, 6, 6, 8), dtype)
+    x = _room((n, 1, 8, 8), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
     view2 = padded1[:, 0]
     view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
@@ -813,7 +810,6 @@ def _network(s, dtype, weights, gradients, following):
     view15 = part4[1, 0]
     view16 = part4[1, 1]
     part6 = _room((n, 4, 4, 8), dtype)
-    padded2 = np.zeros((n, 6, 6, 8), dtype)
     view17 = padded2[:, 1:5, 1:5]
     view18 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
     view19 = windows(view18, 4, 0, (2, 1, 1), (2, 2, 3))
@@ -862,10 +858,9 @@ def _network(s, dtype, weights, gradients, following):
         #     q < 2
         maximum(view13, view14, out=part6)
         maximum(part6, view15, out=part6)
-        maximum(part6, view16, out=part6)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(view17, part6)
+        maximum(part6, view16, out=view17)
         copyto(part7, view20)
         copyto(part8, view22)
         view21.dot(view23, part9)

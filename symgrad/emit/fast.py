@@ -17,7 +17,7 @@ from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names
 from symgrad.emit.prepare import Prepared
 from symgrad.emit.text import Text
-from symgrad.emit.values import CHANGED, VIEWS, Value, contiguous, python, runs
+from symgrad.emit.values import CHANGED, VIEWS, Value, contiguous, python, runs, splits
 from symgrad.language import ints
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement
@@ -261,6 +261,10 @@ class Fast:
     def _direct(self, order: list[Value], loops: list[Loop]) -> dict[Value, Value]:
         """Values that can be computed straight into the part of an array where a store puts them, with that store."""
         found: dict[Value, Value] = {}
+        readers: dict[Value, list[Value]] = {}
+        for w in order:
+            for a in w.args:
+                readers.setdefault(a, []).append(w)
         for k, s in enumerate(order):
             if s.op != "store" or s.info[0] != "set":
                 continue
@@ -281,8 +285,11 @@ class Fast:
             loop, own = (next((p for p in loops if p.start <= x.number < p.end), None) for x in (s, v))
             if loop is not own or loop is not None and not v.moving or target.number > v.number:
                 continue
-            if v.op == "matmul" and not _solid(s.info[1]):
-                continue
+            others = [w for x in (v, *shaped) for w in readers[x] if w not in (s, *shaped)]
+            plain = v.op != "matmul" and all(w.op in _IN_PLACE or w.op == "store" for w in others)
+            plain = plain and (not shaped or splits(s.args[1].shape, v.shape))
+            if not (plain or _solid(s.info[1])):
+                continue  # what is read or computed as a matrix lies in one piece
             between = [w for w in order[:k] if w.number > v.number and w.op not in VIEWS]
             if any(a.root is target for w in between for a in w.args):
                 continue
@@ -322,6 +329,8 @@ class Fast:
         elif v.op == "stack":
             bound[v] = self.names.fresh("_".join(text(a) for a in v.args))
             self._joined(bound[v], *map(text, v.args))
+        elif v.op == "border":
+            bound[v] = self._surround(v, v.info)
         elif v.op == "pad":
             self._pad(v)
         elif not v.shape and self._inlined(v):
@@ -343,13 +352,18 @@ class Fast:
     def _border(self, v: Value, inner: str) -> str:
         """Memory for an array in a border, and a view of what is inside."""
         border, fill = v.info
-        name = self.names.counted("padded")
-        shape = self.text.shape(v.shape)
-        start = f"np.zeros({shape}, dtype)" if fill == 0 else f"np.full({shape}, {text_number(fill)}, dtype)"
+        name = self._surround(v, fill)
         items = tuple(("slice", a, 1, n, False) for (a, _), n in zip(border, v.args[0].shape, strict=True))
-        self.plan.once += [f"{name} = {start}", f"{inner} = {name}{self.text.subscript(items, v.shape)}"]
+        self.plan.once.append(f"{inner} = {name}{self.text.subscript(items, v.shape)}")
         self.text.bound[v] = name
         return inner
+
+    def _surround(self, v: Value, fill: Fraction | float) -> str:
+        """Memory that nothing else uses, full of a number that stays where nothing is written."""
+        name, shape = self.names.counted("padded"), self.text.shape(v.shape)
+        start = f"np.zeros({shape}, dtype)" if fill == 0 else f"np.full({shape}, {text_number(fill)}, dtype)"
+        self.plan.once.append(f"{name} = {start}")
+        return name
 
     def _inlined(self, v: Value) -> bool:
         """Whether a scalar is written where it is used: once, and made of scalars."""

@@ -335,8 +335,9 @@ class Lowering:
                 step = i.coefficient(a)
                 if step is None or not step.number or seen.setdefault(a, k) != k:
                     return None
-            known = sorted((self.ranges[a].number or 10**9, a) for a in i.axes)
-            chosen += [a for _, a in known[:-1]]
+            # of equally long axes the one with small steps, which is the place in a window
+            known = sorted((self.ranges[a].number or 10**9, _step(i, a), a) for a in i.axes)
+            chosen += [a for *_, a in known[:-1]]
         count = 1
         for a in chosen:
             count *= self.ranges[a].number or 10**9
@@ -904,6 +905,12 @@ def _negated(a: Array) -> Array | None:
             return turned(args[0], a.axes) if set(args[0].axes) == set(a.axes) else None
         return ar.Elementwise("multiply", args, a.axes, reason=a.reason)
     return None
+
+
+def _step(i: Int, axis: str) -> int:
+    """How far a position moves with an axis, whichever way."""
+    step = i.coefficient(axis)
+    return abs(step.number or 0) if step is not None else 0
 
 
 def _looks(i: Int) -> bool:

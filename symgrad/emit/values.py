@@ -19,6 +19,7 @@ once. The printers decide about names, nesting and buffers; nothing here is text
 | `reduce` | a | (ufunc, axes) | |
 | `take` | a, positions ... | for each axis of a: None (all) or which position | indexing by arrays |
 | `fill` | | a number, or None | a new array, written afterwards |
+| `border` | | a number | memory of its own that holds the number where nothing is written |
 | `put` | target, value, positions ... | (ufunc or set, for each axis None or which position) | target, changed |
 | `store` | target, value | (ufunc or set, a basic index) | target, changed |
 | `store` | target, arguments ... | ("into", operation, its info, views) | its result in a part of the target |
@@ -46,7 +47,7 @@ Shape = tuple[Int, ...]
 
 VIEWS = frozenset({"transpose", "expand", "broadcast", "reshape", "index", "window", "diagonal"})
 FREE = frozenset({"number", "constant", "size"})
-CHANGED = frozenset({"fill", "clone", "put", "store"})  # what is written in place
+CHANGED = frozenset({"fill", "border", "clone", "put", "store"})  # what is written in place
 COMPARISONS = {
     "<": "less",
     "<=": "less_equal",
@@ -238,3 +239,15 @@ def strides(v: Value) -> tuple[Int, ...] | None:
             axis, _, each, _ = v.info
             return (*inner[:axis], *(inner[axis] * k for k in each), *inner[axis + 1 :])
     return None
+
+
+def splits(shape: Shape, finer: Shape) -> bool:
+    """Whether a shape has axes of another together, and none of it apart."""
+    rest = list(finer)
+    for n in shape:
+        product = ints.ONE
+        while product != n:
+            if not rest:
+                return False
+            product = product * rest.pop(0)
+    return not rest

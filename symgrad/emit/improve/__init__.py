@@ -1,6 +1,7 @@
 """Passes from graph to graph that make the fast form faster and keep every value: a file each, in order."""
 
 from symgrad.emit.graph import Pass
+from symgrad.emit.improve.borders import borders
 from symgrad.emit.improve.direct import direct
 from symgrad.emit.improve.flats import flats
 from symgrad.emit.improve.gathers import gathers
@@ -16,5 +17,6 @@ from symgrad.emit.improve.turns import turns
 from symgrad.emit.improve.winner import winner
 
 IMPROVEMENTS: tuple[Pass, ...] = (
-    winner, flats, orientation, turns, outer, maxima, products, sums, scales, ones, gathers, onehots, direct,
+    winner, flats, orientation, turns, outer, maxima, products, sums, scales, ones, gathers, onehots, borders,
+    direct,
 )  # fmt: skip

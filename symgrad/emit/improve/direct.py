@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from symgrad.emit.graph import Graph, rebuild
-from symgrad.emit.values import Shape, Value, Values
+from symgrad.emit.values import Shape, Value, Values, splits
 from symgrad.language import ints
 
 Parts = tuple[Any, ...]  # views of the target, one of the other: ("index", places), ("reshape", shape), ...
@@ -92,7 +92,7 @@ def _into(graph: Graph) -> Graph:
         while True:
             if len(uses[v]) > 1 or v in results or v.moving or v.once or graph.loop(v):
                 return None
-            if v.op == "reshape" and _splits(v.shape, v.args[0].shape):
+            if v.op == "reshape" and splits(v.shape, v.args[0].shape):
                 parts.append(("reshape", v.args[0].shape))
             elif v.op == "transpose":
                 parts.append(("transpose", tuple(v.info.index(k) for k in range(len(v.info)))))
@@ -146,15 +146,3 @@ def _into(graph: Graph) -> Graph:
 def _part(where: Parts, shape: Shape) -> Shape:
     """The shape of a part of an array."""
     return tuple(i[3] if i[0] == "slice" else n for i, n in zip(where, shape, strict=True) if i[0] != "at")
-
-
-def _splits(shape: Shape, finer: Shape) -> bool:
-    """Whether a shape has axes of another together, and none of it apart."""
-    rest = list(finer)
-    for n in shape:
-        product = ints.ONE
-        while product != n:
-            if not rest:
-                return False
-            product = product * rest.pop(0)
-    return not rest
