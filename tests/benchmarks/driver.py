@@ -90,6 +90,9 @@ class Field:
     folder: Path
     starts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     references: dict[tuple[str, str], dict[str, np.ndarray]] = field(default_factory=dict)
+    broken: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # by competitor and network: not asked again
 
     def prepare(self, case: Case, optimizers: Iterable[str]) -> None:
         model = sg.Model(case.path)
@@ -146,10 +149,13 @@ class Field:
         """Why a competitor is left out, or None: it disagrees, or it does not run."""
         if not competitor.checked:
             return None
+        if (competitor.name, letter) in self.broken:
+            return self.broken[competitor.name, letter]
         try:
             found = self.found(competitor, letter, optimizer, threads)
         except Failed as problem:
-            return f"does not run: {problem}"
+            told = self.broken[competitor.name, letter] = f"does not run: {problem}"
+            return told
         reference = self.reference(letter, optimizer)
         told = disagreement(found, reference, self.starts[letter], optimizer, CHECK_RATES[optimizer])
         return told and f"disagrees: {told}"
