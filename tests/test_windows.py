@@ -184,7 +184,9 @@ def test_places_of_windows_are_stored_as_blocks() -> None:
     _, statements = ordered(apart.program, apart.statements, [p.target], apart.front)
     shown = {s.out: show(s) for s in statements}
     assert shown["a"] == 'a[n, i, j, o] = max(p, q, a_3[p, q, n, i, j, o], ties="first")'
-    assert all(s.left == tuple(map(axis, s.kept)) for s in statements), shown  # flattened where it is wanted only
+    assert all(s.left == tuple(map(axis, s.kept)) for s in statements), (
+        shown
+    )  # flattened where it is wanted only
 
 
 def test_what_is_read_in_two_ways_stays_whole() -> None:
@@ -204,3 +206,18 @@ def test_products_over_windows_are_stored_with_their_channels_last() -> None:
     first, second, *_ = ordered(p, p.statements, ["loss"])[1]
     assert [i.axis for i in first.left] == [i.axis for i in second.left] == ["n", "i", "j", "o"]
     assert ordered(p, p.statements, ["loss", "y"])[1][1].left == p.statements[1].left
+
+
+def test_short_vectors_are_repeated_for_large_arrays_alone() -> None:
+    text = "x: data[{}]; b: weight[3]; loss = sum(tanh(x + b)**2)"
+    for shape, repeated in (("n, 6, 5, 3", True), ("n, 3", False), ("2, 6, 3", False)):
+        d = sg.derive(text.format(shape))
+        assert ("broadcast_to(b, (6, 5, 3))" in emit.function_source(d.derived, style="fast")) == repeated
+        sizes = small_sizes(d.derived.source)
+        agree(d, sizes, inputs(d.derived.source, sizes, np.random.default_rng(5)))
+
+
+def test_winners_are_told_without_numbers() -> None:
+    source = emit.function_source(sg.derive(NETWORKS["overlapping"]).derived, style="fast")
+    assert "where=" not in source
+    assert "logical_or" in source

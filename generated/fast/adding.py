@@ -89,7 +89,7 @@ def _training(s, dtype, weights, gradients):
 
     `s` has the sizes; `gradients` are the arrays to write into.
     """
-    add, copyto, minimum, exp = np.add, np.copyto, np.minimum, np.exp
+    copyto, add, minimum, exp = np.copyto, np.add, np.minimum, np.exp
     negative, divide, multiply, tanh = np.negative, np.divide, np.multiply, np.tanh
     subtract, square = np.subtract, np.square
     n = s["n"]
@@ -108,164 +108,167 @@ def _training(s, dtype, weights, gradients):
     h_1 = _room((rows, 10, 64), dtype)
     view1 = x.reshape(10*rows, 2)
     view2 = h_1.reshape(10*rows, 64)
-    part1 = _room((rows, 11, 16), dtype)
-    view3 = part1[:, 0]
+    view3 = np.broadcast_to(b1, (10, 64))
+    part1 = _room((10, 64), dtype)
     part2 = _room((rows, 11, 16), dtype)
     view4 = part2[:, 0]
-    part3 = _room((rows, 10, 64), dtype)
+    part3 = _room((rows, 11, 16), dtype)
+    view5 = part3[:, 0]
     part4 = _room((rows, 10, 64), dtype)
+    part5 = _room((rows, 10, 64), dtype)
     h_7 = _room((rows, 64), dtype)
     const1 = np.full((rows, 64), 0, dtype)
-    part5 = _room((rows, 64), dtype)
+    part6 = _room((rows, 64), dtype)
     const2 = np.asarray(1, dtype)
-    part6 = _room((rows, 16), dtype)
     part7 = _room((rows, 16), dtype)
+    part8 = _room((rows, 16), dtype)
     steps1 = [
         (
-            t, part1[:, t], h_1[:, t], part3[:, t], part3[:, t], part4[:, t], part4[:, t, 16:32],
-            part2[:, t], part4[:, t, :16], part3[:, t, 32:48], part2[:, t + 1], part4[:, t, 48:],
-            part2[:, t + 1], part1[:, t + 1]
+            t, part2[:, t], h_1[:, t], part4[:, t], part4[:, t], part5[:, t], part5[:, t, 16:32],
+            part3[:, t], part5[:, t, :16], part4[:, t, 32:48], part3[:, t + 1], part5[:, t, 48:],
+            part3[:, t + 1], part2[:, t + 1]
         ) for t in range(10)
     ]
-    view18 = part1[:, 10]
+    view19 = part2[:, 10]
     y_1 = _room((rows,), dtype)
     total = _room((rows,), dtype)
     const3 = np.asarray(2 / n, dtype)
-    view19 = view18.T
-    part10 = _room((rows, 11, 16), dtype)
-    view20 = part10[:, :10]
-    view21 = y_1[:, None]
-    view22 = w[None, :]
-    view23 = part10[:, 10]
-    view24 = part4[:, :, 48:]
-    view25 = part2[:, 1:]
-    part11 = _room((rows, 10, 16), dtype)
+    view20 = view19.T
+    part11 = _room((rows, 11, 16), dtype)
+    view21 = part11[:, :10]
+    view22 = y_1[:, None]
+    view23 = w[None, :]
+    view24 = part11[:, 10]
+    view25 = part5[:, :, 48:]
+    view26 = part3[:, 1:]
     part12 = _room((rows, 10, 16), dtype)
-    view26 = part4[:, :, :16]
-    view27 = part3[:, :, 32:48]
     part13 = _room((rows, 10, 16), dtype)
+    view27 = part5[:, :, :16]
+    view28 = part4[:, :, 32:48]
     part14 = _room((rows, 10, 16), dtype)
-    view28 = h_1[:, :, 32:48]
-    view29 = h_1[:, :, 48:]
-    view30 = part2[:, :10]
-    view31 = part4[:, :, 16:32]
-    view32 = h_1[:, :, 16:32]
-    view33 = h_1[:, :, :16]
-    view34 = part2[:, 10:]
-    view48 = U1.T
+    part15 = _room((rows, 10, 16), dtype)
+    view29 = h_1[:, :, 32:48]
+    view30 = h_1[:, :, 48:]
+    view31 = part3[:, :10]
+    view32 = part5[:, :, 16:32]
+    view33 = h_1[:, :, 16:32]
+    view34 = h_1[:, :, :16]
+    view35 = part3[:, 10:]
+    view49 = U1.T
     steps2 = [
         (
-            t, part10[:, t + 1], part12[:, t], part2[:, t + 1], part2[:, t + 1], h_1[:, t, :16],
-            part3[:, t, :16], h_1[:, t, 16:32], part3[:, t, 16:32], h_1[:, t, 32:48],
-            part3[:, t, 32:48], h_1[:, t, 48:], part3[:, t, 48:], part3[:, t], part10[:, t],
-            part4[:, t, 16:32], part2[:, t]
+            t, part11[:, t + 1], part13[:, t], part3[:, t + 1], part3[:, t + 1], h_1[:, t, :16],
+            part4[:, t, :16], h_1[:, t, 16:32], part4[:, t, 16:32], h_1[:, t, 32:48],
+            part4[:, t, 32:48], h_1[:, t, 48:], part4[:, t, 48:], part4[:, t], part11[:, t],
+            part5[:, t, 16:32], part3[:, t]
         ) for t in range(10)
     ]
-    view52 = part1[:, :10]
-    view53 = part12.reshape(10*rows, 16)
-    view54 = view53.T
-    view55 = part3.reshape(10*rows, 64)
+    view53 = part2[:, :10]
+    view54 = part13.reshape(10*rows, 16)
+    view55 = view54.T
+    view56 = part4.reshape(10*rows, 64)
     const4 = np.full((10*rows,), 1, dtype)
-    view56 = x.reshape(10*rows, 2)
-    view57 = view56.T
+    view57 = x.reshape(10*rows, 2)
+    view58 = view57.T
 
     def run():
         # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
         view1.dot(W1, view2)
         # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
-        add(h_1, b1, h_1)
+        copyto(part1, view3)
+        add(h_1, part1, h_1)
         # (1) h[j, -1, k] = 0, j < rows, k < 16
-        copyto(view3, 0)
-        # (2) h_4[j, -1, k] = 0, j < rows, k < 16
         copyto(view4, 0)
-        for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14, view15, view16, view17 in steps1:
+        # (2) h_4[j, -1, k] = 0, j < rows, k < 16
+        copyto(view5, 0)
+        for t, view6, view7, view8, view9, view10, view11, view12, view13, view14, view15, view16, view17, view18 in steps1:
             # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
-            view5.dot(U1, h_7)
+            view6.dot(U1, h_7)
             # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
-            add(view6, h_7, view7)
+            add(view7, h_7, view8)
             # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
-            minimum(view8, const1, out=h_7)
+            minimum(view9, const1, out=h_7)
             exp(h_7, h_7)
-            negative(view8, part5)
-            minimum(view8, part5, out=part5)
-            exp(part5, part5)
-            add(const2, part5, part5)
-            divide(h_7, part5, view9)
+            negative(view9, part6)
+            minimum(view9, part6, out=part6)
+            exp(part6, part6)
+            add(const2, part6, part6)
+            divide(h_7, part6, view10)
             # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
-            multiply(view10, view11, part6)
-            tanh(view13, part7)
-            multiply(view12, part7, part7)
-            add(part6, part7, view14)
+            multiply(view11, view12, part7)
+            tanh(view14, part8)
+            multiply(view13, part8, part8)
+            add(part7, part8, view15)
             # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
-            tanh(view16, part7)
-            multiply(view15, part7, view17)
+            tanh(view17, part8)
+            multiply(view16, part8, view18)
         # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
-        view18.dot(w, y_1)
+        view19.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
         add(y_1, b, y_1)
         # (8) loss = sum(n, (y[n] - total[n])**2/n)
         subtract(y_1, total, y_1)
-        part8 = y_1.dot(y_1)
-        loss = part8 / n
+        part9 = y_1.dot(y_1)
+        loss = part9 / n
         # (9) dy[n] = 2*(y[n] - total[n])/n
         multiply(const3, y_1, y_1)
         # (11) db = sum(n, dy[n])
-        part9 = add.reduce(y_1, axis=None)
+        part10 = add.reduce(y_1, axis=None)
         # (10) dw[j] = sum(n, dy[n]*h[n, 9, j])
-        view19.dot(y_1, dw)
+        view20.dot(y_1, dw)
         # (12) dh[n, 9, j] += dy[n]*w[j]
-        copyto(view20, 0)
-        view21.dot(view22, part7)
-        copyto(view23, part7)
+        copyto(view21, 0)
+        view22.dot(view23, part8)
+        copyto(view24, part8)
         # dh_4_factor[n, t, j] = h_3[n, t, j + 48]*(1 - tanh(h_4[n, t, j])**2)
-        tanh(view25, part11)
-        square(part11, part12)
-        subtract(const2, part12, part12)
-        multiply(view24, part12, part12)
+        tanh(view26, part12)
+        square(part12, part13)
+        subtract(const2, part13, part13)
+        multiply(view25, part13, part13)
         # dh_2_factor[n, t, j + 32] = h_3[n, t, j]*(1 - tanh(h_2[n, t, j + 32])**2), j < 16
-        tanh(view27, part13)
-        square(part13, part14)
-        subtract(const2, part14, part14)
-        multiply(view26, part14, view28)
+        tanh(view28, part14)
+        square(part14, part15)
+        subtract(const2, part15, part15)
+        multiply(view27, part15, view29)
         # dh_2_factor[n, t, j + 48] = tanh(h_4[n, t, j])*(1 - h_3[n, t, j + 48])*h_3[n, t, j + 48]
-        subtract(const2, view24, part14)
-        multiply(part11, part14, part11)
-        multiply(part11, view24, view29)
+        subtract(const2, view25, part15)
+        multiply(part12, part15, part12)
+        multiply(part12, view25, view30)
         # dh_2_factor[n, t, j + 16] = h_4[n, t - 1, j]*(1 - h_3[n, t, j + 16])*h_3[n, t, j + 16]
-        subtract(const2, view31, part11)
-        multiply(view30, part11, part11)
-        multiply(part11, view31, view32)
+        subtract(const2, view32, part12)
+        multiply(view31, part12, part12)
+        multiply(part12, view32, view33)
         # dh_2_factor[n, t, j] = tanh(h_2[n, t, j + 32])*(1 - h_3[n, t, j])*h_3[n, t, j], j < 16
-        subtract(const2, view26, part11)
-        multiply(part13, part11, part13)
-        multiply(part13, view26, view33)
-        copyto(view34, 0)
-        for t, view35, view36, view37, view38, view39, view40, view41, view42, view43, view44, view45, view46, view47, view49, view50, view51 in reversed(
+        subtract(const2, view27, part12)
+        multiply(part14, part12, part14)
+        multiply(part14, view27, view34)
+        copyto(view35, 0)
+        for t, view36, view37, view38, view39, view40, view41, view42, view43, view44, view45, view46, view47, view48, view50, view51, view52 in reversed(
             steps2
         ):
             # (13*) dh_4[n, t, j] += dh[n, t, j]*dh_4_factor[n, t, j]
-            multiply(view35, view36, part7)
-            add(view37, part7, out=view37)
+            multiply(view36, view37, part8)
+            add(view38, part8, out=view38)
             # (15*) dh_2[n, t, j + 16*q] += dh_4[n, t, j]*dh_2_factor[n, t, j + 16*q], q < 3
-            multiply(view38, view39, view40)
-            multiply(view38, view41, view42)
-            multiply(view38, view43, view44)
+            multiply(view39, view40, view41)
+            multiply(view39, view42, view43)
+            multiply(view39, view44, view45)
             # (15*) dh_2[n, t, j + 48] += dh[n, t, j]*dh_2_factor[n, t, j + 48]
-            multiply(view35, view45, view46)
+            multiply(view36, view46, view47)
             # (12) dh[n, t - 1, k] += sum(g, dh_2[n, t, g]*U1[k, g])
-            view47.dot(view48, part7)
-            add(view49, part7, out=view49)
+            view48.dot(view49, part8)
+            add(view50, part8, out=view50)
             # (13) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3[n, t, j + 16]
-            multiply(view38, view50, view51)
+            multiply(view39, view51, view52)
         # (18) dU1[k, g] = sum(n, t, dh_2[n, t, g]*h[n, t - 1, k])
-        copyto(part12, view52)
-        view54.dot(view55, dU1)
+        copyto(part13, view53)
+        view55.dot(view56, dU1)
         # (17) db1[k] = sum(n, j, dh_2[n, j, k])
-        const4.dot(view55, db1)
+        const4.dot(view56, db1)
         # (16) dW1[i, k] = sum(n, j, dh_2[n, j, k]*x[n, j, i])
-        view57.dot(view55, dW1)
-        copyto(db, part9)
+        view58.dot(view56, dW1)
+        copyto(db, part10)
         return loss
 
     return {"x": x, "total": total}, run
@@ -273,7 +276,7 @@ def _training(s, dtype, weights, gradients):
 
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
-    add, copyto, minimum, exp = np.add, np.copyto, np.minimum, np.exp
+    copyto, add, minimum, exp = np.copyto, np.add, np.minimum, np.exp
     negative, divide, multiply, tanh = np.negative, np.divide, np.multiply, np.tanh
     subtract = np.subtract
     n = s["n"]
@@ -286,24 +289,26 @@ def _evaluate(s, dtype, weights, gradients):
     h_1 = _room((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    part1 = _room((n, 11, 16), dtype)
-    view3 = part1[:, 0]
+    view3 = np.broadcast_to(b1, (10, 64))
+    part1 = _room((10, 64), dtype)
     part2 = _room((n, 11, 16), dtype)
     view4 = part2[:, 0]
+    part3 = _room((n, 11, 16), dtype)
+    view5 = part3[:, 0]
     h_7 = _room((n, 64), dtype)
     const1 = np.full((n, 64), 0, dtype)
-    part3 = _room((n, 64), dtype)
     part4 = _room((n, 64), dtype)
+    part5 = _room((n, 64), dtype)
     const2 = np.asarray(1, dtype)
-    part5 = _room((n, 16), dtype)
     part6 = _room((n, 16), dtype)
+    part7 = _room((n, 16), dtype)
     steps1 = [
         (
-            t, part1[:, t], h_1[:, t], part3[:, 16:32], part2[:, t], part3[:, :16], h_7[:, 32:48],
-            part2[:, t + 1], part3[:, 48:], part2[:, t + 1], part1[:, t + 1]
+            t, part2[:, t], h_1[:, t], part4[:, 16:32], part3[:, t], part4[:, :16], h_7[:, 32:48],
+            part3[:, t + 1], part4[:, 48:], part3[:, t + 1], part2[:, t + 1]
         ) for t in range(10)
     ]
-    view15 = part1[:, 10]
+    view16 = part2[:, 10]
     y_1 = _room((n,), dtype)
     total = _room((n,), dtype)
 
@@ -311,41 +316,42 @@ def _evaluate(s, dtype, weights, gradients):
         # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
         view1.dot(W1, view2)
         # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
-        add(h_1, b1, h_1)
+        copyto(part1, view3)
+        add(h_1, part1, h_1)
         # (1) h[j, -1, k] = 0, j < n, k < 16
-        copyto(view3, 0)
-        # (2) h_4[j, -1, k] = 0, j < n, k < 16
         copyto(view4, 0)
-        for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14 in steps1:
+        # (2) h_4[j, -1, k] = 0, j < n, k < 16
+        copyto(view5, 0)
+        for t, view6, view7, view8, view9, view10, view11, view12, view13, view14, view15 in steps1:
             # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
-            view5.dot(U1, h_7)
+            view6.dot(U1, h_7)
             # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
-            add(view6, h_7, h_7)
+            add(view7, h_7, h_7)
             # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
-            minimum(h_7, const1, out=part3)
-            exp(part3, part3)
-            negative(h_7, part4)
-            minimum(h_7, part4, out=part4)
+            minimum(h_7, const1, out=part4)
             exp(part4, part4)
-            add(const2, part4, part4)
-            divide(part3, part4, part3)
+            negative(h_7, part5)
+            minimum(h_7, part5, out=part5)
+            exp(part5, part5)
+            add(const2, part5, part5)
+            divide(part4, part5, part4)
             # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
-            multiply(view7, view8, part5)
-            tanh(view10, part6)
-            multiply(view9, part6, part6)
-            add(part5, part6, view11)
+            multiply(view8, view9, part6)
+            tanh(view11, part7)
+            multiply(view10, part7, part7)
+            add(part6, part7, view12)
             # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
-            tanh(view13, part6)
-            multiply(view12, part6, view14)
+            tanh(view14, part7)
+            multiply(view13, part7, view15)
         # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
-        view15.dot(w, y_1)
+        view16.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
         add(y_1, b, y_1)
         # (8) loss = sum(n, (y[n] - total[n])**2/n)
         subtract(y_1, total, y_1)
-        part7 = y_1.dot(y_1)
-        loss = part7 / n
+        part8 = y_1.dot(y_1)
+        loss = part8 / n
         return loss
 
     return {"x": x, "total": total}, run
@@ -353,7 +359,7 @@ def _evaluate(s, dtype, weights, gradients):
 
 def _network(s, dtype, weights, gradients):
     """A plan for y[n]."""
-    add, copyto, minimum, exp = np.add, np.copyto, np.minimum, np.exp
+    copyto, add, minimum, exp = np.copyto, np.add, np.minimum, np.exp
     negative, divide, multiply, tanh = np.negative, np.divide, np.multiply, np.tanh
     n = s["n"]
     w = weights["w"]
@@ -365,59 +371,62 @@ def _network(s, dtype, weights, gradients):
     h_1 = _room((n, 10, 64), dtype)
     view1 = x.reshape(10*n, 2)
     view2 = h_1.reshape(10*n, 64)
-    part1 = _room((n, 11, 16), dtype)
-    view3 = part1[:, 0]
+    view3 = np.broadcast_to(b1, (10, 64))
+    part1 = _room((10, 64), dtype)
     part2 = _room((n, 11, 16), dtype)
     view4 = part2[:, 0]
+    part3 = _room((n, 11, 16), dtype)
+    view5 = part3[:, 0]
     h_7 = _room((n, 64), dtype)
     const1 = np.full((n, 64), 0, dtype)
-    part3 = _room((n, 64), dtype)
     part4 = _room((n, 64), dtype)
+    part5 = _room((n, 64), dtype)
     const2 = np.asarray(1, dtype)
-    part5 = _room((n, 16), dtype)
     part6 = _room((n, 16), dtype)
+    part7 = _room((n, 16), dtype)
     steps1 = [
         (
-            t, part1[:, t], h_1[:, t], part3[:, 16:32], part2[:, t], part3[:, :16], h_7[:, 32:48],
-            part2[:, t + 1], part3[:, 48:], part2[:, t + 1], part1[:, t + 1]
+            t, part2[:, t], h_1[:, t], part4[:, 16:32], part3[:, t], part4[:, :16], h_7[:, 32:48],
+            part3[:, t + 1], part4[:, 48:], part3[:, t + 1], part2[:, t + 1]
         ) for t in range(10)
     ]
-    view15 = part1[:, 10]
+    view16 = part2[:, 10]
     y_1 = _room((n,), dtype)
 
     def run():
         # (1a) h_1[n, j, k] = sum(i, x[n, j, i]*W1[i, k])
         view1.dot(W1, view2)
         # (1b) h_6[n, j, k] = h_1[n, j, k] + b1[k]
-        add(h_1, b1, h_1)
+        copyto(part1, view3)
+        add(h_1, part1, h_1)
         # (1) h[j, -1, k] = 0, j < n, k < 16
-        copyto(view3, 0)
-        # (2) h_4[j, -1, k] = 0, j < n, k < 16
         copyto(view4, 0)
-        for t, view5, view6, view7, view8, view9, view10, view11, view12, view13, view14 in steps1:
+        # (2) h_4[j, -1, k] = 0, j < n, k < 16
+        copyto(view5, 0)
+        for t, view6, view7, view8, view9, view10, view11, view12, view13, view14, view15 in steps1:
             # (3a) h_7[n, t, g] = sum(k, h[n, t - 1, k]*U1[k, g]), t < 10
-            view5.dot(U1, h_7)
+            view6.dot(U1, h_7)
             # (3) h_2[n, t, g] = h_6[n, t, g] + h_7[n, t, g]
-            add(view6, h_7, h_7)
+            add(view7, h_7, h_7)
             # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
-            minimum(h_7, const1, out=part3)
-            exp(part3, part3)
-            negative(h_7, part4)
-            minimum(h_7, part4, out=part4)
+            minimum(h_7, const1, out=part4)
             exp(part4, part4)
-            add(const2, part4, part4)
-            divide(part3, part4, part3)
+            negative(h_7, part5)
+            minimum(h_7, part5, out=part5)
+            exp(part5, part5)
+            add(const2, part5, part5)
+            divide(part4, part5, part4)
             # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
-            multiply(view7, view8, part5)
-            tanh(view10, part6)
-            multiply(view9, part6, part6)
-            add(part5, part6, view11)
+            multiply(view8, view9, part6)
+            tanh(view11, part7)
+            multiply(view10, part7, part7)
+            add(part6, part7, view12)
             # (6) h[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
-            tanh(view13, part6)
-            multiply(view12, part6, view14)
+            tanh(view14, part7)
+            multiply(view13, part7, view15)
         # (7a) y_1[n] = sum(j, h[n, 9, j]*w[j])
-        view15.dot(w, y_1)
+        view16.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
         add(y_1, b, y_1)
         return y_1

@@ -17,6 +17,7 @@ from symgrad.language.ints import Int
 
 Axes = tuple[str, ...]
 _UNKNOWN = 61  # an axis whose size is a letter counts as this long
+_TURNED = 8  # and what reads a result with its axes in another order costs so much more, for each entry
 _RUN = 30  # starting a run costs as much as copying so many entries
 
 
@@ -81,7 +82,7 @@ class Contraction:
         total = self._copying(first, own_first, plan.rows, plan.over)
         total += self._copying(second, own_second, plan.over, plan.columns)
         natural = (*self.batch, *plan.rows, *plan.columns)
-        return total + (0 if natural == self.axes else 2 * self._number(natural))
+        return total + (0 if natural == self.axes else _TURNED * self._number(natural))
 
     def _copying(self, v: Value, own: Axes, first: Axes, second: Axes) -> int:
         """What it costs to bring an array into the order (batch, first, second), or with those two groups swapped."""

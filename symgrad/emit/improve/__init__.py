@@ -14,9 +14,10 @@ from symgrad.emit.improve.products import products
 from symgrad.emit.improve.scales import scales
 from symgrad.emit.improve.sums import sums
 from symgrad.emit.improve.turns import turns
+from symgrad.emit.improve.widen import widen
 from symgrad.emit.improve.winner import winner
 
 IMPROVEMENTS: tuple[Pass, ...] = (
-    winner, flats, orientation, turns, outer, maxima, products, sums, scales, ones, gathers, onehots, borders,
-    direct,
+    winner, flats, orientation, turns, outer, maxima, products, sums, scales, ones, gathers, onehots,
+    widen, borders, direct,
 )  # fmt: skip
