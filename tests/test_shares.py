@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.allocations import counted
 
 import symgrad as sg
 from symgrad import emit
@@ -147,6 +148,21 @@ def test_measured_once_and_kept(tmp_path: Path) -> None:
     again = net["Model"](threads="measure", tile="measure")
     again.load(tmp_path / "w.npz")
     assert (again.threads, again.tile) == (2, 3)
+
+
+@pytest.mark.parametrize("how", [{}, {"tile": 5}, {"threads": 2}, {"threads": 2, "tile": 2}], ids=str)
+def test_a_step_in_pieces_allocates_no_array(how: dict[str, Any]) -> None:
+    net = module(DECLARATIONS["labels"])
+    model, data = net["Model"](**how), arrays(net, 0, 20)
+    data["x"] = data["x"].astype(np.float32)
+    order = np.random.default_rng(0).permutation(20)
+    for _ in range(2):
+        model.step(**data)
+        model._train_rows(data, order)
+    with counted() as found:
+        model.step(**data)
+        model._train_rows(data, order)
+    assert found == []
 
 
 def test_a_problem_in_a_thread_is_told_and_changes_nothing() -> None:

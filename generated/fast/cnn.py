@@ -1257,13 +1257,13 @@ class Model:
             if getattr(x, "dtype", None) is not a.dtype:
                 x = _typed(name, x, self.dtype)
             a[...] = x
-        _check_labels(labels)
+        if labels:
+            _check_labels(labels)
         return run
 
-    def _train(self, given):
-        return self._run(self._plan(_training, given), given)
-
-    def _run(self, plan, given):
+    def _train(self, given, plan=None):
+        if plan is None:
+            plan = self._plan(_training, given)
         return self._fill(plan, given, self._rng)()
 
     def _train_rows(self, arrays, rows):

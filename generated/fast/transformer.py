@@ -1589,13 +1589,13 @@ class Model:
             if getattr(x, "dtype", None) is not a.dtype:
                 x = _typed(name, x, self.dtype)
             a[...] = x
-        _check_labels(labels)
+        if labels:
+            _check_labels(labels)
         return run
 
-    def _train(self, given):
-        return self._run(self._plan(_training, given), given)
-
-    def _run(self, plan, given):
+    def _train(self, given, plan=None):
+        if plan is None:
+            plan = self._plan(_training, given)
         if plan[3] is not None:
             return self._in_pieces(plan[3], given)
         return self._fill(plan, given, self._rng)()
@@ -1700,7 +1700,7 @@ class Model:
                 plan, times = self._divided(sizes), []
                 for _ in range(4):
                     start = time.perf_counter()
-                    self._run(plan, given)
+                    self._train(given, plan)
                     times.append(time.perf_counter() - start)
                 found.append((min(times), threads, tile))
                 self._rng.bit_generator.state = drawn
