@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from symgrad.language import ints
@@ -206,6 +207,7 @@ def _bare(v: Value, other: Value) -> Value:
     return v.args[0] if known and other.kind == "real" and other.op != "real" and not python(other) else v
 
 
+@lru_cache(4096)
 def count(shape: Shape) -> int:
     """How many entries, where a size that is a letter counts as 61: for comparing costs."""
     total = 1

@@ -40,6 +40,8 @@ def _parted(graph: Graph) -> Graph:
                 blank.add(v)
                 parts.update(stores)
                 break
+    if not blank:
+        return graph
 
     def rule(table: Values, v: Value, args: tuple[Value, ...]) -> Value | None:
         if v in blank:
@@ -127,6 +129,8 @@ def _into(graph: Graph) -> Graph:
         if one and one.core not in taken:
             found[v] = one
             taken.add(one.core)
+    if not found:
+        return graph
 
     def rule(table: Values, v: Value, args: tuple[Value, ...]) -> Value | None:
         if v not in found:

@@ -31,6 +31,8 @@ def _turned(graph: Graph) -> Graph:
         if v.op == "matmul" and len(v.shape) > 1 and all(len(a.shape) > 1 for a in v.args) and v not in results
         and all(u.op == "transpose" and u.info == _flip(len(u.info)) for u in uses.get(v, ()))
     }  # fmt: skip
+    if not found:
+        return graph
 
     def rule(table: Values, v: Value, args: tuple[Value, ...]) -> Value | None:
         if v.op != "transpose" or v.args[0] not in found:
@@ -42,6 +44,9 @@ def _turned(graph: Graph) -> Graph:
 
 
 def _in_order(graph: Graph) -> Graph:
+    if not any(v.op == "matmul" and len(v.args[1].shape) > 2 for v in graph.order):
+        return graph
+
     def rule(table: Values, v: Value, args: tuple[Value, ...]) -> Value | None:
         if v.op != "matmul" or min(len(a.shape) for a in args) < 3 or v.moving:
             return None

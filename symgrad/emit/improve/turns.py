@@ -8,6 +8,8 @@ from symgrad.emit.values import Value, Values
 
 def turns(graph: Graph) -> Graph:
     """`c*A.T` as `(c*A).T`; all arrays with axes must be turned alike. What is reshaped stays in memory order."""
+    if not any(map(_meets, graph.order)):
+        return graph
     uses = graph.uses()
 
     def rule(table: Values, v: Value, args: tuple[Value, ...]) -> Value | None:
@@ -36,3 +38,11 @@ def turns(graph: Graph) -> Graph:
         return table.transpose(table.make("ufunc", inside, v.info, shape, v.kind), order)
 
     return rebuild(graph, rule)
+
+
+def _meets(v: Value) -> bool:
+    """Whether there may be something to do at a value."""
+    inside = [a.op for a in v.args]
+    if v.op in ("ufunc", "transpose"):
+        return "transpose" in inside
+    return v.op == "copy" and inside[0] in ("ufunc", "matmul")
