@@ -226,6 +226,35 @@ def test_states_and_draws() -> None:
 
 
 @with_numba
+def test_a_batch_in_pieces() -> None:
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((20, 5)), rng.integers(0, 3, 20)
+    net = module(CLASSES)
+    alike(net, [x, t], epochs=2, batch=10, micro_batch=4)
+    alike(net, [x, t], epochs=2, batch=10, threads=2)
+
+
+@with_numba
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_kept_on_disk_is_found_again(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name of the module, so nothing is kept of one that is not imported as one."""
+    path = sg.Model("x: data[n, 2]; w: weight[2]; loss = sum((x @ w)**2)").generate(
+        tmp_path / "kept.py", target="numba"
+    )
+    for _ in range(2):
+        spec = importlib.util.spec_from_file_location("kept", path)
+        assert spec is not None and spec.loader is not None
+        net = importlib.util.module_from_spec(spec)
+        if known:
+            monkeypatch.setitem(sys.modules, "kept", net)
+        spec.loader.exec_module(net)
+        assert net.Model().step(np.ones((3, 2)) / 2) == net.Model(compiled=False).step(np.ones((3, 2)) / 2)
+    assert bool(list(tmp_path.glob("__pycache__/*.nbi"))) == known
+
+
+@with_numba
 def test_infinite_and_missing_numbers_pass_through() -> None:
     net = module("x: data[n, 3]; w: weight[3]; y = exp(x @ w); loss = sum(relu(y) + maximum(y, 1))")
     for x in ([[1e5, 0, 0]], [[np.nan, 0, 0]], [[-1e5, 1, 0]]):

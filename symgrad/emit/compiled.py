@@ -2,6 +2,9 @@
 
 The function gets every array that it reads or writes as an argument, so that it makes none, and the numbers of the
 loops' steps too: a loop whose length is known to the compiler is unrolled, and then not vectorised.
+
+Milliseconds a step with Adam, NumPy's form and this one (float32, one thread): 2-16-1 with 32 examples .016 to .0015,
+64-32-10 with 64 .043 to .014, 784-256-128-10 with 128 1.93 to 1.64, an LSTM 4.9 to 3.2, convolutions 10.2 to 9.5.
 """
 
 from __future__ import annotations
