@@ -18,6 +18,7 @@ from symgrad.leaves import LEAVES
 from symgrad.library import DEFINITIONS
 from symgrad.passes.arrangements.monotone import monotone
 from symgrad.passes.forwards import forwards
+from symgrad.passes.gathered import gathered
 from symgrad.passes.orders import ordered
 from symgrad.passes.splits import split
 
@@ -30,7 +31,7 @@ NETWORKS = {
     "strided": """
         x: data[n, 3, 9, 11]; t: data[n, 2]
         a = relu(conv2d(x, 4, (3, 2), stride=(2, 3), padding=(1, 0)))
-        loss = mse(dense(flatten(conv2d(a, 5, 2, dilation=(1, 2))), 2), t)""",
+        loss = mse(dense(flatten(conv2d(a, 5, 2, dilation=(2, 1))), 2), t)""",
     "normed": """
         x: data[n, 1, 8, 8]; t: label[n] < 3
         a = max_pool2d(relu(batch_norm(conv2d(x, 4, 3, padding=1))), 2)
@@ -175,6 +176,20 @@ def test_sums_taken_forwards_keep_their_values(name: str) -> None:
     given = inputs(d.source, sizes, np.random.default_rng(4))
     before, after = run(d.program, sizes, given), run(replace(d.program, statements=statements), sizes, given)
     for k in (d.program.target, *d.gradients.values()):
+        np.testing.assert_allclose(after[k], before[k], rtol=1e-12, atol=1e-14)
+
+
+def test_products_added_up_at_places_are_sums_over_what_comes_there() -> None:
+    d = sg.derive(NETWORKS["strided"]).derived
+    statements = tuple(gathered(s, d.program) for s in d.program.statements)
+    changed = [(a, b) for a, b in zip(d.program.statements, statements, strict=True) if a != b]
+    assert changed
+    for old, new in changed:
+        assert sum(i.axis is None for i in new.left) < sum(i.axis is None for i in old.left)
+    sizes = small_sizes(d.source)
+    given = inputs(d.source, sizes, np.random.default_rng(6))
+    before, after = run(d.program, sizes, given), run(replace(d.program, statements=statements), sizes, given)
+    for k in d.gradients.values():
         np.testing.assert_allclose(after[k], before[k], rtol=1e-12, atol=1e-14)
 
 

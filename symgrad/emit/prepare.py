@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from symgrad.emit.readable import WIDTH, comment
 from symgrad.language.program import Program, Statement, show
 from symgrad.passes.forwards import forwards
+from symgrad.passes.gathered import gathered
 from symgrad.passes.orders import ordered
 from symgrad.passes.recurrent import lightened
 from symgrad.passes.splits import split
@@ -27,7 +28,7 @@ class Prepared:
         self.source, lighter, self.told = lightened(program, tuple(statements), kept)
         divided = split(self.source, lighter, kept)
         self.program, stored = ordered(divided.program, divided.statements, kept, divided.front)
-        self.statements = tuple(map(forwards, stored))
+        self.statements = tuple(forwards(gathered(s, self.program)) for s in stored)
         self.shown = dict(zip(self.statements, divided.origin, strict=True))
 
     def comment(self, s: Statement, numbers: Mapping[Statement, str]) -> list[str]:
