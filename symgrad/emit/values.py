@@ -161,9 +161,11 @@ class Values:
 
 def runs(info: Any) -> bool:
     """Whether an operation's info has the step of a loop in it."""
+    if info is None or type(info) is str:
+        return False
     if isinstance(info, tuple):
         return any(map(runs, info))
-    return isinstance(info, Int) and any(isinstance(a, ints.Size) and a.running for a in info.atoms())
+    return isinstance(info, Int) and bool(info.terms) and any(isinstance(a, ints.Size) and a.running for a in info.atoms())
 
 
 def joint(*shapes: Shape) -> Shape:

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from operator import attrgetter, is_not
 from typing import TypeVar, Union
 
 from symgrad.errors import Refusal
@@ -21,12 +21,12 @@ from symgrad.language.ints import Int, IntLike, Look, Size, of
 class Node:
     """What all expressions share: the hash is kept, and arithmetic goes through the folding constructors."""
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash((type(self).__name__, *(getattr(self, f) for f in self.__dataclass_fields__)))  # type: ignore[attr-defined]
-
     def __hash__(self) -> int:
-        return self._hash
+        kept = self.__dict__
+        found = kept.get("_hash")
+        if found is None:  # nothing but the fields is kept before, in their order
+            found = kept["_hash"] = hash((type(self).__name__, *kept.values()))
+        return found
 
     def __add__(self, other: ExprLike) -> Expr:
         return add(self, other)  # type: ignore[arg-type]
@@ -319,17 +319,18 @@ Any = Union[Expr, Condition]
 E = TypeVar("E", Expr, Condition)
 
 
+_CHILDREN: dict[type, Callable[[typing.Any], tuple[typing.Any, ...]]] = {
+    **dict.fromkeys((Add, Mul, Call, Logic), attrgetter("args")),
+    Pow: attrgetter("base", "exponent"),
+    Cmp: attrgetter("a", "b"),
+    Stop: lambda e: (e.arg,),
+    Bracket: lambda e: (e.condition,),
+}
+
+
 def children(e: Any) -> tuple[Any, ...]:
-    match e:
-        case Add(args) | Mul(args) | Call(_, args) | Logic(_, args):
-            return args
-        case Pow(a, b) | Cmp(_, a, b):
-            return (a, b)
-        case Stop(a, _):
-            return (a,)
-        case Bracket(c):
-            return (c,)
-    return ()
+    inner = _CHILDREN.get(type(e))
+    return inner(e) if inner is not None else ()
 
 
 def rebuild(e: Any, parts: tuple[typing.Any, ...]) -> Any:
@@ -360,9 +361,10 @@ def rewrite(e: E, change: Callable[[typing.Any], typing.Any], *, bottom_up: bool
         if new is not None:
             return new
     old: tuple[typing.Any, ...] = children(e)
-    parts = tuple(rewrite(c, change, bottom_up=bottom_up) for c in old)
-    if any(x is not y for x, y in zip(parts, old, strict=True)):
-        e = typing.cast(E, rebuild(e, parts))
+    if old:
+        parts = tuple([rewrite(c, change, bottom_up=bottom_up) for c in old])
+        if any(map(is_not, parts, old)):
+            e = typing.cast(E, rebuild(e, parts))
     if bottom_up:
         new = change(e)
         if new is not None:
@@ -372,9 +374,13 @@ def rewrite(e: E, change: Callable[[typing.Any], typing.Any], *, bottom_up: bool
 
 def walk(e: Any) -> Iterator[Any]:
     """Every part, the whole first."""
-    yield e
-    for c in children(e):
-        yield from walk(c)
+    waiting = [e]
+    while waiting:
+        x = waiting.pop()
+        yield x
+        inner = _CHILDREN.get(type(x))
+        if inner is not None:
+            waiting += inner(x)[::-1]
 
 
 def accesses(e: Any, *, stopped: bool = True) -> tuple[Access, ...]:

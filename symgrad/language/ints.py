@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Union
 
 
@@ -65,6 +65,7 @@ Atom = Union[Axis, Size, Quotient, Remainder, Look]
 Monomial = tuple[Atom, ...]
 
 
+@cache
 def _order(atom: Atom) -> tuple[int, str]:
     return ((Size, Axis, Quotient, Remainder, Look).index(type(atom)), str(atom))
 
@@ -75,24 +76,32 @@ class Int:
 
     terms: tuple[tuple[Monomial, int], ...]
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash(self.terms)
-
     def __hash__(self) -> int:
-        return self._hash
+        kept = self.__dict__
+        found = kept.get("_hash")
+        if found is None:
+            found = kept["_hash"] = hash(self.terms)
+        return found
 
     # arithmetic
     def __add__(self, other: IntLike) -> Int:
+        other = of(other)
+        if not self.terms or not other.terms:
+            return self if self.terms else other
         total = dict(self.terms)
-        for monomial, c in of(other).terms:
+        for monomial, c in other.terms:
             total[monomial] = total.get(monomial, 0) + c
         return _make(total)
 
     def __mul__(self, other: IntLike) -> Int:
+        other = of(other)
+        if other.terms == _ONE:
+            return self
+        if self.terms == _ONE:
+            return other
         total: dict[Monomial, int] = {}
         for m, c in self.terms:
-            for k, d in of(other).terms:
+            for k, d in other.terms:
                 monomial = tuple(sorted(m + k, key=_order))
                 total[monomial] = total.get(monomial, 0) + c * d
         return _make(total)
@@ -191,6 +200,16 @@ class Int:
         """The expression with atoms replaced; `change` gives None for an atom that stays (its parts are visited)."""
         if not self.terms:
             return self
+        if len(self.terms) == 1:  # a bare atom or a number, as most are
+            monomial, c = self.terms[0]
+            if not monomial:
+                return self
+            if c == 1 and len(monomial) == 1:
+                (a,) = monomial
+                new = change(a)
+                if new is None:
+                    new = _rebuild(a, change)
+                return self if new is a else of(new)
         total = ZERO
         touched = False
         for monomial, c in self.terms:
@@ -289,6 +308,7 @@ def of(x: IntLike) -> Int:
 
 
 ZERO = Int(())
+_ONE = (((), 1),)  # the terms of the number
 ONE = of(1)
 
 
