@@ -119,6 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("output", type=Path, help="the file to write, such as digits.py")
     _module_options(sub)
     sub.add_argument(
+        "--report", action="store_true",
+        help="what a step of the fast style costs, with the numbers of --size; the module keeps its letters",
+    )  # fmt: skip
+    sub.add_argument(
         "--target", choices=("numpy", "numba"), default="numpy",
         help="numba: training in loops that Numba compiles, where it is installed; else NumPy computes",
     )  # fmt: skip
@@ -382,7 +386,8 @@ def _numbers(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    model = _model(options)
+    declaration, sizes = _declared(options)
+    model = symgrad.Model(declaration, sizes=None if options.report else sizes)
     splitting = {"threads": options.threads, "tile": options.tile, "micro_batch": options.micro_batch}
     path = model.generate(
         options.output,
@@ -393,6 +398,8 @@ def _generate(options: argparse.Namespace) -> int:
         **{name: value for name, value in splitting.items() if value is not None},
     )
     print(f"wrote {path}")
+    if options.report:
+        print(f"\n{model.report(optimizer=options.optimizer, sizes=sizes, **_numbers(options))}")
     return 0
 
 

@@ -114,6 +114,36 @@ class Model:
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
 
+    def report(
+        self, *, optimizer: str = "adam", sizes: Mapping[str, int] | None = None, **options: Any
+    ) -> emit.Report:
+        """What a step of the fast module costs: calls, operations, bytes, and the share of matrix products.
+
+        Args:
+            optimizer, options: as for `generate`.
+            sizes: a number for each size letter; the module keeps the letters.
+
+        Returns:
+            the costs of each group of lines; `print` it for a table, with the numbers that the module's comments have.
+
+        Raises:
+            SymgradError: a size has no number.
+
+        Example:
+            >>> import symgrad as sg
+            >>> m = sg.Model("x: data[n, 2]; y: data[n]; w: weight[2]; loss = mean((x @ w - y)**2)")
+            >>> m.report(optimizer="sgd", sizes={"n": 100}).total.calls > 4
+            True
+        """
+        try:
+            derived = self.derive().derived
+            return emit.module_report(
+                derived, dict(sizes or {}), name="model", optimizer=optimizer, evaluation=self.evaluation,
+                labels=explain.numbers(derived), **{"style": "fast", **options},
+            )  # fmt: skip
+        except Refusal as problem:
+            raise SymgradError(problem.reason) from None
+
     def generate(
         self,
         path: str | os.PathLike[str],

@@ -26,6 +26,24 @@ _IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie w
 _DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
 
 
+@dataclass(frozen=True)
+class Work:
+    """What one value takes.
+
+    Attributes:
+        heading: the equations that stand above its lines.
+        lines: how many lines compute it, each a call.
+        buffers: the shapes and kinds of the arrays that are made for it, once.
+        loop: the loop that the lines stand in.
+    """
+
+    heading: str
+    value: Value
+    lines: int
+    buffers: tuple[tuple[tuple[Int, ...], str], ...]
+    loop: Loop | None
+
+
 @dataclass
 class Plan:
     """The text of one plan.
@@ -36,6 +54,7 @@ class Plan:
         ufuncs: local names of the functions of NumPy that the steps call.
         results: for each wanted tensor, the name of its array or number.
         bits: whether the text calls `_bits` and `_mask`.
+        work: what each value takes, in order.
     """
 
     once: list[str] = field(default_factory=list)
@@ -43,6 +62,7 @@ class Plan:
     ufuncs: dict[str, str] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
     bits: bool = False
+    work: list[Work] = field(default_factory=list)
 
     @property
     def aliases(self) -> list[str]:
@@ -91,13 +111,17 @@ class Fast:
         self.memory: dict[Value, str] = {}  # the flat buffer of each value that has one of the pool
         self.shapes: dict[str, tuple[Int, ...]] = {}
         self.unread: set[Value] = set()  # views that no line reads
-        self.bordered: dict[Value, Value] = {}  # what is computed inside a border, and the array with the border
+        self.bordered: dict[
+            Value, Value
+        ] = {}  # what is computed inside a border, and the array with the border
         self.parts: dict[Value, str] = {}  # of the values that lie in a part of an array, that part
         self.taken: set[str] = set()  # the inputs that the code has
         self.named: set[str] = set()  # tensors whose name is given away
         self.numbers_made: dict[tuple[str, str], str] = {}
         self.loop: _Writing | None = None
         self.before: list[str] = []  # the steps before the loop
+        self.heading = ""
+        self.made: list[tuple[tuple[Int, ...], str]] = []  # buffers that no value is said to have taken yet
 
     def write(self, statements: Iterable[Statement]) -> Plan:
         """Lower all statements, then give each value a place and a line."""
@@ -131,15 +155,25 @@ class Fast:
             while starts and starts[0] <= v.number:
                 waiting += heads[starts.pop(0)]
             if not v.once and v.op not in VIEWS and v.op != "input" and not self._outside(v):
-                for s in waiting:
-                    self.plan.steps += work.comment(s, self.numbers)
+                told = [line for s in waiting for line in work.comment(s, self.numbers)]
+                self.plan.steps += told
+                self.heading = " ".join(line.removeprefix("#").strip() for line in told) or self.heading
                 waiting = []
             self._place(v)
         if self.loop is not None:
             self._close()
         for name, v in results.items():
+            lines = len(self.plan.steps)
             self._result(name, v)
+            self._count(v, len(self.plan.steps) - lines)
         return self.plan
+
+    def _count(self, v: Value, lines: int) -> None:
+        """Keep what a value took, for a report."""
+        if lines or self.made:
+            loop = self.loop.loop if self.loop is not None else None
+            self.plan.work.append(Work(self.heading, v, lines, tuple(self.made), loop))
+            self.made.clear()
 
     def takes(self, name: str) -> bool:
         """Whether the code reads an array in scope of this name, or makes a buffer for it."""
@@ -233,7 +267,12 @@ class Fast:
         for first, second in sorted(self.behind):
             if first in self.into and second in self.into:
                 a, b = results[first], results[second]
-                if a.op == b.op == "index" and a.root is b.root and a.root.op == "matmul" and a.args == b.args:
+                if (
+                    a.op == b.op == "index"
+                    and a.root is b.root
+                    and a.root.op == "matmul"
+                    and a.args == b.args
+                ):
                     # a matrix and its last row
                     name = self.names.fresh(f"{self.into[first]}_{self.into[second]}")
                     self._joined(name, self.into[first], self.into[second])
@@ -312,6 +351,11 @@ class Fast:
             self._release(a, v)
 
     def _write(self, v: Value) -> None:
+        lines = len(self.plan.steps)
+        self._lines(v)
+        self._count(v, len(self.plan.steps) - lines)
+
+    def _lines(self, v: Value) -> None:
         bound, text = self.text.bound, self.text
         if v.op == "input":
             bound[v] = self.names.of(v.info)
@@ -319,6 +363,7 @@ class Fast:
             if v.info not in self.given:
                 kind = _DTYPES[v.kind]
                 self.plan.once.append(f"{bound[v]} = np.empty({text.shape(v.shape)}, {kind})")
+                self.made.append((v.shape, v.kind))
         elif v.once:
             self._once(v)
         elif v.op in VIEWS:
@@ -363,6 +408,7 @@ class Fast:
         name, shape = self.names.counted("padded"), self.text.shape(v.shape)
         start = f"np.zeros({shape}, dtype)" if fill == 0 else f"np.full({shape}, {text_number(fill)}, dtype)"
         self.plan.once.append(f"{name} = {start}")
+        self.made.append((v.shape, v.kind))
         return name
 
     def _inlined(self, v: Value) -> bool:
@@ -386,6 +432,8 @@ class Fast:
             text = f"({text}).astype(dtype)"
         name = self.names.counted("const")
         self.plan.once.append(f"{name} = {text}")
+        if v.shape:
+            self.made.append((v.shape, v.kind))
         self.text.bound[v] = name
 
     def _bind(self, v: Value) -> None:
@@ -448,6 +496,7 @@ class Fast:
             flat = self._name(v)
             self.shapes[flat] = v.shape
             self.plan.once.append(f"{flat} = np.empty({shape}, {_DTYPES[v.kind]})")
+            self.made.append((v.shape, v.kind))
         name = flat
         if self.shapes[flat] != v.shape:
             name = self._name(v)
@@ -497,7 +546,12 @@ class Fast:
             return None
         for a in v.args:
             root = a.root if a.op in ("store", "put") else a
-            if root not in self.memory or a.shape != v.shape or a.kind != v.kind or self.last[root] != v.number:
+            if (
+                root not in self.memory
+                or a.shape != v.shape
+                or a.kind != v.kind
+                or self.last[root] != v.number
+            ):
                 continue
             if root not in self.pinned and all(b is a or b.root is not root for b in v.args):
                 return root

@@ -12,7 +12,7 @@ from typing import Any
 
 from symgrad.emit import elementary, head, target
 from symgrad.emit.compiled import Compiled
-from symgrad.emit.fast import Fast
+from symgrad.emit.fast import Fast, Plan
 from symgrad.emit.frames import fill
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, identifier, words
@@ -69,7 +69,12 @@ _METHODS = frozenset(
 )
 
 
-def module_source(
+def module_source(derived: Derived, **options: Any) -> Source:
+    """The text of a training module; arguments and errors as for `prepared`."""
+    return prepared(derived, **options).source()
+
+
+def prepared(
     derived: Derived,
     *,
     name: str,
@@ -83,8 +88,8 @@ def module_source(
     tile: int | str | None = "auto",
     micro_batch: int | str | None = None,
     **options: Any,
-) -> Source:
-    """The text of a training module.
+) -> Module:
+    """A training module, ready to be written.
 
     Args:
         name: the module's name.
@@ -144,9 +149,9 @@ def module_source(
     splitting = Splitting(threads, tile, micro_batch)
     if style == "readable" and splitting != Splitting():
         raise Refusal('threads, tile and micro_batch are of the style "fast"')
-    return _Module(
+    return Module(
         derived, evaluated, identifier(name), rule, (style, target), who, options, labels, splitting
-    ).source()
+    )
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,9 @@ class Splitting:
             raise Refusal(f"{name} is a whole number from 1 or {' or '.join(told)}, not {given!r}")
 
 
-class _Module:
+class Module:
+    """One module; once its source is written, `plans` has the plan of each function of the fast style."""
+
     def __init__(
         self,
         derived: Derived,
@@ -198,6 +205,7 @@ class _Module:
         splitting: Splitting,
     ):
         self.splitting = splitting
+        self.plans: dict[str, Plan] = {}
         self.numbers = head.numbers(derived, labels)
         style, self.target = form
         if style == "fast":
@@ -361,7 +369,7 @@ class _Module:
         given = [*literals, *(w.name for w in kept)]
         behind = self._behind(into)
         fast = Fast(program, names, self.numbers, given, into, [self._result(kind)], behind)
-        plan = fast.write(statements)
+        plan = self.plans[kind] = fast.write(statements)
         plan.once = [line.replace("= np.empty(", "= _room(") for line in plan.once]
         helpers = [*fast.text.helpers, *(("_bits", "_mask") if plan.bits else ())]
         self.helpers.update(dict.fromkeys(helpers))
@@ -451,6 +459,7 @@ class _Module:
             self.helpers.update(helpers)
             return {"lines": lines, "scales": [], "mathematics": False}
         (plan, helpers), folded = self.rule.fast(), self.rule.folded
+        self.plans["update"] = plan
         plan.once = [line.replace("= np.empty(", "= _room(") for line in plan.once]
         self.helpers.update(helpers)
         return {

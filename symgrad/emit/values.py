@@ -165,7 +165,11 @@ def runs(info: Any) -> bool:
         return False
     if isinstance(info, tuple):
         return any(map(runs, info))
-    return isinstance(info, Int) and bool(info.terms) and any(isinstance(a, ints.Size) and a.running for a in info.atoms())
+    return (
+        isinstance(info, Int)
+        and bool(info.terms)
+        and any(isinstance(a, ints.Size) and a.running for a in info.atoms())
+    )
 
 
 def joint(*shapes: Shape) -> Shape:
@@ -235,7 +239,9 @@ def strides(v: Value) -> tuple[Int, ...] | None:
             own = iter(inner)
             return tuple(next(own) if kept else ints.ZERO for kept in v.info)
         case "index":
-            steps = (n * (item[2] if item[0] == "slice" else 1) for item, n in zip(v.info, inner, strict=True))
+            steps = (
+                n * (item[2] if item[0] == "slice" else 1) for item, n in zip(v.info, inner, strict=True)
+            )
             if any(item[0] == "slice" and item[4] for item in v.info):
                 return None
             return tuple(n for item, n in zip(v.info, steps, strict=True) if item[0] != "at")
