@@ -9,11 +9,16 @@ import pytest
 
 import symgrad as sg
 from symgrad.emit.blank import blanks
+from symgrad.language import expr as ex
 from symgrad.language.program import Program, show
 from symgrad.language.reference import run
 from symgrad.language.samples import inputs
-from symgrad.passes.derive import derive
+from symgrad.passes.arrange import arranged
+from symgrad.passes.arrangements.gates import gates
+from symgrad.passes.derive import derive, prepare
+from symgrad.passes.orders import ordered
 from symgrad.passes.recurrent import lightened
+from symgrad.passes.recurrent.layout import steps_first
 
 GATES = """
 x: data[n, T, i]
@@ -97,3 +102,51 @@ def test_first_writers_set() -> None:
     found = blanks(after, after.statements)
     assert [tuple(map(str, slab)) for slab in found["dc"].slabs or ()] == [("1", "T", "1")]
     assert [show(s, after) for s in found["dc"].sets] == ["dc[n, t - 1, j] += dc[n, t, j]*s[n, t, m + j]"]
+
+
+def test_a_step_forward_is_one_product_and_one_tanh() -> None:
+    """The gates' sigmoids come from the tanh of all of them; what is added to the product with the state joins it."""
+    d = arranged(derive(sg.Model(GATES, sizes={"i": 2, "m": 4, "T": 5}).program))
+    program, statements, _ = lightened(
+        d.program, d.program.statements, [d.program.target, *d.gradients.values()]
+    )
+    loop = [s for s in statements if s.scan is not None and not s.scan.backward]
+    calls = [e.name for s in loop for e in ex.walk(s.body) if isinstance(e, ex.Call)]
+    assert calls == ["tanh", "tanh"]
+    assert [len(s.reduced) for s in loop if s.reduced] == [1]
+    assert program["h_row"].shape[-1].number == 4 + 2 + 1
+    gradients = [s for s in statements if s.scan is None and len(s.reduced) == 2]
+    assert [s.out for s in gradients if s.out.endswith("_products")] == [gradients[-1].out]
+
+
+def test_sigmoids_that_need_small_values_stay() -> None:
+    """Half of 1 and a tanh has nothing left of a small sigmoid, so its logarithm is not taken."""
+    text = CELL.replace("s[n, t, 3*m + j]*tanh(c[n, t, j])", "log(s[n, t, 3*m + j])*tanh(c[n, t, j])")
+    program = prepare(sg.Model(text).program, ["W"])[0]
+    assert not [s for s in gates(program)[0].statements if s.out.endswith("_by_tanh")]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_arranged_loops_keep_their_values(name: str) -> None:
+    """Loss and gradients from the arranged program, with lightened and reordered loops, are those of the derivation."""
+    numbers = {"i": 2, "m": 4, "T": 5}
+    plain = derive(sg.Model(TEXTS[name], sizes=numbers if name != "two apart" else {"T": 5}).program)
+    d = arranged(plain)
+    kept = [d.program.target, *d.gradients.values()]
+    program, statements, _ = lightened(d.program, d.program.statements, kept)
+    program, statements = ordered(program, statements, kept)
+    given = inputs(plain.program, {"n": 3}, np.random.default_rng(4))
+    one = run(plain.program, {"n": 3}, given)
+    other = run(replace(program, statements=statements), {"n": 3}, given)
+    for a, b in zip([plain.program.target, *plain.gradients.values()], kept, strict=True):
+        np.testing.assert_allclose(other[b], one[a], rtol=1e-12, atol=1e-13, err_msg=a)
+
+
+def test_steps_come_first_and_slices_before_the_rest() -> None:
+    """What loops write is stored step by step; where slices are taken the axis that they are taken of comes next."""
+    _, after = _lightened(CELL)
+    orders = steps_first(after, after.statements, ())
+    assert orders["c"] == orders["s"] == (1, 2, 0)
+    whole = "x: data[n, T, m]; U: weight[m, m]; h[n, -1, j] = 0; loss = sum(h**2)\n"
+    _, after = _lightened(whole + "h[n, t, j] = tanh(x[n, t, j] + sum(k, h[n, t - 1, k]*U[k, j]))")
+    assert steps_first(after, after.statements, ())["h"] == (1, 0, 2)

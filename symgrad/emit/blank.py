@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import conjuncts
 from symgrad.language.ints import Int, Look
 from symgrad.language.program import Block, Program, Statement, Tensor, blocks
 from symgrad.passes.recurrent.still import apart, disjoint
 
+_Box = tuple[tuple[Int, Int], ...]
 Slab = tuple[int, Int, Int]  # an axis, where on it the slab begins, how long it is
 
 
@@ -31,27 +33,30 @@ class Blank:
     sets: tuple[Statement, ...] = ()
 
 
-def blanks(program: Program, statements: Sequence[Statement]) -> dict[str, Blank]:
-    """For tensors that several statements write, or one at places, how they start."""
+def blanks(program: Program, statements: Sequence[Statement], kept: Iterable[str] = ()) -> dict[str, Blank]:
+    """For tensors that several statements write, or one at places, how they start; `kept` are read as a whole."""
+    asked = set(kept)
     writers: dict[str, list[Block]] = {}
     for block in blocks(statements):
         for name in dict.fromkeys(s.out for s in block):
             writers.setdefault(name, []).append(tuple(s for s in block if s.out == name))
     found = {}
     for name, groups in writers.items():
-        blank = _blank(program[name], groups)
+        blank = _blank(program[name], groups, () if name in asked else statements)
         if blank is not None:
             found[name] = blank
     return found
 
 
-def _blank(t: Tensor, groups: Sequence[Block]) -> Blank | None:
+def _blank(t: Tensor, groups: Sequence[Block], statements: Sequence[Statement]) -> Blank | None:
     everything = [s for group in groups for s in group]
     if not all(_placed(s) for s in groups[0]):
         return None
     if all(s.op == "=" for s in everything):
         full = all(map(_placed, everything)) and disjoint(everything)
-        return Blank(()) if full and _count(everything) == ints.product(_rows(t)) else None
+        if full and (_count(everything) == ints.product(_rows(t)) or _read_inside(t, everything, statements)):
+            return Blank(())
+        return None
     if any(s.op != "+=" for s in everything):
         return None
     if len(everything) > 1 and all(s.scan is None for s in everything):
@@ -80,6 +85,64 @@ def _span(i: Int, ranges: dict[str, Int]) -> tuple[Int, Int] | None:
         count = count * ranges[a]
     span = ints.bounds(i, ranges)
     return None if span is None else (span[0], count)
+
+
+def _read_inside(t: Tensor, writers: Sequence[Statement], statements: Sequence[Statement]) -> bool:
+    """Whether all that is read of a tensor is written; what nothing reads by name is asked for as a whole."""
+    reads = []
+    for s in statements:
+        parts = [s.body] if s.guard is None else [s.body, s.guard]
+        if t.name in s.reads:
+            found = [e.index for c in parts for e in ex.accesses(c) if e.tensor == t.name]
+            if not found:
+                return False  # as a position
+            reads += [_box(index, s.ranges) for index in found]
+    boxes = [box for box in (_box(s.left, s.ranges) for s in writers) if box is not None]
+    if not reads or len(boxes) < len(writers):
+        return False
+    boxes = _together(boxes)
+    return all(box is not None and _within(box, boxes) for box in reads)
+
+
+def _box(index: Iterable[Int], ranges: dict[str, Int]) -> _Box | None:
+    """From where to where positions go, along each axis; None if that is not known."""
+    spans = []
+    for i in index:
+        if any(isinstance(a, Look) for a in i.atoms()):
+            return None
+        span = ints.bounds(i, ranges)
+        if span is None:
+            return None
+        spans.append((span[0], span[1] + 1))
+    return tuple(spans)
+
+
+def _together(boxes: list[_Box]) -> list[_Box]:
+    """Boxes that differ along one axis, where one ends where the other begins, as one."""
+    for a in boxes:
+        for b in boxes:
+            apart_in = [k for k, (x, y) in enumerate(zip(a, b, strict=True)) if x != y]
+            if len(apart_in) == 1 and a[apart_in[0]][1] == b[apart_in[0]][0]:
+                k = apart_in[0]
+                one = (*a[:k], (a[k][0], b[k][1]), *a[k + 1 :])
+                return _together([one, *(c for c in boxes if c is not a and c is not b)])
+    return boxes
+
+
+def _within(box: _Box, boxes: list[_Box]) -> bool:
+    """Whether boxes in a row along some axis hold a box."""
+    for k in range(len(box)):
+        beside = [b for b in boxes if all(_inside(box[j], b[j]) for j in range(len(box)) if j != k)]
+        at, end = box[k]
+        while (b := next((b for b in beside if _inside((at, at + 1), b[k])), None)) is not None:
+            at = b[k][1]
+            if ints.nonnegative(at - end):
+                return True
+    return False
+
+
+def _inside(a: tuple[Int, Int], b: tuple[Int, Int]) -> bool:
+    return ints.nonnegative(a[0] - b[0]) is True and ints.nonnegative(b[1] - a[1]) is True
 
 
 def _rows(t: Tensor) -> tuple[Int, ...]:

@@ -71,8 +71,8 @@ class Lowering:
 
     def prepare(self, statements: Iterable[Statement], kept: Iterable[str]) -> list[Run]:
         """The statements and loops to lower, as they are run."""
-        statements = tuple(statements)
-        self._blanks = blanks(self.program, statements) if self.products else {}
+        statements, kept = tuple(statements), tuple(kept)
+        self._blanks = blanks(self.program, statements, kept) if self.products else {}
         self.program, runs = stepwise(self.program, statements, kept)
         return runs
 

@@ -13,13 +13,14 @@ from symgrad.language.program import Program
 from symgrad.language.trace import Derived, Key, Step
 from symgrad.passes.arrangements.affine import affine
 from symgrad.passes.arrangements.economy import economical
+from symgrad.passes.arrangements.gates import gates
 from symgrad.passes.arrangements.leaves import leaves
 from symgrad.passes.arrangements.monotone import monotone
 from symgrad.passes.derive import backward, finish, prepare
 
 # from a program in its stable forms to one that computes the same, and the steps that say how; () if nothing was done
 Arrangement = Callable[[Program], tuple[Program, list[Step]]]
-ARRANGEMENTS: tuple[Arrangement, ...] = (monotone, affine, leaves)
+ARRANGEMENTS: tuple[Arrangement, ...] = (monotone, affine, gates, leaves)
 
 
 def arranged(derived: Derived) -> Derived:

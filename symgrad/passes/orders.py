@@ -16,6 +16,7 @@ from symgrad.language.expr import Access, Condition, Expr
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Int, Look
 from symgrad.language.program import Program, Statement
+from symgrad.passes.recurrent.layout import steps_first
 
 Order = tuple[int, ...]
 _UNKNOWN = 61  # an axis whose size is a letter counts as this long
@@ -40,13 +41,18 @@ def ordered(
         >>> print(ordered(p, p.statements, ["loss"])[1][0])
         y[n, i, o] = sum(d, p, x[n, d, i + p]*W[o, d, p])
     """
-    orders = orders_of(program, statements, kept, front)
+    kept = tuple(kept)
+    orders = {
+        **orders_of(program, statements, kept, front),
+        **steps_first(program, statements, kept),
+    }
     if not orders:
         return program, tuple(statements)
     tensors = dict(program.tensors)
     for name, order in orders.items():
-        shape = tensors[name].shape
-        tensors[name] = replace(tensors[name], shape=tuple(shape[k] for k in order))
+        t = tensors[name]
+        early = tuple(t.early[k] for k in order) if t.early else ()
+        tensors[name] = replace(t, shape=tuple(t.shape[k] for k in order), early=early)
     return replace(program, tensors=tensors), tuple(_turned(s, orders) for s in statements)
 
 

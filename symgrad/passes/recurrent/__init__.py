@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from symgrad.language.program import Block, Program, Statement, blocks
 from symgrad.passes.recurrent.chains import chained
 from symgrad.passes.recurrent.slices import joined
+from symgrad.passes.recurrent.stacked import stacked
 from symgrad.passes.recurrent.still import stilled
 from symgrad.passes.recurrent.told import Told
 
@@ -22,6 +23,7 @@ def lightened(
         kept: tensors whose values are asked for afterwards.
     """
     told = Told()
+    program, statements = stacked(program, statements, told, kept)
     done: list[Statement] = []
     for block in blocks(statements):
         if block[0].scan is None:
