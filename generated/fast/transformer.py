@@ -435,24 +435,24 @@ def _training(s, dtype, weights, gradients):
     view129 = part52.reshape(96, rows, 32)
     const22 = np.asarray(4, dtype)
     part53 = _room((96, rows, 32), dtype)
-    view130 = part53.transpose(1, 2, 0)
+    part54 = part52.reshape(rows, 32, 96)
+    view130 = part54.transpose(0, 2, 1).transpose(1, 0, 2)
     view131 = padded3[:, :, 32:]
     view132 = padded3[:, :, :96]
     view133 = dh_8.transpose(0, 1, 3, 2)
     view134 = part8.reshape(rows, 64, 32)
     view135 = part48.reshape(rows, 2, 32, 96)
     view136 = view135.transpose(3, 1, 0, 2)
-    part54 = part49.reshape(96, 2, rows, 32)
-    view137 = part54.reshape(96, 2, 32*rows)
+    part55 = part49.reshape(96, 2, rows, 32)
+    view137 = part55.reshape(96, 2, 32*rows)
     view138 = view137.transpose(0, 2, 1)
     const23 = np.logical_and(
         0 <= np.arange(96)[:, None] - 16 * np.arange(2) - 32,
         np.arange(96)[:, None] - 16 * np.arange(2) - 32 < 16
     ).astype(dtype).reshape(96, 2, 1)
     view139 = part50.reshape(96, rows, 32)
-    part55 = h_6_core.reshape(96, rows, 32)
-    view140 = part55.transpose(1, 2, 0)
-    dh_7 = part50.reshape(rows, 32, 96)
+    view140 = h_6_core.transpose(0, 2, 1).transpose(1, 0, 2)
+    dh_7 = part52.reshape(rows, 32, 96)
     view141 = dh_7.reshape(32*rows, 96)
     view142 = W1_scaled.T
     view143 = dh_7.reshape(32*rows, 96)
@@ -750,16 +750,16 @@ def _training(s, dtype, weights, gradients):
         copyto(part51, view126)
         matmul(view128, const21, part52)
         divide(view129, const22, part53)
-        add(view121, part53, part53)
+        add(view121, part53, view130)
         # (59) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d <
         #     16
         copyto(view131, h_6_core)
         copyto(part8, view133)
         matmul(view134, view132, part48)
-        copyto(part54, view136)
+        copyto(part55, view136)
         matmul(view138, const23, part50)
-        divide(view139, const22, part55)
-        add(view130, view140, dh_7)
+        divide(view139, const22, view140)
+        add(part54, h_6_core, dh_7)
         # (61) db1[j] = sum(n, length, dh_7[n, length, j])
         const13.dot(view141, db1)
         # (64*) dbeta1[k] = sum(j, db1[j]*W1[k, j])
