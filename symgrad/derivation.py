@@ -14,6 +14,7 @@ import numpy as np
 from symgrad import emit, explain
 from symgrad.check import Verdict
 from symgrad.check import check as judge
+from symgrad.collecting import put_off
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
 from symgrad.explain import Drawing, grading, record
 from symgrad.explain.document import Document
@@ -424,6 +425,7 @@ class Derivation:
         return explain.mimebundle(self.derived)
 
 
+@put_off()
 def read_program(
     declaration: str | os.PathLike[str] | Program | Expression,
     sizes: Mapping[str, int] | None = None,
@@ -471,6 +473,7 @@ def _names(wrt: object) -> list[str]:
     return names
 
 
+@put_off()
 def derive(
     declaration: str | os.PathLike[str] | Program | Expression,
     wrt: str | Expression | Iterable[str | Expression] | None = None,

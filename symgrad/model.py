@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from symgrad import emit, explain
+from symgrad.collecting import put_off
 from symgrad.derivation import Derivation, derive, read_program
 from symgrad.errors import Refusal, SymgradError
 from symgrad.files import write_atomically
@@ -89,6 +90,7 @@ class Model:
     def _by_weights(self) -> Derivation:
         return derive(self.program)
 
+    @put_off()
     def source(
         self,
         name: str = "model",
