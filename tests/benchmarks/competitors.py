@@ -49,6 +49,8 @@ COMPETITORS = {
         Competitor("plain", "by_hand"),
         Competitor("readable", "generated", "readable"),
         Competitor("fast", "generated", "fast"),
+        Competitor("numba", "generated", "numba", ("numba", "scipy")),
+        Competitor("numba loop", "generated", "numba loop", ("numba", "scipy"), "abc"),
         _peer("torch", "with_torch", "torch", variant="eager"),
         _peer("torch.compile", "with_torch", "torch", variant="compiled"),
         _peer("nn.LSTM", "with_torch", "torch", variant="nn.LSTM", networks="g"),

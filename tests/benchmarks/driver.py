@@ -103,10 +103,10 @@ class Field:
         arrays |= {f"weight_{k}": a for k, a in self.starts[case.letter].items()}
         np.savez(self.folder / f"{case.letter}.npz", **arrays)
         for optimizer in optimizers:
+            stem = self.folder / f"{case.letter}_{optimizer}"
             for style in ("readable", "fast"):
-                model.generate(
-                    self.folder / f"{case.letter}_{optimizer}_{style}.py", optimizer=optimizer, style=style
-                )
+                model.generate(f"{stem}_{style}.py", optimizer=optimizer, style=style)
+            model.generate(f"{stem}_numba.py", optimizer=optimizer, target="numba")
 
     def process(
         self, competitor: Competitor, letter: str, optimizer: str, threads: int, rate: float

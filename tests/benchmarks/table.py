@@ -153,11 +153,13 @@ def markdown(made: Sequence[Row], judged: bool) -> str:
     loops = [row for row in made if {"jax loop", "fast"} <= set(row.seconds)]
     if loops:
         lines += ["", "Against a whole loop compiled by JAX, which is no single step:", ""]
+        own = [n for n in ("fast", "numba", "numba loop") if any(n in row.seconds for row in loops)]
         cells = [
-            [r.network, r.optimizer, r.threads, f"{r.seconds['fast'] / r.seconds['jax loop']:.2f}"]
+            [r.network, r.optimizer, r.threads]
+            + [f"{r.seconds[n] / r.seconds['jax loop']:.2f}" if n in r.seconds else "" for n in own]
             for r in loops
         ]
-        lines += _table(["network", "optimiser", "threads", "ratio"], cells)
+        lines += _table(["network", "optimiser", "threads", *own], cells)
     splits = [(row, name, told) for row in made for name, told in row.splits.items()]
     if splits:
         lines += ["", "How the work was split, as measured:", ""]
