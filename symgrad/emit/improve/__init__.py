@@ -12,6 +12,7 @@ from symgrad.emit.improve.orientation import orientation
 from symgrad.emit.improve.outer import outer
 from symgrad.emit.improve.products import products
 from symgrad.emit.improve.scales import scales
+from symgrad.emit.improve.shifts import shifts
 from symgrad.emit.improve.stages import stages
 from symgrad.emit.improve.sums import sums
 from symgrad.emit.improve.turns import turns
@@ -19,6 +20,6 @@ from symgrad.emit.improve.widen import widen
 from symgrad.emit.improve.winner import winner
 
 IMPROVEMENTS: tuple[Pass, ...] = (
-    winner, flats, orientation, turns, outer, maxima, products, sums, scales, ones, gathers, onehots,
+    winner, flats, shifts, orientation, turns, outer, maxima, products, sums, scales, ones, gathers, onehots,
     stages, widen, borders, direct,
 )  # fmt: skip
