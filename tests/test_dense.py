@@ -80,6 +80,11 @@ CASES: list[tuple[Callable[..., Any], str, str]] = [
         ".take(",
     ),
     (flats, "w: weight[n, 1]; t: data[n, 1]; loss = mean((w - t)**2)", "view1.dot(view1)"),
+    (
+        flats,
+        "z: weight[n, k]; t: label[n] < k; u: data[k]; loss = cross_entropy(z, t, u)",
+        "multiply(1 / loss_9, ",
+    ),
     (orientation, CLASSIFIER, "maximum.reduce(z_4, 0,"),
     (onehots, CLASSIFIER, ".put("),
     (shifts, CLASSIFIER, "subtract(z_4, loss_1, z_4)"),

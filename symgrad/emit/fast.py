@@ -709,7 +709,8 @@ class Fast:
             add(f"{self._function(ufunc)}.at({name}, ({place},), {self.text(value)})")
 
     def _result(self, name: str, v: Value) -> None:
-        text = self.text(v)
+        everywhere = name in self.into and v.op == "broadcast" and not v.args[0].shape
+        text = self.text(v.args[0] if everywhere else v)
         if name in self.joined:
             text = self.into[name]
         elif name in self.into:

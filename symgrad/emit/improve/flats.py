@@ -1,7 +1,8 @@
 """An operation on single entries of reshaped arrays, as the reshaped result: computed once for all shapes.
 
 `y.reshape(n) - t.reshape(n)` and `y - t` are one array then (the loss of a network with one output and its slope), and
-the sum of all entries asks for no shape. A matrix times the one column of another is a column.
+the sum of all entries asks for no shape. A matrix times the one column of another is a column,
+and a number that stands for an array of it is a number again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ def flats(graph: Graph) -> Graph:
             return _column(table, args[0], v)
         if v.op != "ufunc" or v.once or v.moving:
             return None
+        bare = tuple(map(_number, args))
+        if bare != args and joint(*(a.shape for a in bare)) == v.shape:
+            return table.make("ufunc", bare, v.info, v.shape, v.kind)
         wide = [a for a in args if a.shape]
         if not wide or any(not _shaped(a) or a.shape != v.shape for a in wide):
             return None
@@ -32,6 +36,14 @@ def flats(graph: Graph) -> Graph:
         return table.reshape(table.make("ufunc", inside, v.info, shape, v.kind), v.shape)
 
     return rebuild(graph, rule)
+
+
+def _number(v: Value) -> Value:
+    """The number that an array has everywhere, or the array."""
+    inside = v
+    while inside.op in ("expand", "broadcast"):
+        inside = inside.args[0]
+    return v if inside.shape else inside
 
 
 def _column(table: Values, product: Value, v: Value) -> Value | None:
