@@ -95,13 +95,13 @@ def _training(s, dtype, weights, gradients):
     part1 = _room((3, rows), dtype)
     view4 = part1.T
     const1 = np.full((3,), 1, dtype)
-    loss_2 = _room((rows,), dtype)
     part2 = _room((rows,), dtype)
     const2 = np.arange(rows)
     t = _room((rows,), np.intp)
     const3 = np.asarray(rows, np.intp)
     part3 = _room((rows,), np.intp)
     view5 = z_1.reshape(3*rows,)
+    part4 = _room((rows,), dtype)
     const4 = np.full((rows,), 1, dtype)
     view6 = W.reshape(12,)
     const5 = np.asarray(n, dtype)
@@ -110,8 +110,8 @@ def _training(s, dtype, weights, gradients):
     view8 = view7.reshape(3, rows)
     view9 = view8.T
     const7 = np.asarray(0.002 * rows / n, dtype)
-    part6 = _room((4, 3), dtype)
     part7 = _room((4, 3), dtype)
+    part8 = _room((4, 3), dtype)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
@@ -121,37 +121,36 @@ def _training(s, dtype, weights, gradients):
         # (2) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_1, 0, None, loss_1)
         # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, loss_1, part1)
-        exp(part1, part1)
-        view4.dot(const1, loss_2)
+        subtract(z_1, loss_1, z_1)
+        exp(z_1, part1)
+        view4.dot(const1, loss_1)
         # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_2, part2)
-        add(loss_1, part2, loss_1)
+        log(loss_1, part2)
         # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
         multiply(t, const3, part3)
         add(const2, part3, part3)
-        view5.take(part3, 0, part2, "clip")
-        subtract(loss_1, part2, loss_1)
+        view5.take(part3, 0, part4, "clip")
+        subtract(part2, part4, part2)
         # (3d) loss_6 = sum(n, loss_5[n]/n)
-        part4 = loss_1.dot(const4)
+        part5 = part2.dot(const4)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        part5 = view6.dot(view6)
+        part6 = view6.dot(view6)
         # (3) loss = loss_6 + rows*loss_7/n
-        loss = part4 / n + rows * (0.001 * part5) / n
+        loss = part5 / n + rows * (0.001 * part6) / n
         # (5) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         # (6) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        multiply(const5, loss_2, loss_2)
-        divide(part1, loss_2, part1)
-        view7.take(part3, 0, loss_2, "clip")
-        subtract(loss_2, const6, loss_2)
-        view7.put(part3, loss_2)
+        multiply(const5, loss_1, loss_1)
+        divide(part1, loss_1, part1)
+        view7.take(part3, 0, loss_1, "clip")
+        subtract(loss_1, const6, loss_1)
+        view7.put(part3, loss_1)
         # (8) db[j] = sum(n, dz[n, j])
         const4.dot(view9, db)
         # (7) dW[j, k] += 0.002*rows*W[j, k]/n
-        multiply(const7, W, part6)
+        multiply(const7, W, part7)
         # (7) dW[k, j] += sum(n, dz[n, j]*x[n, k])
-        view2.dot(view9, part7)
-        add(part6, part7, dW)
+        view2.dot(view9, part8)
+        add(part7, part8, dW)
         return loss
 
     return {"x": x, "t": t}, run
@@ -173,12 +172,12 @@ def _evaluate(s, dtype, weights, gradients):
     part1 = _room((3, n), dtype)
     view4 = part1.T
     const1 = np.full((3,), 1, dtype)
-    loss_2 = _room((n,), dtype)
     const2 = np.arange(n)
     t = _room((n,), np.intp)
     const3 = np.asarray(n, np.intp)
     part2 = _room((n,), np.intp)
     view5 = z_1.reshape(3*n,)
+    part3 = _room((n,), dtype)
     const4 = np.full((n,), 1, dtype)
     view6 = W.reshape(12,)
 
@@ -190,23 +189,22 @@ def _evaluate(s, dtype, weights, gradients):
         # (2) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z_1, 0, None, loss_1)
         # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, loss_1, part1)
-        exp(part1, part1)
-        view4.dot(const1, loss_2)
+        subtract(z_1, loss_1, z_1)
+        exp(z_1, part1)
+        view4.dot(const1, loss_1)
         # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_2, loss_2)
-        add(loss_1, loss_2, loss_1)
+        log(loss_1, loss_1)
         # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
         multiply(t, const3, part2)
         add(const2, part2, part2)
-        view5.take(part2, 0, loss_2, "clip")
-        subtract(loss_1, loss_2, loss_1)
+        view5.take(part2, 0, part3, "clip")
+        subtract(loss_1, part3, loss_1)
         # (3d) loss_6 = sum(n, loss_5[n]/n)
-        part3 = loss_1.dot(const4)
+        part4 = loss_1.dot(const4)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        part4 = view6.dot(view6)
+        part5 = view6.dot(view6)
         # (3) loss = loss_6 + loss_7
-        loss = part3 / n + 0.001 * part4
+        loss = part4 / n + 0.001 * part5
         return loss
 
     return {"x": x, "t": t}, run
