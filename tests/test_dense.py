@@ -72,7 +72,11 @@ CASES: list[tuple[Callable[..., Any], str, str]] = [
         "u: weight[n]; v: weight[m]; A: data[n, m]; loss = sum(n, m, sin(u[n]*v[m])*A[n, m])",
         "view1.dot(view2, part1)",
     ),
-    (maxima, "x: weight[n, m]; w: data[m]; loss = sum(n, m, sin(relu(x[n, m]*w[m])))", "out=part1)"),
+    (
+        maxima,
+        "x: weight[n, m]; w: data[m]; loss = sum(n, m, sin(relu(x[n, m]*w[m])))",
+        "maximum(part2, const1, out=part2)",
+    ),
     (gathers, "z: weight[n, k]; t: label[n] < k; loss = sum(n, z[n, t[n]]**2)", ".take("),
     (
         gathers,
