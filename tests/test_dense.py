@@ -75,7 +75,7 @@ CASES: list[tuple[Callable[..., Any], str, str]] = [
     (
         maxima,
         "x: weight[n, m]; w: data[m]; loss = sum(n, m, sin(relu(x[n, m]*w[m])))",
-        "maximum(part2, const1, out=part2)",
+        "maximum(part1, const1, out=part1)",
     ),
     (gathers, "z: weight[n, k]; t: label[n] < k; loss = sum(n, z[n, t[n]]**2)", ".take("),
     (

@@ -36,7 +36,7 @@ def _wide(table: Values, a: Value, shape: Shape) -> Value:
         or a.once
         or rank == len(shape)
         or a.shape != shape[-rank:]
-        or _known(a.shape) > _SHORT
+        or not 0 < _known(a.shape) <= _SHORT
     ):
         return a
     best = a.shape
