@@ -98,9 +98,8 @@ def _training(s, dtype, weights, gradients):
 
     `s` has the sizes; `gradients` are the arrays to write into.
     """
-    multiply, add, maximum, copyto = np.multiply, np.add, np.maximum, np.copyto
-    subtract, exp, log, divide = np.subtract, np.exp, np.log, np.divide
-    greater = np.greater
+    multiply, add, maximum, subtract = np.multiply, np.add, np.maximum, np.subtract
+    exp, log, divide, greater = np.exp, np.log, np.divide, np.greater
     n = s["n"]
     rows = s["rows"]
     W1 = weights["W1"]
@@ -126,30 +125,28 @@ def _training(s, dtype, weights, gradients):
     view4 = W2_b2.T
     z = _room((10, rows), dtype)
     loss_1 = _room((rows,), dtype)
-    view5 = np.broadcast_to(loss_1, (rows,))
-    part1 = _room((rows,), dtype)
-    part2 = _room((10, rows), dtype)
-    view6 = part2.T
+    part1 = _room((10, rows), dtype)
+    view5 = part1.T
     const3 = np.full((10,), 1, dtype)
+    part2 = _room((rows,), dtype)
     const4 = np.arange(rows)
     t = _room((rows,), np.intp)
     const5 = np.asarray(rows, np.intp)
     part3 = _room((rows,), np.intp)
-    view7 = z.reshape(10*rows,)
+    view6 = z.reshape(10*rows,)
     part4 = _room((rows,), dtype)
     const6 = np.full((rows,), 1, dtype)
     const7 = np.asarray(n, dtype)
-    view8 = np.broadcast_to(part1, (rows,))
-    view9 = part2.reshape(10*rows,)
+    view7 = part1.reshape(10*rows,)
     const8 = np.asarray(1 / n, dtype)
-    view10 = view9.reshape(10, rows)
-    view11 = view10.T
+    view8 = view7.reshape(10, rows)
+    view9 = view8.T
     const9 = np.asarray(0, dtype)
     part6 = _room((48, rows), bool)
     bits2 = _bits(h_2)
     bits1 = _mask(part6, dtype)
     bits3 = _bits(h_2)
-    view12 = h_2.T
+    view10 = h_2.T
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
@@ -166,40 +163,38 @@ def _training(s, dtype, weights, gradients):
         # (4) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z, 0, None, loss_1)
         # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        copyto(part1, view5)
-        subtract(z, part1, z)
-        exp(z, part2)
-        view6.dot(const3, part1)
+        subtract(z, loss_1, z)
+        exp(z, part1)
+        view5.dot(const3, loss_1)
         # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(part1, loss_1)
+        log(loss_1, part2)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
         multiply(t, const5, part3)
         add(const4, part3, part3)
-        view7.take(part3, 0, part4, "clip")
-        subtract(loss_1, part4, loss_1)
+        view6.take(part3, 0, part4, "clip")
+        subtract(part2, part4, part2)
         # (5) loss = sum(n, loss_5[n]/n)
-        part5 = loss_1.dot(const6)
+        part5 = part2.dot(const6)
         loss = part5 / n
         # (7) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         # (8) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        multiply(const7, part1, part1)
-        copyto(loss_1, view8)
-        divide(part2, loss_1, part2)
-        view9.take(part3, 0, loss_1, "clip")
+        multiply(const7, loss_1, loss_1)
+        divide(part1, loss_1, part1)
+        view7.take(part3, 0, loss_1, "clip")
         subtract(loss_1, const8, loss_1)
-        view9.put(part3, loss_1)
+        view7.put(part3, loss_1)
         # (10) db2[m] = sum(n, dz[n, m])
-        padded1.dot(view11, dW2_db2)
+        padded1.dot(view9, dW2_db2)
         # (11b) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
-        W2.dot(view10, h_2)
+        W2.dot(view8, h_2)
         # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
         # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
         greater(h, const9, part6)
         multiply(bits2, bits1, bits3)
         # (13) db1[m] = sum(n, dh_3[n, m])
-        const6.dot(view12, db1)
+        const6.dot(view10, db1)
         # (12) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
-        view2.dot(view12, dW1)
+        view2.dot(view10, dW1)
         return loss
 
     return {"x": x, "t": t}, run
@@ -207,8 +202,8 @@ def _training(s, dtype, weights, gradients):
 
 def _evaluate(s, dtype, weights, gradients):
     """A plan for the loss."""
-    multiply, add, maximum, copyto = np.multiply, np.add, np.maximum, np.copyto
-    subtract, exp, log = np.subtract, np.exp, np.log
+    multiply, add, maximum, subtract = np.multiply, np.add, np.maximum, np.subtract
+    exp, log = np.exp, np.log
     n = s["n"]
     W1 = weights["W1"]
     b1 = weights["b1"]
@@ -228,16 +223,15 @@ def _evaluate(s, dtype, weights, gradients):
     view4 = W2_b2.T
     z = _room((10, n), dtype)
     loss_1 = _room((n,), dtype)
-    view5 = np.broadcast_to(loss_1, (n,))
-    part1 = _room((n,), dtype)
-    part2 = _room((10, n), dtype)
-    view6 = part2.T
+    part1 = _room((10, n), dtype)
+    view5 = part1.T
     const3 = np.full((10,), 1, dtype)
     const4 = np.arange(n)
     t = _room((n,), np.intp)
     const5 = np.asarray(n, np.intp)
-    part3 = _room((n,), np.intp)
-    view7 = z.reshape(10*n,)
+    part2 = _room((n,), np.intp)
+    view6 = z.reshape(10*n,)
+    part3 = _room((n,), dtype)
     const6 = np.full((n,), 1, dtype)
 
     def run():
@@ -255,19 +249,18 @@ def _evaluate(s, dtype, weights, gradients):
         # (4) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z, 0, None, loss_1)
         # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        copyto(part1, view5)
-        subtract(z, part1, z)
-        exp(z, part2)
-        view6.dot(const3, part1)
+        subtract(z, loss_1, z)
+        exp(z, part1)
+        view5.dot(const3, loss_1)
         # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(part1, part1)
+        log(loss_1, loss_1)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        multiply(t, const5, part3)
-        add(const4, part3, part3)
-        view7.take(part3, 0, loss_1, "clip")
-        subtract(part1, loss_1, part1)
+        multiply(t, const5, part2)
+        add(const4, part2, part2)
+        view6.take(part2, 0, part3, "clip")
+        subtract(loss_1, part3, loss_1)
         # (5) loss = sum(n, loss_5[n]/n)
-        part4 = part1.dot(const6)
+        part4 = loss_1.dot(const6)
         loss = part4 / n
         return loss
 
