@@ -70,7 +70,7 @@ CASES: list[tuple[Callable[..., Any], str, str]] = [
     (
         outer,
         "u: weight[n]; v: weight[m]; A: data[n, m]; loss = sum(n, m, sin(u[n]*v[m])*A[n, m])",
-        "view1.dot(view2, part1)",
+        "u_column.dot(v_spread, part1)",
     ),
     (
         maxima,
@@ -83,16 +83,16 @@ CASES: list[tuple[Callable[..., Any], str, str]] = [
         "z: weight[n, k, h, d]; t: label[n] < k; u: label[n] < h; loss = sum(n, d, z[n, t[n], u[n], d]**3)",
         ".take(",
     ),
-    (flats, "w: weight[n, 1]; t: data[n, 1]; loss = mean((w - t)**2)", "view1.dot(view1)"),
+    (flats, "w: weight[n, 1]; t: data[n, 1]; loss = mean((w - t)**2)", "part1_flat.dot(part1_flat)"),
     (
         flats,
         "z: weight[n, k]; t: label[n] < k; u: data[k]; loss = cross_entropy(z, t, u)",
         "multiply(1 / loss_9, ",
     ),
-    (orientation, CLASSIFIER, "maximum.reduce(z_4, 0,"),
+    (orientation, CLASSIFIER, "maximum.reduce(z, 0,"),
     (onehots, CLASSIFIER, ".put("),
-    (shifts, CLASSIFIER, "subtract(z_4, loss_1, z_4)"),
-    (onehots, CLASSIFIER, "multiply(const6, loss_1, loss_1)"),
+    (shifts, CLASSIFIER, "part1_flat.take("),
+    (onehots, CLASSIFIER, "multiply(const6, loss_2, "),
     (onehots, "z: weight[n, m, 5]; t: label[n, m] < 5; loss = sum(softmax_cross_entropy(z, t))", ".put("),
 ]
 

@@ -115,16 +115,16 @@ def _training(s, dtype, weights, gradients):
     view6 = part4[16:18]
     view7 = part4[:16]
     x = _room((rows, 10, 2), dtype)
-    view8 = x.transpose(1, 0, 2)
+    x_turned = x.transpose(1, 0, 2)
     part5 = _room((10, rows, 2), dtype)
-    view9 = part5.transpose(0, 2, 1)
-    view10 = part1[:10, 16:18]
-    view11 = part1[:10, 18]
-    view12 = part4[18]
+    part5_turned = part5.transpose(0, 2, 1)
+    view8 = part1[:10, 16:18]
+    view9 = part1[:10, 18]
+    view10 = part4[18]
     part6 = _room((10, 64, rows), dtype)
     part7 = _room((10, 64, rows), dtype)
     part8 = _room((10, 16, rows), dtype)
-    view13 = part4.T
+    part4_T = part4.T
     h_2_scaled = _room((64, rows), dtype)
     const1 = np.asarray(1, dtype)
     part9 = _room((32, rows), dtype)
@@ -138,49 +138,54 @@ def _training(s, dtype, weights, gradients):
             part8[t], part7[t, 48:], part8[t], part1[t + 1, :16]
         ) for t in range(10)
     ]
-    view30 = part1[10, :16]
-    view31 = view30.T
+    part1_part2 = part1[10, :16]
+    part1_T = part1_part2.T
     y_1 = _room((rows,), dtype)
+    y = y_1
     total = _room((rows,), dtype)
+    part12 = y_1
     const3 = np.asarray(2 / n, dtype)
-    part14 = _room((11, 16, rows), dtype)
-    view32 = part14[:10]
-    view33 = w[:, None]
-    view34 = y_1[None, :]
-    view35 = part14[10]
-    view36 = part7[:, 48:]
-    part15 = _room((10, 16, rows), dtype)
-    part16 = _room((10, 64, rows), dtype)
-    view37 = part7[:, :16]
-    view38 = part6[:, 32:48]
-    part17 = _room((10, 16, rows), dtype)
-    view39 = part16[:, 32:48]
-    view40 = part6[:, 48:]
-    view41 = part16[:, 48:]
-    view42 = part2[:10]
-    view43 = part6[:, 16:32]
-    view44 = part16[:, 16:32]
-    view45 = part6[:, :16]
-    view46 = part16[:, :16]
-    view47 = part2[10:]
-    view60 = part4[:16]
+    dy = y_1
+    part15 = _room((11, 16, rows), dtype)
+    view17 = part15[:10]
+    w_column = w[:, None]
+    dy_spread = dy[None, :]
+    view18 = part15[10]
+    part7_part4 = part7[:, 48:]
+    part16 = _room((10, 16, rows), dtype)
+    dh_4_factor = part16
+    part17 = _room((10, 64, rows), dtype)
+    part7_part5 = part7[:, :16]
+    part6_part4 = part6[:, 32:48]
+    part18 = _room((10, 16, rows), dtype)
+    view19 = part17[:, 32:48]
+    part6_part5 = part6[:, 48:]
+    view20 = part17[:, 48:]
+    part2_part3 = part2[:10]
+    part6_part6 = part6[:, 16:32]
+    view21 = part17[:, 16:32]
+    part6_part7 = part6[:, :16]
+    view22 = part17[:, :16]
+    view23 = part2[10:]
+    part4_part = part4[:16]
     steps2 = [
         (
-            t, part14[t + 1], part15[t], part2[t + 1], part2[t + 1], part16[t, :16], part6[t, :16],
-            part16[t, 16:32], part6[t, 16:32], part16[t, 32:48], part6[t, 32:48], part16[t, 48:],
-            part6[t, 48:], part6[t], part14[t], part7[t, 16:32], part2[t]
+            t, part15[t + 1], dh_4_factor[t], part2[t + 1], part2[t + 1], part17[t, :16], part6[t, :16],
+            part17[t, 16:32], part6[t, 16:32], part17[t, 32:48], part6[t, 32:48], part17[t, 48:],
+            part6[t, 48:], part6[t], part15[t], part7[t, 16:32], part2[t]
         ) for t in range(10)
     ]
-    view65 = part1[:10]
-    view66 = view65.transpose(1, 0, 2)
-    part18 = _room((19, 10, rows), dtype)
-    view67 = part18.reshape(19, 10*rows)
-    view68 = part6.transpose(0, 2, 1)
-    part19 = part16.reshape(10, rows, 64)
-    view69 = part19.reshape(10*rows, 64)
-    view70 = part4[:16]
-    view71 = part4[18]
-    view72 = part4[16:18]
+    part1_part3 = part1[:10]
+    part1_turned = part1_part3.transpose(1, 0, 2)
+    part19 = _room((19, 10, rows), dtype)
+    part19_reshaped = part19.reshape(19, 10*rows)
+    part6_turned = part6.transpose(0, 2, 1)
+    part20 = part17.reshape(10, rows, 64)
+    part20_reshaped = part20.reshape(10*rows, 64)
+    dh_2_scaled_products = part4
+    dh_2_scaled_products_part = dh_2_scaled_products[:16]
+    dh_2_scaled_products_part2 = dh_2_scaled_products[18]
+    dh_2_scaled_products_part3 = dh_2_scaled_products[16:18]
 
     def run():
         # (1*) h_row[j, -1, k] = 0, k < 16
@@ -199,106 +204,106 @@ def _training(s, dtype, weights, gradients):
         # h_2_scaled_weight[k, g] = h_2_scale[g]*U1[k, g]
         multiply(part3, U1, view7)
         # h_row[n, t - 1, i + 16] = x[n, t, i]
-        copyto(part5, view8)
-        copyto(view10, view9)
+        copyto(part5, x_turned)
+        copyto(view8, part5_turned)
         # h_row[n, t - 1, 18] = 1, t < 10
-        copyto(view11, 1)
+        copyto(view9, 1)
         # h_2_scaled_weight[18, g] = b1_scaled[g]
-        multiply(part3, b1, view12)
-        for t, view14, view15, view16, view17, view18, view19, view20, view21, view22, view23, view24, view25, view26, view27, view28, view29 in steps1:
+        multiply(part3, b1, view10)
+        for t, part1_part, view11, part6_part, view12, part6_part2, view13, part7_part, part2_part, part7_part2, part6_part3, view14, part2_part2, view15, part7_part3, part8_part, view16 in steps1:
             # h_2_scaled[n, t, g] = sum(r_, h_row[n, t - 1, r_]*h_2_scaled_weight[r_, g]), t < 10
-            view13.dot(view14, h_2_scaled)
+            part4_T.dot(part1_part, h_2_scaled)
             # h_2_tanh[n, t, g] = tanh(h_2_scaled[n, t, g])
-            tanh(h_2_scaled, view15)
+            tanh(h_2_scaled, view11)
             # h_3_by_tanh[n, t, g] = 0.5*(1 + h_2_tanh[n, t, g]), g < 32
-            add(const1, view16, part9)
-            divide(part9, const2, view17)
+            add(const1, part6_part, part9)
+            divide(part9, const2, view12)
             # h_3_by_tanh[n, t, g + 48] = 0.5*(1 + h_2_tanh[n, t, g + 48]), g < 16
-            add(const1, view18, part10)
-            divide(part10, const2, view19)
+            add(const1, part6_part2, part10)
+            divide(part10, const2, view13)
             # (5*) h_4[n, t, j] = h_3_by_tanh[n, t, j + 16]*h_4[n, t - 1, j] + h_3_by_tanh[n, t,
             #     j]*h_2_tanh[n, t, j + 32]
-            multiply(view20, view21, part10)
-            multiply(view22, view23, part11)
-            add(part10, part11, view24)
+            multiply(part7_part, part2_part, part10)
+            multiply(part7_part2, part6_part3, part11)
+            add(part10, part11, view14)
             # h_tanh[n, t, j] = tanh(h_4[n, t, j])
-            tanh(view25, view26)
+            tanh(part2_part2, view15)
             # (6*) h_row[n, t, j] = h_3_by_tanh[n, t, j + 48]*h_tanh[n, t, j]
-            multiply(view27, view28, view29)
+            multiply(part7_part3, part8_part, view16)
         # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j])
-        view31.dot(w, y_1)
+        part1_T.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
-        add(y_1, b, y_1)
+        add(y_1, b, y)
         # (8) loss = sum(n, (y[n] - total[n])**2/n)
-        subtract(y_1, total, y_1)
-        part12 = y_1.dot(y_1)
-        loss = part12 / n
+        subtract(y, total, part12)
+        part13 = part12.dot(part12)
+        loss = part13 / n
         # (9) dy[n] = 2*(y[n] - total[n])/n
-        multiply(const3, y_1, y_1)
+        multiply(const3, part12, dy)
         # (11) db = sum(n, dy[n])
-        part13 = add.reduce(y_1, axis=None)
+        part14 = add.reduce(dy, axis=None)
         # (10*) dw[j] = sum(n, dy[n]*h_row[n, 9, j]), j < 16
-        view30.dot(y_1, dw)
+        part1_part2.dot(dy, dw)
         # (12) dh[n, 9, j] += dy[n]*w[j]
-        copyto(view32, 0)
-        view33.dot(view34, view35)
+        copyto(view17, 0)
+        w_column.dot(dy_spread, view18)
         # dh_4_factor[n, t, j] = h_3_by_tanh[n, t, j + 48]*(1 - h_tanh[n, t, j]**2)
-        square(part8, part15)
-        subtract(const1, part15, part15)
-        multiply(view36, part15, part15)
+        square(part8, part16)
+        subtract(const1, part16, part16)
+        multiply(part7_part4, part16, dh_4_factor)
         # dh_2_scaled_factor[n, t, j + 32] = h_3_by_tanh[n, t, j]*(1 - h_2_tanh[n, t, j + 32]**2), j
         #     < 16
-        square(view38, part17)
-        subtract(const1, part17, part17)
-        multiply(view37, part17, view39)
+        square(part6_part4, part18)
+        subtract(const1, part18, part18)
+        multiply(part7_part5, part18, view19)
         # dh_2_scaled_factor[n, t, j + 48] = 0.5*h_tanh[n, t, j]*(1 - h_2_tanh[n, t, j + 48]**2)
-        square(view40, part17)
-        subtract(const1, part17, part17)
-        multiply(part8, part17, part8)
-        divide(part8, const2, view41)
+        square(part6_part5, part18)
+        subtract(const1, part18, part18)
+        multiply(part8, part18, part8)
+        divide(part8, const2, view20)
         # dh_2_scaled_factor[n, t, j + 16] = 0.5*h_4[n, t - 1, j]*(1 - h_2_tanh[n, t, j + 16]**2)
-        square(view43, part8)
+        square(part6_part6, part8)
         subtract(const1, part8, part8)
-        multiply(view42, part8, part8)
-        divide(part8, const2, view44)
+        multiply(part2_part3, part8, part8)
+        divide(part8, const2, view21)
         # dh_2_scaled_factor[n, t, j] = 0.5*h_2_tanh[n, t, j + 32]*(1 - h_2_tanh[n, t, j]**2), j <
         #     16
-        square(view45, part8)
+        square(part6_part7, part8)
         subtract(const1, part8, part8)
-        multiply(view38, part8, part8)
-        divide(part8, const2, view46)
-        copyto(view47, 0)
-        for t, view48, view49, view50, view51, view52, view53, view54, view55, view56, view57, view58, view59, view61, view62, view63, view64 in reversed(
+        multiply(part6_part4, part8, part8)
+        divide(part8, const2, view22)
+        copyto(view23, 0)
+        for t, part15_part, dh_4_factor_part, view24, part2_part4, part17_part, view25, part17_part2, view26, part17_part3, view27, part17_part4, view28, part6_part8, view29, part7_part6, view30 in reversed(
             steps2
         ):
             # (13*) dh_4[n, t, j] += dh[n, t, j]*dh_4_factor[n, t, j]
-            multiply(view48, view49, part11)
-            add(view50, part11, out=view50)
+            multiply(part15_part, dh_4_factor_part, part11)
+            add(view24, part11, out=view24)
             # dh_2_scaled[n, t, j + 16*q] += dh_4[n, t, j]*dh_2_scaled_factor[n, t, j + 16*q], q < 3
-            multiply(view51, view52, view53)
-            multiply(view51, view54, view55)
-            multiply(view51, view56, view57)
+            multiply(part2_part4, part17_part, view25)
+            multiply(part2_part4, part17_part2, view26)
+            multiply(part2_part4, part17_part3, view27)
             # dh_2_scaled[n, t, j + 48] += dh[n, t, j]*dh_2_scaled_factor[n, t, j + 48]
-            multiply(view48, view58, view59)
+            multiply(part15_part, part17_part4, view28)
             # (12*) dh[n, t - 1, k] += sum(g, dh_2_scaled[n, t, g]*h_2_scaled_weight[k, g])
-            view60.dot(view61, part11)
-            add(view62, part11, out=view62)
+            part4_part.dot(part6_part8, part11)
+            add(view29, part11, out=view29)
             # (13*) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3_by_tanh[n, t, j + 16]
-            multiply(view51, view63, view64)
+            multiply(part2_part4, part7_part6, view30)
         # dh_2_scaled_products[r_, g] += sum(n, t, dh_2_scaled[n, t, g]*h_row[n, t - 1, r_])
-        copyto(part18, view66)
-        copyto(part19, view68)
-        view67.dot(view69, part4)
+        copyto(part19, part1_turned)
+        copyto(part20, part6_turned)
+        part19_reshaped.dot(part20_reshaped, dh_2_scaled_products)
         # dU1_scaled[k, g] = dh_2_scaled_products[k, g], k < 16
         # (18*) dU1[k, g] = dU1_scaled[k, g]*h_2_scale[g]
-        multiply(part3, view70, dU1)
+        multiply(part3, dh_2_scaled_products_part, dU1)
         # db1_scaled[g] = dh_2_scaled_products[18, g]
         # (17*) db1[g] = db1_scaled[g]*h_2_scale[g]
-        multiply(view71, part3, db1)
+        multiply(dh_2_scaled_products_part2, part3, db1)
         # dW1_scaled[i, g] = dh_2_scaled_products[i + 16, g], i < 2
         # (16*) dW1[i, g] = dW1_scaled[i, g]*h_2_scale[g]
-        multiply(part3, view72, dW1)
-        copyto(db, part13)
+        multiply(part3, dh_2_scaled_products_part3, dW1)
+        copyto(db, part14)
         return loss
 
     return {"x": x, "total": total}, run
@@ -320,33 +325,36 @@ def _evaluate(s, dtype, weights, gradients):
     part2 = _room((11, 16, n), dtype)
     view2 = part2[0]
     x = _room((n, 10, 2), dtype)
-    view3 = x.transpose(1, 0, 2)
+    x_turned = x.transpose(1, 0, 2)
     part3 = _room((10, n, 2), dtype)
-    view4 = part3.transpose(0, 2, 1)
-    view5 = part1[:10, 16:18]
-    view6 = part1[:10, 18]
+    part3_turned = part3.transpose(0, 2, 1)
+    view3 = part1[:10, 16:18]
+    view4 = part1[:10, 18]
     part4 = _room((19, 64), dtype)
-    view7 = part4[18]
-    view8 = part4[:16]
-    view9 = part4[16:18]
-    view10 = part4.T
+    view5 = part4[18]
+    view6 = part4[:16]
+    view7 = part4[16:18]
+    part4_T = part4.T
     h_2 = _room((64, n), dtype)
     const1 = np.full((64, n), 0, dtype)
     part5 = _room((64, n), dtype)
     part6 = _room((64, n), dtype)
     const2 = np.asarray(1, dtype)
+    h_3 = part5
     part7 = _room((16, n), dtype)
     part8 = _room((16, n), dtype)
     steps1 = [
         (
-            t, part1[t], part5[16:32], part2[t], part5[:16], h_2[32:48], part2[t + 1], part5[48:],
+            t, part1[t], h_3[16:32], part2[t], h_3[:16], h_2[32:48], part2[t + 1], h_3[48:],
             part2[t + 1], part1[t + 1, :16]
         ) for t in range(10)
     ]
-    view20 = part1[10, :16]
-    view21 = view20.T
+    part1_part2 = part1[10, :16]
+    part1_T = part1_part2.T
     y_1 = _room((n,), dtype)
+    y = y_1
     total = _room((n,), dtype)
+    part9 = y_1
 
     def run():
         # (1*) h_row[j, -1, k] = 0, k < 16
@@ -354,19 +362,19 @@ def _evaluate(s, dtype, weights, gradients):
         # (2) h_4[j, -1, k] = 0, j < n, k < 16
         copyto(view2, 0)
         # h_row[n, t - 1, i + 16] = x[n, t, i]
-        copyto(part3, view3)
-        copyto(view5, view4)
+        copyto(part3, x_turned)
+        copyto(view3, part3_turned)
         # h_row[n, t - 1, 18] = 1, t < 10
-        copyto(view6, 1)
+        copyto(view4, 1)
         # h_2_weight[18, g] = b1[g]
-        copyto(view7, b1)
+        copyto(view5, b1)
         # h_2_weight[k, g] = U1[k, g]
-        copyto(view8, U1)
+        copyto(view6, U1)
         # h_2_weight[i + 16, g] = W1[i, g]
-        copyto(view9, W1)
-        for t, view11, view12, view13, view14, view15, view16, view17, view18, view19 in steps1:
+        copyto(view7, W1)
+        for t, part1_part, h_3_part, part2_part, h_3_part2, h_2_part, view8, h_3_part3, part2_part2, view9 in steps1:
             # (3*) h_2[n, t, g] = sum(r_, h_row[n, t - 1, r_]*h_2_weight[r_, g]), t < 10
-            view10.dot(view11, h_2)
+            part4_T.dot(part1_part, h_2)
             # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
             minimum(h_2, const1, out=part5)
             exp(part5, part5)
@@ -374,24 +382,24 @@ def _evaluate(s, dtype, weights, gradients):
             minimum(h_2, part6, out=part6)
             exp(part6, part6)
             add(const2, part6, part6)
-            divide(part5, part6, part5)
+            divide(part5, part6, h_3)
             # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
-            multiply(view12, view13, part7)
-            tanh(view15, part8)
-            multiply(view14, part8, part8)
-            add(part7, part8, view16)
+            multiply(h_3_part, part2_part, part7)
+            tanh(h_2_part, part8)
+            multiply(h_3_part2, part8, part8)
+            add(part7, part8, view8)
             # (6*) h_row[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
-            tanh(view18, part8)
-            multiply(view17, part8, view19)
+            tanh(part2_part2, part8)
+            multiply(h_3_part3, part8, view9)
         # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j])
-        view21.dot(w, y_1)
+        part1_T.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
-        add(y_1, b, y_1)
+        add(y_1, b, y)
         # (8) loss = sum(n, (y[n] - total[n])**2/n)
-        subtract(y_1, total, y_1)
-        part9 = y_1.dot(y_1)
-        loss = part9 / n
+        subtract(y, total, part9)
+        part10 = part9.dot(part9)
+        loss = part10 / n
         return loss
 
     return {"x": x, "total": total}, run
@@ -412,32 +420,34 @@ def _network(s, dtype, weights, gradients):
     part2 = _room((11, 16, n), dtype)
     view2 = part2[0]
     x = _room((n, 10, 2), dtype)
-    view3 = x.transpose(1, 0, 2)
+    x_turned = x.transpose(1, 0, 2)
     part3 = _room((10, n, 2), dtype)
-    view4 = part3.transpose(0, 2, 1)
-    view5 = part1[:10, 16:18]
-    view6 = part1[:10, 18]
+    part3_turned = part3.transpose(0, 2, 1)
+    view3 = part1[:10, 16:18]
+    view4 = part1[:10, 18]
     part4 = _room((19, 64), dtype)
-    view7 = part4[18]
-    view8 = part4[:16]
-    view9 = part4[16:18]
-    view10 = part4.T
+    view5 = part4[18]
+    view6 = part4[:16]
+    view7 = part4[16:18]
+    part4_T = part4.T
     h_2 = _room((64, n), dtype)
     const1 = np.full((64, n), 0, dtype)
     part5 = _room((64, n), dtype)
     part6 = _room((64, n), dtype)
     const2 = np.asarray(1, dtype)
+    h_3 = part5
     part7 = _room((16, n), dtype)
     part8 = _room((16, n), dtype)
     steps1 = [
         (
-            t, part1[t], part5[16:32], part2[t], part5[:16], h_2[32:48], part2[t + 1], part5[48:],
+            t, part1[t], h_3[16:32], part2[t], h_3[:16], h_2[32:48], part2[t + 1], h_3[48:],
             part2[t + 1], part1[t + 1, :16]
         ) for t in range(10)
     ]
-    view20 = part1[10, :16]
-    view21 = view20.T
+    part1_part2 = part1[10, :16]
+    part1_T = part1_part2.T
     y_1 = _room((n,), dtype)
+    y = y_1
 
     def run():
         # (1*) h_row[j, -1, k] = 0, k < 16
@@ -445,19 +455,19 @@ def _network(s, dtype, weights, gradients):
         # (2) h_4[j, -1, k] = 0, j < n, k < 16
         copyto(view2, 0)
         # h_row[n, t - 1, i + 16] = x[n, t, i]
-        copyto(part3, view3)
-        copyto(view5, view4)
+        copyto(part3, x_turned)
+        copyto(view3, part3_turned)
         # h_row[n, t - 1, 18] = 1, t < 10
-        copyto(view6, 1)
+        copyto(view4, 1)
         # h_2_weight[18, g] = b1[g]
-        copyto(view7, b1)
+        copyto(view5, b1)
         # h_2_weight[k, g] = U1[k, g]
-        copyto(view8, U1)
+        copyto(view6, U1)
         # h_2_weight[i + 16, g] = W1[i, g]
-        copyto(view9, W1)
-        for t, view11, view12, view13, view14, view15, view16, view17, view18, view19 in steps1:
+        copyto(view7, W1)
+        for t, part1_part, h_3_part, part2_part, h_3_part2, h_2_part, view8, h_3_part3, part2_part2, view9 in steps1:
             # (3*) h_2[n, t, g] = sum(r_, h_row[n, t - 1, r_]*h_2_weight[r_, g]), t < 10
-            view10.dot(view11, h_2)
+            part4_T.dot(part1_part, h_2)
             # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
             minimum(h_2, const1, out=part5)
             exp(part5, part5)
@@ -465,21 +475,21 @@ def _network(s, dtype, weights, gradients):
             minimum(h_2, part6, out=part6)
             exp(part6, part6)
             add(const2, part6, part6)
-            divide(part5, part6, part5)
+            divide(part5, part6, h_3)
             # (5) h_4[n, t, j] = h_3[n, t, j + 16]*h_4[n, t - 1, j] + h_3[n, t, j]*tanh(h_2[n, t, j +
             #     32])
-            multiply(view12, view13, part7)
-            tanh(view15, part8)
-            multiply(view14, part8, part8)
-            add(part7, part8, view16)
+            multiply(h_3_part, part2_part, part7)
+            tanh(h_2_part, part8)
+            multiply(h_3_part2, part8, part8)
+            add(part7, part8, view8)
             # (6*) h_row[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
-            tanh(view18, part8)
-            multiply(view17, part8, view19)
+            tanh(part2_part2, part8)
+            multiply(h_3_part3, part8, view9)
         # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j])
-        view21.dot(w, y_1)
+        part1_T.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
-        add(y_1, b, y_1)
-        return y_1
+        add(y_1, b, y)
+        return y
 
     return {"x": x}, run
 
@@ -498,6 +508,7 @@ def _update(count, dtype, w, g, m, v):
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
     part1 = _room((count,), dtype)
+    quotient1 = part1
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -517,9 +528,9 @@ def _update(count, dtype, w, g, m, v):
         # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        divide(m, part1, part1)
+        divide(m, part1, quotient1)
         # w[k] = w[k] - factor3*quotient1[k]
-        multiply(factor3, part1, part1)
+        multiply(factor3, quotient1, part1)
         subtract(w, part1, w)
 
     return adopt, run

@@ -170,20 +170,20 @@ def _training(s, dtype, weights, gradients, following):
     padded3 = np.zeros((n, 6, 6, 16), dtype)
     x = _room((n, 1, 8, 8), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
-    view2 = padded1[:, 0]
-    view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
-    view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
-    view5 = W1[:, 0]
-    view6 = view4.transpose(3, 6, 2, 5, 0, 1, 4)
+    padded1_part = padded1[:, 0]
+    padded1_windows = windows(padded1_part, 1, 0, (2, 1, 1), (4, 2, 3))
+    padded1_windows2 = windows(padded1_windows, 4, 0, (2, 1, 1), (4, 2, 3))
+    W1_part = W1[:, 0]
+    padded1_turned = padded1_windows2.transpose(3, 6, 2, 5, 0, 1, 4)
     part1 = _room((3, 3, 2, 2, n, 4, 4), dtype)
-    view7 = part1.reshape(9, 64*n)
-    view8 = view7.T
+    part1_reshaped = part1.reshape(9, 64*n)
+    part1_T = part1_reshaped.T
     part2 = _room((8, 3, 3), dtype)
-    view9 = part2.reshape(8, 9)
-    view10 = view9.T
+    part2_reshaped = part2.reshape(8, 9)
+    part2_T = part2_reshaped.T
     part3 = _room((64*n, 8), dtype)
-    view11 = part3.reshape(2, 2, n, 4, 4, 8)
-    view12 = view11.reshape(64*n, 8)
+    part3_reshaped = part3.reshape(2, 2, n, 4, 4, 8)
+    part3_reshaped2 = part3_reshaped.reshape(64*n, 8)
     const1 = np.full((64*n,), 1, dtype)
     const2 = np.full((64*n,), 0.015625 / n, dtype)
     a_2 = _room((8,), dtype)
@@ -191,465 +191,496 @@ def _training(s, dtype, weights, gradients, following):
     part4 = _room((8,), dtype)
     const4 = np.asarray(0.1, dtype)
     part5 = _room((8,), dtype)
-    view13 = np.broadcast_to(a_2, (4, 4, 8))
+    a_2_spread = np.broadcast_to(a_2, (4, 4, 8))
     part6 = _room((4, 4, 8), dtype)
     part7 = _room((2, 2, n, 4, 4, 8), dtype)
     part8 = _room((2, 2, n, 4, 4, 8), dtype)
-    view14 = part8.reshape(64*n, 8)
+    part8_reshaped = part8.reshape(64*n, 8)
+    a_3 = a_2
     const5 = np.asarray(6.4 * n / max(64 * n - 1, 1), dtype)
     const6 = np.asarray(1e-05, dtype)
-    view15 = np.broadcast_to(part4, (4, 4, 8))
+    part4_spread = np.broadcast_to(part4, (4, 4, 8))
     part9 = _room((4, 4, 8), dtype)
-    view16 = np.broadcast_to(gamma1, (4, 4, 8))
+    a_4 = part8
+    gamma1_spread = np.broadcast_to(gamma1, (4, 4, 8))
     part10 = _room((2, 2, n, 4, 4, 8), dtype)
-    view17 = np.broadcast_to(beta1, (4, 4, 8))
+    beta1_spread = np.broadcast_to(beta1, (4, 4, 8))
     part11 = _room((4, 4, 8), dtype)
-    view18 = part10[0, 0]
-    view19 = part10[0, 1]
-    view20 = part10[1, 0]
-    view21 = part10[1, 1]
+    a_5 = part10
+    a_5_part = a_5[0, 0]
+    a_5_part2 = a_5[0, 1]
+    a_5_part3 = a_5[1, 0]
+    a_5_part4 = a_5[1, 1]
     part12 = _room((n, 4, 4, 8), dtype)
+    a_6_2 = part12
     const7 = np.full((n, 4, 4, 8), 0, dtype)
-    view22 = padded2[:, 1:5, 1:5]
-    view23 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
-    view24 = windows(view23, 4, 0, (2, 1, 1), (2, 2, 3))
-    view25 = view24.transpose(2, 5, 0, 1, 4, 3, 6, 7)
+    view2 = padded2[:, 1:5, 1:5]
+    padded2_windows = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
+    padded2_windows2 = windows(padded2_windows, 4, 0, (2, 1, 1), (2, 2, 3))
+    padded2_turned = padded2_windows2.transpose(2, 5, 0, 1, 4, 3, 6, 7)
     part13 = _room((2, 2, n, 2, 2, 3, 3, 8), dtype)
-    view26 = part13.reshape(16*n, 72)
-    view27 = W2.transpose(2, 1, 0, 3)
+    part13_reshaped = part13.reshape(16*n, 72)
+    W2_turned = W2.transpose(2, 1, 0, 3)
     part14 = _room((3, 8, 16, 3), dtype)
-    view28 = part14.transpose(0, 3, 1, 2)
+    part14_turned = part14.transpose(0, 3, 1, 2)
     part15 = _room((3, 3, 8, 16), dtype)
-    view29 = part15.reshape(72, 16)
+    part15_reshaped = part15.reshape(72, 16)
     part16 = _room((16*n, 16), dtype)
-    view30 = part16.reshape(2, 2, n, 2, 2, 16)
-    view31 = view30.reshape(16*n, 16)
+    part16_reshaped = part16.reshape(2, 2, n, 2, 2, 16)
+    part16_reshaped2 = part16_reshaped.reshape(16*n, 16)
     const8 = np.full((16*n,), 1, dtype)
     const9 = np.full((16*n,), 0.0625 / n, dtype)
     b_2 = _room((16,), dtype)
     part17 = _room((16,), dtype)
     part18 = _room((16,), dtype)
-    view32 = np.broadcast_to(b_2, (2, 2, 16))
+    b_2_spread = np.broadcast_to(b_2, (2, 2, 16))
     part19 = _room((2, 2, 16), dtype)
     part20 = _room((2, 2, n, 2, 2, 16), dtype)
     part21 = _room((2, 2, n, 2, 2, 16), dtype)
-    view33 = part21.reshape(16*n, 16)
+    part21_reshaped = part21.reshape(16*n, 16)
+    b_3 = b_2
     const10 = np.asarray(1.6 * n / max(16 * n - 1, 1), dtype)
-    view34 = np.broadcast_to(part17, (2, 2, 16))
+    part17_spread = np.broadcast_to(part17, (2, 2, 16))
     part22 = _room((2, 2, 16), dtype)
-    view35 = np.broadcast_to(gamma2, (2, 2, 16))
+    b_4 = part21
+    gamma2_spread = np.broadcast_to(gamma2, (2, 2, 16))
     part23 = _room((2, 2, n, 2, 2, 16), dtype)
-    view36 = np.broadcast_to(beta2, (2, 2, 16))
+    beta2_spread = np.broadcast_to(beta2, (2, 2, 16))
     part24 = _room((2, 2, 16), dtype)
-    view37 = part23[0, 0]
-    view38 = part23[0, 1]
-    view39 = part23[1, 0]
-    view40 = part23[1, 1]
+    b_5 = part23
+    b_5_part = b_5[0, 0]
+    b_5_part2 = b_5[0, 1]
+    b_5_part3 = b_5[1, 0]
+    b_5_part4 = b_5[1, 1]
     part25 = _room((n, 2, 2, 16), dtype)
+    b_6_2 = part25
     const11 = np.full((n, 2, 2, 16), 0, dtype)
     b = _room((n, 2, 2, 16), dtype)
     keep1 = _room((n, 64), dtype)
-    view41 = keep1.reshape(n, 16, 2, 2)
-    view42 = view41.transpose(0, 2, 1, 3)
+    keep1_reshaped = keep1.reshape(n, 16, 2, 2)
+    keep1_turned = keep1_reshaped.transpose(0, 2, 1, 3)
     part26 = _room((n, 2, 16, 2), dtype)
-    view43 = part26.transpose(0, 1, 3, 2)
+    part26_turned = part26.transpose(0, 1, 3, 2)
     part27 = _room((n, 2, 2, 16), dtype)
     const12 = np.asarray(1.25, dtype)
     part28 = part26.reshape(n, 2, 2, 16)
     z_2 = part26.reshape(n, 2, 2, 16)
-    view44 = W3.reshape(16, 2, 2, 10)
-    view45 = z_2.reshape(n, 64)
-    view46 = view44.transpose(1, 2, 0, 3)
+    W3_reshaped = W3.reshape(16, 2, 2, 10)
+    z_2_reshaped = z_2.reshape(n, 64)
+    W3_turned = W3_reshaped.transpose(1, 2, 0, 3)
     part29 = _room((2, 2, 16, 10), dtype)
-    view47 = part29.transpose(3, 0, 1, 2)
+    part29_turned = part29.transpose(3, 0, 1, 2)
     part30 = _room((10, 2, 2, 16), dtype)
-    view48 = part30.reshape(10, 64)
-    view49 = view45.T
+    part30_reshaped = part30.reshape(10, 64)
+    z_2_T = z_2_reshaped.T
     z_3 = _room((10, n), dtype)
-    view50 = b3[:, None]
+    b3_column = b3[:, None]
+    z = z_3
     loss_1 = _room((n,), dtype)
-    part31 = _room((10, n), dtype)
-    view51 = part31.T
+    part31 = z_3
+    part32 = _room((10, n), dtype)
+    part32_T = part32.T
     const13 = np.full((10,), 1, dtype)
-    part32 = _room((n,), dtype)
+    loss_2 = loss_1
+    part33 = _room((n,), dtype)
     const14 = np.arange(n)
     t = _room((n,), np.intp)
     const15 = np.asarray(n, np.intp)
-    part33 = _room((n,), np.intp)
-    view52 = z_3.reshape(10*n,)
-    part34 = _room((n,), dtype)
+    part34 = _room((n,), np.intp)
+    part31_flat = part31.reshape(10*n,)
+    part35 = _room((n,), dtype)
+    loss_5 = part33
     const16 = np.full((n,), 1, dtype)
     const17 = np.asarray(n, dtype)
-    view53 = part31.reshape(10*n,)
+    part37 = loss_1
+    part32_flat = part32.reshape(10*n,)
+    part38 = loss_1
     const18 = np.asarray(1 / n, dtype)
-    view54 = view53.reshape(10, n)
-    view55 = view54.T
-    view56 = z_3.T
-    part36 = _room((n, 64), dtype)
-    view57 = z_2.transpose(1, 2, 0, 3)
-    part37 = _room((2, 2, n, 16), dtype)
-    view58 = part37.transpose(3, 0, 1, 2)
-    part38 = part26.reshape(16, 2, 2, n)
-    view59 = part38.reshape(64, n)
-    part39 = part30.reshape(64, 10)
-    view60 = part39.reshape(16, 2, 2, 10)
-    view61 = view60.reshape(64, 10)
-    view62 = part36.reshape(n, 2, 2, 16)
-    part40 = _room((n, 2, 2, 16), bool)
-    part41 = _room((n, 2, 2, 16), bool)
-    part42 = _room((n, 2, 2, 16), bool)
-    part43 = _room((n, 2, 2, 16), bool)
-    const19 = np.asarray(0, dtype)
-    part44 = _room((n, 2, 2, 16), bool)
+    part39 = loss_1
+    part32_reshaped = part32_flat.reshape(10, n)
+    part32_T2 = part32_reshaped.T
+    part40 = z_3
+    part40_T = part40.T
+    part41 = _room((n, 64), dtype)
+    z_2_turned = z_2.transpose(1, 2, 0, 3)
+    part42 = _room((2, 2, n, 16), dtype)
+    part42_turned = part42.transpose(3, 0, 1, 2)
+    part43 = part26.reshape(16, 2, 2, n)
+    part43_reshaped = part43.reshape(64, n)
+    part44 = part30.reshape(64, 10)
+    part44_reshaped = part44.reshape(16, 2, 2, 10)
+    part44_reshaped2 = part44_reshaped.reshape(64, 10)
+    part41_reshaped = part41.reshape(n, 2, 2, 16)
+    db = part27
     part45 = _room((n, 2, 2, 16), bool)
-    view63 = part23[0, 0]
-    bits2 = _bits(part27)
-    bits1 = _mask(part45, dtype)
-    bits3 = _bits(view63)
-    view64 = part23[0, 1]
-    bits5 = _bits(part27)
-    bits4 = _mask(part45, dtype)
-    bits6 = _bits(view64)
-    view65 = part23[1, 0]
-    bits8 = _bits(part27)
-    bits7 = _mask(part41, dtype)
-    bits9 = _bits(view65)
-    view66 = part23[1, 1]
-    bits11 = _bits(part27)
-    bits10 = _mask(part44, dtype)
-    bits12 = _bits(view66)
-    view67 = part21.reshape(16*n, 16)
-    view68 = part23.reshape(16*n, 16)
-    view69 = part23.reshape(16*n, 16)
+    part46 = _room((n, 2, 2, 16), bool)
+    part47 = _room((n, 2, 2, 16), bool)
+    part48 = _room((n, 2, 2, 16), bool)
+    const19 = np.asarray(0, dtype)
+    part49 = _room((n, 2, 2, 16), bool)
+    part50 = _room((n, 2, 2, 16), bool)
+    view3 = part23[0, 0]
+    bits2 = _bits(db)
+    bits1 = _mask(part50, dtype)
+    bits3 = _bits(view3)
+    view4 = part23[0, 1]
+    bits5 = _bits(db)
+    bits4 = _mask(part50, dtype)
+    bits6 = _bits(view4)
+    view5 = part23[1, 0]
+    bits8 = _bits(db)
+    bits7 = _mask(part46, dtype)
+    bits9 = _bits(view5)
+    view6 = part23[1, 1]
+    bits11 = _bits(db)
+    bits10 = _mask(part49, dtype)
+    bits12 = _bits(view6)
+    part21_reshaped2 = part21.reshape(16*n, 16)
+    db_4 = part21
+    part23_reshaped = part23.reshape(16*n, 16)
+    part23_reshaped2 = part23.reshape(16*n, 16)
     const20 = np.asarray(2, dtype)
-    view70 = part21.reshape(16*n, 16)
-    view71 = part23.reshape(16*n, 16)
-    part46 = _room((16,), dtype)
+    db_3_sum = part17
+    part51 = b_2
+    part52 = b_2
+    db_3 = part17
+    db_4_reshaped = db_4.reshape(16*n, 16)
+    db_2 = part18
+    part23_reshaped3 = part23.reshape(16*n, 16)
+    part53 = _room((16,), dtype)
     const21 = np.asarray(8 * n, dtype)
-    view72 = np.broadcast_to(b_2, (2, 2, 16))
-    view73 = np.broadcast_to(part17, (2, 2, 16))
+    part52_spread = np.broadcast_to(part52, (2, 2, 16))
+    db_3_spread = np.broadcast_to(db_3, (2, 2, 16))
     const22 = np.asarray(0.0625 / n, dtype)
-    view74 = np.broadcast_to(part18, (2, 2, 16))
-    view75 = part21.transpose(2, 3, 0, 4, 1, 5)
-    view76 = padded3[:, 1:5, 1:5].reshape(n, 2, 2, 2, 2, 16)
-    view77 = windows(padded3, 1, 0, (1, 1), (4, 3))
-    view78 = windows(view77, 3, 0, (1, 1), (4, 3))
-    view79 = W2[:, :, ::-1, ::-1]
-    view80 = view78.transpose(0, 1, 3, 2, 4, 5)
-    part47 = _room((n, 4, 4, 3, 3, 16), dtype)
-    view81 = part47.reshape(16*n, 144)
-    view82 = view79.transpose(1, 2, 3, 0)
-    part48 = part15.reshape(8, 3, 3, 16)
-    view83 = part48.reshape(8, 144)
-    view84 = view83.T
-    part49 = _room((16*n, 8), dtype)
-    view85 = part49.reshape(n, 4, 4, 8)
-    view86 = part21.reshape(16*n, 16)
-    view87 = view86.T
-    part50 = part15.reshape(16, 72)
-    view88 = part50.reshape(16, 3, 3, 8)
-    view89 = view88.transpose(0, 3, 1, 2)
-    part51 = _room((n, 4, 4, 8), bool)
-    part52 = _room((n, 4, 4, 8), bool)
-    part53 = _room((n, 4, 4, 8), bool)
-    part54 = _room((n, 4, 4, 8), bool)
-    part55 = _room((n, 4, 4, 8), bool)
-    part56 = _room((n, 4, 4, 8), bool)
-    view90 = part10[0, 0]
-    bits14 = _bits(view85)
-    bits13 = _mask(part56, dtype)
-    bits15 = _bits(view90)
-    view91 = part10[0, 1]
-    bits17 = _bits(view85)
-    bits16 = _mask(part56, dtype)
-    bits18 = _bits(view91)
-    view92 = part10[1, 0]
-    bits20 = _bits(view85)
-    bits19 = _mask(part52, dtype)
-    bits21 = _bits(view92)
-    view93 = part10[1, 1]
-    bits23 = _bits(view85)
-    bits22 = _mask(part55, dtype)
-    bits24 = _bits(view93)
-    view94 = part8.reshape(64*n, 8)
-    view95 = part10.reshape(64*n, 8)
-    view96 = part10.reshape(64*n, 8)
-    view97 = part8.reshape(64*n, 8)
-    view98 = part10.reshape(64*n, 8)
-    part57 = _room((8,), dtype)
+    part18_spread = np.broadcast_to(part18, (2, 2, 16))
+    db_1 = part21
+    db_1_turned = db_1.transpose(2, 3, 0, 4, 1, 5)
+    view7 = padded3[:, 1:5, 1:5].reshape(n, 2, 2, 2, 2, 16)
+    padded3_windows = windows(padded3, 1, 0, (1, 1), (4, 3))
+    padded3_windows2 = windows(padded3_windows, 3, 0, (1, 1), (4, 3))
+    W2_part = W2[:, :, ::-1, ::-1]
+    padded3_turned = padded3_windows2.transpose(0, 1, 3, 2, 4, 5)
+    part54 = _room((n, 4, 4, 3, 3, 16), dtype)
+    part54_reshaped = part54.reshape(16*n, 144)
+    W2_turned2 = W2_part.transpose(1, 2, 3, 0)
+    part55 = part15.reshape(8, 3, 3, 16)
+    part55_reshaped = part55.reshape(8, 144)
+    part55_T = part55_reshaped.T
+    part56 = _room((16*n, 8), dtype)
+    part56_reshaped = part56.reshape(n, 4, 4, 8)
+    db_1_reshaped = db_1.reshape(16*n, 16)
+    db_1_T = db_1_reshaped.T
+    part57 = part15.reshape(16, 72)
+    part57_reshaped = part57.reshape(16, 3, 3, 8)
+    part57_turned = part57_reshaped.transpose(0, 3, 1, 2)
+    part58 = _room((n, 4, 4, 8), bool)
+    part59 = _room((n, 4, 4, 8), bool)
+    part60 = _room((n, 4, 4, 8), bool)
+    part61 = _room((n, 4, 4, 8), bool)
+    part62 = _room((n, 4, 4, 8), bool)
+    part63 = _room((n, 4, 4, 8), bool)
+    view8 = part10[0, 0]
+    bits14 = _bits(part56_reshaped)
+    bits13 = _mask(part63, dtype)
+    bits15 = _bits(view8)
+    view9 = part10[0, 1]
+    bits17 = _bits(part56_reshaped)
+    bits16 = _mask(part63, dtype)
+    bits18 = _bits(view9)
+    view10 = part10[1, 0]
+    bits20 = _bits(part56_reshaped)
+    bits19 = _mask(part59, dtype)
+    bits21 = _bits(view10)
+    view11 = part10[1, 1]
+    bits23 = _bits(part56_reshaped)
+    bits22 = _mask(part62, dtype)
+    bits24 = _bits(view11)
+    part8_reshaped2 = part8.reshape(64*n, 8)
+    da_4 = part8
+    part10_reshaped = part10.reshape(64*n, 8)
+    part10_reshaped2 = part10.reshape(64*n, 8)
+    da_3_sum = part4
+    part64 = a_2
+    part65 = a_2
+    da_3 = part4
+    da_4_reshaped = da_4.reshape(64*n, 8)
+    da_2 = part5
+    part10_reshaped3 = part10.reshape(64*n, 8)
+    part66 = _room((8,), dtype)
     const23 = np.asarray(0.03125 / n, dtype)
-    view99 = np.broadcast_to(a_2, (4, 4, 8))
-    view100 = np.broadcast_to(part4, (4, 4, 8))
+    part65_spread = np.broadcast_to(part65, (4, 4, 8))
+    part4_spread2 = np.broadcast_to(part4, (4, 4, 8))
     const24 = np.asarray(0.015625 / n, dtype)
-    view101 = np.broadcast_to(part5, (4, 4, 8))
-    view102 = part8.reshape(64*n, 8)
-    view103 = view102.T
-    part58 = part2.reshape(8, 9)
-    view104 = part58.reshape(8, 3, 3)
-    view105 = view104.reshape(8, 1, 3, 3)
+    part5_spread = np.broadcast_to(part5, (4, 4, 8))
+    da_1 = part8
+    da_1_reshaped = da_1.reshape(64*n, 8)
+    da_1_T = da_1_reshaped.T
+    part67 = part2.reshape(8, 9)
+    part67_reshaped = part67.reshape(8, 3, 3)
+    part67_reshaped2 = part67_reshaped.reshape(8, 1, 3, 3)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
         #     + q - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
         copyto(view1, x)
-        copyto(part1, view6)
-        copyto(part2, view5)
-        view8.dot(view10, part3)
+        copyto(part1, padded1_turned)
+        copyto(part2, W1_part)
+        part1_T.dot(part2_T, part3)
         # (2) a_2[c] = sum(n, h, w, 0.015625*a_1[n, c, h, w]/n)
-        const2.dot(view12, a_2)
+        const2.dot(part3_reshaped2, a_2)
         # (3) running_mean1[c] = 0.9*running_mean1[c] + 0.1*a_2[c]
         multiply(const3, running_mean1, part4)
         multiply(const4, a_2, part5)
         add(part4, part5, running_mean1_next)
         # (4) a_3[c] = sum(n, h, w, 0.015625*(a_1[n, c, h, w] - a_2[c])**2/n)
-        copyto(part6, view13)
-        subtract(view11, part6, part7)
+        copyto(part6, a_2_spread)
+        subtract(part3_reshaped, part6, part7)
         square(part7, part8)
-        const2.dot(view14, a_2)
+        const2.dot(part8_reshaped, a_3)
         # (5) running_var1[c] = 0.9*running_var1[c] + 6.4*n*a_3[c]/maximum(64*n - 1, 1)
         multiply(const3, running_var1, part5)
-        multiply(const5, a_2, part4)
+        multiply(const5, a_3, part4)
         add(part5, part4, running_var1_next)
         # (6) a_4[n, c, h, w] = (a_1[n, c, h, w] - a_2[c])/sqrt(a_3[c] + 1e-05)
-        add(a_2, const6, part4)
+        add(a_3, const6, part4)
         sqrt(part4, part4)
-        copyto(part9, view15)
-        divide(part7, part9, part8)
+        copyto(part9, part4_spread)
+        divide(part7, part9, a_4)
         # (7) a_5[n, c, h, w] = gamma1[c]*a_4[n, c, h, w] + beta1[c]
-        copyto(part9, view16)
-        multiply(part9, part8, part10)
-        copyto(part11, view17)
-        add(part10, part11, part10)
+        copyto(part9, gamma1_spread)
+        multiply(part9, a_4, part10)
+        copyto(part11, beta1_spread)
+        add(part10, part11, a_5)
         # a_6_2[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p
         #     < 2, q < 2
-        maximum(view18, view19, out=part12)
-        maximum(part12, view20, out=part12)
-        maximum(part12, view21, out=part12)
+        maximum(a_5_part, a_5_part2, out=part12)
+        maximum(part12, a_5_part3, out=part12)
+        maximum(part12, a_5_part4, out=a_6_2)
         # (9*) a[n, c, i, j] = relu(a_6_2[n, c, i, j])
-        maximum(part12, const7, out=view22)
+        maximum(a_6_2, const7, out=view2)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        copyto(part13, view25)
-        copyto(part14, view27)
-        copyto(part15, view28)
-        view26.dot(view29, part16)
+        copyto(part13, padded2_turned)
+        copyto(part14, W2_turned)
+        copyto(part15, part14_turned)
+        part13_reshaped.dot(part15_reshaped, part16)
         # (11) b_2[c] = sum(n, h, w, 0.0625*b_1[n, c, h, w]/n)
-        const9.dot(view31, b_2)
+        const9.dot(part16_reshaped2, b_2)
         # (12) running_mean2[c] = 0.9*running_mean2[c] + 0.1*b_2[c]
         multiply(const3, running_mean2, part17)
         multiply(const4, b_2, part18)
         add(part17, part18, running_mean2_next)
         # (13) b_3[c] = sum(n, h, w, 0.0625*(b_1[n, c, h, w] - b_2[c])**2/n)
-        copyto(part19, view32)
-        subtract(view30, part19, part20)
+        copyto(part19, b_2_spread)
+        subtract(part16_reshaped, part19, part20)
         square(part20, part21)
-        const9.dot(view33, b_2)
+        const9.dot(part21_reshaped, b_3)
         # (14) running_var2[c] = 0.9*running_var2[c] + 1.6*n*b_3[c]/maximum(16*n - 1, 1)
         multiply(const3, running_var2, part18)
-        multiply(const10, b_2, part17)
+        multiply(const10, b_3, part17)
         add(part18, part17, running_var2_next)
         # (15) b_4[n, c, h, w] = (b_1[n, c, h, w] - b_2[c])/sqrt(b_3[c] + 1e-05)
-        add(b_2, const6, part17)
+        add(b_3, const6, part17)
         sqrt(part17, part17)
-        copyto(part22, view34)
-        divide(part20, part22, part21)
+        copyto(part22, part17_spread)
+        divide(part20, part22, b_4)
         # (16) b_5[n, c, h, w] = gamma2[c]*b_4[n, c, h, w] + beta2[c]
-        copyto(part22, view35)
-        multiply(part22, part21, part23)
-        copyto(part24, view36)
-        add(part23, part24, part23)
+        copyto(part22, gamma2_spread)
+        multiply(part22, b_4, part23)
+        copyto(part24, beta2_spread)
+        add(part23, part24, b_5)
         # b_6_2[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p
         #     < 2, q < 2
-        maximum(view37, view38, out=part25)
-        maximum(part25, view39, out=part25)
-        maximum(part25, view40, out=part25)
+        maximum(b_5_part, b_5_part2, out=part25)
+        maximum(part25, b_5_part3, out=part25)
+        maximum(part25, b_5_part4, out=b_6_2)
         # (18*) b[n, c, i, j] = relu(b_6_2[n, c, i, j])
-        maximum(part25, const11, out=b)
+        maximum(b_6_2, const11, out=b)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
         # (20) z_2[n, j] = 1.25*z_1[n, j]*keep1[n, j]
-        copyto(part26, view42)
-        copyto(part27, view43)
+        copyto(part26, keep1_turned)
+        copyto(part27, part26_turned)
         multiply(const12, b, part28)
         multiply(part28, part27, z_2)
         # (21a) z_3[n, m] = sum(i, z_2[n, i]*W3[i, m])
-        copyto(part29, view46)
-        copyto(part30, view47)
-        view48.dot(view49, z_3)
+        copyto(part29, W3_turned)
+        copyto(part30, part29_turned)
+        part30_reshaped.dot(z_2_T, z_3)
         # (21) z[n, m] = z_3[n, m] + b3[m]
-        add(z_3, view50, z_3)
+        add(z_3, b3_column, z)
         # (22) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_3, 0, None, loss_1)
+        maximum.reduce(z, 0, None, loss_1)
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_3, loss_1, z_3)
-        exp(z_3, part31)
-        view51.dot(const13, loss_1)
+        subtract(z, loss_1, part31)
+        exp(part31, part32)
+        part32_T.dot(const13, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_1, part32)
+        log(loss_2, part33)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        multiply(t, const15, part33)
-        add(const14, part33, part33)
-        view52.take(part33, 0, part34, "clip")
-        subtract(part32, part34, part32)
+        multiply(t, const15, part34)
+        add(const14, part34, part34)
+        part31_flat.take(part34, 0, part35, "clip")
+        subtract(part33, part35, loss_5)
         # (23) loss = sum(n, loss_5[n]/n)
-        part35 = part32.dot(const16)
-        loss = part35 / n
+        part36 = loss_5.dot(const16)
+        loss = part36 / n
         # (25) P[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         # (26) dz[n, k] = (P[n, k] - [k == t[n]])/n
-        multiply(const17, loss_1, loss_1)
-        divide(part31, loss_1, part31)
-        view53.take(part33, 0, loss_1, "clip")
-        subtract(loss_1, const18, loss_1)
-        view53.put(part33, loss_1)
+        multiply(const17, loss_2, part37)
+        divide(part32, part37, part32)
+        part32_flat.take(part34, 0, part38, "clip")
+        subtract(part38, const18, part39)
+        part32_flat.put(part34, part39)
         # (28) db3[m] = sum(n, dz[n, m])
-        const16.dot(view55, db3)
+        const16.dot(part32_T2, db3)
         # (29) dz_2[n, i] = sum(m, dz[n, m]*W3[i, m])
-        multiply(const12, view54, z_3)
-        view56.dot(view48, part36)
+        multiply(const12, part32_reshaped, part40)
+        part40_T.dot(part30_reshaped, part41)
         # (27) dW3[i, m] = sum(n, dz[n, m]*z_2[n, i])
-        copyto(part37, view57)
-        copyto(part38, view58)
-        view59.dot(view55, part39)
+        copyto(part42, z_2_turned)
+        copyto(part43, part42_turned)
+        part43_reshaped.dot(part32_T2, part44)
         # (30c) db[n, c, i, j] = 1.25*dz_2[n, 4*c + 2*i + j]*keep1[n, 4*c + 2*i + j], c < 16, i < 2,
         #     j < 2
-        multiply(view62, part27, part27)
+        multiply(part41_reshaped, part27, db)
         # b_6_2_first[n, c, i, j] = min(p, q, [b_5[n, c, 2*i + p, 2*j + q] == b_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view37, part25, part40)
-        equal(view38, part25, part41)
-        equal(view39, part25, part42)
-        equal(view40, part25, part43)
+        equal(b_5_part, b_6_2, part45)
+        equal(b_5_part2, b_6_2, part46)
+        equal(b_5_part3, b_6_2, part47)
+        equal(b_5_part4, b_6_2, part48)
         # (32*) db_5[n, c, 2*i + p, 2*j + q] += db[n, c, i, j]*[b_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     b_6_2_first[n, c, i, j]], p < 2, q < 2
-        greater(b, const19, part44)
-        logical_and(part44, part40, part45)
+        greater(b, const19, part49)
+        logical_and(part49, part45, part50)
         multiply(bits2, bits1, bits3)
-        greater(part41, part40, part45)
-        logical_and(part44, part45, part45)
+        greater(part46, part45, part50)
+        logical_and(part49, part50, part50)
         multiply(bits5, bits4, bits6)
-        logical_or(part40, part41, part40)
-        greater(part42, part40, part41)
-        logical_and(part44, part41, part41)
+        logical_or(part45, part46, part45)
+        greater(part47, part45, part46)
+        logical_and(part49, part46, part46)
         multiply(bits8, bits7, bits9)
-        logical_or(part40, part42, part40)
-        greater(part43, part40, part43)
-        logical_and(part44, part43, part44)
+        logical_or(part45, part47, part45)
+        greater(part48, part45, part48)
+        logical_and(part49, part48, part49)
         multiply(bits11, bits10, bits12)
         # (33) dgamma2[c] = sum(n, h, w, db_5[n, c, h, w]*b_4[n, c, h, w])
-        multiply(part23, part21, part21)
-        const8.dot(view67, dgamma2)
+        multiply(part23, b_4, part21)
+        const8.dot(part21_reshaped2, dgamma2)
         # (35) db_4[n, c, h, w] = db_5[n, c, h, w]*gamma2[c]
-        multiply(part22, part23, part21)
+        multiply(part22, part23, db_4)
         # (34) dbeta2[c] = sum(n, h, w, db_5[n, c, h, w])
-        const8.dot(view68, dbeta2)
+        const8.dot(part23_reshaped, dbeta2)
         # (37) db_3_sum[c] = sum(n, h, w, -0.5*db_4[n, c, h, w]*(b_1[n, c, h, w] - b_2[c]))
-        multiply(part21, part20, part23)
-        const8.dot(view69, part17)
+        multiply(db_4, part20, part23)
+        const8.dot(part23_reshaped2, part17)
         negative(part17, part17)
-        divide(part17, const20, part17)
+        divide(part17, const20, db_3_sum)
         # (37) db_3[c] = db_3_sum[c]/sqrt(1e-05 + b_3[c])**3
-        add(const6, b_2, b_2)
-        sqrt(b_2, b_2)
-        square(b_2, part18)
-        multiply(part18, b_2, part18)
-        divide(part17, part18, part17)
+        add(const6, b_3, part51)
+        sqrt(part51, part52)
+        square(part52, part18)
+        multiply(part18, part52, part18)
+        divide(db_3_sum, part18, db_3)
         # (38) db_2[c] += sum(n, h, w, -db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]))
-        const8.dot(view70, part18)
-        divide(part18, b_2, part18)
-        negative(part18, part18)
+        const8.dot(db_4_reshaped, part18)
+        divide(part18, part52, part18)
+        negative(part18, db_2)
         # (38) db_2[c] += sum(n, h, w, 0.125*db_3[c]*(b_2[c] - b_1[n, c, h, w])/n)
-        subtract(part19, view30, part23)
-        const8.dot(view71, part46)
-        multiply(part17, part46, part46)
-        divide(part46, const21, part46)
-        add(part18, part46, part18)
+        subtract(part19, part16_reshaped, part23)
+        const8.dot(part23_reshaped3, part53)
+        multiply(db_3, part53, part53)
+        divide(part53, const21, part53)
+        add(db_2, part53, part18)
         # (39) db_1[n, c, h, w] = db_4[n, c, h, w]/sqrt(1e-05 + b_3[c]) + 0.125*db_3[c]*(b_1[n, c,
         #     h, w] - b_2[c])/n + 0.0625*db_2[c]/n
-        copyto(part19, view72)
-        divide(part21, part19, part21)
-        copyto(part19, view73)
+        copyto(part19, part52_spread)
+        divide(db_4, part19, part21)
+        copyto(part19, db_3_spread)
         multiply(part19, part20, part20)
         divide(part20, const21, part20)
         add(part21, part20, part21)
         multiply(const22, part18, part18)
-        copyto(part19, view74)
-        add(part21, part19, part21)
-        copyto(view76, view75)
+        copyto(part19, part18_spread)
+        add(part21, part19, db_1)
+        copyto(view7, db_1_turned)
         # (41) da[n, d, i_1, j_1] = sum(o, p, q, [0 <= j_1 + 1 - q and j_1 + 1 - q < 4 and 0 <= i_1
         #     + 1 - p and i_1 + 1 - p < 4], db_1[n, o, i_1 + 1 - p, j_1 + 1 - q]*W2[o, d, p, q]),
         #     i_1 < 4, j_1 < 4
-        copyto(part47, view80)
-        copyto(part48, view82)
-        view81.dot(view84, part49)
+        copyto(part54, padded3_turned)
+        copyto(part55, W2_turned2)
+        part54_reshaped.dot(part55_T, part56)
         # (40) dW2[o, d, p, q] = sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], db_1[n, o, i, j]*a[n, d, i + p - 1, j + q - 1]), p < 3, q < 3
-        view87.dot(view26, part50)
+        db_1_T.dot(part13_reshaped, part57)
         # a_6_2_first[n, c, i, j] = min(p, q, [a_5[n, c, 2*i + p, 2*j + q] == a_6_2[n, c, i, j]],
         #     index(2*p + q)), p < 2, q < 2
-        equal(view18, part12, part51)
-        equal(view19, part12, part52)
-        equal(view20, part12, part53)
-        equal(view21, part12, part54)
+        equal(a_5_part, a_6_2, part58)
+        equal(a_5_part2, a_6_2, part59)
+        equal(a_5_part3, a_6_2, part60)
+        equal(a_5_part4, a_6_2, part61)
         # (44*) da_5[n, c, 2*i + p, 2*j + q] += da[n, c, i, j]*[a_6_2[n, c, i, j] > 0]*[2*p + q ==
         #     a_6_2_first[n, c, i, j]], p < 2, q < 2
-        greater(view22, const19, part55)
-        logical_and(part55, part51, part56)
+        greater(view2, const19, part62)
+        logical_and(part62, part58, part63)
         multiply(bits14, bits13, bits15)
-        greater(part52, part51, part56)
-        logical_and(part55, part56, part56)
+        greater(part59, part58, part63)
+        logical_and(part62, part63, part63)
         multiply(bits17, bits16, bits18)
-        logical_or(part51, part52, part51)
-        greater(part53, part51, part52)
-        logical_and(part55, part52, part52)
+        logical_or(part58, part59, part58)
+        greater(part60, part58, part59)
+        logical_and(part62, part59, part59)
         multiply(bits20, bits19, bits21)
-        logical_or(part51, part53, part51)
-        greater(part54, part51, part54)
-        logical_and(part55, part54, part55)
+        logical_or(part58, part60, part58)
+        greater(part61, part58, part61)
+        logical_and(part62, part61, part62)
         multiply(bits23, bits22, bits24)
         # (45) dgamma1[c] = sum(n, h, w, da_5[n, c, h, w]*a_4[n, c, h, w])
-        multiply(part10, part8, part8)
-        const1.dot(view94, dgamma1)
+        multiply(part10, a_4, part8)
+        const1.dot(part8_reshaped2, dgamma1)
         # (47) da_4[n, c, h, w] = da_5[n, c, h, w]*gamma1[c]
-        multiply(part9, part10, part8)
+        multiply(part9, part10, da_4)
         # (46) dbeta1[c] = sum(n, h, w, da_5[n, c, h, w])
-        const1.dot(view95, dbeta1)
+        const1.dot(part10_reshaped, dbeta1)
         # (49) da_3_sum[c] = sum(n, h, w, -0.5*da_4[n, c, h, w]*(a_1[n, c, h, w] - a_2[c]))
-        multiply(part8, part7, part10)
-        const1.dot(view96, part4)
+        multiply(da_4, part7, part10)
+        const1.dot(part10_reshaped2, part4)
         negative(part4, part4)
-        divide(part4, const20, part4)
+        divide(part4, const20, da_3_sum)
         # (49) da_3[c] = da_3_sum[c]/sqrt(1e-05 + a_3[c])**3
-        add(const6, a_2, a_2)
-        sqrt(a_2, a_2)
-        square(a_2, part5)
-        multiply(part5, a_2, part5)
-        divide(part4, part5, part4)
+        add(const6, a_3, part64)
+        sqrt(part64, part65)
+        square(part65, part5)
+        multiply(part5, part65, part5)
+        divide(da_3_sum, part5, da_3)
         # (50) da_2[c] += sum(n, h, w, -da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]))
-        const1.dot(view97, part5)
-        divide(part5, a_2, part5)
-        negative(part5, part5)
+        const1.dot(da_4_reshaped, part5)
+        divide(part5, part65, part5)
+        negative(part5, da_2)
         # (50) da_2[c] += sum(n, h, w, 0.03125*da_3[c]*(a_2[c] - a_1[n, c, h, w])/n)
-        subtract(part6, view11, part10)
-        const1.dot(view98, part57)
-        multiply(part4, part57, part57)
-        multiply(const23, part57, part57)
-        add(part5, part57, part5)
+        subtract(part6, part3_reshaped, part10)
+        const1.dot(part10_reshaped3, part66)
+        multiply(da_3, part66, part66)
+        multiply(const23, part66, part66)
+        add(da_2, part66, part5)
         # (51) da_1[n, c, h, w] = da_4[n, c, h, w]/sqrt(1e-05 + a_3[c]) + 0.03125*da_3[c]*(a_1[n, c,
         #     h, w] - a_2[c])/n + 0.015625*da_2[c]/n
-        copyto(part6, view99)
-        divide(part8, part6, part8)
-        multiply(const23, part4, part4)
-        copyto(part6, view100)
+        copyto(part6, part65_spread)
+        divide(da_4, part6, part8)
+        multiply(const23, da_3, part4)
+        copyto(part6, part4_spread2)
         multiply(part6, part7, part7)
         add(part8, part7, part8)
         multiply(const24, part5, part5)
-        copyto(part6, view101)
-        add(part8, part6, part8)
+        copyto(part6, part5_spread)
+        add(part8, part6, da_1)
         # (52) dW1[o, 0, p, q] += sum(n, i, j, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1
         #     and j + q - 1 < 8], da_1[n, o, i, j]*x[n, 0, i + p - 1, j + q - 1])
-        view103.dot(view8, part58)
-        copyto(dW1, view105)
-        copyto(dW2, view89)
-        copyto(dW3, view61)
+        da_1_T.dot(part1_T, part67)
+        copyto(dW1, part67_reshaped2)
+        copyto(dW2, part57_turned)
+        copyto(dW3, part44_reshaped2)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1}, run
@@ -677,155 +708,167 @@ def _evaluate(s, dtype, weights, gradients, following):
     padded2 = np.zeros((n, 6, 6, 8), dtype)
     x = _room((n, 1, 8, 8), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
-    view2 = padded1[:, 0]
-    view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
-    view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
-    view5 = W1[:, 0]
-    view6 = view4.transpose(3, 6, 2, 5, 0, 1, 4)
+    padded1_part = padded1[:, 0]
+    padded1_windows = windows(padded1_part, 1, 0, (2, 1, 1), (4, 2, 3))
+    padded1_windows2 = windows(padded1_windows, 4, 0, (2, 1, 1), (4, 2, 3))
+    W1_part = W1[:, 0]
+    padded1_turned = padded1_windows2.transpose(3, 6, 2, 5, 0, 1, 4)
     part1 = _room((3, 3, 2, 2, n, 4, 4), dtype)
-    view7 = part1.reshape(9, 64*n)
-    view8 = view7.T
+    part1_reshaped = part1.reshape(9, 64*n)
+    part1_T = part1_reshaped.T
     part2 = _room((8, 3, 3), dtype)
-    view9 = part2.reshape(8, 9)
-    view10 = view9.T
+    part2_reshaped = part2.reshape(8, 9)
+    part2_T = part2_reshaped.T
     part3 = _room((64*n, 8), dtype)
-    view11 = part3.reshape(2, 2, n, 4, 4, 8)
-    view12 = np.broadcast_to(running_mean1, (4, 4, 8))
+    part3_reshaped = part3.reshape(2, 2, n, 4, 4, 8)
+    running_mean1_spread = np.broadcast_to(running_mean1, (4, 4, 8))
     part4 = _room((4, 4, 8), dtype)
     part5 = _room((2, 2, n, 4, 4, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
     part6 = _room((8,), dtype)
-    view13 = np.broadcast_to(part6, (4, 4, 8))
-    view14 = np.broadcast_to(gamma1, (4, 4, 8))
-    view15 = np.broadcast_to(beta1, (4, 4, 8))
+    part6_spread = np.broadcast_to(part6, (4, 4, 8))
+    a_3 = part5
+    gamma1_spread = np.broadcast_to(gamma1, (4, 4, 8))
+    beta1_spread = np.broadcast_to(beta1, (4, 4, 8))
+    a_4 = part5
     const2 = np.full((2, 2, n, 4, 4, 8), 0, dtype)
-    view16 = part5[0, 0]
-    view17 = part5[0, 1]
-    view18 = part5[1, 0]
-    view19 = part5[1, 1]
+    a_5 = part5
+    a_5_part = a_5[0, 0]
+    a_5_part2 = a_5[0, 1]
+    a_5_part3 = a_5[1, 0]
+    a_5_part4 = a_5[1, 1]
     part7 = _room((n, 4, 4, 8), dtype)
-    view20 = padded2[:, 1:5, 1:5]
-    view21 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
-    view22 = windows(view21, 4, 0, (2, 1, 1), (2, 2, 3))
-    view23 = view22.transpose(2, 5, 0, 1, 4, 3, 6, 7)
+    view2 = padded2[:, 1:5, 1:5]
+    padded2_windows = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
+    padded2_windows2 = windows(padded2_windows, 4, 0, (2, 1, 1), (2, 2, 3))
+    padded2_turned = padded2_windows2.transpose(2, 5, 0, 1, 4, 3, 6, 7)
     part8 = _room((2, 2, n, 2, 2, 3, 3, 8), dtype)
-    view24 = part8.reshape(16*n, 72)
-    view25 = W2.transpose(2, 1, 0, 3)
+    part8_reshaped = part8.reshape(16*n, 72)
+    W2_turned = W2.transpose(2, 1, 0, 3)
     part9 = _room((3, 8, 16, 3), dtype)
-    view26 = part9.transpose(0, 3, 1, 2)
+    part9_turned = part9.transpose(0, 3, 1, 2)
     part10 = _room((3, 3, 8, 16), dtype)
-    view27 = part10.reshape(72, 16)
+    part10_reshaped = part10.reshape(72, 16)
     part11 = _room((16*n, 16), dtype)
-    view28 = part11.reshape(2, 2, n, 2, 2, 16)
-    view29 = np.broadcast_to(running_mean2, (2, 2, 16))
+    part11_reshaped = part11.reshape(2, 2, n, 2, 2, 16)
+    running_mean2_spread = np.broadcast_to(running_mean2, (2, 2, 16))
     part12 = _room((2, 2, 16), dtype)
     part13 = _room((2, 2, n, 2, 2, 16), dtype)
     part14 = _room((16,), dtype)
-    view30 = np.broadcast_to(part14, (2, 2, 16))
-    view31 = np.broadcast_to(gamma2, (2, 2, 16))
-    view32 = np.broadcast_to(beta2, (2, 2, 16))
+    part14_spread = np.broadcast_to(part14, (2, 2, 16))
+    b_3 = part13
+    gamma2_spread = np.broadcast_to(gamma2, (2, 2, 16))
+    beta2_spread = np.broadcast_to(beta2, (2, 2, 16))
+    b_4 = part13
     const3 = np.full((2, 2, n, 2, 2, 16), 0, dtype)
-    view33 = part13[0, 0]
-    view34 = part13[0, 1]
-    view35 = part13[1, 0]
-    view36 = part13[1, 1]
+    b_5 = part13
+    b_5_part = b_5[0, 0]
+    b_5_part2 = b_5[0, 1]
+    b_5_part3 = b_5[1, 0]
+    b_5_part4 = b_5[1, 1]
     part15 = _room((n, 2, 2, 16), dtype)
-    view37 = W3.reshape(16, 2, 2, 10)
-    view38 = part15.reshape(n, 64)
-    view39 = view37.transpose(1, 2, 0, 3)
+    b = part15
+    W3_reshaped = W3.reshape(16, 2, 2, 10)
+    b_reshaped = b.reshape(n, 64)
+    W3_turned = W3_reshaped.transpose(1, 2, 0, 3)
     part16 = _room((2, 2, 16, 10), dtype)
-    view40 = part16.transpose(3, 0, 1, 2)
+    part16_turned = part16.transpose(3, 0, 1, 2)
     part17 = _room((10, 2, 2, 16), dtype)
-    view41 = part17.reshape(10, 64)
-    view42 = view38.T
+    part17_reshaped = part17.reshape(10, 64)
+    b_T = b_reshaped.T
     z_2 = _room((10, n), dtype)
-    view43 = b3[:, None]
+    b3_column = b3[:, None]
+    z = z_2
     loss_1 = _room((n,), dtype)
-    part18 = _room((10, n), dtype)
-    view44 = part18.T
+    part18 = z_2
+    part19 = _room((10, n), dtype)
+    part19_T = part19.T
     const4 = np.full((10,), 1, dtype)
+    loss_2 = loss_1
+    part20 = loss_1
     const5 = np.arange(n)
     t = _room((n,), np.intp)
     const6 = np.asarray(n, np.intp)
-    part19 = _room((n,), np.intp)
-    view45 = z_2.reshape(10*n,)
-    part20 = _room((n,), dtype)
+    part21 = _room((n,), np.intp)
+    part18_flat = part18.reshape(10*n,)
+    part22 = _room((n,), dtype)
+    loss_5 = loss_1
     const7 = np.full((n,), 1, dtype)
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
         #     + q - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
         copyto(view1, x)
-        copyto(part1, view6)
-        copyto(part2, view5)
-        view8.dot(view10, part3)
+        copyto(part1, padded1_turned)
+        copyto(part2, W1_part)
+        part1_T.dot(part2_T, part3)
         # a_3[n, c, h, w] = (a_1[n, c, h, w] - running_mean1[c])/sqrt(running_var1[c] + 1e-05)
-        copyto(part4, view12)
-        subtract(view11, part4, part5)
+        copyto(part4, running_mean1_spread)
+        subtract(part3_reshaped, part4, part5)
         add(running_var1, const1, part6)
         sqrt(part6, part6)
-        copyto(part4, view13)
-        divide(part5, part4, part5)
+        copyto(part4, part6_spread)
+        divide(part5, part4, a_3)
         # a_4[n, c, h, w] = gamma1[c]*a_3[n, c, h, w] + beta1[c]
-        copyto(part4, view14)
-        multiply(part4, part5, part5)
-        copyto(part4, view15)
-        add(part5, part4, part5)
+        copyto(part4, gamma1_spread)
+        multiply(part4, a_3, part5)
+        copyto(part4, beta1_spread)
+        add(part5, part4, a_4)
         # a_5[n, c, h, w] = relu(a_4[n, c, h, w])
-        maximum(part5, const2, out=part5)
+        maximum(a_4, const2, out=a_5)
         # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
         #     q < 2
-        maximum(view16, view17, out=part7)
-        maximum(part7, view18, out=part7)
+        maximum(a_5_part, a_5_part2, out=part7)
+        maximum(part7, a_5_part3, out=part7)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        maximum(part7, view19, out=view20)
-        copyto(part8, view23)
-        copyto(part9, view25)
-        copyto(part10, view26)
-        view24.dot(view27, part11)
+        maximum(part7, a_5_part4, out=view2)
+        copyto(part8, padded2_turned)
+        copyto(part9, W2_turned)
+        copyto(part10, part9_turned)
+        part8_reshaped.dot(part10_reshaped, part11)
         # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
-        copyto(part12, view29)
-        subtract(view28, part12, part13)
+        copyto(part12, running_mean2_spread)
+        subtract(part11_reshaped, part12, part13)
         add(running_var2, const1, part14)
         sqrt(part14, part14)
-        copyto(part12, view30)
-        divide(part13, part12, part13)
+        copyto(part12, part14_spread)
+        divide(part13, part12, b_3)
         # b_4[n, c, h, w] = gamma2[c]*b_3[n, c, h, w] + beta2[c]
-        copyto(part12, view31)
-        multiply(part12, part13, part13)
-        copyto(part12, view32)
-        add(part13, part12, part13)
+        copyto(part12, gamma2_spread)
+        multiply(part12, b_3, part13)
+        copyto(part12, beta2_spread)
+        add(part13, part12, b_4)
         # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
-        maximum(part13, const3, out=part13)
+        maximum(b_4, const3, out=b_5)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
-        maximum(view33, view34, out=part15)
-        maximum(part15, view35, out=part15)
-        maximum(part15, view36, out=part15)
+        maximum(b_5_part, b_5_part2, out=part15)
+        maximum(part15, b_5_part3, out=part15)
+        maximum(part15, b_5_part4, out=b)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        copyto(part16, view39)
-        copyto(part17, view40)
-        view41.dot(view42, z_2)
+        copyto(part16, W3_turned)
+        copyto(part17, part16_turned)
+        part17_reshaped.dot(b_T, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
-        add(z_2, view43, z_2)
+        add(z_2, b3_column, z)
         # (22) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_2, 0, None, loss_1)
+        maximum.reduce(z, 0, None, loss_1)
         # (23a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_2, loss_1, z_2)
-        exp(z_2, part18)
-        view44.dot(const4, loss_1)
+        subtract(z, loss_1, part18)
+        exp(part18, part19)
+        part19_T.dot(const4, loss_2)
         # (23b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_1, loss_1)
+        log(loss_2, part20)
         # (23c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        multiply(t, const6, part19)
-        add(const5, part19, part19)
-        view45.take(part19, 0, part20, "clip")
-        subtract(loss_1, part20, loss_1)
+        multiply(t, const6, part21)
+        add(const5, part21, part21)
+        part18_flat.take(part21, 0, part22, "clip")
+        subtract(part20, part22, loss_5)
         # (23) loss = sum(n, loss_5[n]/n)
-        part21 = loss_1.dot(const7)
-        loss = part21 / n
+        part23 = loss_5.dot(const7)
+        loss = part23 / n
         return loss
 
     return {"x": x, "t": t}, run
@@ -852,128 +895,136 @@ def _network(s, dtype, weights, gradients, following):
     padded2 = np.zeros((n, 6, 6, 8), dtype)
     x = _room((n, 1, 8, 8), dtype)
     view1 = padded1[:, :, 1:9, 1:9]
-    view2 = padded1[:, 0]
-    view3 = windows(view2, 1, 0, (2, 1, 1), (4, 2, 3))
-    view4 = windows(view3, 4, 0, (2, 1, 1), (4, 2, 3))
-    view5 = W1[:, 0]
-    view6 = view4.transpose(3, 6, 2, 5, 0, 1, 4)
+    padded1_part = padded1[:, 0]
+    padded1_windows = windows(padded1_part, 1, 0, (2, 1, 1), (4, 2, 3))
+    padded1_windows2 = windows(padded1_windows, 4, 0, (2, 1, 1), (4, 2, 3))
+    W1_part = W1[:, 0]
+    padded1_turned = padded1_windows2.transpose(3, 6, 2, 5, 0, 1, 4)
     part1 = _room((3, 3, 2, 2, n, 4, 4), dtype)
-    view7 = part1.reshape(9, 64*n)
-    view8 = view7.T
+    part1_reshaped = part1.reshape(9, 64*n)
+    part1_T = part1_reshaped.T
     part2 = _room((8, 3, 3), dtype)
-    view9 = part2.reshape(8, 9)
-    view10 = view9.T
+    part2_reshaped = part2.reshape(8, 9)
+    part2_T = part2_reshaped.T
     part3 = _room((64*n, 8), dtype)
-    view11 = part3.reshape(2, 2, n, 4, 4, 8)
-    view12 = np.broadcast_to(running_mean1, (4, 4, 8))
+    part3_reshaped = part3.reshape(2, 2, n, 4, 4, 8)
+    running_mean1_spread = np.broadcast_to(running_mean1, (4, 4, 8))
     part4 = _room((4, 4, 8), dtype)
     part5 = _room((2, 2, n, 4, 4, 8), dtype)
     const1 = np.asarray(1e-05, dtype)
     part6 = _room((8,), dtype)
-    view13 = np.broadcast_to(part6, (4, 4, 8))
-    view14 = np.broadcast_to(gamma1, (4, 4, 8))
-    view15 = np.broadcast_to(beta1, (4, 4, 8))
+    part6_spread = np.broadcast_to(part6, (4, 4, 8))
+    a_3 = part5
+    gamma1_spread = np.broadcast_to(gamma1, (4, 4, 8))
+    beta1_spread = np.broadcast_to(beta1, (4, 4, 8))
+    a_4 = part5
     const2 = np.full((2, 2, n, 4, 4, 8), 0, dtype)
-    view16 = part5[0, 0]
-    view17 = part5[0, 1]
-    view18 = part5[1, 0]
-    view19 = part5[1, 1]
+    a_5 = part5
+    a_5_part = a_5[0, 0]
+    a_5_part2 = a_5[0, 1]
+    a_5_part3 = a_5[1, 0]
+    a_5_part4 = a_5[1, 1]
     part7 = _room((n, 4, 4, 8), dtype)
-    view20 = padded2[:, 1:5, 1:5]
-    view21 = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
-    view22 = windows(view21, 4, 0, (2, 1, 1), (2, 2, 3))
-    view23 = view22.transpose(2, 5, 0, 1, 4, 3, 6, 7)
+    view2 = padded2[:, 1:5, 1:5]
+    padded2_windows = windows(padded2, 1, 0, (2, 1, 1), (2, 2, 3))
+    padded2_windows2 = windows(padded2_windows, 4, 0, (2, 1, 1), (2, 2, 3))
+    padded2_turned = padded2_windows2.transpose(2, 5, 0, 1, 4, 3, 6, 7)
     part8 = _room((2, 2, n, 2, 2, 3, 3, 8), dtype)
-    view24 = part8.reshape(16*n, 72)
-    view25 = W2.transpose(2, 1, 0, 3)
+    part8_reshaped = part8.reshape(16*n, 72)
+    W2_turned = W2.transpose(2, 1, 0, 3)
     part9 = _room((3, 8, 16, 3), dtype)
-    view26 = part9.transpose(0, 3, 1, 2)
+    part9_turned = part9.transpose(0, 3, 1, 2)
     part10 = _room((3, 3, 8, 16), dtype)
-    view27 = part10.reshape(72, 16)
+    part10_reshaped = part10.reshape(72, 16)
     part11 = _room((16*n, 16), dtype)
-    view28 = part11.reshape(2, 2, n, 2, 2, 16)
-    view29 = np.broadcast_to(running_mean2, (2, 2, 16))
+    part11_reshaped = part11.reshape(2, 2, n, 2, 2, 16)
+    running_mean2_spread = np.broadcast_to(running_mean2, (2, 2, 16))
     part12 = _room((2, 2, 16), dtype)
     part13 = _room((2, 2, n, 2, 2, 16), dtype)
     part14 = _room((16,), dtype)
-    view30 = np.broadcast_to(part14, (2, 2, 16))
-    view31 = np.broadcast_to(gamma2, (2, 2, 16))
-    view32 = np.broadcast_to(beta2, (2, 2, 16))
+    part14_spread = np.broadcast_to(part14, (2, 2, 16))
+    b_3 = part13
+    gamma2_spread = np.broadcast_to(gamma2, (2, 2, 16))
+    beta2_spread = np.broadcast_to(beta2, (2, 2, 16))
+    b_4 = part13
     const3 = np.full((2, 2, n, 2, 2, 16), 0, dtype)
-    view33 = part13[0, 0]
-    view34 = part13[0, 1]
-    view35 = part13[1, 0]
-    view36 = part13[1, 1]
+    b_5 = part13
+    b_5_part = b_5[0, 0]
+    b_5_part2 = b_5[0, 1]
+    b_5_part3 = b_5[1, 0]
+    b_5_part4 = b_5[1, 1]
     part15 = _room((n, 2, 2, 16), dtype)
-    view37 = W3.reshape(16, 2, 2, 10)
-    view38 = part15.reshape(n, 64)
-    view39 = view37.transpose(1, 2, 0, 3)
+    b = part15
+    W3_reshaped = W3.reshape(16, 2, 2, 10)
+    b_reshaped = b.reshape(n, 64)
+    W3_turned = W3_reshaped.transpose(1, 2, 0, 3)
     part16 = _room((2, 2, 16, 10), dtype)
-    view40 = part16.transpose(3, 0, 1, 2)
+    part16_turned = part16.transpose(3, 0, 1, 2)
     part17 = _room((10, 2, 2, 16), dtype)
-    view41 = part17.reshape(10, 64)
-    view42 = view41.T
+    part17_reshaped = part17.reshape(10, 64)
+    part17_T = part17_reshaped.T
     z_2 = _room((n, 10), dtype)
+    z = z_2
 
     def run():
         # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j
         #     + q - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
         copyto(view1, x)
-        copyto(part1, view6)
-        copyto(part2, view5)
-        view8.dot(view10, part3)
+        copyto(part1, padded1_turned)
+        copyto(part2, W1_part)
+        part1_T.dot(part2_T, part3)
         # a_3[n, c, h, w] = (a_1[n, c, h, w] - running_mean1[c])/sqrt(running_var1[c] + 1e-05)
-        copyto(part4, view12)
-        subtract(view11, part4, part5)
+        copyto(part4, running_mean1_spread)
+        subtract(part3_reshaped, part4, part5)
         add(running_var1, const1, part6)
         sqrt(part6, part6)
-        copyto(part4, view13)
-        divide(part5, part4, part5)
+        copyto(part4, part6_spread)
+        divide(part5, part4, a_3)
         # a_4[n, c, h, w] = gamma1[c]*a_3[n, c, h, w] + beta1[c]
-        copyto(part4, view14)
-        multiply(part4, part5, part5)
-        copyto(part4, view15)
-        add(part5, part4, part5)
+        copyto(part4, gamma1_spread)
+        multiply(part4, a_3, part5)
+        copyto(part4, beta1_spread)
+        add(part5, part4, a_4)
         # a_5[n, c, h, w] = relu(a_4[n, c, h, w])
-        maximum(part5, const2, out=part5)
+        maximum(a_4, const2, out=a_5)
         # a[n, c, i, j] = max(p, q, a_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 4, j < 4, p < 2,
         #     q < 2
-        maximum(view16, view17, out=part7)
-        maximum(part7, view18, out=part7)
+        maximum(a_5_part, a_5_part2, out=part7)
+        maximum(part7, a_5_part3, out=part7)
         # (10) b_1[n, o, i, j] = sum(d, p, q, [0 <= i + p - 1 and i + p - 1 < 4 and 0 <= j + q - 1
         #     and j + q - 1 < 4], a[n, d, i + p - 1, j + q - 1]*W2[o, d, p, q]), i < 4, j < 4
-        maximum(part7, view19, out=view20)
-        copyto(part8, view23)
-        copyto(part9, view25)
-        copyto(part10, view26)
-        view24.dot(view27, part11)
+        maximum(part7, a_5_part4, out=view2)
+        copyto(part8, padded2_turned)
+        copyto(part9, W2_turned)
+        copyto(part10, part9_turned)
+        part8_reshaped.dot(part10_reshaped, part11)
         # b_3[n, c, h, w] = (b_1[n, c, h, w] - running_mean2[c])/sqrt(running_var2[c] + 1e-05)
-        copyto(part12, view29)
-        subtract(view28, part12, part13)
+        copyto(part12, running_mean2_spread)
+        subtract(part11_reshaped, part12, part13)
         add(running_var2, const1, part14)
         sqrt(part14, part14)
-        copyto(part12, view30)
-        divide(part13, part12, part13)
+        copyto(part12, part14_spread)
+        divide(part13, part12, b_3)
         # b_4[n, c, h, w] = gamma2[c]*b_3[n, c, h, w] + beta2[c]
-        copyto(part12, view31)
-        multiply(part12, part13, part13)
-        copyto(part12, view32)
-        add(part13, part12, part13)
+        copyto(part12, gamma2_spread)
+        multiply(part12, b_3, part13)
+        copyto(part12, beta2_spread)
+        add(part13, part12, b_4)
         # b_5[n, c, h, w] = relu(b_4[n, c, h, w])
-        maximum(part13, const3, out=part13)
+        maximum(b_4, const3, out=b_5)
         # b[n, c, i, j] = max(p, q, b_5[n, c, 2*i + p, 2*j + q], ties="first"), i < 2, j < 2, p < 2,
         #     q < 2
-        maximum(view33, view34, out=part15)
-        maximum(part15, view35, out=part15)
-        maximum(part15, view36, out=part15)
+        maximum(b_5_part, b_5_part2, out=part15)
+        maximum(part15, b_5_part3, out=part15)
+        maximum(part15, b_5_part4, out=b)
         # (19) z_1[n, 4*c + 2*i + j] = b[n, c, i, j]
         # z_2[n, m] = sum(i, z_1[n, i]*W3[i, m])
-        copyto(part16, view39)
-        copyto(part17, view40)
-        view38.dot(view42, z_2)
+        copyto(part16, W3_turned)
+        copyto(part17, part16_turned)
+        b_reshaped.dot(part17_T, z_2)
         # z[n, m] = z_2[n, m] + b3[m]
-        add(z_2, b3, z_2)
-        return z_2
+        add(z_2, b3, z)
+        return z
 
     return {"x": x}, run
 
@@ -992,6 +1043,7 @@ def _update(count, dtype, w, g, m, v):
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
     part1 = _room((count,), dtype)
+    quotient1 = part1
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -1011,9 +1063,9 @@ def _update(count, dtype, w, g, m, v):
         # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        divide(m, part1, part1)
+        divide(m, part1, quotient1)
         # w[k] = w[k] - factor3*quotient1[k]
-        multiply(factor3, part1, part1)
+        multiply(factor3, quotient1, part1)
         subtract(w, part1, w)
 
     return adopt, run

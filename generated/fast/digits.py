@@ -114,87 +114,96 @@ def _training(s, dtype, weights, gradients):
     x = _room((rows, 64), dtype)
     const1 = np.asarray(0.0625, dtype)
     h_1 = _room((rows, 64), dtype)
-    view1 = W1.T
-    view2 = h_1.T
+    W1_T = W1.T
+    h_1_T = h_1.T
     h_2 = _room((48, rows), dtype)
-    view3 = b1[:, None]
+    b1_column = b1[:, None]
+    h_3 = h_2
     const2 = np.full((48, rows), 0, dtype)
     padded1 = np.full((49, rows), 1, dtype)
     h = padded1[:48]
     W2_b2 = _joined(W2, b2)
-    view4 = W2_b2.T
+    W2_b2_T = W2_b2.T
     z = _room((10, rows), dtype)
     loss_1 = _room((rows,), dtype)
-    part1 = _room((10, rows), dtype)
-    view5 = part1.T
+    part1 = z
+    part2 = _room((10, rows), dtype)
+    part2_T = part2.T
     const3 = np.full((10,), 1, dtype)
-    part2 = _room((rows,), dtype)
+    loss_2 = loss_1
+    part3 = _room((rows,), dtype)
     const4 = np.arange(rows)
     t = _room((rows,), np.intp)
     const5 = np.asarray(rows, np.intp)
-    part3 = _room((rows,), np.intp)
-    view6 = z.reshape(10*rows,)
-    part4 = _room((rows,), dtype)
+    part4 = _room((rows,), np.intp)
+    part1_flat = part1.reshape(10*rows,)
+    part5 = _room((rows,), dtype)
+    loss_5 = part3
     const6 = np.full((rows,), 1, dtype)
     const7 = np.asarray(n, dtype)
-    view7 = part1.reshape(10*rows,)
+    part7 = loss_1
+    part2_flat = part2.reshape(10*rows,)
+    part8 = loss_1
     const8 = np.asarray(1 / n, dtype)
-    view8 = view7.reshape(10, rows)
-    view9 = view8.T
+    part9 = loss_1
+    part2_reshaped = part2_flat.reshape(10, rows)
+    part2_T2 = part2_reshaped.T
+    dh = h_2
     const9 = np.asarray(0, dtype)
-    part6 = _room((48, rows), bool)
-    bits2 = _bits(h_2)
-    bits1 = _mask(part6, dtype)
-    bits3 = _bits(h_2)
-    view10 = h_2.T
+    part10 = _room((48, rows), bool)
+    dh_3 = h_2
+    bits2 = _bits(dh)
+    bits1 = _mask(part10, dtype)
+    bits3 = _bits(dh_3)
+    dh_3_T = dh_3.T
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
         # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-        view1.dot(view2, h_2)
+        W1_T.dot(h_1_T, h_2)
         # (1) h_3[n, m] = h_2[n, m] + b1[m]
-        add(h_2, view3, h_2)
+        add(h_2, b1_column, h_3)
         # (2) h[n, m] = relu(h_3[n, m])
-        maximum(h_2, const2, out=h)
+        maximum(h_3, const2, out=h)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
         # (3) z[n, m] = z_1[n, m] + b2[m]
-        view4.dot(padded1, z)
+        W2_b2_T.dot(padded1, z)
         # (4) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z, 0, None, loss_1)
         # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z, loss_1, z)
-        exp(z, part1)
-        view5.dot(const3, loss_1)
+        subtract(z, loss_1, part1)
+        exp(part1, part2)
+        part2_T.dot(const3, loss_2)
         # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_1, part2)
+        log(loss_2, part3)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        multiply(t, const5, part3)
-        add(const4, part3, part3)
-        view6.take(part3, 0, part4, "clip")
-        subtract(part2, part4, part2)
+        multiply(t, const5, part4)
+        add(const4, part4, part4)
+        part1_flat.take(part4, 0, part5, "clip")
+        subtract(part3, part5, loss_5)
         # (5) loss = sum(n, loss_5[n]/n)
-        part5 = part2.dot(const6)
-        loss = part5 / n
+        part6 = loss_5.dot(const6)
+        loss = part6 / n
         # (7) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         # (8) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        multiply(const7, loss_1, loss_1)
-        divide(part1, loss_1, part1)
-        view7.take(part3, 0, loss_1, "clip")
-        subtract(loss_1, const8, loss_1)
-        view7.put(part3, loss_1)
+        multiply(const7, loss_2, part7)
+        divide(part2, part7, part2)
+        part2_flat.take(part4, 0, part8, "clip")
+        subtract(part8, const8, part9)
+        part2_flat.put(part4, part9)
         # (10) db2[m] = sum(n, dz[n, m])
-        padded1.dot(view9, dW2_db2)
+        padded1.dot(part2_T2, dW2_db2)
         # (11b) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
-        W2.dot(view8, h_2)
+        W2.dot(part2_reshaped, dh)
         # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
         # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
-        greater(h, const9, part6)
+        greater(h, const9, part10)
         multiply(bits2, bits1, bits3)
         # (13) db1[m] = sum(n, dh_3[n, m])
-        const6.dot(view10, db1)
+        const6.dot(dh_3_T, db1)
         # (12) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])
-        view2.dot(view10, dW1)
+        h_1_T.dot(dh_3_T, dW1)
         return loss
 
     return {"x": x, "t": t}, run
@@ -212,56 +221,61 @@ def _evaluate(s, dtype, weights, gradients):
     x = _room((n, 64), dtype)
     const1 = np.asarray(0.0625, dtype)
     h_1 = _room((n, 64), dtype)
-    view1 = W1.T
-    view2 = h_1.T
+    W1_T = W1.T
+    h_1_T = h_1.T
     h_2 = _room((48, n), dtype)
-    view3 = b1[:, None]
+    b1_column = b1[:, None]
+    h_3 = h_2
     const2 = np.full((48, n), 0, dtype)
     padded1 = np.full((49, n), 1, dtype)
     h = padded1[:48]
     W2_b2 = _joined(W2, b2)
-    view4 = W2_b2.T
+    W2_b2_T = W2_b2.T
     z = _room((10, n), dtype)
     loss_1 = _room((n,), dtype)
-    part1 = _room((10, n), dtype)
-    view5 = part1.T
+    part1 = z
+    part2 = _room((10, n), dtype)
+    part2_T = part2.T
     const3 = np.full((10,), 1, dtype)
+    loss_2 = loss_1
+    part3 = loss_1
     const4 = np.arange(n)
     t = _room((n,), np.intp)
     const5 = np.asarray(n, np.intp)
-    part2 = _room((n,), np.intp)
-    view6 = z.reshape(10*n,)
-    part3 = _room((n,), dtype)
+    part4 = _room((n,), np.intp)
+    part1_flat = part1.reshape(10*n,)
+    part5 = _room((n,), dtype)
+    loss_5 = loss_1
     const6 = np.full((n,), 1, dtype)
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
         # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-        view1.dot(view2, h_2)
+        W1_T.dot(h_1_T, h_2)
         # (1) h_3[n, m] = h_2[n, m] + b1[m]
-        add(h_2, view3, h_2)
+        add(h_2, b1_column, h_3)
         # (2) h[n, m] = relu(h_3[n, m])
-        maximum(h_2, const2, out=h)
+        maximum(h_3, const2, out=h)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
         # (3) z[n, m] = z_1[n, m] + b2[m]
-        view4.dot(padded1, z)
+        W2_b2_T.dot(padded1, z)
         # (4) loss_1[n] = max(k, z[n, k])
         maximum.reduce(z, 0, None, loss_1)
         # (5a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z, loss_1, z)
-        exp(z, part1)
-        view5.dot(const3, loss_1)
+        subtract(z, loss_1, part1)
+        exp(part1, part2)
+        part2_T.dot(const3, loss_2)
         # (5b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_1, loss_1)
+        log(loss_2, part3)
         # (5c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        multiply(t, const5, part2)
-        add(const4, part2, part2)
-        view6.take(part2, 0, part3, "clip")
-        subtract(loss_1, part3, loss_1)
+        multiply(t, const5, part4)
+        add(const4, part4, part4)
+        part1_flat.take(part4, 0, part5, "clip")
+        subtract(part3, part5, loss_5)
         # (5) loss = sum(n, loss_5[n]/n)
-        part4 = loss_1.dot(const6)
-        loss = part4 / n
+        part6 = loss_5.dot(const6)
+        loss = part6 / n
         return loss
 
     return {"x": x, "t": t}, run
@@ -278,29 +292,30 @@ def _network(s, dtype, weights, gradients):
     x = _room((n, 64), dtype)
     const1 = np.asarray(0.0625, dtype)
     h_1 = _room((n, 64), dtype)
-    view1 = W1.T
-    view2 = h_1.T
+    W1_T = W1.T
+    h_1_T = h_1.T
     h_2 = _room((48, n), dtype)
-    view3 = b1[:, None]
+    b1_column = b1[:, None]
+    h_3 = h_2
     const2 = np.full((48, n), 0, dtype)
     padded1 = np.full((49, n), 1, dtype)
     h = padded1[:48]
     W2_b2 = _joined(W2, b2)
-    view4 = padded1.T
+    padded1_T = padded1.T
     z = _room((n, 10), dtype)
 
     def run():
         # (1a) h_1[n, j] = 0.0625*x[n, j]
         multiply(const1, x, h_1)
         # (1b) h_2[n, m] = sum(i, h_1[n, i]*W1[i, m])
-        view1.dot(view2, h_2)
+        W1_T.dot(h_1_T, h_2)
         # (1) h_3[n, m] = h_2[n, m] + b1[m]
-        add(h_2, view3, h_2)
+        add(h_2, b1_column, h_3)
         # (2) h[n, m] = relu(h_3[n, m])
-        maximum(h_2, const2, out=h)
+        maximum(h_3, const2, out=h)
         # (3a) z_1[n, m] = sum(i, h[n, i]*W2[i, m])
         # (3) z[n, m] = z_1[n, m] + b2[m]
-        view4.dot(W2_b2, z)
+        padded1_T.dot(W2_b2, z)
         return z
 
     return {"x": x}, run
@@ -320,6 +335,7 @@ def _update(count, dtype, w, g, m, v):
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
     part1 = _room((count,), dtype)
+    quotient1 = part1
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -339,9 +355,9 @@ def _update(count, dtype, w, g, m, v):
         # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        divide(m, part1, part1)
+        divide(m, part1, quotient1)
         # w[k] = w[k] - factor3*quotient1[k]
-        multiply(factor3, part1, part1)
+        multiply(factor3, quotient1, part1)
         subtract(w, part1, w)
 
     return adopt, run

@@ -87,70 +87,77 @@ def _training(s, dtype, weights, gradients):
     dW = gradients["W"]
     db = gradients["b"]
     x = _room((rows, 4), dtype)
-    view1 = W.T
-    view2 = x.T
+    W_T = W.T
+    x_T = x.T
     z_1 = _room((3, rows), dtype)
-    view3 = b[:, None]
+    b_column = b[:, None]
+    z = z_1
     loss_1 = _room((rows,), dtype)
-    part1 = _room((3, rows), dtype)
-    view4 = part1.T
+    part1 = z_1
+    part2 = _room((3, rows), dtype)
+    part2_T = part2.T
     const1 = np.full((3,), 1, dtype)
-    part2 = _room((rows,), dtype)
+    loss_2 = loss_1
+    part3 = _room((rows,), dtype)
     const2 = np.arange(rows)
     t = _room((rows,), np.intp)
     const3 = np.asarray(rows, np.intp)
-    part3 = _room((rows,), np.intp)
-    view5 = z_1.reshape(3*rows,)
-    part4 = _room((rows,), dtype)
+    part4 = _room((rows,), np.intp)
+    part1_flat = part1.reshape(3*rows,)
+    part5 = _room((rows,), dtype)
+    loss_5 = part3
     const4 = np.full((rows,), 1, dtype)
-    view6 = W.reshape(12,)
+    W_flat = W.reshape(12,)
     const5 = np.asarray(n, dtype)
-    view7 = part1.reshape(3*rows,)
+    part8 = loss_1
+    part2_flat = part2.reshape(3*rows,)
+    part9 = loss_1
     const6 = np.asarray(1 / n, dtype)
-    view8 = view7.reshape(3, rows)
-    view9 = view8.T
+    part10 = loss_1
+    part2_reshaped = part2_flat.reshape(3, rows)
+    part2_T2 = part2_reshaped.T
     const7 = np.asarray(0.002 * rows / n, dtype)
-    part7 = _room((4, 3), dtype)
-    part8 = _room((4, 3), dtype)
+    part11 = _room((4, 3), dtype)
+    part12 = _room((4, 3), dtype)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
-        view1.dot(view2, z_1)
+        W_T.dot(x_T, z_1)
         # (1) z[n, j] = z_1[n, j] + b[j]
-        add(z_1, view3, z_1)
+        add(z_1, b_column, z)
         # (2) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_1, 0, None, loss_1)
+        maximum.reduce(z, 0, None, loss_1)
         # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, loss_1, z_1)
-        exp(z_1, part1)
-        view4.dot(const1, loss_1)
+        subtract(z, loss_1, part1)
+        exp(part1, part2)
+        part2_T.dot(const1, loss_2)
         # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_1, part2)
+        log(loss_2, part3)
         # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        multiply(t, const3, part3)
-        add(const2, part3, part3)
-        view5.take(part3, 0, part4, "clip")
-        subtract(part2, part4, part2)
+        multiply(t, const3, part4)
+        add(const2, part4, part4)
+        part1_flat.take(part4, 0, part5, "clip")
+        subtract(part3, part5, loss_5)
         # (3d) loss_6 = sum(n, loss_5[n]/n)
-        part5 = part2.dot(const4)
+        part6 = loss_5.dot(const4)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        part6 = view6.dot(view6)
+        part7 = W_flat.dot(W_flat)
         # (3) loss = loss_6 + rows*loss_7/n
-        loss = part5 / n + rows * (0.001 * part6) / n
+        loss = part6 / n + rows * (0.001 * part7) / n
         # (5) p[n, k] = exp(z[n, k] - held(loss_1[n]))/loss_2[n]
         # (6) dz[n, k] = (p[n, k] - [k == t[n]])/n
-        multiply(const5, loss_1, loss_1)
-        divide(part1, loss_1, part1)
-        view7.take(part3, 0, loss_1, "clip")
-        subtract(loss_1, const6, loss_1)
-        view7.put(part3, loss_1)
+        multiply(const5, loss_2, part8)
+        divide(part2, part8, part2)
+        part2_flat.take(part4, 0, part9, "clip")
+        subtract(part9, const6, part10)
+        part2_flat.put(part4, part10)
         # (8) db[j] = sum(n, dz[n, j])
-        const4.dot(view9, db)
+        const4.dot(part2_T2, db)
         # (7) dW[j, k] += 0.002*rows*W[j, k]/n
-        multiply(const7, W, part7)
+        multiply(const7, W, part11)
         # (7) dW[k, j] += sum(n, dz[n, j]*x[n, k])
-        view2.dot(view9, part8)
-        add(part7, part8, dW)
+        x_T.dot(part2_T2, part12)
+        add(part11, part12, dW)
         return loss
 
     return {"x": x, "t": t}, run
@@ -164,47 +171,52 @@ def _evaluate(s, dtype, weights, gradients):
     W = weights["W"]
     b = weights["b"]
     x = _room((n, 4), dtype)
-    view1 = W.T
-    view2 = x.T
+    W_T = W.T
+    x_T = x.T
     z_1 = _room((3, n), dtype)
-    view3 = b[:, None]
+    b_column = b[:, None]
+    z = z_1
     loss_1 = _room((n,), dtype)
-    part1 = _room((3, n), dtype)
-    view4 = part1.T
+    part1 = z_1
+    part2 = _room((3, n), dtype)
+    part2_T = part2.T
     const1 = np.full((3,), 1, dtype)
+    loss_2 = loss_1
+    part3 = loss_1
     const2 = np.arange(n)
     t = _room((n,), np.intp)
     const3 = np.asarray(n, np.intp)
-    part2 = _room((n,), np.intp)
-    view5 = z_1.reshape(3*n,)
-    part3 = _room((n,), dtype)
+    part4 = _room((n,), np.intp)
+    part1_flat = part1.reshape(3*n,)
+    part5 = _room((n,), dtype)
+    loss_5 = loss_1
     const4 = np.full((n,), 1, dtype)
-    view6 = W.reshape(12,)
+    W_flat = W.reshape(12,)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
-        view1.dot(view2, z_1)
+        W_T.dot(x_T, z_1)
         # (1) z[n, j] = z_1[n, j] + b[j]
-        add(z_1, view3, z_1)
+        add(z_1, b_column, z)
         # (2) loss_1[n] = max(k, z[n, k])
-        maximum.reduce(z_1, 0, None, loss_1)
+        maximum.reduce(z, 0, None, loss_1)
         # (3a) loss_2[n] = sum(k, exp(z[n, k] - held(loss_1[n])))
-        subtract(z_1, loss_1, z_1)
-        exp(z_1, part1)
-        view4.dot(const1, loss_1)
+        subtract(z, loss_1, part1)
+        exp(part1, part2)
+        part2_T.dot(const1, loss_2)
         # (3b) loss_3[n] = held(loss_1[n]) + log(loss_2[n])
-        log(loss_1, loss_1)
+        log(loss_2, part3)
         # (3c) loss_5[n] = loss_3[n] - z[n, t[n]]
-        multiply(t, const3, part2)
-        add(const2, part2, part2)
-        view5.take(part2, 0, part3, "clip")
-        subtract(loss_1, part3, loss_1)
+        multiply(t, const3, part4)
+        add(const2, part4, part4)
+        part1_flat.take(part4, 0, part5, "clip")
+        subtract(part3, part5, loss_5)
         # (3d) loss_6 = sum(n, loss_5[n]/n)
-        part4 = loss_1.dot(const4)
+        part6 = loss_5.dot(const4)
         # (3e) loss_7 = sum(j, k, 0.001*W[j, k]**2)
-        part5 = view6.dot(view6)
+        part7 = W_flat.dot(W_flat)
         # (3) loss = loss_6 + loss_7
-        loss = part4 / n + 0.001 * part5
+        loss = part6 / n + 0.001 * part7
         return loss
 
     return {"x": x, "t": t}, run
@@ -218,13 +230,14 @@ def _network(s, dtype, weights, gradients):
     b = weights["b"]
     x = _room((n, 4), dtype)
     z_1 = _room((n, 3), dtype)
+    z = z_1
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
         x.dot(W, z_1)
         # (1) z[n, j] = z_1[n, j] + b[j]
-        add(z_1, b, z_1)
-        return z_1
+        add(z_1, b, z)
+        return z
 
     return {"x": x}, run
 
@@ -243,6 +256,7 @@ def _update(count, dtype, w, g, m, v):
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
     part1 = _room((count,), dtype)
+    quotient1 = part1
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -262,9 +276,9 @@ def _update(count, dtype, w, g, m, v):
         # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        divide(m, part1, part1)
+        divide(m, part1, quotient1)
         # w[k] = w[k] - factor3*quotient1[k]
-        multiply(factor3, part1, part1)
+        multiply(factor3, quotient1, part1)
         subtract(w, part1, w)
 
     return adopt, run

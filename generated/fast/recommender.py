@@ -119,16 +119,18 @@ def _training(s, dtype, weights, gradients):
     taste = _room((rows,), dtype)
     part4 = _room((rows,), dtype)
     part5 = _room((rows,), dtype)
+    said = part4
     rating = _room((rows,), dtype)
-    view1 = P.reshape(180,)
-    view2 = Q.reshape(120,)
+    P_flat = P.reshape(180,)
+    Q_flat = Q.reshape(120,)
     const2 = np.asarray(2 / n, dtype)
+    dsaid = part4
     const3 = np.asarray(0.002 * rows / n, dtype)
     part10 = _room((40, 3), dtype)
     const4 = np.arange(40)[:, None]
     part11 = _room((40, rows), bool)
     part12 = _room((40, rows), dtype)
-    view3 = part4[:, None]
+    dsaid_column = dsaid[:, None]
     part13 = _room((40, 3), dtype)
     part14 = _room((60, 3), dtype)
     const5 = np.arange(60)[:, None]
@@ -147,32 +149,32 @@ def _training(s, dtype, weights, gradients):
         add(middle, part4, part4)
         q.take(item, 0, part5, "clip")
         add(part4, part5, part4)
-        add(part4, taste, part4)
+        add(part4, taste, said)
         # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
-        subtract(part4, rating, part4)
+        subtract(said, rating, part4)
         part6 = part4.dot(part4)
         # (3b) loss_2 = sum(j, k, 0.001*P[j, k]**2)
-        part7 = view1.dot(view1)
+        part7 = P_flat.dot(P_flat)
         # (3c) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
-        part8 = view2.dot(view2)
+        part8 = Q_flat.dot(Q_flat)
         # (3) loss = loss_1 + rows*loss_2/n + rows*loss_3/n
         loss = part6 / n + rows * (0.001 * part7) / n + rows * (0.001 * part8) / n
         # (4) dsaid[n] = 2*(said[n] - rating[n])/n
-        multiply(const2, part4, part4)
+        multiply(const2, part4, dsaid)
         # (7) dmiddle = sum(n, dsaid[n])
-        part9 = add.reduce(part4, axis=None)
+        part9 = add.reduce(dsaid, axis=None)
         # (5) dp[user[n]] += dsaid[n]
         dp.fill(0)
-        add.at(dp, (user,), part4)
+        add.at(dp, (user,), dsaid)
         # (6) dq[item[n]] += dsaid[n]
         dq.fill(0)
-        add.at(dq, (item,), part4)
+        add.at(dq, (item,), dsaid)
         # (9) dQ[j, k] += 0.002*rows*Q[j, k]/n
         multiply(const3, Q, part10)
         # (9) dQ[j_1, j] += sum(n, dsaid[n]*P[user[n], j]*[j_1 == item[n]])
         equal(const4, item, part11)
         copyto(part12, part11)
-        multiply(view3, part1, part1)
+        multiply(dsaid_column, part1, part1)
         part12.dot(part1, part13)
         add(part10, part13, dQ)
         # (8) dP[j, k] += 0.002*rows*P[j, k]/n
@@ -180,7 +182,7 @@ def _training(s, dtype, weights, gradients):
         # (8) dP[j_1, j] += sum(n, dsaid[n]*Q[item[n], j]*[j_1 == user[n]])
         equal(const5, user, part15)
         copyto(part16, part15)
-        multiply(view3, part2, part2)
+        multiply(dsaid_column, part2, part2)
         part16.dot(part2, part17)
         add(part14, part17, dP)
         copyto(dmiddle, part9)
@@ -206,9 +208,10 @@ def _evaluate(s, dtype, weights, gradients):
     taste = _room((n,), dtype)
     part3 = _room((n,), dtype)
     part4 = _room((n,), dtype)
+    said = part3
     rating = _room((n,), dtype)
-    view1 = P.reshape(180,)
-    view2 = Q.reshape(120,)
+    P_flat = P.reshape(180,)
+    Q_flat = Q.reshape(120,)
 
     def run():
         # (1) taste[n] = sum(j, P[user[n], j]*Q[item[n], j])
@@ -221,14 +224,14 @@ def _evaluate(s, dtype, weights, gradients):
         add(middle, part3, part3)
         q.take(item, 0, part4, "clip")
         add(part3, part4, part3)
-        add(part3, taste, part3)
+        add(part3, taste, said)
         # (3a) loss_1 = sum(n, (said[n] - rating[n])**2/n)
-        subtract(part3, rating, part3)
+        subtract(said, rating, part3)
         part5 = part3.dot(part3)
         # (3b) loss_2 = sum(j, k, 0.001*P[j, k]**2)
-        part6 = view1.dot(view1)
+        part6 = P_flat.dot(P_flat)
         # (3c) loss_3 = sum(j, k, 0.001*Q[j, k]**2)
-        part7 = view2.dot(view2)
+        part7 = Q_flat.dot(Q_flat)
         # (3) loss = loss_1 + loss_2 + loss_3
         loss = part5 / n + 0.001 * part6 + 0.001 * part7
         return loss
@@ -253,6 +256,7 @@ def _network(s, dtype, weights, gradients):
     taste = _room((n,), dtype)
     part3 = _room((n,), dtype)
     part4 = _room((n,), dtype)
+    said = part3
 
     def run():
         # (1) taste[n] = sum(j, P[user[n], j]*Q[item[n], j])
@@ -265,8 +269,8 @@ def _network(s, dtype, weights, gradients):
         add(middle, part3, part3)
         q.take(item, 0, part4, "clip")
         add(part3, part4, part3)
-        add(part3, taste, part3)
-        return part3
+        add(part3, taste, said)
+        return said
 
     return {"user": user, "item": item}, run
 
@@ -285,6 +289,7 @@ def _update(count, dtype, w, g, m, v):
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
     part1 = _room((count,), dtype)
+    quotient1 = part1
 
     def adopt(lr, beta1, beta2, eps):
         factor1[()] = beta1
@@ -304,9 +309,9 @@ def _update(count, dtype, w, g, m, v):
         # quotient1[k] = m[k]/(sqrt(v[k]) + factor4)
         sqrt(v, part1)
         add(part1, factor4, part1)
-        divide(m, part1, part1)
+        divide(m, part1, quotient1)
         # w[k] = w[k] - factor3*quotient1[k]
-        multiply(factor3, part1, part1)
+        multiply(factor3, quotient1, part1)
         subtract(w, part1, w)
 
     return adopt, run

@@ -23,6 +23,10 @@ from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement
 
 _IN_PLACE = frozenset({"ufunc", "hide"})  # entry by entry: the result may lie where an argument lies
+_KINDS = {
+    "transpose": "turned", "reshape": "reshaped", "expand": "spread", "broadcast": "spread",
+    "index": "part", "window": "windows", "diagonal": "diagonal",
+}  # fmt: skip
 _DTYPES = {"real": "dtype", "int": "np.intp", "bool": "bool"}
 
 
@@ -116,6 +120,7 @@ class Fast:
         ] = {}  # what is computed inside a border, and the array with the border
         self.parts: dict[Value, str] = {}  # of the values that lie in a part of an array, that part
         self.taken: set[str] = set()  # the inputs that the code has
+        self.nameless: set[str] = set()  # buffers made for no tensor
         self.named: set[str] = set()  # tensors whose name is given away
         self.numbers_made: dict[tuple[str, str], str] = {}
         self.loop: _Writing | None = None
@@ -440,7 +445,7 @@ class Fast:
         still = self._still(v)
         if v.op == "expand" and len(self.text(v)) < 24 and not still:
             return
-        name = self.names.counted("view")
+        name = self._view_name(v)
         text = self._spelled(v) if still else self.text(v)
         if not v.shape:
             # a view without axes, where NumPy would give the number of this moment
@@ -451,10 +456,27 @@ class Fast:
             self.plan.steps.append(f"{name} = {text}")
         self.text.bound[v] = name
 
-    def _name(self, v: Value) -> str:
+    def _view_name(self, v: Value) -> str:
+        """A name that says of which array a value is a view, and what kind of view."""
+        of = self.text.bound.get(v.root, "")
+        kind = _KINDS[v.op]
+        if v.op == "transpose" and v.info == tuple(reversed(range(len(v.info)))):
+            kind = "T"
+        elif v.op == "reshape" and len(v.shape) == 1:
+            kind = "flat"
+        elif v.op == "expand" and v.info == (True, False):
+            kind = "column"
+        return self.names.suffixed(f"{of}_{kind}") if of.isidentifier() else self.names.counted("view")
+
+    def _labelled(self, v: Value) -> bool:
+        """Whether a value is a tensor whose name is free."""
         label = self.labels.get(v)
-        if label is None or label in self.into or label in self.named:
+        return label is not None and label not in self.into and label not in self.named
+
+    def _name(self, v: Value) -> str:
+        if not self._labelled(v):
             return self.names.counted("part")
+        label = self.labels[v]
         self.named.add(label)
         return self.names.of(label)
 
@@ -486,6 +508,7 @@ class Fast:
         size, shape = ints.product(v.shape), self.text.shape(v.shape)
         taken = self._take_over(v)
         pool = self.free.setdefault((size, v.kind), [])
+        fresh = taken is None and not pool
         if taken is not None:
             flat = self.memory.pop(taken)
         elif pool:
@@ -495,12 +518,18 @@ class Fast:
         else:
             flat = self._name(v)
             self.shapes[flat] = v.shape
+            if v not in self.labels:
+                self.nameless.add(flat)
             self.plan.once.append(f"{flat} = np.empty({shape}, {_DTYPES[v.kind]})")
             self.made.append((v.shape, v.kind))
         name = flat
         if self.shapes[flat] != v.shape:
             name = self._name(v)
             self.plan.once.append(f"{name} = {flat}.reshape{shape}")
+        elif not fresh and (flat not in self.nameless or self._labelled(v)):
+            # the same memory under a name for what is in it then
+            name = self._name(v)
+            self.plan.once.append(f"{name} = {flat}")
         self.memory[v] = flat
         self.text.bound[v] = name
         return name

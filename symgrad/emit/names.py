@@ -68,6 +68,13 @@ class Names:
         self._counts[stem] = k + 1
         return self.fresh(f"{stem}{k}")
 
+    def suffixed(self, stem: str) -> str:
+        """`stem`, `stem2`, `stem3`, ..."""
+        if stem not in self._taken:
+            return self.fresh(stem)
+        self._counts.setdefault(stem, 2)
+        return self.counted(stem)
+
     def size(self, n: Int) -> str:
         """A size expression as source: `n`, `3*m`, `(h - k)//2 + 1`."""
         return str(renamed(n, self.of))
