@@ -91,7 +91,7 @@ CASES: list[tuple[Callable[..., Any], str, str]] = [
     ),
     (orientation, CLASSIFIER, "maximum.reduce(z, 0,"),
     (onehots, CLASSIFIER, ".put("),
-    (shifts, CLASSIFIER, "part1_flat.take("),
+    (shifts, CLASSIFIER, "exp(part1, part2)"),
     (onehots, CLASSIFIER, "multiply(const6, loss_2, "),
     (onehots, "z: weight[n, m, 5]; t: label[n, m] < 5; loss = sum(softmax_cross_entropy(z, t))", ".put("),
 ]
