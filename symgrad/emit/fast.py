@@ -276,9 +276,11 @@ class Fast:
                     a.op == b.op == "index"
                     and a.root is b.root
                     and a.root.op == "matmul"
-                    and a.args == b.args
+                    and a.args == b.args == (a.root,)
+                    and a.info == (("slice", ints.ZERO, 1, a.root.shape[0] - 1, False), ("all",))
+                    and b.info == (("at", a.root.shape[0] - 1), ("all",))
                 ):
-                    # a matrix and its last row
+                    # a whole product: a matrix and its last row
                     name = self.names.fresh(f"{self.into[first]}_{self.into[second]}")
                     self._joined(name, self.into[first], self.into[second])
                     found[a.root] = name
