@@ -9,6 +9,7 @@ import pytest
 
 import symgrad as sg
 from symgrad.emit.blank import blanks
+from symgrad.emit.load import load
 from symgrad.language import expr as ex
 from symgrad.language.program import Program, show
 from symgrad.language.reference import run
@@ -45,6 +46,7 @@ TEXTS = {
     "reset": GATES.replace("lstm", "gru"),
     "plain": GATES.replace("lstm", "rnn"),
     "layers": GATES.replace("lstm(x, m)", "lstm(gru(x, m), m)"),
+    "two that are stacked": GATES.replace("lstm(x, m)", "rnn(x, m) + lstm(rnn(x, m), m)"),
     "start": "a: weight[n, m]\nb: weight[n, m]" + GATES.replace("lstm(x, m)", "lstm(x, m, h0=a, c0=b)"),
     "last": GATES.replace("y: data[n, T, m]", "y: data[n, m]").replace("mse(h, y)", "mse(h[:, T - 1], y)"),
     "two apart": """
@@ -150,3 +152,15 @@ def test_steps_come_first_and_slices_before_the_rest() -> None:
     whole = "x: data[n, T, m]; U: weight[m, m]; h[n, -1, j] = 0; loss = sum(h**2)\n"
     _, after = _lightened(whole + "h[n, t, j] = tanh(x[n, t, j] + sum(k, h[n, t - 1, k]*U[k, j]))")
     assert steps_first(after, after.statements, ())["h"] == (1, 0, 2)
+
+
+def test_a_prediction_has_no_early_rows() -> None:
+    """What stands before the first step is no part of what `forward` gives, in either style."""
+    m = sg.Model(TEXTS["two apart"].replace("loss = sum(n, t, y[n, t]**2)", "goal: data[n, T]\nloss = mse(y, goal)"))
+    x, found = np.random.default_rng(5).normal(size=(3, 5)), []
+    for style in ("readable", "fast"):
+        model = load(m.source("net", style=style), "net")["Model"](dtype=np.float64)
+        model.set_weights({"a": [0.3, 0.5]})
+        found.append(model.forward(x))
+    assert found[0].shape == found[1].shape == (3, 5)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-12)

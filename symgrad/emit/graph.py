@@ -72,6 +72,7 @@ def lowered(lowering: Lowering, statements: Iterable[Statement], kept: Sequence[
     loops: list[Loop] = []
     labels: dict[Value, str] = {}
     table = lowering.values
+    early = {name: lowering.program[name].early for name in kept}  # before they are counted with the others
     for run in lowering.prepare(statements, kept):
         if run.letter:
             lowering.enter(run)
@@ -82,7 +83,7 @@ def lowered(lowering: Lowering, statements: Iterable[Statement], kept: Sequence[
         if run.letter:
             loops[-1].end = len(table.all)
             lowering.leave()
-    results = {name: lowering.trimmed(name, lowering.program[name].early) for name in kept}
+    results = {name: lowering.trimmed(name, early[name]) for name in kept}
     return Graph(table, _needed(table, results.values(), loops), results, heads, loops, labels)
 
 

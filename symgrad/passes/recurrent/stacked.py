@@ -195,7 +195,7 @@ class _Work:
         for k, r in enumerate(self.statements):
             if k == loop:
                 changed += before
-            if r is s:
+            if r == s:  # it may have been written anew with another loop
                 changed.append(new)
             elif r not in self.used:
                 other = _moved(r, moved)
