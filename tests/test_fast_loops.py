@@ -156,7 +156,9 @@ def test_steps_come_first_and_slices_before_the_rest() -> None:
 
 def test_a_prediction_has_no_early_rows() -> None:
     """What stands before the first step is no part of what `forward` gives, in either style."""
-    m = sg.Model(TEXTS["two apart"].replace("loss = sum(n, t, y[n, t]**2)", "goal: data[n, T]\nloss = mse(y, goal)"))
+    m = sg.Model(
+        TEXTS["two apart"].replace("loss = sum(n, t, y[n, t]**2)", "goal: data[n, T]\nloss = mse(y, goal)")
+    )
     x, found = np.random.default_rng(5).normal(size=(3, 5)), []
     for style in ("readable", "fast"):
         model = load(m.source("net", style=style), "net")["Model"](dtype=np.float64)
