@@ -13,7 +13,7 @@ from benchmarks.cases import CASES
 import symgrad as sg
 
 FAST = Path(__file__).resolve().parent.parent / "generated" / "fast"
-NOT_YET = {"g", "adding", "cnn", "transformer"}  # steps that still allocate
+NOT_YET: set[str] = set()
 
 
 def allocated(path: Path) -> list[tuple[int, str]]:

@@ -33,7 +33,7 @@ INTEGER = ("t",)
 BATCHED = ("x", "t")
 FEATURES = ("x",)
 TARGET = "t"
-CHUNK = 1 << 17  # entries that the optimiser takes at a time, so that its passes find them in the cache
+CHUNK = 1 << 16  # entries that the optimiser takes at a time: its passes find them in the cache, its scratch memory is small
 SHAPES = {
     "x": lambda s: (s["n"], 1, 8, 8),
     "t": lambda s: (s["n"],),
@@ -1029,8 +1029,17 @@ def _network(s, dtype, weights, gradients, following):
     return {"x": x}, run
 
 
-def _update(count, dtype, w, g, m, v):
+def _shared(rooms, name, shape, dtype):
+    """Scratch memory that all parts of the vectors take in turn; the first part is the longest."""
+    if name not in rooms:
+        rooms[name] = _room(shape, dtype)
+    return rooms[name][: shape[0]]
+
+
+def _update(count, dtype, rooms, w, g, m, v):
     """adam, in place, over flat vectors of `count` entries: what takes options, and what computes.
+
+    `rooms` keeps scratch memory by name, for the next vectors.
 
     m is kept divided by 1 - beta1.
     v is kept divided by 1 - beta2.
@@ -1042,7 +1051,7 @@ def _update(count, dtype, w, g, m, v):
     factor2 = np.empty((), dtype)
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
-    part1 = _room((count,), dtype)
+    part1 = _shared(rooms, "part1", (count,), dtype)
     quotient1 = part1
 
     def adopt(lr, beta1, beta2, eps):
@@ -1099,12 +1108,13 @@ def _typed(name, a, dtype):
     return a.real.astype(np.intp, copy=False)
 
 
-def _start(rng, shape, how, *numbers):
-    """Random or fixed entries that a weight starts with."""
+def _start(rng, shape, how, *numbers, count=None):
+    """Random or fixed entries that a weight starts with; the next so many of them, if `count` is given."""
     fan_in, fan_out = (*shape[:2], 1)[:2] if shape else (1, 1)
     if len(shape) > 2:  # (out, in, window ...)
         window = int(np.prod(shape[2:]))
         fan_in, fan_out = shape[1] * window, shape[0] * window
+    shape = shape if count is None else count
     if how == "he":
         return rng.standard_normal(shape) * (2 / fan_in) ** 0.5
     if how == "glorot":
@@ -1117,6 +1127,25 @@ def _start(rng, shape, how, *numbers):
     if how == "bernoulli":
         return rng.random(shape, np.float32) < numbers[0]
     return np.full(shape, {"zeros": 0.0, "ones": 1.0}[how] if how != "constant" else numbers[0])
+
+
+def _start_in(a, part, rng, how, *numbers):
+    """The same, as far as it can be drawn anew at each step, in an array that is there; `part` is scratch memory."""
+    flat = a.reshape(-1)
+    for k in range(0, flat.size, part.size):
+        to = flat[k : k + part.size]
+        some = part[: to.size]
+        if how == "bernoulli":
+            some = part.view(np.float32)[: to.size]
+            rng.random(out=some, dtype=np.float32)
+            np.less(some, numbers[0], out=to)
+        elif how == "normal":
+            rng.standard_normal(out=some)
+            np.multiply(some, numbers[0], out=to, casting="same_kind")
+        else:
+            rng.random(out=some)
+            np.multiply(some, numbers[1] - numbers[0], out=some)
+            np.add(some, numbers[0], out=to, casting="same_kind")
 
 
 class Model:
@@ -1216,9 +1245,11 @@ class Model:
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
         chunk = CHUNK if count > 2 * CHUNK else max(count, 1)
         parts = [slice(a, min(a + chunk, count)) for a in range(0, count, chunk)]
+        self._part, self._drawn = np.empty(1 << 12), {}
+        rooms = {}
         self._updates = [
             _update(
-                p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
+                p.stop - p.start, self.dtype, rooms, self._w[p], self._g[p], self._m[p], self._v[p]
             ) for p in parts
         ]
 
@@ -1234,7 +1265,10 @@ class Model:
     def _draw(self):
         rng = np.random.default_rng(self._seed)
         for name, w in self.weights.items():
-            w[...] = _start(rng, w.shape, *STARTS[name])
+            flat = w.reshape(-1)
+            for k in range(0, w.size, 1 << 14):  # in parts, as they are drawn in double precision
+                part = flat[k : k + (1 << 14)]
+                part[...] = _start(rng, w.shape, *STARTS[name], count=part.size)
         for flat in (self._m, self._v, ):
             flat[:] = 0
         self.steps = 0
@@ -1324,7 +1358,10 @@ class Model:
     def _fill(self, plan, given, rng):
         inputs, labels, run, _ = plan
         for name, a in inputs:
-            x = given[name] if name in given else _start(rng, a.shape, *STARTS[name])
+            if name not in given:
+                _start_in(a, self._part, rng, *STARTS[name])
+                continue
+            x = given[name]
             if getattr(x, "dtype", None) is not a.dtype:
                 x = _typed(name, x, self.dtype)
             a[...] = x
@@ -1350,7 +1387,7 @@ class Model:
             if name in BATCHED:
                 arrays[name].take(rows, 0, buffer, "clip")
             elif name in DRAWS:
-                np.copyto(buffer, _start(self._rng, buffer.shape, *STARTS[name]))
+                _start_in(buffer, self._part, self._rng, *STARTS[name])
             else:
                 np.copyto(buffer, arrays[name])
         return run()

@@ -30,7 +30,7 @@ INTEGER = ("t",)
 BATCHED = ("x", "t")
 FEATURES = ("x",)
 TARGET = "t"
-CHUNK = 1 << 17  # entries that the optimiser takes at a time, so that its passes find them in the cache
+CHUNK = 1 << 16  # entries that the optimiser takes at a time: its passes find them in the cache, its scratch memory is small
 SHAPES = {
     "x": lambda s: (s["n"], 64),
     "t": lambda s: (s["n"],),
@@ -321,8 +321,17 @@ def _network(s, dtype, weights, gradients):
     return {"x": x}, run
 
 
-def _update(count, dtype, w, g, m, v):
+def _shared(rooms, name, shape, dtype):
+    """Scratch memory that all parts of the vectors take in turn; the first part is the longest."""
+    if name not in rooms:
+        rooms[name] = _room(shape, dtype)
+    return rooms[name][: shape[0]]
+
+
+def _update(count, dtype, rooms, w, g, m, v):
     """adam, in place, over flat vectors of `count` entries: what takes options, and what computes.
+
+    `rooms` keeps scratch memory by name, for the next vectors.
 
     m is kept divided by 1 - beta1.
     v is kept divided by 1 - beta2.
@@ -334,7 +343,7 @@ def _update(count, dtype, w, g, m, v):
     factor2 = np.empty((), dtype)
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
-    part1 = _room((count,), dtype)
+    part1 = _shared(rooms, "part1", (count,), dtype)
     quotient1 = part1
 
     def adopt(lr, beta1, beta2, eps):
@@ -473,12 +482,13 @@ def _typed(name, a, dtype):
     return a.real.astype(np.intp, copy=False)
 
 
-def _start(rng, shape, how, *numbers):
-    """Random or fixed entries that a weight starts with."""
+def _start(rng, shape, how, *numbers, count=None):
+    """Random or fixed entries that a weight starts with; the next so many of them, if `count` is given."""
     fan_in, fan_out = (*shape[:2], 1)[:2] if shape else (1, 1)
     if len(shape) > 2:  # (out, in, window ...)
         window = int(np.prod(shape[2:]))
         fan_in, fan_out = shape[1] * window, shape[0] * window
+    shape = shape if count is None else count
     if how == "he":
         return rng.standard_normal(shape) * (2 / fan_in) ** 0.5
     if how == "glorot":
@@ -590,9 +600,10 @@ class Model:
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
         chunk = CHUNK if count > 2 * CHUNK else max(count, 1)
         parts = [slice(a, min(a + chunk, count)) for a in range(0, count, chunk)]
+        rooms = {}
         self._updates = [
             _update(
-                p.stop - p.start, self.dtype, self._w[p], self._g[p], self._m[p], self._v[p]
+                p.stop - p.start, self.dtype, rooms, self._w[p], self._g[p], self._m[p], self._v[p]
             ) for p in parts
         ]
 
@@ -608,7 +619,10 @@ class Model:
     def _draw(self):
         rng = np.random.default_rng(self._seed)
         for name, w in self.weights.items():
-            w[...] = _start(rng, w.shape, *STARTS[name])
+            flat = w.reshape(-1)
+            for k in range(0, w.size, 1 << 14):  # in parts, as they are drawn in double precision
+                part = flat[k : k + (1 << 14)]
+                part[...] = _start(rng, w.shape, *STARTS[name], count=part.size)
         for flat in (self._m, self._v, ):
             flat[:] = 0
         self.steps = 0

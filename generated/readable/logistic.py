@@ -136,12 +136,13 @@ def _typed(name, a, dtype):
     return a.real.astype(np.intp, copy=False)
 
 
-def _start(rng, shape, how, *numbers):
-    """Random or fixed entries that a weight starts with."""
+def _start(rng, shape, how, *numbers, count=None):
+    """Random or fixed entries that a weight starts with; the next so many of them, if `count` is given."""
     fan_in, fan_out = (*shape[:2], 1)[:2] if shape else (1, 1)
     if len(shape) > 2:  # (out, in, window ...)
         window = int(np.prod(shape[2:]))
         fan_in, fan_out = shape[1] * window, shape[0] * window
+    shape = shape if count is None else count
     if how == "he":
         return rng.standard_normal(shape) * (2 / fan_in) ** 0.5
     if how == "glorot":
@@ -237,7 +238,10 @@ class Model:
     def _draw(self):
         rng = np.random.default_rng(self._seed)
         for name, w in self.weights.items():
-            w[...] = _start(rng, w.shape, *STARTS[name])
+            flat = w.reshape(-1)
+            for k in range(0, w.size, 1 << 14):  # in parts, as they are drawn in double precision
+                part = flat[k : k + (1 << 14)]
+                part[...] = _start(rng, w.shape, *STARTS[name], count=part.size)
         for flat in (self._m, self._v, ):
             flat[:] = 0
         self.steps = 0

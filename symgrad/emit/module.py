@@ -33,6 +33,7 @@ from symgrad.passes.derive import forward
 from symgrad.passes.shares import Share, share
 
 STYLES = ("readable", "fast")
+_TAKEN = re.compile(r"^(\w+) = np\.empty\(")
 _BYTES = re.compile(r"\d+(\.\d+)? ?([kKMG]i?)?B?")
 TARGETS = ("numpy", "numba")
 _MAKES = {"training": "_training", "loss": "_evaluate", "forward": "_network"}
@@ -460,7 +461,7 @@ class Module:
             return {"lines": lines, "scales": [], "mathematics": False}
         (plan, helpers), folded = self.rule.fast(), self.rule.folded
         self.plans["update"] = plan
-        plan.once = [line.replace("= np.empty(", "= _room(") for line in plan.once]
+        plan.once = [_TAKEN.sub(r'\1 = _shared(rooms, "\1", ', line) for line in plan.once]
         self.helpers.update(helpers)
         return {
             "plan": plan,
