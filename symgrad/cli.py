@@ -388,6 +388,9 @@ def _numbers(options: argparse.Namespace) -> dict[str, Any]:
 def _generate(options: argparse.Namespace) -> int:
     declaration, sizes = _declared(options)
     model = symgrad.Model(declaration, sizes=None if options.report else sizes)
+    report = None
+    if options.report:  # first: what cannot be counted is refused before anything is written
+        report = model.report(optimizer=options.optimizer, sizes=sizes, **_numbers(options))
     splitting = {"threads": options.threads, "tile": options.tile, "micro_batch": options.micro_batch}
     path = model.generate(
         options.output,
@@ -398,8 +401,8 @@ def _generate(options: argparse.Namespace) -> int:
         **{name: value for name, value in splitting.items() if value is not None},
     )
     print(f"wrote {path}")
-    if options.report:
-        print(f"\n{model.report(optimizer=options.optimizer, sizes=sizes, **_numbers(options))}")
+    if report is not None:
+        print(f"\n{report}")
     return 0
 
 

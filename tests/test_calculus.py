@@ -333,6 +333,8 @@ def test_held_that_does_not_matter_is_taken() -> None:
     first, second = "a[i] += z[i] - held(z[i]) + held(z[i])", "a[i] += z[i]*exp(held(z[i]) - held(z[i]))"
     text = f"z: weight[n]; a: zeros[n]; {first}; {second}; loss = sum(a)"
     assert check(derived(text)).ok
+    # of one entry the logarithm is known without the sum, which holds a maximum and is read by nothing then
+    assert sg.derive("z: weight[n, 1]; y: data[n, 1]; loss = sum(y*log_softmax(z))").check().ok
 
 
 def test_stop_is_a_constant() -> None:

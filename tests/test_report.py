@@ -79,7 +79,11 @@ def test_table_and_what_it_refuses(tmp_path: Path, capsys: pytest.CaptureFixture
         "One step of training with n = 64" in shown and "all of a step" in shown and "update by adam" in shown
     )
     assert 'n = s["n"]' in out.read_text()  # the module keeps its letters
+    out.unlink()
     assert main(["generate", NET, str(out), "--report"]) == 2
+    assert not out.exists()  # nothing is written where something is refused
     assert "a report counts with numbers, and n has none: give for example n=64" in capsys.readouterr().err
+    with pytest.raises(sg.SymgradError, match="q, which is no size"):
+        sg.Model(NET).report(sizes={"n": 4, "q": 2})
     with pytest.raises(sg.SymgradError, match='of the style "fast"'):
         sg.Model(NET).report(style="readable", sizes={"n": 4})

@@ -208,6 +208,7 @@ def test_refused_by_name(text: str) -> None:
         ({"threads": 0}, "threads is a whole number from 1 or 'measure', not 0"),
         ({"tile": "some"}, "tile is a whole number from 1 or None or 'auto' or 'measure', not 'some'"),
         ({"micro_batch": "much"}, "bytes such as '64MB', not 'much'"),
+        ({"micro_batch": "1e999MB"}, "bytes such as '64MB', not '1e999MB'"),
         ({"micro_batch": True}, "not True"),
     ],
 )

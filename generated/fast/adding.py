@@ -561,7 +561,7 @@ def _memory(limit):
     number = text.rstrip("KMGI ")
     try:
         return int(float(number) * units[text[len(number) :].strip()])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):  # infinitely many, too
         raise Problem(
             f"micro_batch is a number of examples, or of bytes such as '64MB', not {limit!r}"
         ) from None

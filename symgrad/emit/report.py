@@ -74,7 +74,9 @@ class Report:
         rows = [["calls", "flops", "in products", "bytes moved", "buffer bytes", ""]]
         for c in (*self.groups, self.total):
             counted = [str(c.calls), _short(c.flops), f"{100 * c.share:.0f} %"]
-            rows.append([*counted, _short(c.moved), _short(c.buffers), c.group or "the arrays that are given"])
+            rows.append(
+                [*counted, _short(c.moved), _short(c.buffers), c.group or "the arrays that are given"]
+            )
         wide = [max(len(r[k]) for r in rows) for k in range(5)]
         room = _WIDTH - sum(wide) - 2 * 5
         lines = []
@@ -98,6 +100,9 @@ def module_report(derived: Derived, sizes: Mapping[str, int], **options: Any) ->
     if "training" not in module.plans:
         raise Refusal('a report is of a module of the style "fast"')
     declared = module.declared
+    for letter in sizes:
+        if letter not in declared.sizes:
+            raise Refusal(f"a number is given for {letter}, which is no size of the text")
     missing = [letter for letter in declared.sizes if letter not in sizes]
     if missing:
         given = ", ".join(f"{letter}=64" for letter in missing)

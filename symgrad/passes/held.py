@@ -173,8 +173,7 @@ class _Proof:
 
         def culprit(start: int, spread: float = 0.0) -> tuple[str | None, bool]:
             dirty, finite = self._moved(key, start, places, spread)
-            ends = (name for name in dirty if name == self.program.target or name not in self.read)
-            return next(ends, None), finite
+            return next(filter(self._seen, dirty), None), finite
 
         with np.errstate(all="ignore"):
             found, finite = culprit(places[0])
@@ -187,6 +186,12 @@ class _Proof:
                 if wide and finite and (self.strict or culprit(0, spread) == (wide, True)):
                     return wide
         return found
+
+    def _seen(self, name: str) -> bool:
+        """Whether a tensor is a result: the target, or one that nothing reads and that is no inner one left over."""
+        t = self.program[name]
+        left_over = t.role == "value" and not t.named
+        return name == self.program.target or name not in self.read and not left_over
 
     def _moved(self, key: Expr, start: int, places: list[int], spread: float) -> tuple[dict[str, None], bool]:
         """The tensors that differ at the end when what is held is moved, and whether all numbers were finite."""
