@@ -241,7 +241,8 @@ class _Work:
         """A gradient as rows of the joint product."""
         index = (start, *r.left) if len(r.left) == 1 else (r.left[0] + start, r.left[1])
         axes = tuple((a, n) for a, n in r.axes if a in r.kept)
-        new = replace(r, op="=", body=Access(joint, index), axes=axes)
+        alone = sum(w.out == r.out for w in self.statements) == 1  # else it adds to what others write
+        new = replace(r, op="=" if alone else "+=", body=Access(joint, index), axes=axes)
         self.told.tell(new, r)
         return new
 
