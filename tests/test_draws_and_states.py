@@ -202,6 +202,24 @@ def test_masks_have_the_rate_and_runs_repeat(style: str) -> None:
         np.testing.assert_array_equal(w, runs[1][1][name])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("how", [("bernoulli", 0.3), ("normal", 1.7), ("uniform", -0.3, 2.2)])
+def test_draws_into_memory_are_the_same(how: tuple, dtype: type) -> None:
+    """In parts, twice in a row, from one stream of random numbers."""
+    net, (one, other) = module(NET, "fast"), (np.random.default_rng(5) for _ in range(2))
+    a = np.empty((37, 11), dtype)
+    for _ in range(2):
+        net._start_in(a, np.empty(64), one, *how)
+        assert (a == net._start(other, a.shape, *how).astype(dtype)).all()
+
+
+@pytest.mark.parametrize("how", [("he",), ("glorot",), ("normal", 2.0), ("uniform", 0.1, 0.7), ("ones",)])
+def test_starts_in_parts_are_the_same(how: tuple) -> None:
+    net, (one, other) = module(NET, "readable"), (np.random.default_rng(1) for _ in range(2))
+    parts = [net._start(one, (30, 20), *how, count=n) for n in (512, 88)]
+    assert (np.concatenate(parts) == net._start(other, (30, 20), *how).reshape(-1)).all()
+
+
 def test_styles_draw_the_same() -> None:
     x, t = data()
     models = [module(NET, style).Model(dtype=np.float64) for style in ("readable", "fast")]
@@ -366,7 +384,12 @@ def test_batch_norm_is_torchs_in_training_and_evaluation(style: str, shape: tupl
         loss.backward()
         steps.step()
         assert model.step(x, y) == pytest.approx(loss.item(), rel=1e-10)
-        names = {"gamma1": "weight", "beta1": "bias", "running_mean1": "running_mean", "running_var1": "running_var"}
+        names = {
+            "gamma1": "weight",
+            "beta1": "bias",
+            "running_mean1": "running_mean",
+            "running_var1": "running_var",
+        }
         for own, theirs in names.items():
             expected = getattr(other, theirs).detach().numpy()
             np.testing.assert_allclose(model.weights[own], expected, rtol=1e-10, atol=1e-12)
@@ -410,6 +433,8 @@ def test_layers_that_draw(shape, call, name, drawn, expected) -> None:
     declared = f"x: data[n, {', '.join(map(str, shape[1:]))}]; w: weight; loss = w*sum({call}**2)"
     rng = np.random.default_rng(0)
     x, k = rng.standard_normal(shape), (rng.random(drawn) < 0.7) * 1.0
-    assert sg.derive(declared).function()(x=x, w=2.0, **{name: k})[0] == pytest.approx(2 * (expected(x, k) ** 2).sum())
+    assert sg.derive(declared).function()(x=x, w=2.0, **{name: k})[0] == pytest.approx(
+        2 * (expected(x, k) ** 2).sum()
+    )
     assert sg.derive(declared, training=False).function()(x=x, w=2.0)[0] == pytest.approx(2 * (x**2).sum())
     assert sg.check_op(call.split("(")[0])

@@ -94,3 +94,24 @@ def test_a_number_that_does_not_exist_is_a_sentence() -> None:
         net["Problem"], match=r"adam cannot be computed at step 2 with lr = 0.001, .*, beta2 = -1"
     ):
         model.step(*batch(1))
+
+
+def test_parts_share_scratch_memory() -> None:
+    net = made("adam", "fast")
+    net["CHUNK"] = 7
+    model = net["Model"]()
+    assert len(model._updates) == 4  # of 26 entries
+    held = [dict(zip(run.__code__.co_freevars, run.__closure__, strict=True)) for _, run in model._updates]
+    scratch = [cells["part1"].cell_contents for cells in held]
+    assert [a.size for a in scratch] == [7, 7, 7, 5]
+    assert len({a.__array_interface__["data"][0] for a in scratch}) == 1
+
+
+def test_names_of_an_update_are_the_users() -> None:
+    """A state may be called as what the module calls its scratch memory."""
+    text = "def kept(w, g, lr=0.1):\n rooms = rooms/2 + sqrt(1 + g**2)\n w = w - lr*rooms"
+    losses = []
+    for style in ("readable", "fast"):
+        model = made(text, style)["Model"](dtype=np.float64)
+        losses.append([model.step(*batch(k)) for k in range(3)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)

@@ -1380,10 +1380,10 @@ def _shared(rooms, name, shape, dtype):
     return rooms[name][: shape[0]]
 
 
-def _update(count, dtype, rooms, w, g, m, v):
+def _update(count, dtype, _rooms, w, g, m, v):
     """adam, in place, over flat vectors of `count` entries: what takes options, and what computes.
 
-    `rooms` keeps scratch memory by name, for the next vectors.
+    `_rooms` keeps scratch memory by name, for the next vectors.
 
     m is kept divided by 1 - beta1.
     v is kept divided by 1 - beta2.
@@ -1395,7 +1395,7 @@ def _update(count, dtype, rooms, w, g, m, v):
     factor2 = np.empty((), dtype)
     factor3 = np.empty((), dtype)
     factor4 = np.empty((), dtype)
-    part1 = _shared(rooms, "part1", (count,), dtype)
+    part1 = _shared(_rooms, "part1", (count,), dtype)
     quotient1 = part1
 
     def adopt(lr, beta1, beta2, eps):

@@ -461,7 +461,7 @@ class Module:
             return {"lines": lines, "scales": [], "mathematics": False}
         (plan, helpers), folded = self.rule.fast(), self.rule.folded
         self.plans["update"] = plan
-        plan.once = [_TAKEN.sub(r'\1 = _shared(rooms, "\1", ', line) for line in plan.once]
+        plan.once = [_TAKEN.sub(r'\1 = _shared(_rooms, "\1", ', line) for line in plan.once]
         self.helpers.update(helpers)
         return {
             "plan": plan,
