@@ -220,6 +220,32 @@ def test_ways_that_there_are_not(how: dict[str, Any], told: str) -> None:
         module(DECLARATIONS["labels"], **how)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (".scale.m", np.ones(3)),
+        (".scale.v", np.array(0.0)),
+        ("W1.m", np.full((3, 4), "a")),
+        (".threads", np.array("a")),
+    ],
+)
+def test_a_damaged_file_is_refused(name: str, value: np.ndarray, tmp_path: Path) -> None:
+    """One sentence, and nothing is changed."""
+    text = "x: data[n, 3]; y: data[n, 2]; loss = mse(dense(tanh(dense(x, 4)), 2), y)"
+    net = module(text, optimizer="adam")
+    model = net["Model"](threads="measure", tile=None)
+    model.step(np.ones((4, 3)), np.ones((4, 2)))
+    model.save(tmp_path / "whole.npz")
+    with np.load(tmp_path / "whole.npz") as file:
+        arrays = {**file, ".threads": np.array(1), ".tile": np.array(0), name: value}
+    np.savez(tmp_path / "damaged.npz", **arrays)
+    before = model.get_weights()
+    model.threads = "measure"
+    with pytest.raises(net["Problem"], match=f"cannot be used: its .?{name.lstrip('.')} is"):
+        model.load(tmp_path / "damaged.npz")
+    assert all((before[k] == a).all() for k, a in model.get_weights().items())
+
+
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "net.sg").write_text(DECLARATIONS["labels"].replace("; ", "\n"))
     made = str(tmp_path / "net.py")

@@ -930,8 +930,18 @@ class Model:
             raise Problem(f"{path} cannot be used: its count of steps is {steps}, not a whole number from 0")
         if classes is not None and classes.ndim != 1:
             raise Problem(f"{path} cannot be used: its classes are no list")
+        for state in ("m", "v"):
+            for name in (f".scale.{state}", *[f"{weight}.{state}" for weight in WEIGHTS]):
+                a = arrays.get(name)
+                if a is not None and (
+                    a.dtype.kind not in "fiu" or name[0] == "." and (a.shape or a == 0 or not np.isfinite(a))
+                ):
+                    raise Problem(f"{path} cannot be used: its {name} is not what this optimiser keeps")
         for name in ("threads", "tile"):
             if getattr(self, name) == "measure" and f".{name}" in arrays:
+                a = arrays[f".{name}"]
+                if a.shape or a.dtype.kind not in "iu" or a < (name == "threads"):
+                    raise Problem(f"{path} cannot be used: its {name} is {a}, not a whole number")
                 setattr(self, name, int(arrays[f".{name}"]) or None)
                 self._measured = True
         self._make({name: arrays[name].shape for name in WEIGHTS})

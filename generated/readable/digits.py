@@ -462,6 +462,13 @@ class Model:
             raise Problem(f"{path} cannot be used: its count of steps is {steps}, not a whole number from 0")
         if classes is not None and classes.ndim != 1:
             raise Problem(f"{path} cannot be used: its classes are no list")
+        for state in ("m", "v"):
+            for name in (*[f"{weight}.{state}" for weight in WEIGHTS]):
+                a = arrays.get(name)
+                if a is not None and (
+                    a.dtype.kind not in "fiu" or name[0] == "." and (a.shape or a == 0 or not np.isfinite(a))
+                ):
+                    raise Problem(f"{path} cannot be used: its {name} is not what this optimiser keeps")
         self._make({name: arrays[name].shape for name in WEIGHTS})
         states = {f"{name}.{state}": a for state, views in self._state.items() for name, a in views.items()}
         same = str(arrays.get(".optimizer", "")) == "adam" and ".steps" in arrays
