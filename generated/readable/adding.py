@@ -527,7 +527,7 @@ class Model:
         if classes is not None and classes.ndim != 1:
             raise Problem(f"{path} cannot be used: its classes are no list")
         for state in ("m", "v"):
-            for name in (*[f"{weight}.{state}" for weight in WEIGHTS]):
+            for name in [*(f"{weight}.{state}" for weight in WEIGHTS)]:
                 a = arrays.get(name)
                 if a is not None and (
                     a.dtype.kind not in "fiu" or name[0] == "." and (a.shape or a == 0 or not np.isfinite(a))
