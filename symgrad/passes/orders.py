@@ -82,7 +82,7 @@ def orders_of(
             continue
         seen.add(s.out)
         t = program[s.out]
-        if t.role == "adjoint" and len(program[t.of].shape) == len(t.shape) and (t.of in seen):
+        if t.role == "adjoint" and t.of in seen and len(program[t.of].shape) == len(t.shape):
             order = found.get(t.of)  # beside what it is the adjoint of
         else:
             order = _natural(s, program, found) or tuple(range(len(t.shape)))

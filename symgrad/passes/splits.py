@@ -135,7 +135,9 @@ class _Choice:
         t = self.program[place[0]]
         return (
             (t.of, place[1])
-            if t.role == "adjoint" and len(self.program[t.of].shape) == len(t.shape)
+            if t.role == "adjoint"
+            and t.of in self.program.tensors
+            and len(self.program[t.of].shape) == len(t.shape)
             else None
         )
 
