@@ -33,7 +33,7 @@ INTEGER = ()
 BATCHED = ("x", "total")
 FEATURES = ("x",)
 TARGET = "total"
-CHUNK = 1 << 16  # entries that the optimiser takes at a time: its passes find them in the cache, its scratch memory is small
+CHUNK = 1 << 16  # entries that the optimiser takes at a time: they stay in the cache
 SHAPES = {
     "x": lambda s: (s["n"], 10, 2),
     "total": lambda s: (s["n"],),

@@ -37,7 +37,7 @@ INTEGER = ("user", "item")
 BATCHED = ("user", "item", "rating")
 FEATURES = ("user", "item")
 TARGET = "rating"
-CHUNK = 1 << 16  # entries that the optimiser takes at a time: its passes find them in the cache, its scratch memory is small
+CHUNK = 1 << 16  # entries that the optimiser takes at a time: they stay in the cache
 SHAPES = {
     "user": lambda s: (s["n"],),
     "item": lambda s: (s["n"],),

@@ -36,7 +36,7 @@ INTEGER = ("x", "t")
 BATCHED = ("x", "t")
 FEATURES = ("x",)
 TARGET = "t"
-CHUNK = 1 << 16  # entries that the optimiser takes at a time: its passes find them in the cache, its scratch memory is small
+CHUNK = 1 << 16  # entries that the optimiser takes at a time: they stay in the cache
 SHAPES = {
     "x": lambda s: (s["n"], 32),
     "t": lambda s: (s["n"], 32),
