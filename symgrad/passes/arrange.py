@@ -36,7 +36,7 @@ def arranged(derived: Derived) -> Derived:
     names = tuple(n for n in derived.gradients if isinstance(n, str))
     if derived.kind != "gradient" or any(derived.source[n].role == "value" for n in names):
         return derived  # what is differentiated by must stay what the target is made of
-    program, steps = prepare(derived.source, names)
+    program, steps = prepare(derived.source, names, proved=True)
     rearranged, more = program, []
     for arrangement in ARRANGEMENTS:
         rearranged, told = arrangement(rearranged)

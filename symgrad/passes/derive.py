@@ -55,8 +55,11 @@ def derive(
     return finish(program, done.program, gradients, [*steps, *done.steps], done.adjoints)
 
 
-def prepare(program: Program, names: Collection[str]) -> tuple[Program, list[Step]]:
+def prepare(program: Program, names: Collection[str], proved: bool = False) -> tuple[Program, list[Step]]:
     """The program in its stable forms, ready to be differentiated, and the steps from its definitions to there.
+
+    Args:
+        proved: what is held and what is symmetric was proved before.
 
     Raises:
         Refusal: a `held` that matters.
@@ -65,8 +68,9 @@ def prepare(program: Program, names: Collection[str]) -> tuple[Program, list[Ste
     for change in FORWARD:
         program, more = change(program, names)
         steps += more
-    prove(program)
-    prove_symmetric(program)
+    if not proved:
+        prove(program)
+        prove_symmetric(program)
     return program, steps
 
 
@@ -195,7 +199,9 @@ def _tidy(
             )
         if name == swept.target:
             itself = _itself(program, adjoints[name])
-            tidied.steps.append(Step(0, "chain", (itself,), reason=f"The derivative of {name} by itself is one."))
+            tidied.steps.append(
+                Step(0, "chain", (itself,), reason=f"The derivative of {name} by itself is one.")
+            )
             group = (replace(itself, op="+="), *group) if swept.carried else (itself,)
         elif not group:
             group = (_constant(program, adjoints[name], ex.ZERO),)
@@ -289,9 +295,12 @@ def _shorter(group: Group, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...
 def _symmetric(group: Group, name: str, sheet: Sheet, tidied: _Tidied, passes: tuple[str, ...]) -> Group:
     """The symmetric part of a gradient: of all matrices with the same slope along every symmetric direction the
     symmetric one, so that a step along it keeps the tensor symmetric."""
-    s, reason = group[0], (
-        f"{name} is declared symmetric, so its gradient is the symmetric part of the one with all entries free: "
-        "the mean of that and its transpose."
+    s, reason = (
+        group[0],
+        (
+            f"{name} is declared symmetric, so its gradient is the symmetric part of the one with all entries free: "
+            "the mean of that and its transpose."
+        ),
     )
     if len(group) == 1 and s.plain and s.guard is None:
         a, b = (ints.Axis(i.axis or "") for i in s.left[-2:])
@@ -407,7 +416,9 @@ class _Order:
             else:
                 last[name] = min((start[id(c.source)] for c in group), default=-1)
         met: dict[str, float] = {name: m for m, name in enumerate(swept.chained)}
-        signals: dict[tuple[int, ex.Expr], str] = {}  # computed tensors by the statement that reads them, and how
+        signals: dict[
+            tuple[int, ex.Expr], str
+        ] = {}  # computed tensors by the statement that reads them, and how
         inputs = {t.name for t in swept.program.inputs}
         for name in (*(n for n in met if n not in inputs), *(n for n in met if n in inputs)):
             for c in swept.chained[name]:
@@ -435,5 +446,3 @@ def _steps(c: Chained) -> list[Int]:
     """The positions of an entry that move with the loop."""
     assert c.statement.scan is not None
     return [i for i in c.entry.index if c.statement.scan.axis in i.axes]
-
-
