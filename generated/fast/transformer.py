@@ -189,9 +189,6 @@ def _training(s, dtype, weights, gradients):
     dbeta3 = gradients["beta3"]
     dW4 = gradients["W4"]
     db4 = gradients["b4"]
-    padded1 = np.zeros((rows, 32, 96), dtype)
-    padded2 = np.zeros((rows, 32, 128), dtype)
-    padded3 = np.zeros((rows, 32, 128), dtype)
     x = _room((rows, 32), np.intp)
     part1 = _room((rows, 32, 32), dtype)
     e = part1
@@ -246,286 +243,241 @@ def _training(s, dtype, weights, gradients):
     part11_spread = part11_reshaped[:, :, :, None]
     h_12 = h_8
     h_7_part3 = h_7[:, :, 64:]
-    h_12_reshaped = h_12.reshape(rows, 64, 32)
-    part12 = _room((rows, 64, 32), dtype)
-    part12_reshaped = part12.reshape(rows, 2, 32, 32)
-    part12_turned = part12_reshaped.transpose(3, 1, 0, 2)
-    part13 = _room((32, 2, rows, 32), dtype)
-    part13_reshaped = part13.reshape(32, 2, 32*rows)
-    part13_turned = part13_reshaped.transpose(0, 2, 1)
-    const7 = np.logical_and(
-        0 <= np.arange(32)[:, None] - 16 * np.arange(2), np.arange(32)[:, None] - 16 * np.arange(2) < 16
-    ).astype(dtype).reshape(32, 2, 1)
-    part14 = part8.reshape(32, 32*rows, 1)
-    part14_reshaped = part14.reshape(32, rows, 32)
-    part14_turned = part14_reshaped.transpose(1, 2, 0)
+    h_7_reshaped3 = h_7_part3.reshape(rows, 32, 2, 16)
+    h_7_turned3 = h_7_reshaped3.transpose(0, 2, 1, 3)
+    part12 = part8.reshape(rows, 32, 2, 16)
+    view3 = part12.transpose(0, 2, 1, 3)
+    part12_reshaped = part12.reshape(rows, 32, 32)
     h_14 = _room((rows, 32, 32), dtype)
+    view4 = part12_reshaped.reshape(32*rows, 32)
+    view5 = h_14.reshape(32*rows, 32)
     c1_spread = np.broadcast_to(c1, (32, 32))
-    part15 = _room((32, 32), dtype)
+    part13 = _room((32, 32), dtype)
     h_15 = h_14
     h_16 = h_14
     h_16_reshaped = h_16.reshape(32*rows, 32)
-    part16 = part6.reshape(32*rows,)
-    part16_reshaped = part16.reshape(rows, 32)
-    part16_spread = part16_reshaped[:, :, None]
-    part17 = _room((rows, 32, 32), dtype)
-    part18 = _room((rows, 32, 32), dtype)
-    part18_reshaped = part18.reshape(32*rows, 32)
-    part19 = _room((32*rows,), dtype)
-    part19_reshaped = part19.reshape(rows, 32)
-    part20 = _room((rows, 32), dtype)
-    part20_spread = part20[:, :, None]
-    h_19 = part18
+    part14 = part6.reshape(32*rows,)
+    part14_reshaped = part14.reshape(rows, 32)
+    part14_spread = part14_reshaped[:, :, None]
+    part15 = _room((rows, 32, 32), dtype)
+    part16 = _room((rows, 32, 32), dtype)
+    part16_reshaped = part16.reshape(32*rows, 32)
+    part17 = _room((32*rows,), dtype)
+    part17_reshaped = part17.reshape(rows, 32)
+    part18 = _room((rows, 32), dtype)
+    part18_spread = part18[:, :, None]
+    h_19 = part16
     gamma2_column = gamma2[:, None]
     W2_scaled = _room((32, 64), dtype)
-    h_21_core = part13.reshape(rows, 32, 64)
-    view3 = h_19.reshape(32*rows, 32)
-    view4 = h_21_core.reshape(32*rows, 64)
+    h_21_core = _room((rows, 32, 64), dtype)
+    view6 = h_19.reshape(32*rows, 32)
+    view7 = h_21_core.reshape(32*rows, 64)
     W2_T = W2.T
     h_21_shift = _room((64,), dtype)
-    part21 = h_21_shift
-    part21_spread = np.broadcast_to(part21, (32, 64))
-    part22 = _room((32, 64), dtype)
-    h_22 = part13.reshape(rows, 32, 64)
-    const8 = np.full((32, 64), 0, dtype)
-    h_23 = part13.reshape(rows, 32, 64)
+    part19 = h_21_shift
+    part19_spread = np.broadcast_to(part19, (32, 64))
+    part20 = _room((32, 64), dtype)
+    h_22 = h_21_core
+    const7 = np.full((32, 64), 0, dtype)
+    h_23 = h_21_core
     h_24 = _room((rows, 32, 32), dtype)
-    view5 = h_23.reshape(32*rows, 64)
-    view6 = h_24.reshape(32*rows, 32)
+    view8 = h_23.reshape(32*rows, 64)
+    view9 = h_24.reshape(32*rows, 32)
     b3_spread = np.broadcast_to(b3, (32, 32))
     h_25 = h_24
     h = h_24
     h_reshaped = h.reshape(32*rows, 32)
-    part23 = part20.reshape(32*rows,)
-    part23_reshaped = part23.reshape(rows, 32)
-    part23_spread = part23_reshaped[:, :, None]
-    part24 = _room((rows, 32, 32), dtype)
-    part25 = _room((rows, 32, 32), dtype)
-    part25_reshaped = part25.reshape(32*rows, 32)
-    part26 = _room((32*rows,), dtype)
-    part26_reshaped = part26.reshape(rows, 32)
-    part27 = _room((rows, 32), dtype)
-    part27_spread = part27[:, :, None]
-    z_3 = part25
+    part21 = part18.reshape(32*rows,)
+    part21_reshaped = part21.reshape(rows, 32)
+    part21_spread = part21_reshaped[:, :, None]
+    part22 = _room((rows, 32, 32), dtype)
+    part23 = _room((rows, 32, 32), dtype)
+    part23_reshaped = part23.reshape(32*rows, 32)
+    part24 = _room((32*rows,), dtype)
+    part24_reshaped = part24.reshape(rows, 32)
+    part25 = _room((rows, 32), dtype)
+    part25_spread = part25[:, :, None]
+    z_3 = part23
     gamma3_spread = np.broadcast_to(gamma3, (32, 32))
-    part28 = _room((rows, 32, 32), dtype)
+    part26 = _room((rows, 32, 32), dtype)
     beta3_spread = np.broadcast_to(beta3, (32, 32))
-    part29 = _room((32, 32), dtype)
-    z_4 = part28
+    part27 = _room((32, 32), dtype)
+    z_4 = part26
     keep2 = _room((rows, 32, 32), dtype)
-    const9 = np.asarray(1.25, dtype)
-    z_5 = part28
+    const8 = np.asarray(1.25, dtype)
+    z_5 = part26
     z_6 = _room((rows, 32, 52), dtype)
-    view7 = z_5.reshape(32*rows, 32)
-    view8 = z_6.reshape(32*rows, 52)
+    view10 = z_5.reshape(32*rows, 32)
+    view11 = z_6.reshape(32*rows, 52)
     b4_spread = np.broadcast_to(b4, (32, 52))
-    part30 = _room((32, 52), dtype)
+    part28 = _room((32, 52), dtype)
     z = z_6
-    loss_1 = part27
+    loss_1 = part25
     loss_1_spread = loss_1[:, :, None]
-    part31 = _room((rows, 32, 52), dtype)
-    part31_reshaped = part31.reshape(32*rows, 52)
-    const10 = np.full((52,), 1, dtype)
-    part32 = _room((32*rows,), dtype)
-    part32_reshaped = part32.reshape(rows, 32)
-    part33 = _room((rows, 32), dtype)
-    loss_3 = part27
+    part29 = _room((rows, 32, 52), dtype)
+    part29_reshaped = part29.reshape(32*rows, 52)
+    const9 = np.full((52,), 1, dtype)
+    part30 = _room((32*rows,), dtype)
+    part30_reshaped = part30.reshape(rows, 32)
+    part31 = _room((rows, 32), dtype)
+    loss_3 = part25
     t = _room((rows, 32), np.intp)
-    const11 = np.arange(rows)[:, None] * 1664 + np.arange(32) * 52
-    part34 = _room((rows, 32), np.intp)
+    const10 = np.arange(rows)[:, None] * 1664 + np.arange(32) * 52
+    part32 = _room((rows, 32), np.intp)
     z_flat = z.reshape(1664*rows,)
-    loss_5 = part27
-    part32_spread = part32_reshaped[:, :, None]
-    p = part31
-    const12 = np.asarray(0.03125 / n, dtype)
-    part31_flat = part31.reshape(1664*rows,)
-    part31_reshaped2 = part31_flat.reshape(rows, 32, 52)
-    part31_reshaped3 = part31_reshaped2.reshape(32*rows, 52)
-    const13 = np.full((32*rows,), 1, dtype)
-    part30_T = part30.T
+    loss_5 = part25
+    part30_spread = part30_reshaped[:, :, None]
+    p = part29
+    const11 = np.asarray(0.03125 / n, dtype)
+    part29_flat = part29.reshape(1664*rows,)
+    part29_reshaped2 = part29_flat.reshape(rows, 32, 52)
+    part29_reshaped3 = part29_reshaped2.reshape(32*rows, 52)
+    const12 = np.full((32*rows,), 1, dtype)
+    part28_T = part28.T
     dz_5 = _room((rows, 32, 32), dtype)
-    view9 = part31_reshaped2.reshape(32*rows, 52)
-    view10 = dz_5.reshape(32*rows, 32)
+    view12 = part29_reshaped2.reshape(32*rows, 52)
+    view13 = dz_5.reshape(32*rows, 32)
     z_5_reshaped = z_5.reshape(32*rows, 32)
     z_5_T = z_5_reshaped.T
     dz_4 = dz_5
-    part25_reshaped2 = part25.reshape(32*rows, 32)
-    dz_3 = part25
+    part23_reshaped2 = part23.reshape(32*rows, 32)
+    dz_3 = part23
     dz_4_reshaped = dz_4.reshape(32*rows, 32)
-    part36 = dz_5
-    part36_reshaped = part36.reshape(32*rows, 32)
-    part32_reshaped2 = part32.reshape(rows, 32)
-    const14 = np.asarray(2, dtype)
-    dz_2_sum = part27
-    part37 = part26.reshape(rows, 32)
-    part38 = part26.reshape(rows, 32)
-    dz_2 = part27
+    part34 = dz_5
+    part34_reshaped = part34.reshape(32*rows, 32)
+    part30_reshaped2 = part30.reshape(rows, 32)
+    const13 = np.asarray(2, dtype)
+    dz_2_sum = part25
+    part35 = part24.reshape(rows, 32)
+    part36 = part24.reshape(rows, 32)
+    dz_2 = part25
     dz_3_reshaped = dz_3.reshape(32*rows, 32)
-    part26_reshaped2 = part26.reshape(rows, 32)
-    part39 = part32.reshape(rows, 32)
-    dz_1 = part32.reshape(rows, 32)
-    part40 = h_24
-    part40_reshaped = part40.reshape(32*rows, 32)
-    part26_reshaped3 = part26.reshape(rows, 32)
-    const15 = np.asarray(0.0625, dtype)
-    part41 = part32.reshape(rows, 32)
-    part33_spread = part33[:, :, None]
+    part24_reshaped2 = part24.reshape(rows, 32)
+    part37 = part30.reshape(rows, 32)
+    dz_1 = part30.reshape(rows, 32)
+    part38 = h_24
+    part38_reshaped = part38.reshape(32*rows, 32)
+    part24_reshaped3 = part24.reshape(rows, 32)
+    const14 = np.asarray(0.0625, dtype)
+    part39 = part30.reshape(rows, 32)
+    part31_spread = part31[:, :, None]
     dz_2_spread = dz_2[:, :, None]
-    part42 = part33.reshape(rows, 32, 1)
-    const16 = np.asarray(0.03125, dtype)
-    part43 = part32.reshape(rows, 32)
-    part43_spread = part43[:, :, None]
-    dh = part25
+    part40 = part31.reshape(rows, 32, 1)
+    const15 = np.asarray(0.03125, dtype)
+    part41 = part30.reshape(rows, 32)
+    part41_spread = part41[:, :, None]
+    dh = part23
     dh_reshaped = dh.reshape(32*rows, 32)
     W3_T = W3.T
-    dh_23 = part12.reshape(rows, 32, 64)
-    view11 = dh.reshape(32*rows, 32)
-    view12 = dh_23.reshape(32*rows, 64)
+    dh_23 = _room((rows, 32, 64), dtype)
+    view14 = dh.reshape(32*rows, 32)
+    view15 = dh_23.reshape(32*rows, 64)
     h_23_reshaped = h_23.reshape(32*rows, 64)
     h_23_T = h_23_reshaped.T
-    const17 = np.asarray(0, dtype)
-    part44 = _room((rows, 32, 64), bool)
-    dh_22 = part12.reshape(rows, 32, 64)
+    const16 = np.asarray(0, dtype)
+    part42 = _room((rows, 32, 64), bool)
+    dh_22 = dh_23
     bits5 = _bits(dh_23)
-    bits4 = _mask(part44, dtype)
+    bits4 = _mask(part42, dtype)
     bits6 = _bits(dh_22)
     dh_22_reshaped = dh_22.reshape(32*rows, 64)
     W2_scaled_T = W2_scaled.T
-    dh_19 = part24
-    view13 = dh_22.reshape(32*rows, 64)
-    view14 = dh_19.reshape(32*rows, 32)
+    dh_19 = part22
+    view16 = dh_22.reshape(32*rows, 64)
+    view17 = dh_19.reshape(32*rows, 32)
     h_19_reshaped = h_19.reshape(32*rows, 32)
     h_19_T = h_19_reshaped.T
     dW2_scaled = W2_scaled
     beta2_column = beta2[:, None]
     db2_spread = db2[None, :]
-    part45 = _room((32, 64), dtype)
-    part46 = W2_scaled
-    const18 = np.full((64,), 1, dtype)
-    part18_reshaped2 = part18.reshape(32*rows, 32)
-    part32_reshaped3 = part32.reshape(rows, 32)
-    dh_18_sum = part33
-    dh_18 = part33
+    part43 = _room((32, 64), dtype)
+    part44 = W2_scaled
+    const17 = np.full((64,), 1, dtype)
+    part16_reshaped2 = part16.reshape(32*rows, 32)
+    part30_reshaped3 = part30.reshape(rows, 32)
+    dh_18_sum = part31
+    dh_18 = part31
     dh_19_reshaped = dh_19.reshape(32*rows, 32)
-    part19_reshaped2 = part19.reshape(rows, 32)
-    dh_17 = part20
-    part47 = h_14
-    part47_reshaped = part47.reshape(32*rows, 32)
-    part19_reshaped3 = part19.reshape(rows, 32)
-    part27_spread2 = part27[:, :, None]
+    part17_reshaped2 = part17.reshape(rows, 32)
+    dh_17 = part18
+    part45 = h_14
+    part45_reshaped = part45.reshape(32*rows, 32)
+    part17_reshaped3 = part17.reshape(rows, 32)
+    part25_spread2 = part25[:, :, None]
     dh_18_spread = dh_18[:, :, None]
-    part48 = part27.reshape(rows, 32, 1)
-    part20_spread2 = part20[:, :, None]
-    dh_16 = part25
+    part46 = part25.reshape(rows, 32, 1)
+    part18_spread2 = part18[:, :, None]
+    dh_16 = part23
     dh_16_reshaped = dh_16.reshape(32*rows, 32)
     U1_T = U1.T
-    dh_13 = part17
-    view15 = dh_16.reshape(32*rows, 32)
-    view16 = dh_13.reshape(32*rows, 32)
-    part14_reshaped2 = part14_reshaped.reshape(32, 32*rows)
+    dh_13 = part15
+    view18 = dh_16.reshape(32*rows, 32)
+    view19 = dh_13.reshape(32*rows, 32)
+    part12_reshaped2 = part12_reshaped.reshape(32*rows, 32)
+    part12_T = part12_reshaped2.T
     dh_13_reshaped = dh_13.reshape(rows, 32, 2, 16)
     dh_13_turned = dh_13_reshaped.transpose(0, 2, 1, 3)
-    h_7_reshaped3 = h_7_part3.reshape(rows, 32, 2, 16)
-    h_7_turned3 = h_7_reshaped3.transpose(0, 2, 3, 1)
-    dh_12 = part12.reshape(rows, 2, 32, 32)
-    part49 = part13.reshape(rows, 2, 32, 32)
-    part49_reshaped = part49.reshape(64*rows, 32)
-    part50 = _room((64*rows,), dtype)
-    part50_reshaped = part50.reshape(rows, 2, 32)
+    h_7_turned4 = h_7_reshaped3.transpose(0, 2, 3, 1)
+    dh_12 = dh_23.reshape(rows, 2, 32, 32)
+    part47 = h_21_core.reshape(rows, 2, 32, 32)
+    part47_reshaped = part47.reshape(64*rows, 32)
+    part48 = _room((64*rows,), dtype)
+    part48_reshaped = part48.reshape(rows, 2, 32)
     dh_11_sum = _room((rows, 2, 32), dtype)
     dh_11_sum_spread = dh_11_sum[:, :, :, None]
-    part51 = part12.reshape(rows, 2, 32, 32)
-    part52 = part12.reshape(rows, 2, 32, 32)
-    const19 = np.any(const6, axis=1)
-    part53 = dh_11_sum
-    part53_spread = part53[:, :, :, None]
-    part54 = part12.reshape(rows, 2, 32, 32)
-    dh_8 = part12.reshape(rows, 2, 32, 32)
-    bits8 = _bits(part54)
+    part49 = dh_23.reshape(rows, 2, 32, 32)
+    part50 = dh_23.reshape(rows, 2, 32, 32)
+    const18 = np.any(const6, axis=1)
+    part51 = dh_11_sum
+    part51_spread = part51[:, :, :, None]
+    part52 = dh_23.reshape(rows, 2, 32, 32)
+    dh_8 = dh_23.reshape(rows, 2, 32, 32)
+    bits8 = _bits(part52)
     bits7 = _mask(const6, dtype)
     bits9 = _bits(dh_8)
-    view17 = padded1[:, :, 64:]
-    h_12_turned = h_12.transpose(0, 3, 1, 2)
-    part55 = part9.reshape(rows, 32, 2, 32)
-    part55_reshaped = part55.reshape(rows, 64, 32)
-    part56 = _room((rows, 64, 96), dtype)
-    part56_reshaped = part56.reshape(rows, 32, 2, 96)
-    part56_turned = part56_reshaped.transpose(3, 0, 1, 2)
-    part57 = _room((96, rows, 32, 2), dtype)
-    part57_reshaped = part57.reshape(96, 32*rows, 2)
-    const20 = np.logical_and(
-        0 <= np.arange(96)[:, None] - 16 * np.arange(2) - 64,
-        np.arange(96)[:, None] - 16 * np.arange(2) - 64 < 16
-    ).astype(dtype).reshape(96, 2, 1)
-    part58 = _room((96, 32*rows, 1), dtype)
-    part58_reshaped = part58.reshape(96, rows, 32)
-    view18 = padded2[:, :, :96]
-    padded2_part = padded2[:, :, 32:]
-    dh_8_reshaped = dh_8.reshape(rows, 64, 32)
-    part56_reshaped2 = part56.reshape(rows, 2, 32, 96)
-    part56_turned2 = part56_reshaped2.transpose(3, 1, 0, 2)
-    part59 = part57.reshape(96, 2, rows, 32)
-    part59_reshaped = part59.reshape(96, 2, 32*rows)
-    part59_turned = part59_reshaped.transpose(0, 2, 1)
-    const21 = np.logical_and(
-        0 <= np.arange(96)[:, None] - 16 * np.arange(2), np.arange(96)[:, None] - 16 * np.arange(2) < 16
-    ).astype(dtype).reshape(96, 2, 1)
-    part60 = _room((96, 32*rows, 1), dtype)
-    part60_reshaped = part60.reshape(96, rows, 32)
-    const22 = np.asarray(4, dtype)
-    part61 = _room((96, rows, 32), dtype)
-    part62 = part60.reshape(rows, 32, 96)
-    view19 = part62.transpose(0, 2, 1).transpose(1, 0, 2)
-    view20 = padded3[:, :, 32:]
-    padded3_part = padded3[:, :, :96]
+    part53 = _room((rows, 32, 96), dtype)
+    h_12_turned = h_12.transpose(0, 1, 3, 2)
+    view20 = part53[:, :, 64:].reshape(rows, 32, 2, 16).transpose(0, 2, 1, 3)
+    h_7_turned5 = h_7_reshaped2.transpose(0, 2, 1, 3)
+    part54 = part15.reshape(rows, 2, 32, 16)
+    view21 = part53[:, :, :32].reshape(rows, 32, 2, 16).transpose(0, 2, 1, 3)
+    const19 = np.asarray(4, dtype)
     dh_8_turned = dh_8.transpose(0, 1, 3, 2)
-    part9_reshaped = part9.reshape(rows, 64, 32)
-    part56_reshaped3 = part56.reshape(rows, 2, 32, 96)
-    part56_turned3 = part56_reshaped3.transpose(3, 1, 0, 2)
-    part63 = part57.reshape(96, 2, rows, 32)
-    part63_reshaped = part63.reshape(96, 2, 32*rows)
-    part63_turned = part63_reshaped.transpose(0, 2, 1)
-    const23 = np.logical_and(
-        0 <= np.arange(96)[:, None] - 16 * np.arange(2) - 32,
-        np.arange(96)[:, None] - 16 * np.arange(2) - 32 < 16
-    ).astype(dtype).reshape(96, 2, 1)
-    part58_reshaped2 = part58.reshape(96, rows, 32)
-    part64 = h_6_core
-    view21 = part64.transpose(0, 2, 1).transpose(1, 0, 2)
-    dh_7 = part60.reshape(rows, 32, 96)
-    dh_7_reshaped = dh_7.reshape(32*rows, 96)
+    part55 = part15.reshape(rows, 2, 32, 16)
+    view22 = part53[:, :, 32:64].reshape(rows, 32, 2, 16).transpose(0, 2, 1, 3)
+    part53_reshaped = part53.reshape(32*rows, 96)
     W1_scaled_T = W1_scaled.T
-    dh_4 = part17
-    view22 = dh_7.reshape(32*rows, 96)
-    view23 = dh_4.reshape(32*rows, 32)
+    dh_4 = part15
+    view23 = part53.reshape(32*rows, 96)
+    view24 = dh_4.reshape(32*rows, 32)
     h_4_reshaped = h_4.reshape(32*rows, 32)
     h_4_T = h_4_reshaped.T
     dW1_scaled = W1_scaled
     beta1_column = beta1[:, None]
     db1_spread = db1[None, :]
-    part65 = _room((32, 96), dtype)
-    part66 = _room((32, 96), dtype)
-    part67 = W1_scaled
-    const24 = np.full((96,), 1, dtype)
+    part56 = _room((32, 96), dtype)
+    part57 = _room((32, 96), dtype)
+    part58 = W1_scaled
+    const20 = np.full((96,), 1, dtype)
     part4_reshaped2 = part4.reshape(32*rows, 32)
-    part19_reshaped4 = part19.reshape(rows, 32)
-    dh_3_sum = part20
-    dh_3 = part20
+    part17_reshaped4 = part17.reshape(rows, 32)
+    dh_3_sum = part18
+    dh_3 = part18
     dh_4_reshaped = dh_4.reshape(32*rows, 32)
     part5_reshaped2 = part5.reshape(rows, 32)
-    dh_2 = part33
+    dh_2 = part31
     part1_reshaped = part1.reshape(32*rows, 32)
     part2_reshaped2 = part2.reshape(rows, 32)
-    part27_spread3 = part27[:, :, None]
+    part25_spread3 = part25[:, :, None]
     dh_3_spread = dh_3[:, :, None]
-    part68 = part27.reshape(rows, 32, 1)
-    part33_spread2 = part33[:, :, None]
-    dh_1 = part25
-    de = part25
+    part59 = part25.reshape(rows, 32, 1)
+    part31_spread2 = part31[:, :, None]
+    dh_1 = part23
+    de = part23
     de_reshaped = de.reshape(rows, 1024)
-    const25 = np.full((rows,), 1, dtype)
-    part69 = part15.reshape(1024,)
-    part69_reshaped = part69.reshape(32, 32)
+    const21 = np.full((rows,), 1, dtype)
+    part60 = part13.reshape(1024,)
+    part60_reshaped = part60.reshape(32, 32)
 
     def run():
         # (1) e[n, length, m] = E1[x[n, length], m] + P1[length, m]
@@ -573,298 +525,283 @@ def _training(s, dtype, weights, gradients):
         # (11) h_12[n, j, k, s] = h_10[n, j, k, s]/h_11[n, j, k]
         divide(h_10, part11_spread, h_12)
         # (12) h_13[n, j, d + 16*k] += sum(s, h_12[n, k, j, s]*h_7[n, s, d + 16*k + 64]), d < 16
-        matmul(h_12_reshaped, h_7_part3, part12)
-        copyto(part13, part12_turned)
-        matmul(part13_turned, const7, part14)
+        matmul(h_12, h_7_turned3, view3)
         # (13a) h_14[n, j, k] = sum(l, h_13[n, j, l]*U1[l, k])
-        matmul(part14_turned, U1, h_14)
+        view4.dot(U1, view5)
         # (13b) h_15[n, j, k] = h_14[n, j, k] + c1[k]
-        copyto(part15, c1_spread)
-        add(h_14, part15, h_15)
+        copyto(part13, c1_spread)
+        add(h_14, part13, h_15)
         # (13) h_16[n, length, m] = h_1[n, length, m] + h_15[n, length, m]
         add(h_1, h_15, h_16)
         # (14) h_17[n, length] = sum(k, 0.03125*h_16[n, length, k])
-        h_16_reshaped.dot(const3, part16)
+        h_16_reshaped.dot(const3, part14)
         # (15) h_18[n, length] = sum(k, 0.03125*(h_16[n, length, k] - h_17[n, length])**2)
-        subtract(h_16, part16_spread, part17)
-        square(part17, part18)
-        part18_reshaped.dot(const3, part19)
+        subtract(h_16, part14_spread, part15)
+        square(part15, part16)
+        part16_reshaped.dot(const3, part17)
         # (16) h_19[n, length, k] = (h_16[n, length, k] - h_17[n, length])/sqrt(h_18[n, length] +
         #     1e-05)
-        add(part19_reshaped, const4, part20)
-        sqrt(part20, part20)
-        divide(part17, part20_spread, h_19)
+        add(part17_reshaped, const4, part18)
+        sqrt(part18, part18)
+        divide(part15, part18_spread, h_19)
         # W2_scaled[k, m] = gamma2[k]*W2[k, m]
         multiply(gamma2_column, W2, W2_scaled)
         # h_21_core[n, length, m] = sum(k, h_19[n, length, k]*W2_scaled[k, m])
-        view3.dot(W2_scaled, view4)
+        view6.dot(W2_scaled, view7)
         # h_21_shift[m] = sum(k, beta2[k]*W2[k, m])
         W2_T.dot(beta2, h_21_shift)
         # (18a*) h_21[n, length, m] = h_21_core[n, length, m] + h_21_shift[m]
         # (18) h_22[n, length, m] = h_21[n, length, m] + b2[m]
-        add(h_21_shift, b2, part21)
-        copyto(part22, part21_spread)
-        add(h_21_core, part22, h_22)
+        add(h_21_shift, b2, part19)
+        copyto(part20, part19_spread)
+        add(h_21_core, part20, h_22)
         # (19) h_23[n, length, m] = relu(h_22[n, length, m])
-        maximum(h_22, const8, out=h_23)
+        maximum(h_22, const7, out=h_23)
         # (20a) h_24[n, length, m] = sum(i, h_23[n, length, i]*W3[i, m])
-        view5.dot(W3, view6)
+        view8.dot(W3, view9)
         # (20b) h_25[n, length, m] = h_24[n, length, m] + b3[m]
-        copyto(part15, b3_spread)
-        add(h_24, part15, h_25)
+        copyto(part13, b3_spread)
+        add(h_24, part13, h_25)
         # (20) h[n, length, m] = h_16[n, length, m] + h_25[n, length, m]
         add(h_16, h_25, h)
         # (21) z_1[n, length] = sum(k, 0.03125*h[n, length, k])
-        h_reshaped.dot(const3, part23)
+        h_reshaped.dot(const3, part21)
         # (22) z_2[n, length] = sum(k, 0.03125*(h[n, length, k] - z_1[n, length])**2)
-        subtract(h, part23_spread, part24)
-        square(part24, part25)
-        part25_reshaped.dot(const3, part26)
+        subtract(h, part21_spread, part22)
+        square(part22, part23)
+        part23_reshaped.dot(const3, part24)
         # (23) z_3[n, length, k] = (h[n, length, k] - z_1[n, length])/sqrt(z_2[n, length] + 1e-05)
-        add(part26_reshaped, const4, part27)
-        sqrt(part27, part27)
-        divide(part24, part27_spread, z_3)
+        add(part24_reshaped, const4, part25)
+        sqrt(part25, part25)
+        divide(part22, part25_spread, z_3)
         # (24) z_4[n, length, k] = gamma3[k]*z_3[n, length, k] + beta3[k]
-        copyto(part15, gamma3_spread)
-        multiply(part15, z_3, part28)
-        copyto(part29, beta3_spread)
-        add(part28, part29, z_4)
+        copyto(part13, gamma3_spread)
+        multiply(part13, z_3, part26)
+        copyto(part27, beta3_spread)
+        add(part26, part27, z_4)
         # (25) z_5[n, length, k] = 1.25*z_4[n, length, k]*keep2[n, length, k]
-        multiply(const9, z_4, part28)
-        multiply(part28, keep2, z_5)
+        multiply(const8, z_4, part26)
+        multiply(part26, keep2, z_5)
         # (26a) z_6[n, length, m] = sum(k, z_5[n, length, k]*W4[k, m])
-        view7.dot(W4, view8)
+        view10.dot(W4, view11)
         # (26) z[n, length, m] = z_6[n, length, m] + b4[m]
-        copyto(part30, b4_spread)
-        add(z_6, part30, z)
+        copyto(part28, b4_spread)
+        add(z_6, part28, z)
         # (27) loss_1[n, length] = max(k, z[n, length, k])
         maximum.reduce(z, 2, None, loss_1)
         # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
-        subtract(z, loss_1_spread, part31)
-        exp(part31, part31)
-        part31_reshaped.dot(const10, part32)
+        subtract(z, loss_1_spread, part29)
+        exp(part29, part29)
+        part29_reshaped.dot(const9, part30)
         # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
-        log(part32_reshaped, part33)
-        add(loss_1, part33, loss_3)
+        log(part30_reshaped, part31)
+        add(loss_1, part31, loss_3)
         # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
-        add(const11, t, part34)
-        z_flat.take(part34, 0, part33, "clip")
-        subtract(loss_3, part33, loss_5)
+        add(const10, t, part32)
+        z_flat.take(part32, 0, part31, "clip")
+        subtract(loss_3, part31, loss_5)
         # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
-        part35 = add.reduce(loss_5, axis=None)
-        loss = 0.03125 / n * part35
+        part33 = add.reduce(loss_5, axis=None)
+        loss = 0.03125 / n * part33
         # (30) p[n, length, k] = exp(z[n, length, k] - held(loss_1[n, length]))/loss_2[n, length]
-        divide(part31, part32_spread, p)
+        divide(part29, part30_spread, p)
         # (31) dz[n, length, k] = 0.03125*(p[n, length, k] - [k == t[n, length]])/n
-        multiply(const12, p, part31)
-        part31_flat.take(part34, 0, part27, "clip")
-        subtract(part27, const12, part27)
-        part31_flat.put(part34, part27)
+        multiply(const11, p, part29)
+        part29_flat.take(part32, 0, part25, "clip")
+        subtract(part25, const11, part25)
+        part29_flat.put(part32, part25)
         # (33) db4[m] = sum(n, length, dz[n, length, m])
-        const13.dot(part31_reshaped3, db4)
+        const12.dot(part29_reshaped3, db4)
         # (34b) dz_5[n, length, k] = sum(m, dz[n, length, m]*W4[k, m])
-        multiply(const9, W4, part30)
-        view9.dot(part30_T, view10)
+        multiply(const8, W4, part28)
+        view12.dot(part28_T, view13)
         # (32) dW4[k, m] = sum(n, length, dz[n, length, m]*z_5[n, length, k])
-        z_5_T.dot(part31_reshaped3, dW4)
+        z_5_T.dot(part29_reshaped3, dW4)
         # (34) dz_4[n, length, k] = 1.25*dz_5[n, length, k]*keep2[n, length, k]
         multiply(dz_5, keep2, dz_4)
         # (35) dgamma3[k] = sum(n, length, dz_4[n, length, k]*z_3[n, length, k])
-        multiply(dz_4, z_3, part25)
-        const13.dot(part25_reshaped2, dgamma3)
+        multiply(dz_4, z_3, part23)
+        const12.dot(part23_reshaped2, dgamma3)
         # (37) dz_3[n, length, k] = dz_4[n, length, k]*gamma3[k]
-        multiply(part15, dz_4, dz_3)
+        multiply(part13, dz_4, dz_3)
         # (36) dbeta3[k] = sum(n, length, dz_4[n, length, k])
-        const13.dot(dz_4_reshaped, dbeta3)
+        const12.dot(dz_4_reshaped, dbeta3)
         # (39) dz_2_sum[n, length] = sum(k, -0.5*dz_3[n, length, k]*(h[n, length, k] - z_1[n,
         #     length]))
-        multiply(dz_3, part24, part36)
-        part36_reshaped.dot(const2, part32)
-        negative(part32_reshaped2, part27)
-        divide(part27, const14, dz_2_sum)
+        multiply(dz_3, part22, part34)
+        part34_reshaped.dot(const2, part30)
+        negative(part30_reshaped2, part25)
+        divide(part25, const13, dz_2_sum)
         # (39) dz_2[n, length] = dz_2_sum[n, length]/sqrt(1e-05 + z_2[n, length])**3
-        add(const4, part26_reshaped, part33)
-        sqrt(part33, part33)
-        square(part33, part37)
-        multiply(part37, part33, part38)
-        divide(dz_2_sum, part38, dz_2)
+        add(const4, part24_reshaped, part31)
+        sqrt(part31, part31)
+        square(part31, part35)
+        multiply(part35, part31, part36)
+        divide(dz_2_sum, part36, dz_2)
         # (40) dz_1[n, length] += sum(k, -dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]))
-        dz_3_reshaped.dot(const2, part26)
-        divide(part26_reshaped2, part33, part39)
-        negative(part39, dz_1)
+        dz_3_reshaped.dot(const2, part24)
+        divide(part24_reshaped2, part31, part37)
+        negative(part37, dz_1)
         # (40) dz_1[n, length] += sum(k, 0.0625*dz_2[n, length]*(z_1[n, length] - h[n, length, k]))
-        subtract(part23_spread, h, part40)
-        part40_reshaped.dot(const2, part26)
-        multiply(dz_2, part26_reshaped3, part20)
-        multiply(const15, part20, part20)
-        add(dz_1, part20, part41)
+        subtract(part21_spread, h, part38)
+        part38_reshaped.dot(const2, part24)
+        multiply(dz_2, part24_reshaped3, part18)
+        multiply(const14, part18, part18)
+        add(dz_1, part18, part39)
         # (41) dh[n, length, k] = dz_3[n, length, k]/sqrt(1e-05 + z_2[n, length]) + 0.0625*dz_2[n,
         #     length]*(h[n, length, k] - z_1[n, length]) + 0.03125*dz_1[n, length]
-        divide(dz_3, part33_spread, part25)
-        multiply(const15, dz_2_spread, part42)
-        multiply(part42, part24, part24)
-        add(part25, part24, part25)
-        multiply(const16, part41, part43)
-        add(part25, part43_spread, dh)
+        divide(dz_3, part31_spread, part23)
+        multiply(const14, dz_2_spread, part40)
+        multiply(part40, part22, part22)
+        add(part23, part22, part23)
+        multiply(const15, part39, part41)
+        add(part23, part41_spread, dh)
         # (43) db3[m] = sum(n, length, dh[n, length, m])
-        const13.dot(dh_reshaped, db3)
+        const12.dot(dh_reshaped, db3)
         # (44b) dh_23[n, length, i] = sum(m, dh[n, length, m]*W3[i, m])
-        view11.dot(W3_T, view12)
+        view14.dot(W3_T, view15)
         # (42) dW3[i, m] = sum(n, length, dh[n, length, m]*h_23[n, length, i])
         h_23_T.dot(dh_reshaped, dW3)
         # (44) dh_22[n, length, m] = dh_23[n, length, m]*[h_22[n, length, m] > 0]
-        greater(h_23, const17, part44)
+        greater(h_23, const16, part42)
         multiply(bits5, bits4, bits6)
         # (46) db2[m] = sum(n, length, dh_22[n, length, m])
-        const13.dot(dh_22_reshaped, db2)
+        const12.dot(dh_22_reshaped, db2)
         # (49*) dbeta2[k] = sum(m, db2[m]*W2[k, m])
         W2.dot(db2, dbeta2)
         # (50*) dh_19[n, length, k] = sum(m, dh_22[n, length, m]*W2_scaled[k, m])
-        view13.dot(W2_scaled_T, view14)
+        view16.dot(W2_scaled_T, view17)
         # dW2_scaled[k, m] = sum(n, length, dh_22[n, length, m]*h_19[n, length, k])
         h_19_T.dot(dh_22_reshaped, dW2_scaled)
         # (45*) dW2[k, m] = db2[m]*beta2[k] + dW2_scaled[k, m]*gamma2[k]
-        beta2_column.dot(db2_spread, part22)
-        multiply(gamma2_column, dW2_scaled, part45)
-        add(part22, part45, dW2)
+        beta2_column.dot(db2_spread, part20)
+        multiply(gamma2_column, dW2_scaled, part43)
+        add(part20, part43, dW2)
         # (48*) dgamma2[k] = sum(m, dW2_scaled[k, m]*W2[k, m])
-        multiply(dW2_scaled, W2, part46)
-        part46.dot(const18, dgamma2)
+        multiply(dW2_scaled, W2, part44)
+        part44.dot(const17, dgamma2)
         # (52) dh_18_sum[n, length] = sum(k, -0.5*dh_19[n, length, k]*(h_16[n, length, k] - h_17[n,
         #     length]))
-        multiply(dh_19, part17, part18)
-        part18_reshaped2.dot(const2, part32)
-        negative(part32_reshaped3, part33)
-        divide(part33, const14, dh_18_sum)
+        multiply(dh_19, part15, part16)
+        part16_reshaped2.dot(const2, part30)
+        negative(part30_reshaped3, part31)
+        divide(part31, const13, dh_18_sum)
         # (52) dh_18[n, length] = dh_18_sum[n, length]/sqrt(1e-05 + h_18[n, length])**3
-        add(const4, part19_reshaped, part27)
-        sqrt(part27, part27)
-        square(part27, part20)
-        multiply(part20, part27, part20)
-        divide(dh_18_sum, part20, dh_18)
+        add(const4, part17_reshaped, part25)
+        sqrt(part25, part25)
+        square(part25, part18)
+        multiply(part18, part25, part18)
+        divide(dh_18_sum, part18, dh_18)
         # (53) dh_17[n, length] += sum(k, -dh_19[n, length, k]/sqrt(1e-05 + h_18[n, length]))
-        dh_19_reshaped.dot(const2, part19)
-        divide(part19_reshaped2, part27, part20)
-        negative(part20, dh_17)
+        dh_19_reshaped.dot(const2, part17)
+        divide(part17_reshaped2, part25, part18)
+        negative(part18, dh_17)
         # (53) dh_17[n, length] += sum(k, 0.0625*dh_18[n, length]*(h_17[n, length] - h_16[n, length,
         #     k]))
-        subtract(part16_spread, h_16, part47)
-        part47_reshaped.dot(const2, part19)
-        multiply(dh_18, part19_reshaped3, part6)
-        multiply(const15, part6, part6)
-        add(dh_17, part6, part20)
+        subtract(part14_spread, h_16, part45)
+        part45_reshaped.dot(const2, part17)
+        multiply(dh_18, part17_reshaped3, part6)
+        multiply(const14, part6, part6)
+        add(dh_17, part6, part18)
         # (54) dh_16[n, length, m] = dh[n, length, m] + dh_19[n, length, m]/sqrt(1e-05 + h_18[n,
         #     length]) + 0.0625*dh_18[n, length]*(h_16[n, length, m] - h_17[n, length]) +
         #     0.03125*dh_17[n, length]
-        divide(dh_19, part27_spread2, part24)
-        add(dh, part24, part25)
-        multiply(const15, dh_18_spread, part48)
-        multiply(part48, part17, part17)
-        add(part25, part17, part25)
-        multiply(const16, part20, part20)
-        add(part25, part20_spread2, dh_16)
+        divide(dh_19, part25_spread2, part22)
+        add(dh, part22, part23)
+        multiply(const14, dh_18_spread, part46)
+        multiply(part46, part15, part15)
+        add(part23, part15, part23)
+        multiply(const15, part18, part18)
+        add(part23, part18_spread2, dh_16)
         # (56) dc1[k] = sum(n, j, dh_16[n, j, k])
-        const13.dot(dh_16_reshaped, dc1)
+        const12.dot(dh_16_reshaped, dc1)
         # (57) dh_13[n, j, l] = sum(k, dh_16[n, j, k]*U1[l, k])
-        view15.dot(U1_T, view16)
+        view18.dot(U1_T, view19)
         # (55) dU1[l, k] = sum(n, j, dh_16[n, j, k]*h_13[n, j, l])
-        part14_reshaped2.dot(dh_16_reshaped, dU1)
+        part12_T.dot(dh_16_reshaped, dU1)
         # (58a) dh_12[n, k, j, s] = sum(d, dh_13[n, j, d + 16*k]*h_7[n, s, d + 16*k + 64]), d < 16,
         #     k < 2
-        copyto(part8, h_7_turned3)
+        copyto(part8, h_7_turned4)
         matmul(dh_13_turned, part8, dh_12)
         # (58d) dh_11_sum[n, j, k] = sum(s, -dh_12[n, j, k, s]*h_12[n, j, k, s])
-        multiply(dh_12, h_12, part49)
-        part49_reshaped.dot(const2, part50)
-        negative(part50_reshaped, dh_11_sum)
+        multiply(dh_12, h_12, part47)
+        part47_reshaped.dot(const2, part48)
+        negative(part48_reshaped, dh_11_sum)
         # (58) dh_8[n, j, k, l] += [l <= k]*((dh_12[n, j, k, l] + dh_11_sum[n, j, k])*exp(h_8[n, j,
         #     k, l] - held(h_9[n, j, k]))/h_11[n, j, k])
-        add(dh_12, dh_11_sum_spread, part51)
-        multiply(part51, part9, part52)
-        copyto(part53, 1)
-        copyto(part53, part11_reshaped, where=const19)
-        divide(part52, part53_spread, part54)
+        add(dh_12, dh_11_sum_spread, part49)
+        multiply(part49, part9, part50)
+        copyto(part51, 1)
+        copyto(part51, part11_reshaped, where=const18)
+        divide(part50, part51_spread, part52)
         multiply(bits8, bits7, bits9)
         # (59) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
-        copyto(view17, dh_13)
-        copyto(part55, h_12_turned)
-        matmul(part55_reshaped, padded1, part56)
-        copyto(part57, part56_turned)
-        matmul(part57_reshaped, const20, part58)
+        matmul(h_12_turned, dh_13_turned, view20)
         # (59) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d <
         #     16
-        copyto(view18, h_7)
-        matmul(dh_8_reshaped, padded2_part, part56)
-        copyto(part59, part56_turned2)
-        matmul(part59_turned, const21, part60)
-        divide(part60_reshaped, const22, part61)
-        add(part58_reshaped, part61, view19)
+        matmul(dh_8, h_7_turned5, part54)
+        divide(part54, const19, view21)
         # (59) dh_7[n, s, d + 16*j + 32] += sum(k, 0.25*dh_8[n, j, k, s]*h_7[n, k, d + 16*j]), d <
         #     16
-        copyto(view20, h_7)
-        copyto(part9, dh_8_turned)
-        matmul(part9_reshaped, padded3_part, part56)
-        copyto(part63, part56_turned3)
-        matmul(part63_turned, const23, part58)
-        divide(part58_reshaped2, const22, view21)
-        add(part62, part64, dh_7)
+        matmul(dh_8_turned, h_7_turned, part55)
+        divide(part55, const19, view22)
         # (61) db1[j] = sum(n, length, dh_7[n, length, j])
-        const13.dot(dh_7_reshaped, db1)
+        const12.dot(part53_reshaped, db1)
         # (64*) dbeta1[k] = sum(j, db1[j]*W1[k, j])
         W1.dot(db1, dbeta1)
         # (65*) dh_4[n, length, k] = sum(j, dh_7[n, length, j]*W1_scaled[k, j])
-        view22.dot(W1_scaled_T, view23)
+        view23.dot(W1_scaled_T, view24)
         # dW1_scaled[k, j] = sum(n, length, dh_7[n, length, j]*h_4[n, length, k])
-        h_4_T.dot(dh_7_reshaped, dW1_scaled)
+        h_4_T.dot(part53_reshaped, dW1_scaled)
         # (60*) dW1[k, j] = db1[j]*beta1[k] + dW1_scaled[k, j]*gamma1[k]
-        beta1_column.dot(db1_spread, part65)
-        multiply(gamma1_column, dW1_scaled, part66)
-        add(part65, part66, dW1)
+        beta1_column.dot(db1_spread, part56)
+        multiply(gamma1_column, dW1_scaled, part57)
+        add(part56, part57, dW1)
         # (63*) dgamma1[k] = sum(j, dW1_scaled[k, j]*W1[k, j])
-        multiply(dW1_scaled, W1, part67)
-        part67.dot(const24, dgamma1)
+        multiply(dW1_scaled, W1, part58)
+        part58.dot(const20, dgamma1)
         # (67) dh_3_sum[n, length] = sum(k, -0.5*dh_4[n, length, k]*(h_1[n, length, k] - h_2[n,
         #     length]))
         multiply(dh_4, part3, part4)
-        part4_reshaped2.dot(const2, part19)
-        negative(part19_reshaped4, part20)
-        divide(part20, const14, dh_3_sum)
+        part4_reshaped2.dot(const2, part17)
+        negative(part17_reshaped4, part18)
+        divide(part18, const13, dh_3_sum)
         # (67) dh_3[n, length] = dh_3_sum[n, length]/sqrt(1e-05 + h_3[n, length])**3
-        add(const4, part5_reshaped, part27)
-        sqrt(part27, part27)
-        square(part27, part33)
-        multiply(part33, part27, part33)
-        divide(dh_3_sum, part33, dh_3)
+        add(const4, part5_reshaped, part25)
+        sqrt(part25, part25)
+        square(part25, part31)
+        multiply(part31, part25, part31)
+        divide(dh_3_sum, part31, dh_3)
         # (68) dh_2[n, length] += sum(k, -dh_4[n, length, k]/sqrt(1e-05 + h_3[n, length]))
         dh_4_reshaped.dot(const2, part5)
-        divide(part5_reshaped2, part27, part33)
-        negative(part33, dh_2)
+        divide(part5_reshaped2, part25, part31)
+        negative(part31, dh_2)
         # (68) dh_2[n, length] += sum(k, 0.0625*dh_3[n, length]*(h_2[n, length] - h_1[n, length,
         #     k]))
         subtract(part2_spread, h_1, part1)
         part1_reshaped.dot(const2, part2)
         multiply(dh_3, part2_reshaped2, part6)
-        multiply(const15, part6, part6)
-        add(dh_2, part6, part33)
+        multiply(const14, part6, part6)
+        add(dh_2, part6, part31)
         # (69) dh_1[n, length, m] = dh_16[n, length, m] + dh_4[n, length, m]/sqrt(1e-05 + h_3[n,
         #     length]) + 0.0625*dh_3[n, length]*(h_1[n, length, m] - h_2[n, length]) +
         #     0.03125*dh_2[n, length]
-        divide(dh_4, part27_spread3, part17)
-        add(dh_16, part17, part25)
-        multiply(const15, dh_3_spread, part68)
-        multiply(part68, part3, part3)
-        add(part25, part3, part25)
-        multiply(const16, part33, part33)
-        add(part25, part33_spread2, dh_1)
+        divide(dh_4, part25_spread3, part15)
+        add(dh_16, part15, part23)
+        multiply(const14, dh_3_spread, part59)
+        multiply(part59, part3, part3)
+        add(part23, part3, part23)
+        multiply(const15, part31, part31)
+        add(part23, part31_spread2, dh_1)
         # (70) de[n, length, m] = (10/9)*dh_1[n, length, m]*keep1[n, length, m]
-        multiply(const1, dh_1, part25)
-        multiply(part25, keep1, de)
+        multiply(const1, dh_1, part23)
+        multiply(part23, keep1, de)
         # (71) dE1[x[n, length], m] += de[n, length, m]
         dE1.fill(0)
         add.at(dE1, (x,), de)
         # (72) dP1[length, m] = sum(n, de[n, length, m])
-        const25.dot(de_reshaped, part69)
-        copyto(dP1, part69_reshaped)
+        const21.dot(de_reshaped, part60)
+        copyto(dP1, part60_reshaped)
         return loss
 
     return {"x": x, "t": t, "keep1": keep1, "keep2": keep2}, run
@@ -943,20 +880,14 @@ def _evaluate(s, dtype, weights, gradients):
     part10_spread = part10_reshaped[:, :, :, None]
     h_11 = part8
     h_6_part3 = h_6[:, :, 64:]
-    h_11_reshaped = h_11.reshape(n, 64, 32)
-    part11 = h_7.reshape(n, 64, 32)
-    part11_reshaped = part11.reshape(n, 2, 32, 32)
-    part11_turned = part11_reshaped.transpose(3, 1, 0, 2)
-    part12 = part8.reshape(32, 2, n, 32)
-    part12_reshaped = part12.reshape(32, 2, 32*n)
-    part12_turned = part12_reshaped.transpose(0, 2, 1)
-    const6 = np.logical_and(
-        0 <= np.arange(32)[:, None] - 16 * np.arange(2), np.arange(32)[:, None] - 16 * np.arange(2) < 16
-    ).astype(dtype).reshape(32, 2, 1)
-    part13 = part3.reshape(32, 32*n, 1)
-    part13_reshaped = part13.reshape(32, n, 32)
-    part13_turned = part13_reshaped.transpose(1, 2, 0)
+    h_6_reshaped3 = h_6_part3.reshape(n, 32, 2, 16)
+    h_6_turned3 = h_6_reshaped3.transpose(0, 2, 1, 3)
+    part11 = part3.reshape(n, 32, 2, 16)
+    view3 = part11.transpose(0, 2, 1, 3)
+    part11_reshaped = part11.reshape(n, 32, 32)
     h_13 = part4
+    view4 = part11_reshaped.reshape(32*n, 32)
+    view5 = h_13.reshape(32*n, 32)
     c1_spread = np.broadcast_to(c1, (32, 32))
     h_14 = part4
     h_15 = part1
@@ -971,16 +902,16 @@ def _evaluate(s, dtype, weights, gradients):
     beta2_spread = np.broadcast_to(beta2, (32, 32))
     h_19 = part4
     h_20 = part8.reshape(n, 32, 64)
-    view3 = h_19.reshape(32*n, 32)
-    view4 = h_20.reshape(32*n, 64)
+    view6 = h_19.reshape(32*n, 32)
+    view7 = h_20.reshape(32*n, 64)
     b2_spread = np.broadcast_to(b2, (32, 64))
-    part14 = _room((32, 64), dtype)
+    part12 = _room((32, 64), dtype)
     h_21 = part8.reshape(n, 32, 64)
-    const7 = np.full((32, 64), 0, dtype)
+    const6 = np.full((32, 64), 0, dtype)
     h_22 = part8.reshape(n, 32, 64)
     h_23 = part4
-    view5 = h_22.reshape(32*n, 64)
-    view6 = h_23.reshape(32*n, 32)
+    view8 = h_22.reshape(32*n, 64)
+    view9 = h_23.reshape(32*n, 32)
     b3_spread = np.broadcast_to(b3, (32, 32))
     h_24 = part4
     h = part1
@@ -995,22 +926,22 @@ def _evaluate(s, dtype, weights, gradients):
     beta3_spread = np.broadcast_to(beta3, (32, 32))
     z_4 = part1
     z_5 = _room((n, 32, 52), dtype)
-    view7 = z_4.reshape(32*n, 32)
-    view8 = z_5.reshape(32*n, 52)
+    view10 = z_4.reshape(32*n, 32)
+    view11 = z_5.reshape(32*n, 52)
     b4_spread = np.broadcast_to(b4, (32, 52))
-    part15 = _room((32, 52), dtype)
+    part13 = _room((32, 52), dtype)
     z = z_5
     loss_1 = part5
     loss_1_spread = loss_1[:, :, None]
-    part16 = _room((n, 32, 52), dtype)
-    part16_reshaped = part16.reshape(32*n, 52)
-    const8 = np.full((52,), 1, dtype)
+    part14 = _room((n, 32, 52), dtype)
+    part14_reshaped = part14.reshape(32*n, 52)
+    const7 = np.full((52,), 1, dtype)
     part2_reshaped7 = part2.reshape(n, 32)
-    part17 = _room((n, 32), dtype)
+    part15 = _room((n, 32), dtype)
     loss_3 = part5
     t = _room((n, 32), np.intp)
-    const9 = np.arange(n)[:, None] * 1664 + np.arange(32) * 52
-    part18 = _room((n, 32), np.intp)
+    const8 = np.arange(n)[:, None] * 1664 + np.arange(32) * 52
+    part16 = _room((n, 32), np.intp)
     z_flat = z.reshape(1664*n,)
     loss_5 = part5
 
@@ -1056,11 +987,9 @@ def _evaluate(s, dtype, weights, gradients):
         # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
         divide(h_9, part10_spread, h_11)
         # h_12[n, j, d + 16*k] += sum(s, h_11[n, k, j, s]*h_6[n, s, d + 16*k + 64]), d < 16
-        matmul(h_11_reshaped, h_6_part3, part11)
-        copyto(part12, part11_turned)
-        matmul(part12_turned, const6, part13)
+        matmul(h_11, h_6_turned3, view3)
         # h_13[n, j, k] = sum(l, h_12[n, j, l]*U1[l, k])
-        matmul(part13_turned, U1, h_13)
+        view4.dot(U1, view5)
         # h_14[n, j, k] = h_13[n, j, k] + c1[k]
         copyto(part6, c1_spread)
         add(h_13, part6, h_14)
@@ -1082,14 +1011,14 @@ def _evaluate(s, dtype, weights, gradients):
         copyto(part6, beta2_spread)
         add(part4, part6, h_19)
         # h_20[n, length, m] = sum(k, h_19[n, length, k]*W2[k, m])
-        view3.dot(W2, view4)
+        view6.dot(W2, view7)
         # h_21[n, length, m] = h_20[n, length, m] + b2[m]
-        copyto(part14, b2_spread)
-        add(h_20, part14, h_21)
+        copyto(part12, b2_spread)
+        add(h_20, part12, h_21)
         # h_22[n, length, m] = relu(h_21[n, length, m])
-        maximum(h_21, const7, out=h_22)
+        maximum(h_21, const6, out=h_22)
         # h_23[n, length, m] = sum(i, h_22[n, length, i]*W3[i, m])
-        view5.dot(W3, view6)
+        view8.dot(W3, view9)
         # h_24[n, length, m] = h_23[n, length, m] + b3[m]
         copyto(part6, b3_spread)
         add(h_23, part6, h_24)
@@ -1111,26 +1040,26 @@ def _evaluate(s, dtype, weights, gradients):
         copyto(part6, beta3_spread)
         add(part1, part6, z_4)
         # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
-        view7.dot(W4, view8)
+        view10.dot(W4, view11)
         # z[n, length, m] = z_5[n, length, m] + b4[m]
-        copyto(part15, b4_spread)
-        add(z_5, part15, z)
+        copyto(part13, b4_spread)
+        add(z_5, part13, z)
         # (27) loss_1[n, length] = max(k, z[n, length, k])
         maximum.reduce(z, 2, None, loss_1)
         # (28a) loss_2[n, length] = sum(k, exp(z[n, length, k] - held(loss_1[n, length])))
-        subtract(z, loss_1_spread, part16)
-        exp(part16, part16)
-        part16_reshaped.dot(const8, part2)
+        subtract(z, loss_1_spread, part14)
+        exp(part14, part14)
+        part14_reshaped.dot(const7, part2)
         # (28b) loss_3[n, length] = held(loss_1[n, length]) + log(loss_2[n, length])
-        log(part2_reshaped7, part17)
-        add(loss_1, part17, loss_3)
+        log(part2_reshaped7, part15)
+        add(loss_1, part15, loss_3)
         # (28c) loss_5[n, length] = loss_3[n, length] - z[n, length, t[n, length]]
-        add(const9, t, part18)
-        z_flat.take(part18, 0, part17, "clip")
-        subtract(loss_3, part17, loss_5)
+        add(const8, t, part16)
+        z_flat.take(part16, 0, part15, "clip")
+        subtract(loss_3, part15, loss_5)
         # (28) loss = sum(n, length, 0.03125*loss_5[n, length]/n)
-        part19 = add.reduce(loss_5, axis=None)
-        loss = 0.03125 / n * part19
+        part17 = add.reduce(loss_5, axis=None)
+        loss = 0.03125 / n * part17
         return loss
 
     return {"x": x, "t": t}, run
@@ -1209,20 +1138,14 @@ def _network(s, dtype, weights, gradients):
     part10_spread = part10_reshaped[:, :, :, None]
     h_11 = part8
     h_6_part3 = h_6[:, :, 64:]
-    h_11_reshaped = h_11.reshape(n, 64, 32)
-    part11 = h_7.reshape(n, 64, 32)
-    part11_reshaped = part11.reshape(n, 2, 32, 32)
-    part11_turned = part11_reshaped.transpose(3, 1, 0, 2)
-    part12 = part8.reshape(32, 2, n, 32)
-    part12_reshaped = part12.reshape(32, 2, 32*n)
-    part12_turned = part12_reshaped.transpose(0, 2, 1)
-    const6 = np.logical_and(
-        0 <= np.arange(32)[:, None] - 16 * np.arange(2), np.arange(32)[:, None] - 16 * np.arange(2) < 16
-    ).astype(dtype).reshape(32, 2, 1)
-    part13 = part3.reshape(32, 32*n, 1)
-    part13_reshaped = part13.reshape(32, n, 32)
-    part13_turned = part13_reshaped.transpose(1, 2, 0)
+    h_6_reshaped3 = h_6_part3.reshape(n, 32, 2, 16)
+    h_6_turned3 = h_6_reshaped3.transpose(0, 2, 1, 3)
+    part11 = part3.reshape(n, 32, 2, 16)
+    view3 = part11.transpose(0, 2, 1, 3)
+    part11_reshaped = part11.reshape(n, 32, 32)
     h_13 = part4
+    view4 = part11_reshaped.reshape(32*n, 32)
+    view5 = h_13.reshape(32*n, 32)
     c1_spread = np.broadcast_to(c1, (32, 32))
     h_14 = part4
     h_15 = part1
@@ -1237,16 +1160,16 @@ def _network(s, dtype, weights, gradients):
     beta2_spread = np.broadcast_to(beta2, (32, 32))
     h_19 = part4
     h_20 = part8.reshape(n, 32, 64)
-    view3 = h_19.reshape(32*n, 32)
-    view4 = h_20.reshape(32*n, 64)
+    view6 = h_19.reshape(32*n, 32)
+    view7 = h_20.reshape(32*n, 64)
     b2_spread = np.broadcast_to(b2, (32, 64))
-    part14 = _room((32, 64), dtype)
+    part12 = _room((32, 64), dtype)
     h_21 = part8.reshape(n, 32, 64)
-    const7 = np.full((32, 64), 0, dtype)
+    const6 = np.full((32, 64), 0, dtype)
     h_22 = part8.reshape(n, 32, 64)
     h_23 = part4
-    view5 = h_22.reshape(32*n, 64)
-    view6 = h_23.reshape(32*n, 32)
+    view8 = h_22.reshape(32*n, 64)
+    view9 = h_23.reshape(32*n, 32)
     b3_spread = np.broadcast_to(b3, (32, 32))
     h_24 = part4
     h = part1
@@ -1261,10 +1184,10 @@ def _network(s, dtype, weights, gradients):
     beta3_spread = np.broadcast_to(beta3, (32, 32))
     z_4 = part1
     z_5 = _room((n, 32, 52), dtype)
-    view7 = z_4.reshape(32*n, 32)
-    view8 = z_5.reshape(32*n, 52)
+    view10 = z_4.reshape(32*n, 32)
+    view11 = z_5.reshape(32*n, 52)
     b4_spread = np.broadcast_to(b4, (32, 52))
-    part15 = _room((32, 52), dtype)
+    part13 = _room((32, 52), dtype)
     z = z_5
 
     def run():
@@ -1309,11 +1232,9 @@ def _network(s, dtype, weights, gradients):
         # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
         divide(h_9, part10_spread, h_11)
         # h_12[n, j, d + 16*k] += sum(s, h_11[n, k, j, s]*h_6[n, s, d + 16*k + 64]), d < 16
-        matmul(h_11_reshaped, h_6_part3, part11)
-        copyto(part12, part11_turned)
-        matmul(part12_turned, const6, part13)
+        matmul(h_11, h_6_turned3, view3)
         # h_13[n, j, k] = sum(l, h_12[n, j, l]*U1[l, k])
-        matmul(part13_turned, U1, h_13)
+        view4.dot(U1, view5)
         # h_14[n, j, k] = h_13[n, j, k] + c1[k]
         copyto(part6, c1_spread)
         add(h_13, part6, h_14)
@@ -1335,14 +1256,14 @@ def _network(s, dtype, weights, gradients):
         copyto(part6, beta2_spread)
         add(part4, part6, h_19)
         # h_20[n, length, m] = sum(k, h_19[n, length, k]*W2[k, m])
-        view3.dot(W2, view4)
+        view6.dot(W2, view7)
         # h_21[n, length, m] = h_20[n, length, m] + b2[m]
-        copyto(part14, b2_spread)
-        add(h_20, part14, h_21)
+        copyto(part12, b2_spread)
+        add(h_20, part12, h_21)
         # h_22[n, length, m] = relu(h_21[n, length, m])
-        maximum(h_21, const7, out=h_22)
+        maximum(h_21, const6, out=h_22)
         # h_23[n, length, m] = sum(i, h_22[n, length, i]*W3[i, m])
-        view5.dot(W3, view6)
+        view8.dot(W3, view9)
         # h_24[n, length, m] = h_23[n, length, m] + b3[m]
         copyto(part6, b3_spread)
         add(h_23, part6, h_24)
@@ -1364,10 +1285,10 @@ def _network(s, dtype, weights, gradients):
         copyto(part6, beta3_spread)
         add(part1, part6, z_4)
         # z_5[n, length, m] = sum(k, z_4[n, length, k]*W4[k, m])
-        view7.dot(W4, view8)
+        view10.dot(W4, view11)
         # z[n, length, m] = z_5[n, length, m] + b4[m]
-        copyto(part15, b4_spread)
-        add(z_5, part15, z)
+        copyto(part13, b4_spread)
+        add(z_5, part13, z)
         return z
 
     return {"x": x}, run

@@ -62,6 +62,10 @@ def _unit(position: Int, k: int, s: Statement) -> str | None:
     if len(units) != 1 or any(n is None for n in others):
         return None
     own = sizes[units[0]]
+    if own is not None and all(
+        abs(c.number) >= own for a, c in steps.items() if c and c.number and a not in units
+    ):
+        return None  # nothing is added up: every place is met once
     return units[0] if own is None or all(n is not None and n < own for n in others) else None
 
 
