@@ -9,6 +9,7 @@ import pytest
 
 import symgrad as sg
 from symgrad.emit.blank import blanks
+from symgrad.emit.function import function_name, function_source
 from symgrad.emit.load import load
 from symgrad.language import expr as ex
 from symgrad.language.program import Program, show
@@ -49,6 +50,19 @@ TEXTS = {
     "two that are stacked": GATES.replace("lstm(x, m)", "rnn(x, m) + lstm(rnn(x, m), m)"),
     "start": "a: weight[n, m]\nb: weight[n, m]" + GATES.replace("lstm(x, m)", "lstm(x, m, h0=a, c0=b)"),
     "last": GATES.replace("y: data[n, T, m]", "y: data[n, m]").replace("mse(h, y)", "mse(h[:, T - 1], y)"),
+    "sums before the loop": """
+x: data[n, T, i]
+y: data[n, T, m]
+W: weight[i, m]
+U: weight[m, m]
+b: weight[m]
+G[i, j] = sum(n, t, y[n, t, j]*x[n, t, i])
+B[j] = sum(n, t, y[n, t, j])
+h[n, t, j] = tanh(sum(i, x[n, t, i]*W[i, j]) + sum(k, h[n, t - 1, k]*U[k, j]) + b[j])
+h[n, -1, j] = 0
+H[k, j] = sum(n, t, y[n, t, j]*h[n, t - 1, k])
+loss = mean(G**2) + mean(H**2) + mean(B**3)
+""",
     "two apart": """
 x: data[n, T]
 a: weight[2]
@@ -166,3 +180,21 @@ def test_a_prediction_has_no_early_rows() -> None:
         found.append(model.forward(x))
     assert found[0].shape == found[1].shape == (3, 5)
     np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("name", ["plain", "cell", "layers", "sums before the loop", "two apart"])
+def test_second_derivatives_of_the_fast_style(name: str, steps: int) -> None:
+    """The Hessian times vectors, with several loops, as the reference has it; also when the buffers are used again."""
+    if name == "two apart":
+        steps += 1
+    d = sg.hvp(TEXTS[name], sizes={"T": steps}).derived
+    sizes = {s: {**SIZES, "T": steps}[s] for s in d.program.sizes}
+    compute = load(function_source(d, style="fast", sizes=sizes), "hvp")[function_name(d)]
+    for seed in (1, 2):
+        given = inputs(d.source, sizes, np.random.default_rng(seed))
+        exact, (loss, products) = run(d.program, sizes, given), compute(**given)
+        np.testing.assert_allclose(loss, exact[d.program.target], rtol=1e-12)
+        for w, result in d.gradients.items():
+            scale = np.abs(exact[result]).max(initial=1)
+            np.testing.assert_allclose(products[w], exact[result], rtol=0, atol=1e-12 * scale)

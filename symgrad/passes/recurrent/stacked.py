@@ -215,9 +215,11 @@ class _Work:
     ) -> None:
         """The gradients of what was stacked, each a product with one adjoint over all steps, as one product."""
         found: dict[str, dict[Statement, Int]] = {}
-        for r in self.statements:
+        last = {w.out: k for k, w in enumerate(self.statements)}
+        for k, r in enumerate(self.statements):
             match = self._gradient(r, s, rows, ones)
-            if match is not None:
+            if match is not None and k > max(last[entry.tensor], last.get(match[0], -1)):
+                # both factors are complete: the joint product stands where the first of these stands
                 found.setdefault(match[0], {})[r] = match[1]
         for name, starts in found.items():
             if len(starts) < 2:
