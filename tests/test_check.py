@@ -12,7 +12,9 @@ import pytest
 
 import symgrad as sg
 from symgrad.chain import partial
+from symgrad.check import numeric
 from symgrad.check.numeric import check
+from symgrad.check.together import MANY
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Cmp, Expr, call, val
@@ -87,6 +89,55 @@ def test_planted_faults_are_caught(text: str) -> None:
             # and in one draw labels may happen to be equal
             assert same_gradients(d, wrong) or not all(check(wrong, seed=seed).ok for seed in (1, 2)), what
     assert caught >= 8
+
+
+@pytest.fixture(scope="module")
+def deep() -> Derived:
+    """More weights than are judged one by one, with a kink in every layer, and no gradient with an entry 0."""
+    layers = "".join(f"; h{k + 1} = h{k} + abs(dense(h{k}, 3))/4" for k in range(MANY // 2 + 1))
+    return derived(f"x: data[n, 3]; t: data[n, 3]; h0 = x/4{layers}; loss = mse(h{MANY // 2 + 1}, t)")
+
+
+def test_many_weights_are_judged_at_once(deep: Derived, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a number of runs that does not grow with the number of weights."""
+    runs = []
+    monkeypatch.setattr(numeric, "run", lambda *a: runs.append(1) or run(*a))
+    verdict = check(deep)
+    assert verdict.ok, verdict
+    assert [r.name for r in verdict.rows] == list(deep.gradients)
+    assert len(runs) < 60
+
+
+@pytest.mark.parametrize("layer", [1, 8, 17])
+@pytest.mark.parametrize("stem", ["W", "b"])
+def test_a_fault_among_many_weights_is_caught(deep: Derived, stem: str, layer: int) -> None:
+    """A thousandth of one gradient, or of one entry of it, is found and put down to that weight."""
+    name = f"{stem}{layer}"
+    axis = ints.axis(
+        next(s for s in deep.program.statements if s.out == deep.gradients[name]).left[-1].axis or ""
+    )
+    one = ex.Bracket(Cmp("==", val(axis), ex.ONE))
+    for fault in (ex.lift(Fraction(1001, 1000)), ex.ONE + one * Fraction(1, 1000)):
+        verdict = check(changed(deep, name, lambda body, f=fault: body * f))
+        assert not verdict.ok
+        assert [r.name for r in verdict.rows if not r.error <= verdict.tolerance] == [name]
+
+
+def test_faults_of_all_of_many_weights_are_caught(deep: Derived) -> None:
+    """The cost stays bounded, and no weight passes for right that was not."""
+    wrong = deep
+    for k, name in enumerate(deep.gradients):
+        wrong = changed(wrong, str(name), lambda body, k=k: body * Fraction(1001 + k, 1000))
+    verdict = check(wrong)
+    assert all(r.error > verdict.tolerance for r in verdict.rows)
+
+
+def test_what_is_no_number_among_many_weights_is_caught(deep: Derived) -> None:
+    given = inputs(deep.source, small_sizes(deep.source), np.random.default_rng(0))
+    wrong = changed(deep, "b3", lambda body: body + call("log", ex.lift(-1)))
+    with np.errstate(invalid="ignore"):
+        verdict = check(wrong, given)
+    assert [r.name for r in verdict.rows if not r.error <= verdict.tolerance] == ["b3"]
 
 
 def same_gradients(d: Derived, other: Derived) -> bool:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.check.together import MANY, together
+from symgrad.check.verdict import Row, Verdict
 from symgrad.errors import Refusal
 from symgrad.language import ints
 from symgrad.language.bind import bind
@@ -35,71 +37,6 @@ _RANGES = (
 Realisation = Callable[..., tuple[Any, Mapping[Any, Any]]]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One comparison: for which tensor, by what, the worst error relative to the largest entry, and where.
-
-    `derived` and `numeric` are the two numbers there; `kinks` counts points at which the slope is one-sided."""
-
-    name: str
-    against: str
-    error: float
-    place: tuple[int, ...] | str
-    derived: float
-    numeric: float
-    kinks: int = 0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the check found.
-
-    Attributes:
-        rows: one for each tensor and judge.
-        tolerance: the largest relative error that passes.
-        sizes: the numbers that the size letters had.
-
-    Example:
-        >>> row = Row("w", "complex step", 2e-16, (0,), 1.0, 1.0)
-        >>> verdict = Verdict((row,), tolerance=1e-9, sizes={"n": 2})
-        >>> verdict.ok, verdict.worst
-        (True, 2e-16)
-    """
-
-    rows: tuple[Row, ...]
-    tolerance: float
-    sizes: Mapping[str, int]
-
-    @property
-    def worst(self) -> float:
-        """The largest relative error of all rows (nan if something was nan)."""
-        errors = [r.error for r in self.rows]
-        return float("nan") if any(np.isnan(errors)) else max(errors, default=0.0)
-
-    @property
-    def ok(self) -> bool:
-        return bool(self.worst <= self.tolerance)
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        head = ("gradient", "against", "worst error", "at", "derived", "numeric", "kinks")
-        table = [head] + [
-            (r.name, r.against, f"{r.error:.1e}", str(list(r.place)) if isinstance(r.place, tuple) else r.place,
-             f"{r.derived:.6g}", f"{r.numeric:.6g}", str(r.kinks))
-            for r in self.rows
-        ]  # fmt: skip
-        widths = [max(len(row[k]) for row in table) for k in range(len(head))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table]
-        sizes = ", ".join(f"{k} = {v}" for k, v in self.sizes.items())
-        verdict = "agrees" if self.ok else "DOES NOT AGREE"
-        last = f"{verdict}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}" + f" ({sizes})" * bool(
-            sizes
-        )
-        return "\n".join([*lines, last])
-
-
 def check(
     derived: Derived,
     given: Mapping[str, Any] | None = None,
@@ -117,7 +54,8 @@ def check(
         realisations: other ways to compute `(loss, gradients)` from the same arrays, by name; each is compared with
             the reference realisation of the derived program.
         entries: how many entries of a tensor are stepped one by one (all if it has no more); beside them two random
-            directions judge the whole tensor.
+            directions judge the whole tensor. A gradient by many tensors has them judged at once, at a bounded cost;
+            where that does not agree, one by one.
         tolerance: largest accepted error, relative to the largest entry of the gradient (at least 1e-3).
     """
     source = derived.source
@@ -126,17 +64,29 @@ def check(
         given = _point(derived, rng)
     sizes, arrays = bind(source, given)
     joint = run(derived.program, sizes, arrays)
+    others = {what: realisation(*arrays.values()) for what, realisation in (realisations or {}).items()}
+
+    def alone(key: Key) -> Row:
+        return _row(_question(derived, sizes, arrays, key), joint[derived.gradients[key]], rng, entries)
+
+    judged: Mapping[Any, Row] = {}
+    if derived.kind == "gradient" and len(derived.gradients) > MANY:
+        names = tuple(map(str, derived.gradients))
+        slope = _stepped(source, sizes, arrays, names, source.target)
+        results = {n: joint[derived.gradients[n]] for n in names}
+        judged = together(
+            results, lambda vs, sign: float(slope({n: _moved(source[n], v) for n, v in vs.items()}, sign)),
+            alone, rng, entries, tolerance,
+        )  # fmt: skip
     rows = []
     for key, result in derived.gradients.items():
-        rows.append(_row(_question(derived, sizes, arrays, key), joint[result], rng, entries))
-        for what, realisation in (realisations or {}).items():
-            rows.append(
-                _compare(_shown(key), what, np.asarray(realisation(*arrays.values())[1][key]), joint[result])
-            )
+        rows.append(judged[key] if judged else alone(key))
+        for what, (_, gradients) in others.items():
+            rows.append(_compare(_shown(key), what, np.asarray(gradients[key]), joint[result]))
     if derived.kind == "jacobian":
         value = joint[source.target]
-        for what, realisation in (realisations or {}).items():
-            rows.append(_compare(source.target, what, np.asarray(realisation(*arrays.values())[0]), value))
+        for what, (values, _) in others.items():
+            rows.append(_compare(source.target, what, np.asarray(values), value))
     return Verdict(tuple(rows), tolerance, sizes)
 
 

@@ -1,0 +1,73 @@
+"""What a check found: one row for each comparison, and the verdict of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: for which tensor, by what, the worst error relative to the largest entry, and where.
+
+    `derived` and `numeric` are the two numbers there; `kinks` counts points at which the slope is one-sided."""
+
+    name: str
+    against: str
+    error: float
+    place: tuple[int, ...] | str
+    derived: float
+    numeric: float
+    kinks: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check found.
+
+    Attributes:
+        rows: one for each tensor and judge.
+        tolerance: the largest relative error that passes.
+        sizes: the numbers that the size letters had.
+
+    Example:
+        >>> row = Row("w", "complex step", 2e-16, (0,), 1.0, 1.0)
+        >>> verdict = Verdict((row,), tolerance=1e-9, sizes={"n": 2})
+        >>> verdict.ok, verdict.worst
+        (True, 2e-16)
+    """
+
+    rows: tuple[Row, ...]
+    tolerance: float
+    sizes: Mapping[str, int]
+
+    @property
+    def worst(self) -> float:
+        """The largest relative error of all rows (nan if something was nan)."""
+        errors = [r.error for r in self.rows]
+        return float("nan") if any(np.isnan(errors)) else max(errors, default=0.0)
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.worst <= self.tolerance)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        head = ("gradient", "against", "worst error", "at", "derived", "numeric", "kinks")
+        table = [head] + [
+            (r.name, r.against, f"{r.error:.1e}", str(list(r.place)) if isinstance(r.place, tuple) else r.place,
+             f"{r.derived:.6g}", f"{r.numeric:.6g}", str(r.kinks))
+            for r in self.rows
+        ]  # fmt: skip
+        widths = [max(len(row[k]) for row in table) for k in range(len(head))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table]
+        sizes = ", ".join(f"{k} = {v}" for k, v in self.sizes.items())
+        verdict = "agrees" if self.ok else "DOES NOT AGREE"
+        last = f"{verdict}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}" + f" ({sizes})" * bool(
+            sizes
+        )
+        return "\n".join([*lines, last])
