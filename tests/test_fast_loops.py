@@ -63,6 +63,16 @@ h[n, -1, j] = 0
 H[k, j] = sum(n, t, y[n, t, j]*h[n, t - 1, k])
 loss = mean(G**2) + mean(H**2) + mean(B**3)
 """,
+    "a state that is a sigmoid": """
+x: data[n, T, i]
+y: data[n, T, m]
+W: weight[i, m]
+U: weight[m, m]
+b: weight[m]
+h[n, t, j] = sigmoid(sum(i, x[n, t, i]*W[i, j]) + sum(k, h[n, t - 1, k]*U[k, j]))
+h[n, -1, j] = b[j]
+loss = mean(h*y)
+""",
     "two apart": """
 x: data[n, T]
 a: weight[2]

@@ -126,6 +126,8 @@ class _Work:
             body = s.body
             if not isinstance(body, ex.Call) or body.name not in _CALLS or not self._pure(s):
                 return None
+            if self.tensors[s.out].early or any(w.out == s.out and w is not s for w in self.statements):
+                return None  # a state with a start of its own, which no tanh gives
             (entry,) = body.args
             if not isinstance(entry, Access) or len(entry.index) != len(s.left):
                 return None
