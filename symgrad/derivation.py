@@ -275,7 +275,8 @@ class Derivation:
             given: arrays for all inputs; random ones of small pairwise different sizes if None.
             tolerance: largest accepted error, relative to the largest entry of a gradient.
             entries: how many entries of a tensor are stepped one by one; random directions judge them all.
-                Of a gradient by many tensors, as many entries in all: directions that move all tensors judge them at a bounded cost.
+                Of a gradient by many tensors, as many entries in all; directions that move all tensors judge
+                them at a bounded cost.
 
         Returns:
             a verdict with `.ok`, `.worst` and a table (`print` it).
