@@ -339,6 +339,9 @@ class Fast:
             between = [w for w in order[:k] if w.number > v.number and w.op not in VIEWS]
             if any(a.root is target for w in between for a in w.args):
                 continue
+            later = [w for w in order[k + 1 :] if w.number < self.last[v] and w.op in ("put", "store")]
+            if any(w.args[0].root is target for w in later):
+                continue  # it is read when what lies there is another value
             found[v] = s
             self.unread.update(x for x in shaped if self.uses[x] == 1)
             self.last[target] = max(self.last.get(target, -1), self.last[v])
