@@ -73,6 +73,23 @@ h[n, t, j] = sigmoid(sum(i, x[n, t, i]*W[i, j]) + sum(k, h[n, t - 1, k]*U[k, j])
 h[n, -1, j] = b[j]
 loss = mean(h*y)
 """,
+    "states that feed each other": """
+x: data[n, T, i]
+y: data[n, T, m]
+U: weight[m, m]
+W: weight[i, m]
+V: weight[i, m]
+b: weight[m]
+a[n, t, j] = softplus(y[n, t, j]*a[n, t - 1, j]/3 + y[n, t, j]*s[n, t - 1, j]/3)
+s[n, t, j] = sum(i, x[n, t, i]*W[i, j]) + sum(k, s[n, t - 1, k]*U[k, j]) + 0.5*h[n, t - 1, j] + b[j]
+z[n, t, j] = sum(i, x[n, t, i]*V[i, j]) + 0.5*s[n, t - 1, j]
+h[n, t, j] = z[n, t, j]**2
+a[n, -1, j] = 0
+s[n, -1, j] = 0
+h[n, -1, j] = 0
+K[k, j] = sum(n, t, a[n, t, j]*a[n, t - 1, k])
+loss = mean(K**2)
+""",
     "two apart": """
 x: data[n, T]
 a: weight[2]
@@ -193,7 +210,9 @@ def test_a_prediction_has_no_early_rows() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
-@pytest.mark.parametrize("name", ["plain", "cell", "layers", "sums before the loop", "two apart"])
+@pytest.mark.parametrize(
+    "name", ["plain", "cell", "layers", "sums before the loop", "states that feed each other", "two apart"]
+)
 def test_second_derivatives_of_the_fast_style(name: str, steps: int) -> None:
     """The Hessian times vectors, with several loops, as the reference has it; also when the buffers are used again."""
     if name == "two apart":
