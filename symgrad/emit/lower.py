@@ -258,6 +258,8 @@ class Lowering:
     def inside(self, s: Statement) -> tuple[Statement, Border | None]:
         """The statement with the arrays that its windows reach out of in borders, and the border of what it writes."""
         s, made, border = bordered(s, self.program)
+        if not made and border is None:
+            return s, None
         tensors = dict(self.program.tensors)
         for b in made:
             shape = b.shape(self.program)
@@ -269,8 +271,7 @@ class Lowering:
             wide = Bordered(name, s.out, border, Fraction(0)).shape(self.program)
             tensors[name] = Tensor(name, wide)
             s = replace(s, out=name)
-        if len(tensors) > len(self.program.tensors):
-            self.program = replace(self.program, tensors=tensors)
+        self.program = replace(self.program, tensors=tensors)
         return s, border
 
     def merged(self, value: Value, s: Statement) -> tuple[Value, Statement]:

@@ -59,10 +59,13 @@ COMPARISONS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Value:
-    """One operation. `kind` is "real", "int" or "bool"; `once`: it depends on nothing but sizes and literals; `moving`:
-    it depends on the step of a loop."""
+    """One operation, never changed once made (the class is not frozen, since that makes it slow to make one).
+
+    `kind` is "real", "int" or "bool"; `once`: it depends on nothing but sizes and literals; `moving`: it depends on the
+    step of a loop.
+    """
 
     op: str
     args: tuple[Value, ...]
@@ -100,13 +103,16 @@ class Values:
     def make(
         self, op: str, args: tuple[Value, ...] = (), info: Any = None, shape: Shape = (), kind: str = "real"
     ) -> Value:
-        key = (op, tuple(a.number for a in args), info, shape, kind)
+        key = (op, tuple([a.number for a in args]), info, shape, kind)
         fresh = op in CHANGED  # two alike are still two
         known = None if fresh else self._known.get(key)
         if known is not None:
             return known
-        moving = not fresh and (any(a.moving for a in args) or runs(info))  # memory itself does not move
-        constant = op in FREE or op == "arange" or (op != "input" and not fresh and all(a.once for a in args))
+        moving, constant = False, not fresh and op != "input"
+        for a in args:
+            moving = moving or a.moving
+            constant = constant and a.once
+        moving = not fresh and (moving or runs(info))  # memory itself does not move
         v = Value(op, args, info, shape, kind, constant and not moving, moving, len(self.all))
         self.all.append(v)
         if not fresh:

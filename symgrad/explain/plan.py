@@ -117,7 +117,8 @@ class Plan:
         for key, a in found.items():
             reads = (r for state in a.states for g in (state.group, *state.aside) for s in g for r in s.reads)
             met = [self.cast.tensors[r] for r in dict.fromkeys(reads)]
-            needs[key] = {(t.seed, t.of) for t in met if t.role == "adjoint"} & found.keys() - {key}
+            adjoints = {(t.seed, t.of) for t in met if t.role == "adjoint"}
+            needs[key] = {other for other in adjoints if other in found and other != key}
             for other in sorted(needs[key]):
                 readers.setdefault(other, []).append(key)
         places = {key: k for k, key in enumerate(found)}

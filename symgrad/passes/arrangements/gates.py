@@ -28,7 +28,8 @@ def gates(program: Program) -> tuple[Program, list[Step]]:
     for s in program.statements:
         if s.scan is not None:
             work.lift(s)
-    for name in list(work.tensors):
+    looped = {s.out for s in work.statements if s.scan is not None}
+    for name in [n for n in work.tensors if n in looped]:
         work.join(name)
     return replace(program, tensors=work.tensors, statements=tuple(work.statements)), work.steps
 
