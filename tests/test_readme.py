@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import symgrad as sg
+from symgrad.library import DEFINITIONS
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
@@ -21,6 +22,8 @@ def test_python_examples_run(tmp_path, monkeypatch, capsys) -> None:
     """One after the other, as a reader would type them; `# prints:` lines are compared with what was printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    # what the examples define is gone afterwards
+    monkeypatch.setattr(DEFINITIONS, "_known", dict(DEFINITIONS._known))
     names: dict[str, object] = {}
     ran = 0
     for body in blocks("python"):

@@ -143,17 +143,15 @@ def _training(s, dtype, weights, gradients):
     const7 = np.asarray(n, dtype)
     part7 = loss_1
     part2_flat = part2.reshape(10*rows,)
-    part8 = loss_1
     const8 = np.asarray(1 / n, dtype)
-    part9 = loss_1
     part2_reshaped = part2_flat.reshape(10, rows)
     part2_T2 = part2_reshaped.T
     dh = h_2
     const9 = np.asarray(0, dtype)
-    part10 = _room((48, rows), bool)
+    part8 = _room((48, rows), bool)
     dh_3 = h_2
     bits2 = _bits(dh)
-    bits1 = _mask(part10, dtype)
+    bits1 = _mask(part8, dtype)
     bits3 = _bits(dh_3)
     dh_3_T = dh_3.T
 
@@ -189,16 +187,16 @@ def _training(s, dtype, weights, gradients):
         # (8) dz[n, k] = (p[n, k] - [k == t[n]])/n
         multiply(const7, loss_2, part7)
         divide(part2, part7, part2)
-        part2_flat.take(part4, 0, part8, "clip")
-        subtract(part8, const8, part9)
-        part2_flat.put(part4, part9)
+        part2_flat.take(part4, 0, part7, "clip")
+        subtract(part7, const8, part7)
+        part2_flat.put(part4, part7)
         # (10) db2[m] = sum(n, dz[n, m])
         padded1.dot(part2_T2, dW2_db2)
         # (11b) dh[n, i] = sum(m, dz[n, m]*W2[i, m])
         W2.dot(part2_reshaped, dh)
         # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
         # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
-        greater(h, const9, part10)
+        greater(h, const9, part8)
         multiply(bits2, bits1, bits3)
         # (13) db1[m] = sum(n, dh_3[n, m])
         const6.dot(dh_3_T, db1)

@@ -111,14 +111,12 @@ def _training(s, dtype, weights, gradients):
     const5 = np.asarray(n, dtype)
     part8 = loss_1
     part2_flat = part2.reshape(3*rows,)
-    part9 = loss_1
     const6 = np.asarray(1 / n, dtype)
-    part10 = loss_1
     part2_reshaped = part2_flat.reshape(3, rows)
     part2_T2 = part2_reshaped.T
     const7 = np.asarray(0.002 * rows / n, dtype)
-    part11 = _room((4, 3), dtype)
-    part12 = _room((4, 3), dtype)
+    part9 = _room((4, 3), dtype)
+    part10 = _room((4, 3), dtype)
 
     def run():
         # (1a) z_1[n, j] = sum(k, x[n, k]*W[k, j])
@@ -148,16 +146,16 @@ def _training(s, dtype, weights, gradients):
         # (6) dz[n, k] = (p[n, k] - [k == t[n]])/n
         multiply(const5, loss_2, part8)
         divide(part2, part8, part2)
-        part2_flat.take(part4, 0, part9, "clip")
-        subtract(part9, const6, part10)
-        part2_flat.put(part4, part10)
+        part2_flat.take(part4, 0, part8, "clip")
+        subtract(part8, const6, part8)
+        part2_flat.put(part4, part8)
         # (8) db[j] = sum(n, dz[n, j])
         const4.dot(part2_T2, db)
         # (7) dW[j, k] += 0.002*rows*W[j, k]/n
-        multiply(const7, W, part11)
+        multiply(const7, W, part9)
         # (7) dW[k, j] += sum(n, dz[n, j]*x[n, k])
-        x_T.dot(part2_T2, part12)
-        add(part11, part12, dW)
+        x_T.dot(part2_T2, part10)
+        add(part9, part10, dW)
         return loss
 
     return {"x": x, "t": t}, run

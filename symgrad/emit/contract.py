@@ -16,7 +16,6 @@ from symgrad.language import ints
 from symgrad.language.ints import Int
 
 Axes = tuple[str, ...]
-_UNKNOWN = 61  # an axis whose size is a letter counts as this long
 _TURNED = 8  # and what reads a result with its axes in another order costs so much more, for each entry
 _RUN = 30  # starting a run costs as much as copying so many entries
 
@@ -143,11 +142,7 @@ class Contraction:
         return ints.product(self._shape(axes))
 
     def _number(self, axes: Iterable[str]) -> int:
-        total = 1
-        for x in axes:
-            n = self.ranges[x].number
-            total *= _UNKNOWN if n is None else n
-        return total
+        return ints.about(self._shape(axes))
 
 
 def _orders(axes: list[str], *likes: Axes) -> tuple[Axes, ...]:

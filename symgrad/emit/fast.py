@@ -120,6 +120,7 @@ class Fast:
         ] = {}  # what is computed inside a border, and the array with the border
         self.parts: dict[Value, str] = {}  # of the values that lie in a part of an array, that part
         self.taken: set[str] = set()  # the inputs that the code has
+        self.unnamed: dict[str, str] = {}  # a further name of a tensor's buffer, for what is no tensor
         self.nameless: set[str] = set()  # buffers made for no tensor
         self.named: set[str] = set()  # tensors whose name is given away
         self.numbers_made: dict[tuple[str, str], str] = {}
@@ -532,9 +533,13 @@ class Fast:
             name = self._name(v)
             self.plan.once.append(f"{name} = {flat}.reshape{shape}")
         elif not fresh and (flat not in self.nameless or self._labelled(v)):
-            # the same memory under a name for what is in it then
-            name = self._name(v)
-            self.plan.once.append(f"{name} = {flat}")
+            # the same memory under a name for what is in it then; one such name is enough for all that has none
+            known = None if self._labelled(v) else self.unnamed.get(flat)
+            name = known or self._name(v)
+            if known is None:
+                self.plan.once.append(f"{name} = {flat}")
+                if v not in self.labels:
+                    self.unnamed[flat] = name
         self.memory[v] = flat
         self.text.bound[v] = name
         return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import numbers
 import re
 import textwrap
@@ -124,7 +125,7 @@ def prepared(
                 f"{rule.name} has no option '{option}'{did_you_mean(option, rule.options)} "
                 f"(it has {listing(rule.options)})"
             )
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
             raise Refusal(
                 f"{option} of {rule.name} is a number, such as {rule.options[option]}, not {value!r}"
             )

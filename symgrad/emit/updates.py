@@ -66,7 +66,7 @@ def folded(equations: Equations, state: Iterable[str], options: Iterable[str]) -
     work = _Folding(tuple(state), {*options, COUNT})
     try:
         return work.all(equations)
-    except NotImplementedError:
+    except _NoFormula:
         return None
 
 
@@ -77,6 +77,10 @@ def python(e: Expr) -> str:
         return Call(f"math.{x.name}", x.args) if isinstance(x, Call) and "." not in x.name else None
 
     return str(ex.rewrite(e, named, bottom_up=True))
+
+
+class _NoFormula(Exception):
+    """A number that `math` has no function for."""
 
 
 class _Folding:
@@ -139,7 +143,7 @@ class _Folding:
         """Whether an expression is the same for all entries.
 
         Raises:
-            NotImplementedError: it is, and no plain formula.
+            _NoFormula: it is, and no plain formula.
         """
         if not all(name in self.scalars for name in ex.tensors(e)):
             return False
@@ -147,7 +151,7 @@ class _Folding:
             if not (
                 isinstance(x, (Num, Add, Mul, Pow, Access)) or isinstance(x, Call) and x.name in _FUNCTIONS
             ):
-                raise NotImplementedError
+                raise _NoFormula
         return True
 
     def split(self, e: Any) -> tuple[Expr, Expr]:

@@ -327,6 +327,21 @@ def product(xs: Iterable[Int]) -> Int:
     return total
 
 
+_LETTER = 61  # a size letter counts as this long where only costs are compared
+
+
+def about(sizes: Iterable[Int]) -> int:
+    """About how many entries axes of these sizes have, for comparing costs.
+
+    Example:
+        >>> about([size("n"), of(3)]), about([2 * size("n")])
+        (183, 122)
+    """
+    n = product(sizes)
+    known = n.substitute(dict.fromkeys(n.atoms(), _LETTER)).number
+    return _LETTER if known is None else known
+
+
 def bounds(x: Int, ranges: Mapping[str, Int]) -> tuple[Int, Int] | None:
     """Least and largest value over axes that run from 0 to `ranges[name] - 1`, as expressions of the sizes.
 

@@ -24,6 +24,21 @@ def batch(program: Program) -> str | None:
     return first.name
 
 
+def letter(program: Program) -> str:
+    """The size letter of the examples.
+
+    Raises:
+        Refusal: no axis of examples is found.
+    """
+    found = batch(program)
+    if found is None:
+        raise Refusal(
+            "no axis of examples is found: give the first axis of the first data a letter that no weight and no "
+            "inner axis has, such as `X: data[n, i]`, and no number"
+        )
+    return found
+
+
 def examples(program: Program, names: tuple[str, ...]) -> Examples:
     """What keeps the examples apart in the gradient by `names`.
 
@@ -32,13 +47,7 @@ def examples(program: Program, names: tuple[str, ...]) -> Examples:
     Raises:
         Refusal: no axis of examples is found; the loss is no sum over them; examples meet on the way to it.
     """
-    letter = batch(program)
-    if letter is None:
-        raise Refusal(
-            "no axis of examples is found: give the first axis of the first data a letter that no weight and no "
-            "inner axis has, such as `X: data[n, i]`, and no number"
-        )
-    return _Apart(program, names, letter).found()
+    return _Apart(program, names, letter(program)).found()
 
 
 class _Apart:
@@ -88,7 +97,9 @@ class _Apart:
                 raise self.refusal(s, "reads other examples")
         sums = [a for a in ex.accesses(s.body, stopped=False) if a.tensor in self.summed]
         if own and sums:
-            raise self.refusal(s, f"reads {self.called(sums[0].tensor)}, which depends on all examples")
+            raise self.refusal(
+                s, f"reads {called(self.program, sums[0].tensor)}, which depends on all examples"
+            )
         if own and any(i.axis == own[0] for i in s.left):
             if len(self.places(s.out)) != 1:
                 raise self.refusal(s, "compares examples with each other")
@@ -101,7 +112,7 @@ class _Apart:
             if not adds or any(r in self.moved for a in sums for r in ex.tensors(partial(s.body, a))):
                 raise self.refusal(
                     s,
-                    f"is no sum of terms over the examples: {self.called(sums[0].tensor)} does not "
+                    f"is no sum of terms over the examples: {called(self.program, sums[0].tensor)} does not "
                     "enter it linearly",
                 )
             self.summed[s.out] = None
@@ -109,23 +120,27 @@ class _Apart:
     def refusal(self, s: Statement, does: str) -> Refusal:
         by = f" (of {s.label})" if s.label else ""
         return Refusal(
-            f"{self.called(s.out)}{by} {does}, so no example has a share of its own in {self.program.target}; "
+            f"{called(self.program, s.out)}{by} {does}, so no example has a share of its own in {self.program.target}; "
             f"per-example gradients need a loss that is one sum over the axis {self.letter}, each term of one example",
             s.line or None,
         )
 
-    def called(self, name: str) -> str:
-        """A name that the user knows: its own, or that of the named tensor which it is a part of."""
-        todo, seen = [name], {name}
-        while todo:
-            here = todo.pop(0)
-            if self.program[here].named:
-                return here if here == name else f"a part of {here}"
-            for s in self.program.statements:
-                if here in s.reads and s.out not in seen:
-                    seen.add(s.out)
-                    todo.append(s.out)
-        return name
+
+def called(program: Program, name: str) -> str:
+    """A name that the user knows: its own, or that of the named tensor or the state which it is a part of."""
+    todo, seen = [name], {name}
+    while todo:
+        here = todo.pop(0)
+        t = program[here]
+        if t.role == "next":
+            return f"the next value of {t.of}"
+        if t.named and t.role != "adjoint":
+            return here if here == name else f"a part of {here}"
+        for s in program.statements:
+            if here in s.reads and s.out not in seen:
+                seen.add(s.out)
+                todo.append(s.out)
+    return name
 
 
 def _downstream(program: Program, names: tuple[str, ...]) -> dict[str, None]:

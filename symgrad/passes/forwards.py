@@ -6,16 +6,13 @@ a window, and it is the small kernel that is turned round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access
-from symgrad.language.ints import Atom, Axis, Int, IntLike
+from symgrad.language.ints import Atom, Axis, IntLike
 from symgrad.language.program import Statement
-
-_UNKNOWN = 61  # an axis whose size is a letter counts as this long
 
 
 def forwards(s: Statement) -> Statement:
@@ -50,11 +47,4 @@ def _once(axis: str, e: Access) -> bool:
 
 
 def _entries(e: Access, s: Statement) -> int:
-    return _product(s.ranges[a] for a in dict.fromkeys(a for i in e.index for a in i.axes))
-
-
-def _product(sizes: Iterable[Int]) -> int:
-    total = 1
-    for n in sizes:
-        total *= _UNKNOWN if n.number is None else n.number
-    return total
+    return ints.about(s.ranges[a] for a in dict.fromkeys(a for i in e.index for a in i.axes))

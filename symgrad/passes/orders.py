@@ -12,14 +12,13 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from symgrad.language import expr as ex
+from symgrad.language import ints
 from symgrad.language.expr import Access, Condition, Expr
-from symgrad.language.implicit import IMPLICIT
-from symgrad.language.ints import Int, Look
+from symgrad.language.ints import Int
 from symgrad.language.program import Program, Statement
-from symgrad.passes.recurrent.layout import steps_first
+from symgrad.passes.recurrent.layout import fixed, steps_first
 
 Order = tuple[int, ...]
-_UNKNOWN = 61  # an axis whose size is a letter counts as this long
 
 
 def ordered(
@@ -58,15 +57,10 @@ def ordered(
 
 def free(program: Program, statements: Sequence[Statement], kept: Iterable[str]) -> dict[str, None]:
     """The tensors whose storage is nobody else's business: computed here, outside of loops, and not asked for."""
-    bound = dict.fromkeys(kept)
-    for s in statements:
-        if s.scan is not None or s.op in IMPLICIT:
-            bound.update(dict.fromkeys((s.out, *s.reads)))
-        parts = [i for c in (s.body, s.guard) if c is not None for i in ex.ints(c)]
-        looks = [a.tensor for i in (*s.left, *parts) for a in i.atoms() if isinstance(a, Look)]
-        bound.update(dict.fromkeys(looks))
+    bound = fixed(program, statements, tuple(kept))
+    bound |= {n for s in statements if s.scan is not None for n in (s.out, *s.reads)}
     made = dict.fromkeys(s.out for s in statements)
-    return {n: None for n in made if n not in bound and not program[n].early and not program[n].integer}
+    return {n: None for n in made if n not in bound and not program[n].early}
 
 
 def orders_of(
@@ -122,11 +116,7 @@ def axes_of(name: str, index: tuple[Int, ...], orders: Mapping[str, Order]) -> l
 
 
 def _entries(axes: Iterable[str], ranges: Mapping[str, Int]) -> int:
-    total = 1
-    for a in dict.fromkeys(axes):
-        n = ranges[a].number
-        total *= _UNKNOWN if n is None else n
-    return total
+    return ints.about(ranges[a] for a in dict.fromkeys(axes))
 
 
 def _turned(s: Statement, orders: Mapping[str, Order]) -> Statement:

@@ -39,7 +39,6 @@ Axes = tuple[str, ...]
 REDUCERS = {"+=": "sum", "max=": "max", "min=": "min", "prod=": "prod"}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 # An axis whose size is not given counts as this long when costs are compared: an odd number, so that ties are rare.
-_UNKNOWN = 61
 # Up to this many factors the best order of products is searched; more are taken from left to right.
 _CHAIN = 6
 
@@ -414,11 +413,7 @@ class _Reader:
         return self._cost(union) + (rest if len(factors) > 2 else 0), self._cost(left)
 
     def _cost(self, axes: Iterable[str]) -> int:
-        total = 1
-        for a in axes:
-            n = self.ranges[a].number
-            total *= _UNKNOWN if n is None else max(n, 1)
-        return total
+        return ints.about(self.ranges[a] for a in axes)
 
     def pair(self, x: Array, y: Array, over: Axes, kept: Axes) -> Array:
         """The product of two arrays, summed over `over`, which both have."""

@@ -19,7 +19,7 @@ from symgrad.language.expr import Access, Add, Expr, Mul, Stop
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.ints import Int, Look, Size
 from symgrad.language.program import Program, Statement
-from symgrad.passes.examples import batch
+from symgrad.passes.examples import called, letter
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,7 @@ def share(program: Program, statements: Sequence[Statement], results: Iterable[s
         >>> print(*share(p, p.statements, ["loss"]).statements[-1:])
         loss = loss_2 + rows*loss_3/n
     """
-    letter = batch(program)
-    if letter is None:
-        raise Refusal(
-            "no axis of examples is found: give the first axis of the first data a letter that no weight and no "
-            "inner axis has, such as `x: data[n, i]`, and no number"
-        )
-    return _Shares(program, tuple(statements), tuple(results), letter).found()
+    return _Shares(program, tuple(statements), tuple(results), letter(program)).found()
 
 
 class _Shares:
@@ -149,14 +143,14 @@ class _Shares:
         for name, index in [*reads, *((a.tensor, a.index) for a in looks)]:
             at = self.places(name)
             if any(index[k].axis != own or own is None for k in at):
-                raise self.refusal(s, f"reads {self.called(name)} of other examples")
+                raise self.refusal(s, f"reads {called(self.program, name)} of other examples")
             if own and any(own in _places(i) for k, i in enumerate(index) if k not in at):
                 raise self.refusal(s, "depends on the place of an example in the batch")
         if own and any(own in _places(i) for i in numbers):
             raise self.refusal(s, "depends on the place of an example in the batch")
         met = next((r for r in s.reads if r in self.sums), None)
         if own and met:
-            raise self.refusal(s, f"reads {self.called(met)}, which depends on all examples")
+            raise self.refusal(s, f"reads {called(self.program, met)}, which depends on all examples")
         if own and self.kept(s, own):
             at = self.places(s.out)
             if [k for k, i in enumerate(s.left) if own in _places(i)] != at or s.left[at[0]].axis != own:
@@ -188,27 +182,10 @@ class _Shares:
     def refusal(self, s: Statement, does: str) -> Refusal:
         by = f" (of {s.label})" if s.label else ""
         return Refusal(
-            f"{self.called(s.out)}{by} {does}, so the batch cannot be split: tiles, threads and micro-batches need a "
-            f"loss in which examples meet in sums only",
+            f"{called(self.program, s.out)}{by} {does}, so the batch cannot be split: "
+            "tiles, threads and micro-batches need a loss in which examples meet in sums only",
             s.line or None,
         )
-
-    def called(self, name: str) -> str:
-        """A name that the user knows: its own, or that of the named tensor which it is a part of."""
-        if self.program[name].role == "next":
-            return f"the next value of {self.program[name].of}"
-        todo, seen = [name], {name}
-        while todo:
-            here = todo.pop(0)
-            if self.program[here].role == "next":
-                return f"the next value of {self.program[here].of}"
-            if self.program[here].named and self.program[here].role != "adjoint":
-                return here if here == name else f"a part of {here}"
-            for s in self.program.statements:
-                if here in s.reads and s.out not in seen:
-                    seen.add(s.out)
-                    todo.append(s.out)
-        return name
 
 
 def _numbers(e: object) -> tuple[Int, ...]:

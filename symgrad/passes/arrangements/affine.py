@@ -19,8 +19,6 @@ from symgrad.language.trace import Step
 from symgrad.passes.forms import Bound, match_index, placed, terms
 from symgrad.passes.stable import pure
 
-_UNKNOWN = 61  # an axis whose size is a letter counts as this long
-
 
 @dataclass
 class _Reader:
@@ -159,12 +157,7 @@ def _cheaper(s: Statement, form: _Form, readers: list[_Reader]) -> bool:
 
 def _count(s: Statement, axes: Iterable[str]) -> int:
     """How many entries these axes have."""
-    total = 1
-    for a in axes:
-        n = s.ranges[a]
-        at = n.substitute(dict.fromkeys(n.atoms(), _UNKNOWN)).number
-        total *= _UNKNOWN if at is None else at
-    return total
+    return ints.about(s.ranges[a] for a in axes)
 
 
 def _folded(r: _Reader, form: _Form, program: Program, tensors: dict[str, Tensor]) -> tuple[Statement, ...]:

@@ -20,14 +20,14 @@ Place = tuple[str, int]  # a tensor and one of its axes
 def steps_first(program: Program, statements: Sequence[Statement], kept: Collection[str]) -> dict[str, Order]:
     """For each tensor that loops read or write and that nobody else sees, its axes in the order of memory."""
     loops = [s for s in statements if s.scan is not None]
-    fixed = _fixed(program, statements, kept)
+    keep = fixed(program, statements, kept)
     steps: dict[str, set[int]] = {}
     for s in loops:
         for name, index in _entries(s):
             steps.setdefault(name, set()).update(
                 k for k, i in enumerate(index) if s.scan and s.scan.axis in i.axes
             )
-    moving = {name: at for name, at in steps.items() if len(at) == 1 and name not in fixed}
+    moving = {name: at for name, at in steps.items() if len(at) == 1 and name not in keep}
     if not moving:
         return {}
     inner = _inner(program, loops, steps)
@@ -39,7 +39,7 @@ def steps_first(program: Program, statements: Sequence[Statement], kept: Collect
     return {name: order for name, order in found.items() if order != tuple(range(len(order)))}
 
 
-def _fixed(program: Program, statements: Sequence[Statement], kept: Collection[str]) -> set[str]:
+def fixed(program: Program, statements: Sequence[Statement], kept: Collection[str]) -> set[str]:
     """Tensors that keep the order of their axes."""
     found = {*kept, *(t.name for t in program.inputs)}
     found |= {n for n, t in program.tensors.items() if t.integer or t.role == "literal"}

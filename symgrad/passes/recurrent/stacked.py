@@ -18,7 +18,6 @@ from symgrad.language.program import Program, Statement, Tensor
 from symgrad.passes.recurrent.told import Told
 
 _ENTRIES = 1 << 16  # of the stacked weight: a quarter of a common second-level cache
-_UNKNOWN = 61  # a size letter counts as this long
 
 
 @dataclass
@@ -67,8 +66,7 @@ class _Work:
         if len(at) != 1 or not self._stackable(state, others, at[0], step, s):
             return False
         entries = ints.product([s.ranges[s.left[-1].axis or ""], sum((p.size for p in products), ints.ONE)])
-        count = entries.substitute(dict.fromkeys(entries.atoms(), _UNKNOWN)).number
-        if count is None or count > _ENTRIES:
+        if ints.about([entries]) > _ENTRIES:
             return False
         self._write(s, state, others, biases, at[0])
         return True
