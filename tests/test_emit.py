@@ -19,15 +19,16 @@ from hypothesis import given, settings
 from strategies import Sample, samples
 
 import symgrad as sg
-from symgrad import emit
+from symgrad import emit, library
 from symgrad.emit import fast
 from symgrad.emit.graph import rebuild
 from symgrad.emit.layout import LIMIT, laid_out
 from symgrad.emit.names import Names, identifier, words
-from symgrad.emit.optimizers import find, parse
 from symgrad.errors import Refusal
 from symgrad.language.reference import run
 from symgrad.language.samples import inputs, small_sizes
+from symgrad.language.updates import parse
+from symgrad.library import optimizer
 from symgrad.passes.derive import derive as run_passes
 
 STYLES = ("readable", "fast")
@@ -210,7 +211,7 @@ def blobs(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("optimizer", emit.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", library.OPTIMIZERS)
 def test_training_learns(style: str, optimizer: str, capsys: pytest.CaptureFixture[str]) -> None:
     net = module(style=style, optimizer=optimizer, lr=0.05)
     x, t = blobs()
@@ -463,7 +464,7 @@ def test_a_wrong_optimiser_is_refused(text: str, reason: str) -> None:
 
 def test_options_and_names() -> None:
     with pytest.raises(Refusal, match="no optimiser 'adm'; did you mean 'adam'"):
-        find("adm")
+        optimizer("adm")
     with pytest.raises(sg.SymgradError, match="adam has no option 'beta'"):
         module(beta=0.5)
     with pytest.raises(sg.SymgradError, match="no style 'quick'"):

@@ -10,7 +10,9 @@ import pytest
 
 import symgrad as sg
 from symgrad import emit
-from symgrad.emit.optimizers import find, parse
+from symgrad.emit.optimizers import fast, numbered
+from symgrad.language.updates import parse
+from symgrad.library import optimizer
 
 NET = "x: data[n, 3]; t: data[n, 2]; loss = mse(dense(tanh(dense(x, 4)), 2), t)"
 OPTIMIZERS = {
@@ -67,16 +69,16 @@ def test_steps_are_those_of_the_equations(name: str, tmp_path: Path) -> None:
 
 def test_passes() -> None:
     """Adam reads and writes its vectors in ten passes, and no number is in the way."""
-    steps = [line for line in find("adam").fast()[0].steps if not line.startswith("#")]
+    steps = [line for line in fast(optimizer("adam"))[0].steps if not line.startswith("#")]
     assert len(steps) == 10
-    assert {name: str(e) for name, e in find("adam").folded.scales.items()} == {
+    assert {name: str(e) for name, e in numbered(optimizer("adam")).scales.items()} == {
         "m": "1 - beta1",
         "v": "1 - beta2",
     }
 
 
 def test_numbers_that_can_be_zero_are_no_divisors() -> None:
-    folded = parse(OPTIMIZERS["zero"])["zero"].folded
+    folded = numbered(parse(OPTIMIZERS["zero"])["zero"])
     assert [str(e) for _, e in folded.equations] == ["factor1*g + factor2*w", "w - factor3*u"]
 
 

@@ -3,10 +3,9 @@
 from symgrad.emit.function import function_name, function_source
 from symgrad.emit.load import Source, load
 from symgrad.emit.module import STYLES, module_source
-from symgrad.emit.optimizers import OPTIMIZERS
 from symgrad.emit.report import Report, module_report
 
 __all__ = [
-    "OPTIMIZERS", "STYLES", "Report", "Source", "function_name", "function_source", "load", "module_report",
+    "STYLES", "Report", "Source", "function_name", "function_source", "load", "module_report",
     "module_source",
 ]  # fmt: skip

@@ -165,9 +165,7 @@ def _margins(index: tuple[Int, ...], shape: tuple[Int, ...]) -> tuple[Int, ...]:
     return tuple(m for i, n in zip(index, shape, strict=True) for m in (i, n - 1 - i))
 
 
-def _leaves(
-    c: Condition, margins: set[Int], others: list[Expr], s: Statement, program: Program
-) -> bool:
+def _leaves(c: Condition, margins: set[Int], others: list[Expr], s: Statement, program: Program) -> bool:
     """Whether a condition need not be asked: where it fails, the border is read or written, and nothing else does
     harm.
     """

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symgrad.emit import elementary, head, target
+from symgrad import library
+from symgrad.emit import elementary, head, optimizers, target
 from symgrad.emit.compiled import Compiled
 from symgrad.emit.fast import Fast, Plan
 from symgrad.emit.frames import fill
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, identifier, words
 from symgrad.emit.nests import NoLoops
-from symgrad.emit.optimizers import Optimizer, find
 from symgrad.emit.readable import Readable
 from symgrad.emit.roles import Roles, roles
 from symgrad.emit.text import number
@@ -29,6 +29,7 @@ from symgrad.language.ints import Int, Size
 from symgrad.language.program import Program, Statement, Tensor, needed, size_letters
 from symgrad.language.samples import small_sizes
 from symgrad.language.trace import Derived
+from symgrad.language.updates import Optimizer
 from symgrad.passes.arrange import arranged
 from symgrad.passes.derive import forward
 from symgrad.passes.shares import Share, share
@@ -118,7 +119,7 @@ def prepared(
         raise Refusal(
             f"there is no style '{style}'{did_you_mean(style, STYLES)} (there are {listing(STYLES)})"
         )
-    rule = find(optimizer)
+    rule = library.optimizer(optimizer)
     for option, value in options.items():
         if option not in rule.options:
             raise Refusal(
@@ -457,10 +458,10 @@ class Module:
 
     def _update(self) -> dict[str, Any]:
         if self.style == "readable":
-            lines, helpers = self.rule.readable()
+            lines, helpers = optimizers.readable(self.rule)
             self.helpers.update(helpers)
             return {"lines": lines, "scales": [], "mathematics": False}
-        (plan, helpers), folded = self.rule.fast(), self.rule.folded
+        (plan, helpers), folded = optimizers.fast(self.rule), optimizers.numbered(self.rule)
         self.plans["update"] = plan
         plan.once = [_TAKEN.sub(r'\1 = _shared(_rooms, "\1", ', line) for line in plan.once]
         self.helpers.update(helpers)

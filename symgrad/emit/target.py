@@ -8,9 +8,10 @@ from typing import Any
 from symgrad.emit import elementary
 from symgrad.emit.compiled import Compiled, Kernel
 from symgrad.emit.names import Names
-from symgrad.emit.optimizers import Optimizer
-from symgrad.emit.updates import COUNT, python
+from symgrad.emit.optimizers import numbered, program
+from symgrad.emit.updates import python
 from symgrad.language.program import Tensor
+from symgrad.language.updates import COUNT, Optimizer
 
 _OWN = tuple(f"_{name}" for name in elementary.NAMES)
 
@@ -33,8 +34,8 @@ def step(compiled: Compiled, kernel: Kernel, copies: Sequence[tuple[str, str, st
 
 def update(rule: Optimizer) -> tuple[dict[str, Any], Kernel]:
     """The fields of a template for an update in one pass."""
-    folded, kept = rule.folded, ("w", *rule.state)
-    program = rule.program(folded.equations, folded.numbers)
+    folded, kept = numbered(rule), ("w", *rule.state)
+    whole = program(rule, folded.equations, folded.numbers)
     names = Names((*rule.options, COUNT, *_OWN))
     for name in (*kept, "g"):
         names.of(name)
@@ -42,8 +43,8 @@ def update(rule: Optimizer) -> tuple[dict[str, Any], Kernel]:
         names.of(name)
     if folded.plain:
         names = _Same((*_OWN,))
-    writer = Compiled(program, names, {}, (*kept, "g"), {name: name for name in kept}, plain=True)
-    kernel = writer.write(program.statements)
+    writer = Compiled(whole, names, {}, (*kept, "g"), {name: name for name in kept}, plain=True)
+    kernel = writer.write(whole.statements)
     numbers = []
     if not folded.plain:
         numbers = [f"{name} = {python(e)}" for name, e in folded.parts.items()]

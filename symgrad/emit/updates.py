@@ -17,12 +17,11 @@ from typing import Any
 
 from symgrad.language import expr as ex
 from symgrad.language.expr import ONE, Access, Add, Call, Expr, Mul, Num, Pow
+from symgrad.language.updates import COUNT, Equations
 
-COUNT = "t"  # the number of the step
 _FUNCTIONS = frozenset(
     {"sqrt", "exp", "log", "sin", "cos", "tan", "tanh"}
 )  # those that `math` has by the same name
-Equations = tuple[tuple[str, Expr], ...]
 
 
 @dataclass

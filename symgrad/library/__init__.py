@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from symgrad.errors import SymgradError
+from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
+from symgrad.language import updates
 from symgrad.language.definitions import Definition, parse_definitions
 
 APART = ("optimizers.sg",)  # update equations, which are no operations
@@ -138,3 +139,26 @@ def define(text: str) -> tuple[str, ...]:
     new = parse_definitions(text)
     DEFINITIONS.update(new)
     return tuple(new)
+
+
+OPTIMIZERS: tuple[str, ...] = defined("optimizers.sg")
+
+
+@cache
+def _optimizers() -> dict[str, updates.Optimizer]:
+    return updates.parse((resources.files(__name__) / "optimizers.sg").read_text("utf-8"))
+
+
+def optimizer(name: str) -> updates.Optimizer:
+    """An optimiser by name, or by a text that defines one.
+
+    Raises:
+        Refusal: the name is unknown.
+    """
+    if "def " in name:
+        *_, last = updates.parse(name).values()
+        return last
+    if name not in OPTIMIZERS:
+        near = did_you_mean(name, OPTIMIZERS)
+        raise Refusal(f"there is no optimiser '{name}'{near} (there are {listing(OPTIMIZERS)})")
+    return _optimizers()[name]
