@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, or 1 where a check fails, or 2 for input that cannot be taken."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.run is not _train:
+    if rest and options.run not in (_train, _study):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
     try:
@@ -168,6 +168,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.epilog = (
         "Other options go to the module's own train command: --epochs, --batch, --seed, --test-split, --save."
     )
+
+    sub = command("study", _study, "Measure the error gradient, and explain it.", declared=False)
+    sub.epilog = "Its studies have options of their own: symgrad study rate --help."
 
     sub = command(
         "exercise", _exercise, "Write an exercise with numbers, its hints and its solution.", declared=False
@@ -468,6 +471,12 @@ def _train(options: argparse.Namespace) -> int:
         "symgrad_trained",
     )
     return int(module["main"](["train", options.data, *options.rest]))
+
+
+def _study(options: argparse.Namespace) -> int:
+    from symgrad.study import command
+
+    return command.main(options.rest)
 
 
 def _exercise(options: argparse.Namespace) -> int:

@@ -37,6 +37,7 @@ FLOORS = {
     "explain": 5,
     "check": 5,
     "objects": 6,
+    "study": 6,
 }
 TOP_FLOOR = 6  # __init__, cli, and every other module directly in symgrad/
 APART = {"emit", "explain", "check"}  # these import nothing of one another
@@ -50,9 +51,14 @@ LAZY: set[tuple[str, str]] = {
     ("chain.py", "symgrad.scalars"),  # sympy, when the first body is differentiated
     ("explain/grading/signatures.py", "sympy"),  # its primes, when the first answer is graded
     ("emit/frames.py", "jinja2"),  # when the first template is filled in
+    ("study/plots.py", "matplotlib"),  # an extra, when the first plot is drawn
 }
 
-ONLY_IN = {"jinja2": ("emit/",), "sympy": ("scalars.py", "explain/grading/signatures.py")}
+ONLY_IN = {
+    "jinja2": ("emit/",),
+    "matplotlib": ("study/plots.py",),
+    "sympy": ("scalars.py", "explain/grading/signatures.py"),
+}
 SERIALISERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve"}
 BUILTINS_THAT_RUN_TEXT = {"eval", "exec", "compile", "__import__"}
 SYMPY_THAT_RUNS_TEXT = {"sympify", "parse_expr", "lambdify"}  # and S(...), which is sympify

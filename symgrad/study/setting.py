@@ -1,0 +1,197 @@
+"""A network on data that stay, as functions of one vector of all its weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from symgrad import emit
+from symgrad.collecting import put_off
+from symgrad.errors import Refusal, SymgradError
+from symgrad.language.samples import drawn
+from symgrad.model import Model
+from symgrad.second import hvp as derive_hvp
+from symgrad.shipped import found, table
+
+Data = str | os.PathLike[str] | Mapping[str, Any] | None
+
+
+class Setting:
+    """A network with data: its loss, gradient and Hessian products at any weights, in float64.
+
+    All weights together are one vector, in the order of `weights`, each flattened; what the declaration draws at random
+    (dropout) is drawn once and stays, states have their starts.
+
+    Args:
+        declaration: as for `Model`, or the name of a shipped network, such as "digits".
+        data: a file that the network's module can train on, arrays by name, or None: the shipped data of a shipped
+            network, else inputs drawn at random.
+        sizes: numbers for size letters, where neither data nor weights tell them.
+        values: single inputs by name: constants, weights to start from.
+        seed: of the start and of what is drawn.
+        optimizer: of `train`, with its options.
+        examples: how many examples at most are used, the first of a seeded order; all if None.
+
+    Raises:
+        SymgradError: the declaration or the data cannot be used; one sentence.
+
+    Example:
+        >>> line = "x: data[n, 2]; y: data[n]; w: weight[2]; loss = mean((x @ w - y)**2)/2"
+        >>> s = Setting(line, {"x": np.eye(2), "y": [1, 2]})
+        >>> s.loss(np.zeros(2)), s.gradient(np.zeros(2)).tolist(), s.product(np.zeros(2), np.array([1.0, 0.0])).tolist()
+        (1.25, [-0.5, -1.0], [0.5, 0.0])
+    """
+
+    @put_off()
+    def __init__(
+        self,
+        declaration: Any,
+        data: Data = None,
+        *,
+        sizes: Mapping[str, int] | None = None,
+        values: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        optimizer: str = "sgd",
+        examples: int | None = None,
+        target: str | None = None,
+        **options: Any,
+    ):
+        declaration, shipped = found(declaration)
+        data = table(shipped) if data is None and shipped else data
+        self.model = Model(declaration, sizes=sizes)
+        self.program = self.model.program
+        self.name = shipped or self.model.name
+        self.seed = seed
+        source = self.model.source("studied", optimizer=optimizer, style="fast", **options)
+        self.module = emit.load(source, "symgrad_studied")
+        self._data(data, dict(values or {}), examples, target)
+        self._loss = self.model.derive().function()
+
+    # ---- inputs
+
+    def _data(self, data: Data, values: dict[str, Any], examples: int | None, target: str | None) -> None:
+        """`self.data`: every input that is no weight, as the derivation takes it; `self.start`: the weights' vector."""
+        weights = [w.name for w in self.program.role("weight")]
+        problem = self.module["Problem"]
+        try:
+            learner = self.module["Model"](dtype=np.float64)
+            learner.init(self.seed)
+            if isinstance(data, (str, os.PathLike)):
+                arrays = self.module["_data"](learner, os.fspath(data), target)
+            else:
+                arrays = dict(data or {})
+            given = {name: np.asarray(a) for name, a in self._some({**arrays, **values}, examples).items()}
+            inputs = {**given, **drawn(self.program, given, self.seed)}
+            names = self.module["DATA"]
+            learner._make({name: np.shape(inputs[name]) for name in names})
+            learner.set_weights({w: np.asarray(values[w], float) for w in weights if w in values})
+        except problem as told:
+            raise SymgradError(str(told)) from None
+        except Refusal as told:
+            raise SymgradError(told.reason) from None
+        found = learner.get_weights()
+        self.weights: dict[str, tuple[int, ...]] = {w: found[w].shape for w in weights}
+        self.start = self.flat(found)
+        self.data = {name: found.get(name, a) for name, a in inputs.items() if name not in self.weights}
+        self.batched = [name for name in self.module["BATCHED"] if name in self.data]
+        self.count = len(self.data[self.batched[0]]) if self.batched else 1
+
+    def _some(self, inputs: dict[str, Any], examples: int | None) -> dict[str, Any]:
+        """So many examples at most, drawn with the seed, in their order."""
+        batched = [name for name in self.module["BATCHED"] if name in inputs]
+        if examples is None or not batched or len(inputs[batched[0]]) <= examples:
+            return inputs
+        rows = np.sort(np.random.default_rng(self.seed).permutation(len(inputs[batched[0]]))[:examples])
+        return {name: np.asarray(a)[rows] if name in batched else a for name, a in inputs.items()}
+
+    # ---- one vector of all weights
+
+    def flat(self, arrays: Mapping[str, Any]) -> np.ndarray:
+        """Arrays by the names of weights as one vector."""
+        return np.concatenate([np.asarray(arrays[w], float).ravel() for w in self.weights])
+
+    def named(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of a vector, as views in the shapes of the weights."""
+        parts, start = {}, 0
+        for name, shape in self.weights.items():
+            size = int(np.prod(shape))
+            parts[name] = vector[start : start + size].reshape(shape)
+            start += size
+        return parts
+
+    def entry(self, k: int) -> str:
+        """The name of an entry of the vector, such as `W1[3, 0]`."""
+        for name, shape in self.weights.items():
+            size = int(np.prod(shape))
+            if k < size:
+                place = ", ".join(str(int(i)) for i in np.unravel_index(k, shape))
+                return f"{name}[{place}]" if shape else name
+            k -= size
+        raise IndexError(k)
+
+    # ---- functions of it
+
+    def loss_and_gradient(self, w: np.ndarray, rows: Any = None) -> tuple[float, np.ndarray]:
+        """The loss and its gradient at weights `w`, on all examples, or on those of `rows`."""
+        loss, gradients = self._loss(**self._on(rows), **self.named(w))
+        return float(loss), self.flat(gradients)
+
+    def loss(self, w: np.ndarray) -> float:
+        """The loss at weights `w`, on all examples."""
+        return self.loss_and_gradient(w)[0]
+
+    def gradient(self, w: np.ndarray, rows: Any = None) -> np.ndarray:
+        """The gradient at weights `w`."""
+        return self.loss_and_gradient(w, rows)[1]
+
+    @cached_property
+    def _hvp(self) -> tuple[Callable[..., Any], dict[str, str]]:
+        derivation = derive_hvp(self.program)
+        known = {t.name for t in self.program.inputs}
+        vectors = [t.name for t in derivation.derived.source.inputs if t.name not in known]
+        return derivation.function(), dict(zip(self.weights, vectors, strict=True))
+
+    def product(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """The Hessian at weights `w` times a vector `v`, from the derived Hessian-vector product."""
+        function, vectors = self._hvp
+        parts = {vectors[name]: a for name, a in self.named(v).items()}
+        _, product = function(**self.data, **self.named(w), **parts)
+        return self.flat(product)
+
+    def _on(self, rows: Any) -> dict[str, np.ndarray]:
+        if rows is None:
+            return self.data
+        return {name: a[rows] if name in self.batched else a for name, a in self.data.items()}
+
+    # ---- training
+
+    def train(
+        self, *, epochs: int, batch_size: int | None = None, start: np.ndarray | None = None, **numbers: float
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Train with the module's own optimiser from a start: before each step and at the end, its number and a copy
+        of the weights. `numbers` are the optimiser's (`lr`, ...); batches are all examples if no size is given."""
+        learner = self.module["Model"](dtype=np.float64, **numbers)
+        learner.init(self.seed)
+        learner._make({name: np.shape(self.data[name]) for name in self.module["DATA"]})
+        learner.set_weights(self.named(self.start if start is None else start))
+        rng, size, step = np.random.default_rng(self.seed), batch_size or self.count, 0
+        for _ in range(epochs):
+            order = rng.permutation(self.count) if batch_size else np.arange(self.count)
+            for first in range(0, self.count, size):
+                yield step, self.flat(learner.get_weights())
+                batch = self._on(order[first : first + size])
+                with np.errstate(all="ignore"):
+                    learner.step(*(batch[name] for name in self.module["DATA"]))
+                step += 1
+        yield step, self.flat(learner.get_weights())
+
+    @property
+    def described(self) -> str:
+        """The setting in a sentence."""
+        examples = f" on {self.count} examples" if self.batched else ""
+        arrays = f"{self.start.size} weights in {', '.join(self.weights)}"
+        return f"{self.name}: {arrays}{examples}, start with seed {self.seed}."
