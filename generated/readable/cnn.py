@@ -17,10 +17,13 @@ Numbers before an equation are those of its derivation. On the command line: pyt
 import argparse
 import contextlib
 import csv
+import json
+import math
 import os
 import sys
 import tempfile
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -416,6 +419,136 @@ def _start(rng, shape, how, *numbers, count=None):
     return np.full(shape, {"zeros": 0.0, "ones": 1.0}[how] if how != "constant" else numbers[0])
 
 
+# ---- files of arrays: .npz, and .safetensors where the name ends so
+
+# what a .safetensors file calls the types of its entries; BF16 is the upper half of a float32
+ENTRIES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "|b1"}
+ENTRIES.update({f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)})
+# what the libraries that read say of a damaged file
+UNREADABLE = (OSError, ValueError, EOFError, AttributeError, KeyError, TypeError, MemoryError, RuntimeError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error)
+
+
+def _write_arrays(path, arrays):
+    """Write arrays by name: the whole file or nothing of it."""
+    path = os.fsdecode(path)
+    write = _write_safetensors if path.lower().endswith(".safetensors") else _write_npz
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=".", dir=os.path.dirname(path) or ".")
+        with os.fdopen(handle, "wb") as file:
+            write(file, {name: np.asarray(a) for name, a in arrays.items()})
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except (OSError, ValueError) as problem:
+        why = getattr(problem, "strerror", None) or problem
+        raise Problem(f"{path} cannot be written: {why}; nothing was changed") from None
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _read_arrays(path):
+    """The arrays of a file by name, all of them or none; nothing in it is executed."""
+    path = os.fsdecode(path)
+    try:
+        with open(path, "rb") as file:
+            if path.lower().endswith(".safetensors"):
+                return _read_safetensors(file)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise Problem(f"there is no file {path}") from None
+    except UNREADABLE as problem:
+        raise Problem(
+            f"{path} cannot be read as saved weights: {problem or 'it takes more memory than there is'}"
+        ) from None
+
+
+def _write_npz(file, arrays):
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, a in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, a, allow_pickle=False)
+
+
+def _write_safetensors(file, arrays):
+    """The length of a header, the header as JSON with all words, the entries by rows, widest first."""
+    types = {np.dtype(code): name for name, code in ENTRIES.items() if name != "BF16"}
+    words = {name: json.dumps(a.tolist()) for name, a in arrays.items() if a.dtype.kind == "U"}
+    order = sorted(
+        (name for name in arrays if name not in words),
+        key=lambda name: (-arrays[name].dtype.itemsize, name)
+    )
+    header, end = {"__metadata__": words}, 0
+    for name in order:
+        a = arrays[name]
+        kind = types.get(a.dtype.newbyteorder("<"))
+        if kind is None or name == "__metadata__":
+            raise ValueError(f"{name} of type {a.dtype} has no place in a .safetensors file")
+        header[name] = {"dtype": kind, "shape": list(a.shape), "data_offsets": [end, end + a.nbytes]}
+        end += a.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that all entries begin at a multiple of their size
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        file.write(np.ascontiguousarray(arrays[name], arrays[name].dtype.newbyteorder("<")))
+
+
+def _read_safetensors(file):
+    length, size = int.from_bytes(file.read(8), "little"), os.fstat(file.fileno()).st_size - 8
+    if not 2 <= length <= min(size, 100_000_000):
+        raise ValueError("it ends before its header does, or is no .safetensors file")
+    header = json.loads(file.read(length).decode(), object_pairs_hook=_once)
+    words = header.pop("__metadata__", {}) if isinstance(header, dict) else None
+    if not isinstance(words, dict) or not all(isinstance(text, str) for text in words.values()):
+        raise ValueError("its header is no table of arrays")
+    places, arrays = [], {}
+    for name, entry in header.items():
+        entry = entry if isinstance(entry, dict) else {}
+        kind, shape, place = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
+        if not (_naturals(shape) and len(shape) <= 32 and _naturals(place) and len(place) == 2):
+            raise ValueError(f"its header does not tell the type, the shape and the place of {name}")
+        if not isinstance(kind, str) or kind not in ENTRIES:
+            raise ValueError(f"{name} has the type {kind}; this module reads {', '.join(ENTRIES)}")
+        if math.prod(shape) * np.dtype(ENTRIES[kind]).itemsize != place[1] - place[0]:
+            raise ValueError(f"the place of {name} is not as long as its shape {shape} needs")
+        places.append((*place, name, kind, shape))
+    end = 0
+    for start, stop, name, _, _ in sorted(places, key=lambda place: place[:2]):
+        if start != end:
+            raise ValueError(f"the place of {name} does not begin where the one before ends")
+        end = stop
+    if end != size - length:
+        raise ValueError(f"its header tells of {end} bytes, but {size - length} come after it")
+    whole = file.read(end)
+    for start, _, name, kind, shape in places:
+        a = np.ndarray(shape, ENTRIES[kind], whole, start)
+        a = (a.astype("<u4") << 16).view("<f4") if kind == "BF16" else a
+        arrays[name] = a.astype(a.dtype.newbyteorder("="), copy=False)
+    for name, text in words.items():
+        if name.startswith("."):  # ours; others write what they like
+            arrays[name] = np.array(json.loads(text), str)
+    return arrays
+
+
+def _naturals(found):
+    """Whether this is a list of whole numbers from 0 that a size can be."""
+    return isinstance(found, list) and all(type(k) is int and 0 <= k < 1 << 63 for k in found)
+
+
+def _once(pairs):
+    """A table in JSON, each of whose names must occur once."""
+    table = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"its header has the name {name} twice")
+        table[name] = value
+    return table
+
+
 class Model:
     """The network with its weights and the state of the optimiser adam.
 
@@ -690,47 +823,32 @@ class Model:
         return losses
 
     def save(self, path):
-        """Write weights and the state of the optimiser as .npz: the whole file or nothing of it."""
+        """Write weights and the optimiser's state, as .safetensors where the name ends so, else as .npz."""
+        _write_arrays(path, self._packed())
+
+    def load(self, path):
+        """Read what `save` wrote, or weights by name from elsewhere; checked before anything is changed."""
+        self._unpack(_read_arrays(path), path)
+
+    def _packed(self):
+        """Weights by name, and under names with a dot what else a file keeps."""
         arrays = {".steps": np.array(self.steps), ".optimizer": np.array("adam")}
         if self.classes is not None:
             arrays[".classes"] = np.array(self.classes)
         arrays.update(self.weights)
         for state, views in self._state.items():
             arrays.update({f"{name}.{state}": a for name, a in views.items()})
-        path = os.fspath(path)
-        temporary = None
-        try:
-            handle, temporary = tempfile.mkstemp(prefix=".", suffix=".npz", dir=os.path.dirname(path) or ".")
-            with os.fdopen(handle, "wb") as file:
-                with zipfile.ZipFile(file, "w") as archive:
-                    for name, a in arrays.items():
-                        with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                            np.lib.format.write_array(entry, np.asarray(a), allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except OSError as problem:
-            if temporary is not None and os.path.exists(temporary):
-                os.unlink(temporary)
-            raise Problem(
-                f"{path} cannot be written: {problem.strerror or problem}; nothing was changed"
-            ) from None
+        return arrays
 
-    def load(self, path):
-        """Read what `save` wrote; names and shapes are checked before anything is changed."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except FileNotFoundError:
-            raise Problem(f"there is no file {path}") from None
-        except (
-            OSError, ValueError, EOFError, AttributeError, KeyError, TypeError, zipfile.BadZipFile
-        ) as problem:
-            raise Problem(f"{path} cannot be read as saved weights: {problem}") from None
+    def _unpack(self, arrays, path):
+        """Take over what `_packed` gave; without its state the optimiser starts anew."""
         missing = [name for name in (*WEIGHTS, *STATES) if name not in arrays]
         if missing:
-            raise Problem(f"{path} has no weight {missing[0]}; it was saved by another network")
+            others = [name for name in arrays if "." not in name[:1] and name not in (*WEIGHTS, *STATES)][:6]
+            told = f"it has {', '.join(others)}" if others else "it was saved by another network"
+            raise Problem(
+                f"{path} has no weight {missing[0]}; {told}, and the weights here are {', '.join((*WEIGHTS, *STATES))}"
+            )
         for name in (*WEIGHTS, *STATES):
             if arrays[name].dtype.kind not in "fiu" or not np.isfinite(arrays[name]).all():
                 raise Problem(f"{path} cannot be used: its weight {name} is not made of finite numbers")
@@ -1138,8 +1256,8 @@ def main(arguments=None):
     train.add_argument(
         "--test-split", type=float, default=0.0, help="part of the rows to set apart, such as 0.2"
     )
-    train.add_argument("--weights", help="saved weights to go on from")
-    train.add_argument("--save", default="cnn.npz")
+    train.add_argument("--weights", help="saved weights to go on from (.npz or .safetensors)")
+    train.add_argument("--save", default="cnn.npz", help="where to (.npz or .safetensors)")
     train.add_argument("--quiet", action="store_true")
     about = "predict for each row of a table, or for each example of an .npz file"
     predict = commands.add_parser("predict", help=about, description=about)
