@@ -8,17 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import python, symgrad
 
 LINE = "x: data[n, 2]; y: data[n]; z = dense(x, 1); loss = mean((z[:, 0] - y)**2)"
-
-
-def symgrad(
-    *words: str, cwd: Path, stdin: str | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "symgrad", *words], cwd=cwd, input=stdin, capture_output=True, text=True,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
-    )  # fmt: skip
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -99,9 +91,7 @@ def test_generate_train_predict(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
     def module(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "line.py", *words], cwd=tmp_path, capture_output=True, text=True
-        )
+        return python("line.py", *words, cwd=tmp_path)
 
     trained = module("train", "t.csv", "--epochs", "60", "--seed", "1", "--save", "w.npz")
     assert trained.returncode == 0, trained.stderr

@@ -1,16 +1,17 @@
 """The README's examples run, and show what they really print."""
 
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import pytest
+from commands import python, symgrad
 
 import symgrad as sg
 from symgrad.library import DEFINITIONS
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
@@ -42,15 +43,14 @@ def test_declarations_are_derived_and_checked(text: str) -> None:
     assert verdict.ok, f"{text}\n{verdict}"
 
 
-@pytest.mark.parametrize(
-    "line", [x for b in blocks("console") for x in b.splitlines() if x.startswith("$ symgrad")]
-)
-def test_commands_run(line: str, tmp_path) -> None:
-    """Commands that need no file of the reader's."""
-    import shlex
-
-    words = shlex.split(line[2:])[1:]
-    done = subprocess.run(
-        [sys.executable, "-m", "symgrad", *words], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("block", blocks("console"), ids=lambda b: b.splitlines()[0][2:40])
+def test_commands_run(block: str, tmp_path: Path) -> None:
+    """The commands of a block, one after the other, where the shipped networks and data lie as in a checkout."""
+    (tmp_path / "symgrad").mkdir()
+    for folder in ("networks", "data"):
+        (tmp_path / "symgrad" / folder).symlink_to(ROOT / "symgrad" / folder)
+    for line in block.splitlines():
+        prompt, program, *words = shlex.split(line)
+        assert prompt == "$"
+        done = {"symgrad": symgrad, "python": python}[program](*words, cwd=tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
