@@ -126,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
         "--target", choices=("numpy", "numba"), default="numpy",
         help="numba: training in loops that Numba compiles, where it is installed; else NumPy computes",
     )  # fmt: skip
+    sub.add_argument(
+        "--estimator", action="store_true",
+        help="with a class Classifier or Regressor in the manners of scikit-learn, too",
+    )  # fmt: skip
     split = sub.add_argument_group("how a step of the module splits its batch, if it is not told otherwise")
     split.add_argument("--threads", type=_counted, help="how many threads share it, or: measure")
     split.add_argument(
@@ -400,6 +404,7 @@ def _generate(options: argparse.Namespace) -> int:
         optimizer=options.optimizer,
         style=options.style,
         target=options.target,
+        estimator=options.estimator,
         **_numbers(options),
         **{name: value for name, value in splitting.items() if value is not None},
     )

@@ -164,7 +164,8 @@ class Model:
             target: "numpy", or "numba": the fast style with training in loops that Numba compiles, where it is there.
             options: numbers of the optimiser (`lr`, `beta1`, ...), `predict` (the tensor to predict with), and for the
                 fast style how a step splits its batch if the module is not told otherwise: `threads` (1), `tile`
-                ("auto"), `micro_batch` (None).
+                ("auto"), `micro_batch` (None). With `estimator=True` the module has a class `Classifier` or `Regressor`
+                in the manners of scikit-learn, too.
 
         Returns:
             the path.

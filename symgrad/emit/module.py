@@ -14,6 +14,8 @@ from typing import Any
 from symgrad import library
 from symgrad.emit import elementary, head, optimizers, target
 from symgrad.emit.compiled import Compiled
+from symgrad.emit.estimator import Estimator
+from symgrad.emit.estimator import estimator as estimator_of
 from symgrad.emit.fast import Fast, Plan
 from symgrad.emit.frames import fill
 from symgrad.emit.load import Source
@@ -90,6 +92,7 @@ def prepared(
     threads: int | str = 1,
     tile: int | str | None = "auto",
     micro_batch: int | str | None = None,
+    estimator: bool = False,
     **options: Any,
 ) -> Module:
     """A training module, ready to be written.
@@ -102,6 +105,7 @@ def prepared(
         predict: the tensor that `forward` returns; found from the declaration if None.
         evaluation: the program read with `training` off, where that makes a difference.
         threads, tile, micro_batch: how a step of the module splits its batch if it is not told: see `Splitting`.
+        estimator: whether the module has an estimator in the manners of scikit-learn, too.
         labels: for each step's number and tensor the number that comments cite; the step's if None.
         options: defaults for the optimiser's own numbers, such as `lr`.
 
@@ -153,7 +157,16 @@ def prepared(
     if style == "readable" and splitting != Splitting():
         raise Refusal('threads, tile and micro_batch are of the style "fast"')
     return Module(
-        derived, evaluated, identifier(name), rule, (style, target), who, options, labels, splitting
+        derived,
+        evaluated,
+        identifier(name),
+        rule,
+        (style, target),
+        who,
+        options,
+        labels,
+        splitting,
+        estimator,
     )
 
 
@@ -206,8 +219,9 @@ class Module:
         options: Mapping[str, float],
         labels: Mapping[tuple[int, str], str] | None,
         splitting: Splitting,
+        estimator: bool,
     ):
-        self.splitting = splitting
+        self.splitting, self.estimates = splitting, estimator
         self.plans: dict[str, Plan] = {}
         self.numbers = head.numbers(derived, labels)
         style, self.target = form
@@ -288,6 +302,7 @@ class Module:
             split=None if self.share is None else self.share,
             unsplit=_quoted(unsplit, 88),
             defaults=self.splitting,
+            estimator=self._estimator(letters),
             helpers=[head.helper(h, names) for h in self.helpers],
             rule=self.rule,
             about=_wrapped(self.rule.about, 100),
@@ -319,6 +334,11 @@ class Module:
             about_prediction=self._about_prediction(),
             columns=self._columns([*features, *(t.name for t in self.data if t.name not in features)]),
         )
+
+    def _estimator(self, letters: Sequence[str]) -> Estimator | None:
+        if not self.estimates:
+            return None
+        return estimator_of(self.declared, self.evaluated, self.who, letters, self.options, self.names)
 
     # ---- the network itself
 
