@@ -133,8 +133,8 @@ def describe(name: str | None = None) -> str:
     Example:
         >>> import symgrad as sg
         >>> print(sg.describe("dense").splitlines()[0])
-        def dense(x: [..., i], m, bias=True):
-        >>> "dense(x: [..., i], m, bias=True)" in sg.describe()
+        def dense(x: [..., i], m, bias=True, start="glorot()"):
+        >>> "dense(x: [..., i], m, bias=True" in sg.describe()
         True
     """
     if name is None:

@@ -139,7 +139,7 @@ X = "x: data[n, 4]; w: weight[4]; "
         (X + "m: state[4]; m += 1; loss = sum((x - m) @ w)", "the next value of a state is an equation"),
         (X + "m: state; m = 1; m = 2; loss = m*sum(x @ w)", "has one next value"),
         (X + "m = 1; m: state; loss = m*sum(x @ w)", "the state m is declared in line 1, below"),
-        (X + "m: state = he(3); m = 1; loss = m*sum(x @ w)", "he.. takes no number"),
+        (X + "m: state = ones(3); m = 1; loss = m*sum(x @ w)", "ones.. takes no number"),
         (X + "k: draw[n]; loss = sum(k*(x @ w))", "say how k is drawn"),
         (X + "k: draw[n] = 3; loss = sum(k*(x @ w))", "say how k is drawn"),
         (X + "k: draw[n] = bernouli(0.5); loss = sum(k*(x @ w))", "did you mean 'bernoulli'"),

@@ -445,12 +445,13 @@ def _start(rng, shape, how, *numbers, count=None):
         window = int(np.prod(shape[2:]))
         fan_in, fan_out = shape[1] * window, shape[0] * window
     shape = shape if count is None else count
+    scale = numbers[0] if numbers else 1.0
     if how == "he":
-        return rng.standard_normal(shape) * (2 / fan_in) ** 0.5
+        return rng.standard_normal(shape) * scale * (2 / fan_in) ** 0.5
     if how == "glorot":
-        return rng.uniform(-1, 1, shape) * (6 / (fan_in + fan_out)) ** 0.5
+        return rng.uniform(-1, 1, shape) * scale * (6 / (fan_in + fan_out)) ** 0.5
     if how == "normal":
-        return rng.standard_normal(shape) * (numbers[0] if numbers else 1.0)
+        return rng.standard_normal(shape) * scale
     if how == "uniform":
         low, high = numbers if len(numbers) == 2 else (-1.0, 1.0)
         return rng.uniform(low, high, shape)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from symgrad import library
-from symgrad.emit import elementary, head, optimizers, target
+from symgrad.emit import elementary, head, optimizers, starts, target
 from symgrad.emit.compiled import Compiled
 from symgrad.emit.estimator import Estimator
 from symgrad.emit.estimator import estimator as estimator_of
@@ -26,7 +26,6 @@ from symgrad.emit.roles import Roles, roles
 from symgrad.emit.text import number
 from symgrad.emit.updates import python
 from symgrad.errors import Refusal, did_you_mean, listing
-from symgrad.language.declarations import DRAWS, STARTS
 from symgrad.language.ints import Int, Size
 from symgrad.language.program import Program, Statement, Tensor, needed, size_letters
 from symgrad.language.samples import small_sizes
@@ -326,7 +325,8 @@ class Module:
             solve=self._solve(),
             needs=[(_keyed(need), words(text)) for need, text in self.program.needs],
             facts=[f for t in self.data for f in _facts(t)],
-            starts=[(w.name, _start(w)) for w in (*kept, *self.draws)],
+            starts=[(w.name, starts.arguments(w)) for w in (*kept, *self.draws)],
+            hows=starts.hows(kept),
             draws=[(t.name, _draw(t)) for t in self.data]
             + [(w.name, _draw(w)) for w in kept if w.facts != _PLAIN],
             symmetric=[w.name for w in self.weights if w.facts.symmetric],
@@ -593,22 +593,6 @@ def _facts(t: Tensor) -> list[tuple[str, str, str]]:
     if f.symmetric:
         found.append((t.name, "symmetric", "abs(a - a.swapaxes(-1, -2)) <= 1e-6 * (1 + abs(a))"))
     return found
-
-
-def _start(w: Tensor) -> str:
-    """How a weight starts, as the arguments of `_start`."""
-    how = w.start
-    if how is None:
-        how = ("glorot",) if len(w.shape) > 1 and w.role == "weight" else ("zeros",)
-    name, *numbers = how
-    if not isinstance(name, str):
-        return f'"constant", {_float(name)}'
-    if name not in (*STARTS, *DRAWS):
-        raise Refusal(
-            f"{w.name} cannot start as {name}; a start is zeros(), ones(), he(), glorot(), normal(s), "
-            "uniform(a, b) or a number"
-        )
-    return ", ".join([f'"{name}"', *map(_float, numbers)])
 
 
 def _float(x: Any) -> str:

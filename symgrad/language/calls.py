@@ -472,7 +472,7 @@ def open_weight(f: Formulas, name: str) -> Array:
     frame = f.frame
     line = frame.weights.pop(name)
     own = f"{name}{frame.suffix}" if frame.use is None else f"{frame.use.layer.name}_{name}{frame.suffix}"
-    declared = declarations.split(line.annotation, line.value)
+    declared = declarations.split(line.annotation, _start(f, line.value))
     with equations.entered(f, {}):  # its letters are sizes, whatever index is called so around here
         tensor, letters = declarations.tensor(own, declared, f.whole, f.array, frame.lead[0])
     if declared.role != "weight" and f.trains:
@@ -490,6 +490,14 @@ def open_weight(f: Formulas, name: str) -> Array:
     frame.values[name] = f.builder.declare(made, letters)
     f.root.values[own] = frame.values[name]
     return frame.values[name]  # type: ignore[return-value]
+
+
+def _start(f: Formulas, node: ast.expr | None) -> ast.expr | None:
+    """How a weight starts; where an option of the call says it in words, what they say."""
+    said = f.frame.values.get(node.id) if isinstance(node, ast.Name) else None
+    return (
+        declarations.scheme(said.value) if isinstance(said, Option) and isinstance(said.value, str) else node
+    )
 
 
 def _refuse_entries(f: Formulas, name: str, role: str) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,20 +14,23 @@ from fractions import Fraction
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language.ints import Int
 from symgrad.language.program import Facts, Tensor
-from symgrad.language.syntax import words
+from symgrad.language.syntax import parse, words
 from symgrad.language.values import Array
 
 ROLES = ("data", "weight", "label", "constant", "draw", "state")
 FACTS = ("distribution", "symmetric")
+# with how many numbers they take, at least and at most; where none is needed it is a gain, which multiplies all entries
 STARTS = {
-    "he": 0,
-    "glorot": 0,
-    "normal": 1,
-    "uniform": 2,
-    "zeros": 0,
-    "ones": 0,
-}  # with their numbers of numbers
-DRAWS = {"bernoulli": 1, "normal": 1, "uniform": 2}
+    "he": (0, 1),
+    "glorot": (0, 1),
+    "lecun": (0, 1),
+    "orthogonal": (0, 1),
+    "normal": (1, 1),
+    "uniform": (2, 2),
+    "zeros": (0, 0),
+    "ones": (0, 0),
+}
+DRAWS = {"bernoulli": (1, 1), "normal": (1, 1), "uniform": (2, 2)}
 _MIRROR = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 
 
@@ -158,8 +162,24 @@ def tensor(
                 f"only a weight or a state has a start value; {name} is {_article(d.role)} and is given when "
                 "the program is run"
             ).at(d.start)
-        out = replace(out, start=_start(d.start, value))
+        start = _start(d.start, value)
+        out = replace(out, start=start)
+        if start[0] == "orthogonal":
+            _may_be_orthogonal(out, d.start)
     return out, letters
+
+
+def _may_be_orthogonal(t: Tensor, node: ast.expr) -> None:
+    """Refuse an orthogonal start of what is no matrix, or would be changed to a symmetric one."""
+    if len(t.shape) < 2:
+        axes = "one axis" if t.shape else "no axis"
+        raise Refusal(f"{t.name} has {axes}, and an orthogonal start is of a matrix, or of more axes").at(
+            node
+        )
+    if t.facts.symmetric:
+        raise Refusal(f"{t.name} is symmetric, and the symmetric part of an orthogonal start is none").at(
+            node
+        )
 
 
 def _article(role: str) -> str:
@@ -234,30 +254,60 @@ def _room(f: Facts) -> bool:
     return f.low < f.high or (f.low == f.high and not f.strict_low and not f.strict_high)
 
 
+def scheme(text: str) -> ast.expr:
+    """How a weight starts, said in words: `"he"`, `"orthogonal(1.4)"`.
+
+    Raises:
+        Refusal: no start is called so.
+
+    Example:
+        >>> ast.unparse(scheme("glorot"))
+        'glorot()'
+    """
+    try:
+        (line,) = parse(text)[1].body
+    except (Refusal, ValueError):
+        line = ast.Pass()
+    match line:
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=numbers, keywords=[])) if name in STARTS:
+            if all(isinstance(n, (ast.Constant, ast.UnaryOp)) for n in numbers):
+                return ast.Call(ast.Name(name, ast.Load()), numbers, [])  # a node without a place of its own
+        case ast.Expr(value=ast.Name(id=name)) if name in STARTS:
+            return ast.Call(ast.Name(name, ast.Load()), [], [])
+    word = re.match(r"\w*", text)
+    raise _no_start(word[0] if word else "", f", not {text!r}")
+
+
+def _no_start(name: str, told: str = "") -> Refusal:
+    known = listing([f"{n}()" for n in STARTS], "or")
+    near = did_you_mean(name, STARTS) if name else ""
+    return Refusal(f"a weight starts as a number or as one of {known}{told}{near}")
+
+
 def _start(node: ast.expr, value: Callable[[ast.expr], Array]) -> tuple[object, ...]:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
         if name not in STARTS or node.keywords:
-            raise Refusal(
-                f"a weight starts as a number or as one of {listing([f'{n}()' for n in STARTS], 'or')}"
-                f"{did_you_mean(name, STARTS)}"
-            ).at(node)
+            raise _no_start(name).at(node)
         return (name, *map(_python, _numbers(node, STARTS[name], value)))
     return (_python(_number(node, value)),)
 
 
 _EXAMPLES = {
-    "he": "he()", "glorot": "glorot()", "normal": "normal(0.1)", "uniform": "uniform(-1, 1)",
+    "he": "he(1.4)", "glorot": "glorot(1.4)", "lecun": "lecun(1.4)", "orthogonal": "orthogonal(1.4)",
+    "normal": "normal(0.1)", "uniform": "uniform(-1, 1)",
     "zeros": "zeros()", "ones": "ones()", "bernoulli": "bernoulli(0.8)",
 }  # fmt: skip
 
 
-def _numbers(node: ast.Call, count: int, value: Callable[[ast.expr], Array]) -> list[Fraction]:
+def _numbers(node: ast.Call, count: tuple[int, int], value: Callable[[ast.expr], Array]) -> list[Fraction]:
     """The numbers of a scheme."""
     assert isinstance(node.func, ast.Name)
     name = node.func.id
-    if len(node.args) != count or node.keywords:
-        takes = {0: "no number", 1: "one number", 2: "two numbers"}[count]
+    least, most = count
+    if not least <= len(node.args) <= most or node.keywords:
+        takes = {0: "no number", 1: "one number", 2: "two numbers"}[most]
+        takes = takes if least == most else f"at most {takes}, a gain"
         raise Refusal(f"{name}() takes {takes}, as in `{_EXAMPLES[name]}`").at(node)
     return [_number(n, value) for n in node.args]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import operator
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import EllipsisType
 
-from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
-from symgrad.language.declarations import STARTS
-from symgrad.language.syntax import is_name, parse
+from symgrad.errors import Refusal, SymgradError
+from symgrad.language.declarations import scheme
+from symgrad.language.syntax import is_name
 from symgrad.objects.expressions import COMPARE, Expression, tree
 from symgrad.objects.nodes import Declared, Size, checked, place
 
@@ -79,20 +78,9 @@ def _start(start: object) -> ast.expr:
     if not isinstance(start, str):
         return tree(start)
     try:
-        (line,) = parse(start)[1].body
-    except (Refusal, ValueError):
-        line = ast.Pass()
-    match line:
-        case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=args, keywords=[])) if name in STARTS:
-            if all(isinstance(n, (ast.Constant, ast.UnaryOp)) for n in args):
-                return line.value
-        case ast.Expr(value=ast.Name(id=name)) if name in STARTS:
-            return ast.Call(ast.Name(name, ast.Load()), [], [])
-    word = re.match(r"\w*", start)
-    hint = did_you_mean(word[0], STARTS) if word else ""
-    raise SymgradError(
-        f"a weight starts as a number or as one of {listing([f'{n}()' for n in STARTS], 'or')}, not {start!r}{hint}"
-    )
+        return scheme(start)
+    except Refusal as problem:
+        raise SymgradError(problem.reason) from None
 
 
 def data(
@@ -200,7 +188,8 @@ def weight(
     Args:
         shape: the sizes, none for a number.
         name: what it is called; "W", or "w" with fewer than two axes, if it has none.
-        start: a number, or "he()", "glorot()", "normal(0.1)", "uniform(-1, 1)", "zeros()", "ones()".
+        start: a number, or "he()", "glorot()", "lecun()", "orthogonal()" (with a gain: "he(0.5)"), "normal(0.1)",
+            "uniform(-1, 1)", "zeros()", "ones()".
         above, below, at_least, at_most: bounds of its entries.
         symmetric: whether it is a symmetric matrix.
 

@@ -367,7 +367,7 @@ def tree(value: object) -> ast.expr:
         case None | bool():
             return ast.Constant(value)
         case str():
-            if not re.fullmatch(r"[\w ,.>+-]*", value):
+            if not re.fullmatch(r"[\w ,.>+()-]*", value):
                 raise SymgradError(f"{value!r} cannot be an option of the language")
             return ast.Constant(value)
         case int() | float():
