@@ -23,6 +23,13 @@ DECLARATIONS = {
         z = dense(h, k)
         loss = softmax_cross_entropy(z, t)
     """,
+    "binary classifier": """
+        x: data[n, i]
+        t: label[n] < 2
+        h = tanh(dense(x, 16))
+        z = dense(h, 1)[:, 0]
+        loss = binary_cross_entropy_with_logits(z, t)
+    """,
     "regressor": """
         x: data[n, i]
         y: data[n]
@@ -41,9 +48,9 @@ def main() -> int:
         sys.path.insert(0, folder)
         for kind, text in DECLARATIONS.items():
             for style in ("fast", "readable"):
-                path = Path(folder) / f"{kind}_{style}.py"
+                path = Path(folder) / f"{kind.replace(' ', '_')}_{style}.py"
                 sg.Model(text).generate(path, style=style, estimator=True)
-                estimator = getattr(__import__(path.stem), kind.capitalize())()
+                estimator = getattr(__import__(path.stem), kind.split()[-1].capitalize())()
                 with warnings.catch_warnings():
                     # it is no subclass of scikit-learn's, which it works without
                     warnings.filterwarnings("ignore", ".*does not inherit from")

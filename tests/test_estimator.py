@@ -86,6 +86,8 @@ def test_it_trains_as_its_model_does(make: Make) -> None:
     assert c.loss_curve_ == losses
     for other in (model, c.fit(X, T)._model, net.Classifier(**c.get_params()).fit(X, T)._model):
         assert all((other.weights[name] == w).all() for name, w in weights.items())
+    more = model.fit(X, np.unique(T, return_inverse=True)[1], epochs=1, batch_size=7, seed=5 + 27, quiet=True)
+    assert c.partial_fit(X, T).loss_curve_ == losses + more  # each call has an order of its own
     assert (net.Classifier(epochs=3, random_state=6).fit(X, T)._model.weights["W1"] != weights["W1"]).any()
     a, b = (net.Classifier(epochs=1, random_state=np.random.default_rng(3)).fit(X, T) for _ in "ab")
     assert (a.predict_proba(X) == b.predict_proba(X)).all()
@@ -146,6 +148,24 @@ def test_probabilities(make: Make, text: str) -> None:
         p, f = c.predict_proba(X), c._model.forward(X)
         means = {"given": f, "log": np.exp(f), "softmax": np.exp(f) / np.exp(f).sum(1, keepdims=True)}
         assert np.allclose(p, means[WAYS[text]], rtol=1e-12) and np.allclose(p.sum(1), 1)
+
+
+BINARY = {
+    "z = dense(x, 1)[:, 0]; loss = binary_cross_entropy_with_logits(z, t)": "sigmoid",
+    "w: weight[i]; z = x @ w; loss = mean(log(1 + exp(-(2*t - 1)*z)))": "sigmoid",
+    "w: weight[i]; p = sigmoid(x @ w); loss = -mean(t*log(p) + (1 - t)*log(1 - p))": "chance",
+}
+
+
+@pytest.mark.parametrize("text", BINARY)
+def test_two_classes_with_one_score(make: Make, text: str) -> None:
+    c = make(f"x: data[n, i]; t: label[n] < 2; {text}", lr=0.1).Classifier().fit(X, Y > 0)
+    p, f = c.predict_proba(X), c._model.forward(X)
+    chance = 1 / (1 + np.exp(-f)) if BINARY[text] == "sigmoid" else f
+    assert np.allclose(p, np.stack([1 - chance, chance], 1), rtol=1e-9, atol=1e-12)
+    assert (c.predict(X) == (chance > 0.5)).all() and c.score(X, Y > 0) > 0.9
+    with pytest.raises(ValueError, match="Only binary classification is supported"):
+        c.fit(X, T)
 
 
 def test_sizes(make: Make) -> None:
@@ -232,8 +252,9 @@ REFUSED = {
     "given x and u": "x: data[n, i]; u: data[n]; y: data[n]; z = dense(x, 1)[:, 0] + u; loss = mse(z, y)",
     "rows of one letter": "x: data[n, s, 3]; y: data[n]; z = mean(dense(x, 1), axis=(1, 2)); loss = mse(z, y)",
     "a score for each class": """
-        x: data[n, i]; y: label[n] < 2; z = dense(x, 1)[:, 0]; loss = binary_cross_entropy_with_logits(z, y)
+        x: data[n, i]; y: label[n] < 3; z = dense(x, 1)[:, 0]; loss = mse(z, y)
     """,
+    "z is neither": "x: data[n, i]; y: label[n] < 2; z = dense(x, 1)[:, 0]; loss = mse(z, y)",
     "a parameter verbose of its own": """
         x: data[n, i]; y: data[n]; W: weight[i, verbose]; z = dense(x @ W, 1)[:, 0]; loss = mse(z, y)
     """,
@@ -291,7 +312,7 @@ def test_check_estimator_in_full() -> None:
     script = Path(__file__).parent / "sklearn_checks.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 4
+    assert len(done.stdout.splitlines()) == 6
 
 
 def test_pipelines_searches_and_clones(make: Make) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,8 @@ class Estimator:
     outputs: for a regressor how many numbers an example has: "" (one, without an axis), a number, or a letter.
     letters: the arguments of `Model` for sizes that neither features nor target tell, which are parameters.
     probabilities: "given" (the prediction is a distribution), "log" (its logarithm), "softmax" (of the prediction: the
-        loss normalises its exponentials), or "" (no such reading).
+        loss normalises its exponentials), or "" (no such reading); where two classes have one score, "chance" (it is
+        the probability of the second) or "sigmoid" (of it).
     """
 
     kind: str
@@ -46,6 +47,11 @@ class Estimator:
     outputs: int | str
     letters: tuple[str, ...]
     probabilities: str
+
+    @property
+    def binary(self) -> bool:
+        """Whether two classes have one score."""
+        return self.probabilities in ("chance", "sigmoid")
 
 
 def estimator(
@@ -122,10 +128,12 @@ def _parts(declared: Program, who: Roles) -> tuple[Tensor, Tensor, Tensor]:
             "an estimator is fitted with X and y, one array of features and one target, each with a row for an "
             f"example; beside the target {who.target} this declaration is given {listing([t.name for t in others])}"
         )
-    if target.integer and not (who.classes and len(target.shape) == 1):
+    binary = target.below is not None and target.below.number == 2 and prediction.shape == target.shape
+    if target.integer and not ((who.classes or binary) and len(target.shape) == 1):
         raise Refusal(
-            f"a classifier has a score for each class: a prediction [n, {target.below}] for a label[n] < "
-            f"{target.below}, but {prediction.name} is {_axes(prediction)} and {target.name} is {_axes(target)}"
+            f"a classifier has a score for each class, a prediction [n, {target.below}] for a label[n] < "
+            f"{target.below}, or one, [n], for a label[n] < 2; {prediction.name} is {_axes(prediction)} and "
+            f"{target.name} is {_axes(target)}"
         )
     if not target.integer and (prediction.shape != target.shape or len(target.shape) > 2):
         raise Refusal(
@@ -140,19 +148,39 @@ def _axes(t: Tensor) -> str:
 
 
 def _probabilities(program: Program, who: Roles, prediction: Tensor) -> str:
-    """How a prediction says probabilities: is one, tried with random numbers, or by what the loss makes of it."""
-    rng, sizes = np.random.default_rng(0), small_sizes(who.program)
-    with np.errstate(all="ignore"):
-        p = run(who.program, sizes, inputs(who.program, sizes, rng))[prediction.name]
-        for way, q in (("given", p), ("log", np.exp(p))):
-            if np.all(q >= 0) and np.allclose(q.sum(-1), 1, rtol=0, atol=1e-9):
-                return way
-    reached, normalised = {prediction.name}, False
+    """How a prediction says probabilities: is one, tried with random numbers, or by what the loss makes of it.
+
+    Raises:
+        Refusal: one score for two classes, and nothing says which score parts them.
+    """
+    reached, after = {prediction.name}, []
     for s in program.statements:
         if reached & set(s.reads):
             reached.add(s.out)
-            normalised |= _sums_exponentials(s, prediction)
-    return "softmax" if normalised else ""
+            after.append(s)
+    if not who.classes:
+        if all(np.all((p >= 0) & (p <= 1)) for p in _samples(who, prediction, 20)):
+            return "chance"
+        names = {e.name for s in after for e in ex.walk(s.body) if isinstance(e, ex.Call)}
+        if names & {"softplus", "logsigmoid"}:
+            return "sigmoid"
+        raise Refusal(
+            f"a classifier of two classes with one score has a probability, such as a sigmoid, or a loss that takes "
+            f"the sigmoid of it, such as binary_cross_entropy_with_logits; {prediction.name} is neither"
+        )
+    for p in _samples(who, prediction, 1):
+        for way, q in (("given", p), ("log", np.exp(p))):
+            if np.all(q >= 0) and np.allclose(q.sum(-1), 1, rtol=0, atol=1e-9):
+                return way
+    return "softmax" if any(_sums_exponentials(s, prediction) for s in after) else ""
+
+
+def _samples(who: Roles, prediction: Tensor, count: int) -> Iterator[np.ndarray]:
+    """What a network with random weights predicts of random data."""
+    rng, sizes = np.random.default_rng(0), small_sizes(who.program)
+    for _ in range(count):
+        with np.errstate(all="ignore"):
+            yield run(who.program, sizes, inputs(who.program, sizes, rng))[prediction.name]
 
 
 def _sums_exponentials(s: Statement, prediction: Tensor) -> bool:
