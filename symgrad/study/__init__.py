@@ -6,9 +6,9 @@
     print(report)                    # tables for the terminal
     report.save("rate")              # report.html, and every plot as SVG and PNG
 
-A study has three parts in a file of its own: what is measured (numbers only), what is told of it (a `Report` of prose,
-tables and plots), and its command. `Setting` is the network as a function of one vector of all weights; `plots` is the
-only file that knows matplotlib.
+A study is what is measured (numbers only), what is told of it (a `Report` of prose, tables and plots), and a `Study`
+that `command` lists: its name, its options, and how they are used. `Setting` is the network as a function of one vector
+of all weights; `plots` is the only file that knows matplotlib.
 """
 
 from symgrad.study.report import Plot, Report
