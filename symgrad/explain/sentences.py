@@ -51,6 +51,7 @@ RULES = {
 
 POSITIONS = "Positions{} count from 1 here, in code from 0."
 BRACKETS: Sentence = ("A condition in brackets is 1 where it holds, and 0 elsewhere.",)
+STANDARDIZED = " standardised: each entry is (raw − mean)/deviation over the training examples."
 ENTRYWISE: Sentence = (
     "Functions, ", Symbol("*", "⊙", r"\odot"), ", ", Symbol("/", "⊘", r"\oslash"), " and powers with ",
     Symbol("*", "⊙", r"\odot"), " act entry by entry.",
@@ -314,6 +315,9 @@ class Sentences:
             lines += [("Vectors are columns, and ", ONES, " is one of ones.")] if ONES in met else []
             lines += [(IDENTITY, " is the identity matrix.")] if IDENTITY in met else []
             lines += [ENTRYWISE] if any(map(_entrywise, met)) else []
+        raw = [n for n in symbols if n in self.cast.tensors and self.cast.tensors[n].standardized]
+        if raw:
+            lines.append((*conjoined([(symbols[n],) for n in raw]), " is" if len(raw) == 1 else " are", STANDARDIZED))
         if any(isinstance(x, Position) for x in met):
             labels = any(self.cast.tensors[n].integer for n in symbols if n in self.cast.tensors)
             lines.append((POSITIONS.format(" and the values of labels" if labels else ""),))

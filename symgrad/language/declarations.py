@@ -1,6 +1,7 @@
 """Declarations: a role, then a shape, then facts, then a start value.
 
-`A: weight[i, i] & symmetric`, `p: 0 < data[n] < 1`, `t: label[n] < 10`, `W: weight[i, j] = he()`.
+`A: weight[i, i] & symmetric`, `p: 0 < data[n] < 1`, `t: label[n] < 10`, `W: weight[i, j] = he()`; of data as a module is
+given them, `x: data[n, 4] & standardized` and `t: label[n] in ["cat", "dog"]`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from symgrad.errors import Refusal, did_you_mean, listing
-from symgrad.language.ints import Int
+from symgrad.language.ints import Int, of
 from symgrad.language.program import Facts, Tensor
 from symgrad.language.syntax import parse, words
 from symgrad.language.values import Array
 
 ROLES = ("data", "weight", "label", "constant", "draw", "state")
-FACTS = ("distribution", "symmetric")
+FACTS = ("distribution", "symmetric", "standardized")
 # with how many numbers they take, at least and at most; where none is needed it is a gain, which multiplies all entries
 STARTS = {
     "he": (0, 1),
@@ -46,6 +47,7 @@ class Declaration:
     facts: tuple[ast.Name, ...]
     start: ast.expr | None
     node: ast.expr
+    classes: ast.expr | None = None  # `label[n] in classes`
 
     @property
     def ellipsis(self) -> bool:
@@ -72,15 +74,17 @@ def split(annotation: ast.expr, value: ast.expr | None = None) -> Declaration:
 
     node = peeled(annotation)
     bounds: list[tuple[type[ast.cmpop], ast.expr]] = []
-    core = node
+    core, classes = node, None
     if isinstance(node, ast.Compare):
         members = [node.left, *node.comparators]
         members[-1] = peeled(members[-1])
         at = next((k for k, m in enumerate(members) if _role(peeled(m)) in (*ROLES, "zeros")), 0)
         core = peeled(members[at])
-        if len(members) > 3 or (len(members) == 3 and at != 1):
+        if len(members) == 2 and at == 0 and isinstance(node.ops[0], ast.In):
+            classes = members.pop()
+        elif len(members) > 3 or (len(members) == 3 and at != 1):
             raise Refusal("bounds stand around the role, as in `p: 0 < data[n] < 1`").at(node)
-        for k, op in enumerate(node.ops):
+        for k, op in enumerate(node.ops if classes is None else ()):
             other = members[k] if k < at else members[k + 1]
             kind = _MIRROR.get(type(op)) if k < at else type(op)
             if kind not in _MIRROR:
@@ -100,9 +104,10 @@ def split(annotation: ast.expr, value: ast.expr | None = None) -> Declaration:
             f"a declaration is `name: role[sizes]` with the role one of {listing(ROLES, 'or')}, "
             f"not {words(core)}{hint}"
         ).at(core)
-    return Declaration(
-        role, dims, tuple(bounds), tuple(f for f in facts if isinstance(f, ast.Name)), value, core
-    )
+    if classes is not None and role != "label":
+        raise Refusal(f"classes in words are a label's: `t: label[n] in {words(classes)}`").at(classes)
+    known = tuple(f for f in facts if isinstance(f, ast.Name))
+    return Declaration(role, dims, tuple(bounds), known, value, core, classes)
 
 
 def _role(node: ast.expr) -> str:
@@ -151,9 +156,9 @@ def tensor(
     )
     out = Tensor(name, shape, d.role)
     if d.role == "label":
-        out = replace(out, below=_below(name, d, size))
+        out = replace(out, below=_below(name, d, size), classes=_classes(name, d.classes))
     else:
-        out = replace(out, facts=_facts(name, d, shape, value))
+        out = replace(out, facts=_facts(name, d, shape, value), standardized=_standardized(name, d))
     if d.role == "draw":
         return replace(out, start=_drawn(name, d, value)), letters
     if d.start is not None:
@@ -209,18 +214,55 @@ def _drawn(name: str, d: Declaration, value: Callable[[ast.expr], Array]) -> tup
     return (named, *map(_python, numbers))
 
 
+def _classes(name: str, node: ast.expr | None) -> tuple[str, ...]:
+    """The words that a label may be given as, in the order of their numbers; none where none are declared."""
+    if node is None:
+        return ()
+    items = node.elts if isinstance(node, ast.List) else []
+    found = tuple(n.value for n in items if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    if not found or len(found) != len(items):
+        raise Refusal(f'the classes of {name} are a list of words, as in `{name}: label[n] in ["cat", "dog"]`').at(
+            node
+        )
+    for k, word in enumerate(found):
+        if not word or word != word.strip() or not word.isprintable():
+            raise Refusal(f"{word!r} cannot name a class: a word is printable, without spaces around it").at(
+                items[k]
+            )
+        if word in found[:k]:
+            raise Refusal(f"the class '{word}' of {name} is there twice").at(items[k])
+    return found
+
+
+def _standardized(name: str, d: Declaration) -> bool:
+    """Whether a module standardises these data; the tensor is the standardised one, of which no bound is known."""
+    asked = next((f for f in d.facts if f.id == "standardized"), None)
+    if asked is None:
+        return False
+    if d.role != "data":
+        raise Refusal(f"only data are standardised, and {name} is a {d.role}").at(asked)
+    if not d.dims:
+        raise Refusal(f"{name} is one number; standardised data have an axis of examples, their first").at(asked)
+    if d.bounds or len(d.facts) > 1:
+        raise Refusal(f"{name} is standardised, and nothing else is known of standardised data").at(asked)
+    return True
+
+
 def _below(name: str, d: Declaration, size: Callable[[ast.expr], Int]) -> Int:
     if d.facts:
         raise Refusal(f"a label has no further facts than its number of values, `{name}: label[n] < 10`").at(
             d.facts[0]
         )
+    if d.classes is not None:
+        return of(len(d.classes.elts) if isinstance(d.classes, ast.List) else 0)
     uppers = [(op, n) for op, n in d.bounds if op in (ast.Lt, ast.LtE)]
     lowers = [(op, n) for op, n in d.bounds if op in (ast.Gt, ast.GtE)]
     for low, n in lowers:
         if not (low is ast.GtE and isinstance(n, ast.Constant) and n.value == 0):
             raise Refusal("labels count from 0").at(n)
     if len(uppers) != 1:
-        raise Refusal(f"say how many values a label may have: `{name}: {words(d.node)} < 10`").at(d.node)
+        form = f'`{name}: {words(d.node)} < 10`, or which, `in ["cat", "dog"]`'
+        raise Refusal(f"say how many values a label may have: {form}").at(d.node)
     op, bound = uppers[0]
     below = size(bound)
     return below + 1 if op is ast.LtE else below
@@ -240,6 +282,8 @@ def _facts(name: str, d: Declaration, shape: Sequence[Int], value: Callable[[ast
     if facts.low is not None and facts.high is not None and not _room(facts):
         raise Refusal(f"nothing lies between the bounds of {name}").at(d.node)
     for fact in d.facts:
+        if fact.id == "standardized":
+            continue
         if fact.id == "symmetric" and (len(shape) < 2 or shape[-1] != shape[-2]):
             raise Refusal(f"{name} is not square, so it cannot be symmetric").at(fact)
         if fact.id == "distribution" and not shape:

@@ -9,6 +9,7 @@ program to program, or from program to text.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -51,6 +52,8 @@ class Tensor:
             declared), "literal" (a list of numbers in the text), "value" (computed forward), "next" (what a state
             is afterwards) or "adjoint" (computed backward).
         below: for an integer tensor, the size of the axis that its values index; None for a real tensor.
+        classes: the words for the values of a label, where these are declared.
+        standardized: of data that a module takes raw: the entries are (raw - mean)/deviation of the training examples.
         start: how a weight or a state starts, or how a draw is drawn: a number, or a named scheme with its numbers
             such as `("he",)`, `("bernoulli", 0.8)`.
         literal: the entries of a literal.
@@ -67,6 +70,8 @@ class Tensor:
     role: str = "value"
     facts: Facts = Facts()
     below: Int | None = None
+    classes: tuple[str, ...] = ()
+    standardized: bool = False
     start: tuple[object, ...] | None = None
     literal: Nested | None = None
     of: str = ""
@@ -402,7 +407,9 @@ def declaration(t: Tensor) -> str:
     shape = f"[{', '.join(map(str, t.shape))}]" if t.shape else ""
     text = f"{t.name}: {t.role}{shape}"
     f = t.facts
-    if t.below is not None:
+    if t.classes:
+        text += f" in [{', '.join(json.dumps(word, ensure_ascii=False) for word in t.classes)}]"
+    elif t.below is not None:
         text += f" < {t.below}"
     else:
         low = f"{ex.decimal(f.low)} {'<' if f.strict_low else '<='} " if f.low is not None else ""
@@ -412,6 +419,7 @@ def declaration(t: Tensor) -> str:
         elif low or high:
             text = f"{t.name}: {low}{t.role}{shape}{high}"
     text += " & distribution" * f.distribution + " & symmetric" * f.symmetric
+    text += " & standardized" * t.standardized
     if t.start is not None:
         name, *numbers = t.start
         text += f" = {name}({', '.join(map(str, numbers))})" if isinstance(name, str) else f" = {name}"
