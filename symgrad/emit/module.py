@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import numbers
 import re
@@ -322,6 +323,7 @@ class Module:
             shapes=[(t.name, _keyed_shape(t.shape)) for t in self.declared.inputs],
             axes=[(t.name, f"[{', '.join(map(str, t.shape))}]") for t in self.declared.inputs],
             below=[(t.name, _keyed(t.below)) for t in self.data if t.below is not None],
+            **self._raw(),
             solve=self._solve(),
             needs=[(_keyed(need), words(text)) for need, text in self.program.needs],
             facts=[f for t in self.data for f in _facts(t)],
@@ -524,6 +526,22 @@ class Module:
             return None
         alike = data[0].shape == data[1].shape and data[0].below == data[1].below
         return data[0].shape[1].number if alike else None
+
+    def _raw(self) -> dict[str, Any]:
+        """What is made of raw data before the network computes: standardisation, and numbers for words."""
+        raw = [t.name for t in self.data if t.standardized]
+        for name in raw:
+            if name not in self.who.batched:
+                raise Refusal(f"{name} is declared standardized, but its first axis is not that of the examples")
+        target = self.declared[self.who.target] if self.who.target else None
+        label = target is not None and target.below is not None
+        return {
+            "standardized": raw,
+            "worded": [(t.name, [json.dumps(word, ensure_ascii=False) for word in t.classes]) for t in self.data if t.classes],
+            "words_of_target": target is not None and bool(target.classes),
+            "learns": label and target is not None and not target.classes,
+            "scaled": self.who.compared and self.who.target in raw,
+        }
 
     def _lengths(self, letters: Sequence[str]) -> list[str]:
         """The letters that only data tell: the length of a sequence."""
