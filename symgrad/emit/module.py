@@ -539,12 +539,18 @@ class Module:
         raw = [t.name for t in self.data if t.standardized]
         for name in raw:
             if name not in self.who.batched:
-                raise Refusal(f"{name} is declared standardized, but its first axis is not that of the examples")
+                raise Refusal(
+                    f"{name} is declared standardized, but its first axis is not that of the examples"
+                )
         target = self.declared[self.who.target] if self.who.target else None
         label = target is not None and target.below is not None
         return {
             "standardized": raw,
-            "worded": [(t.name, [json.dumps(word, ensure_ascii=False) for word in t.classes]) for t in self.data if t.classes],
+            "worded": [
+                (t.name, [json.dumps(word, ensure_ascii=False) for word in t.classes])
+                for t in self.data
+                if t.classes
+            ],
             "words_of_target": target is not None and bool(target.classes),
             "learns": label and target is not None and not target.classes,
             "scaled": self.who.compared and self.who.target in raw,

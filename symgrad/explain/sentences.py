@@ -317,7 +317,9 @@ class Sentences:
             lines += [ENTRYWISE] if any(map(_entrywise, met)) else []
         raw = [n for n in symbols if n in self.cast.tensors and self.cast.tensors[n].standardized]
         if raw:
-            lines.append((*conjoined([(symbols[n],) for n in raw]), " is" if len(raw) == 1 else " are", STANDARDIZED))
+            lines.append(
+                (*conjoined([(symbols[n],) for n in raw]), " is" if len(raw) == 1 else " are", STANDARDIZED)
+            )
         if any(isinstance(x, Position) for x in met):
             labels = any(self.cast.tensors[n].integer for n in symbols if n in self.cast.tensors)
             lines.append((POSITIONS.format(" and the values of labels" if labels else ""),))

@@ -1,7 +1,7 @@
 """Declarations: a role, then a shape, then facts, then a start value.
 
-`A: weight[i, i] & symmetric`, `p: 0 < data[n] < 1`, `t: label[n] < 10`, `W: weight[i, j] = he()`; of data as a module is
-given them, `x: data[n, 4] & standardized` and `t: label[n] in ["cat", "dog"]`.
+`A: weight[i, i] & symmetric`, `p: 0 < data[n] < 1`, `t: label[n] < 10`, `W: weight[i, j] = he()`; of data as a module
+is given them, `x: data[n, 4] & standardized` and `t: label[n] in ["cat", "dog"]`.
 """
 
 from __future__ import annotations
@@ -221,9 +221,9 @@ def _classes(name: str, node: ast.expr | None) -> tuple[str, ...]:
     items = node.elts if isinstance(node, ast.List) else []
     found = tuple(n.value for n in items if isinstance(n, ast.Constant) and isinstance(n.value, str))
     if not found or len(found) != len(items):
-        raise Refusal(f'the classes of {name} are a list of words, as in `{name}: label[n] in ["cat", "dog"]`').at(
-            node
-        )
+        raise Refusal(
+            f'the classes of {name} are a list of words, as in `{name}: label[n] in ["cat", "dog"]`'
+        ).at(node)
     for k, word in enumerate(found):
         if not word or word != word.strip() or not word.isprintable():
             raise Refusal(f"{word!r} cannot name a class: a word is printable, without spaces around it").at(
@@ -242,7 +242,9 @@ def _standardized(name: str, d: Declaration) -> bool:
     if d.role != "data":
         raise Refusal(f"only data are standardised, and {name} is a {d.role}").at(asked)
     if not d.dims:
-        raise Refusal(f"{name} is one number; standardised data have an axis of examples, their first").at(asked)
+        raise Refusal(f"{name} is one number; standardised data have an axis of examples, their first").at(
+            asked
+        )
     if d.bounds or len(d.facts) > 1:
         raise Refusal(f"{name} is standardised, and nothing else is known of standardised data").at(asked)
     return True
