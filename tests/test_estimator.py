@@ -241,6 +241,16 @@ def test_what_cannot_be_used_is_refused(make: Make) -> None:
             r.fit(x, y)
     with pytest.raises(ValueError, match="X has 2 features, but Regressor is expecting 4 features"):
         r.fit(X, Y).predict(X[:, :2])
+    for parameter, value, told in (
+        ("lr", "fast", "lr must be a number, not 'fast'"),
+        ("epochs", 2.5, "epochs must be a whole number, not 2.5"),
+        ("dtype", "int8", "dtype must be float32 or float64, not 'int8'"),
+        ("random_state", -1, "a whole number from 0, a generator of NumPy or None, not -1"),
+    ):
+        wrong = copy.copy(r).set_params(**{parameter: value})  # the constructor and `set_params` only store
+        with pytest.raises(ValueError, match=told):
+            wrong.fit(X, Y)
+        assert (copy.copy(wrong).predict(X) == r.predict(X)).all()
     with pytest.raises(ValueError, match="Regressor has no parameter rate; it has lr, beta1"):
         r.set_params(rate=1)
     with pytest.warns(UserWarning, match="A column-vector y was passed"):
