@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +14,17 @@ import numpy as np
 from symgrad import emit
 from symgrad.collecting import put_off
 from symgrad.errors import Refusal, SymgradError
+from symgrad.language.bind import bind
 from symgrad.language.samples import drawn
+from symgrad.language.trace import Derived
 from symgrad.model import Model
 from symgrad.second import hvp as derive_hvp
 from symgrad.shipped import found, table
 
 Data = str | os.PathLike[str] | Mapping[str, Any] | None
+
+
+Evaluated = Callable[[Mapping[str, np.ndarray]], tuple[Any, dict[str, np.ndarray]]]
 
 
 class Setting:
@@ -69,7 +76,8 @@ class Setting:
         source = self.model.source("studied", optimizer=optimizer, style="fast", **options)
         self.module = emit.load(source, "symgrad_studied")
         self._data(data, dict(values or {}), examples, target)
-        self._loss = self.model.derive().function()
+        self._derived = self.model.derive().derived
+        self._bind()
 
     # ---- inputs
 
@@ -99,6 +107,19 @@ class Setting:
         self.data = {name: found.get(name, a) for name, a in inputs.items() if name not in self.weights}
         self.batched = [name for name in self.module["BATCHED"] if name in self.data]
         self.count = len(self.data[self.batched[0]]) if self.batched else 1
+
+    def _bind(self) -> None:
+        """Look at shapes and declared facts once, not at every weights."""
+        inputs = {**self.data, **self.named(self.start)}
+        try:
+            _, bound = bind(self.program, {t.name: inputs[t.name] for t in self.program.inputs})
+        except Refusal as told:
+            raise SymgradError(told.reason) from None
+        self.data = {name: bound[name] for name in self.data if name in bound}
+        if self.batched:  # what is drawn for each example goes with it
+            axes = {t.name: t.shape[:1] for t in self.program.inputs}
+            own = {t.name for t in self.program.role("draw") if axes[t.name] == axes[self.batched[0]]}
+            self.batched += [name for name in self.data if name in own]
 
     def _some(self, inputs: dict[str, Any], examples: int | None) -> dict[str, Any]:
         """So many examples at most, drawn with the seed, in their order."""
@@ -133,34 +154,57 @@ class Setting:
             k -= size
         raise IndexError(k)
 
+    @cached_property
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """Names of weights by layer: those that one call declared; a weight that is declared by itself stands alone.
+
+        >>> Setting("x: data[4, 3]; u: weight[2]; loss = sum((dense(tanh(dense(x, 5)), 2) @ u)**2)").layers
+        {'u': ('u',), 'dense 1': ('W1', 'b1'), 'dense 2': ('W2', 'b2')}
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        for t in self.program.role("weight"):
+            number = re.search(r"\d*$", t.name)
+            call = t.name.rpartition("_")[0] or f"{t.label} {number[0] if number else ''}".strip()
+            name = call if t.label else t.name
+            found[name] = (*found.get(name, ()), t.name)
+        return found
+
     # ---- functions of it
 
     def loss_and_gradient(self, w: np.ndarray, rows: Any = None) -> tuple[float, np.ndarray]:
         """The loss and its gradient at weights `w`, on all examples, or on those of `rows`."""
-        loss, gradients = self._loss(**self._on(rows), **self.named(w))
+        loss, gradients = self._gradient({**self._on(rows), **self.named(w)})
         return float(loss), self.flat(gradients)
 
     def loss(self, w: np.ndarray) -> float:
         """The loss at weights `w`, on all examples."""
-        return self.loss_and_gradient(w)[0]
+        return float(self._value({**self.data, **self.named(w)})[0])
 
     def gradient(self, w: np.ndarray, rows: Any = None) -> np.ndarray:
         """The gradient at weights `w`."""
         return self.loss_and_gradient(w, rows)[1]
 
-    @cached_property
-    def _hvp(self) -> tuple[Callable[..., Any], dict[str, str]]:
-        derivation = derive_hvp(self.program)
-        known = {t.name for t in self.program.inputs}
-        vectors = [t.name for t in derivation.derived.source.inputs if t.name not in known]
-        return derivation.function(), dict(zip(self.weights, vectors, strict=True))
-
     def product(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         """The Hessian at weights `w` times a vector `v`, from the derived Hessian-vector product."""
         function, vectors = self._hvp
         parts = {vectors[name]: a for name, a in self.named(v).items()}
-        _, product = function(**self.data, **self.named(w), **parts)
+        _, product = function({**self.data, **self.named(w), **parts})
         return self.flat(product)
+
+    @cached_property
+    def _gradient(self) -> Evaluated:
+        return _function(self._derived)
+
+    @cached_property
+    def _value(self) -> Evaluated:
+        return _function(replace(self._derived, gradients={}))
+
+    @cached_property
+    def _hvp(self) -> tuple[Evaluated, dict[str, str]]:
+        derived = derive_hvp(self.program).derived
+        known = {t.name for t in self.program.inputs}
+        vectors = [t.name for t in derived.source.inputs if t.name not in known]
+        return _function(derived), dict(zip(self.weights, vectors, strict=True))
 
     def _on(self, rows: Any) -> dict[str, np.ndarray]:
         if rows is None:
@@ -195,3 +239,21 @@ class Setting:
         examples = f" on {self.count} examples" if self.batched else ""
         arrays = f"{self.start.size} weights in {', '.join(self.weights)}"
         return f"{self.name}: {arrays}{examples}, start with seed {self.seed}."
+
+
+def _function(derived: Derived) -> Evaluated:
+    """What is derived, compiled in the fast style, as a function of inputs that were looked at before; what is not
+    finite is a value that a study tells of."""
+    source = emit.function_source(derived, style="fast")
+    function = emit.load(source, "symgrad_studied")[emit.function_name(derived)]
+    order = [t.name for t in derived.source.inputs]
+
+    def evaluated(inputs: Mapping[str, np.ndarray]) -> tuple[Any, dict[str, np.ndarray]]:
+        try:
+            with np.errstate(all="ignore"):
+                value, arrays = function(*(inputs[name] for name in order))
+        except np.linalg.LinAlgError as problem:
+            raise SymgradError(f"these numbers have no result: {str(problem).lower()}") from None
+        return value, arrays
+
+    return evaluated
