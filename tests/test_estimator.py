@@ -168,6 +168,21 @@ def test_two_classes_with_one_score(make: Make, text: str) -> None:
         c.fit(X, T)
 
 
+def test_data_as_they_are_declared(make: Make) -> None:
+    """Standardised features and targets, and the words of a label."""
+    net = "x: data[n, i] & standardized; {}; z = dense(tanh(dense(x, 8)), {}); loss = {}(z, {})"
+    raw = X * [1, 1e3, 1, 1] + [0, 5e5, 0, 0]
+    r = make(net.format("y: data[n, 1] & standardized", 1, "mse", "y"), lr=0.01).Regressor().fit(raw, 1e4 + Y)
+    assert r.score(raw, 1e4 + Y) > 0.9
+    again = pickle.loads(pickle.dumps(r))  # noqa: S301
+    assert (again.predict(raw) == r.predict(raw)).all()
+    words = 't: label[n] in ["mid", "low", "high"]'
+    c = make(net.format(words, 3, "softmax_cross_entropy", "t"), lr=0.01).Classifier().fit(raw, T)
+    assert c.classes_.tolist() == ["high", "low", "mid"] and c.score(raw, T) > 0.9
+    with pytest.raises(ValueError, match=r"but t is declared in \['mid', 'low', 'high'\]"):
+        c.fit(X, np.digitize(Y, [-1, 1]))
+
+
 def test_sizes(make: Make) -> None:
     """Fixed ones are held to; images take their pixels; letters that no data tell are parameters."""
     c = make(
