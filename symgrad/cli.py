@@ -30,7 +30,14 @@ if TYPE_CHECKING:  # a command imports what it needs, so that help and complaint
 
 _SHEETS = ("problem", "hints", "solution")
 _SHEET_ENDINGS = {"text": ".txt", "markdown": ".md", "html": ".html", "tex": ".tex", "pdf": ".pdf"}
-OPTIMIZERS = defined("optimizers.sg")
+OPTIMIZERS, SCHEDULES = defined("optimizers.sg"), defined("schedules.sg")
+_PRECEDING = {
+    "clip_norm": "shorten a gradient whose norm, all weights together, is above this",
+    "clip_value": "hold each entry of the gradient between this and its negative",
+    "l1": "add the gradient of l1*sum(abs(w)) of each weight",
+    "l2": "add the gradient of l2/2*sum(w**2) of each weight",
+    "weight_decay": "let weights shrink by lr times this part at each step, as AdamW does",
+}
 _DATA = resources.files("symgrad")
 
 
@@ -206,8 +213,26 @@ def _counted(text: str) -> int | str:
 
 
 def _module_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
-    sub.add_argument("--lr", type=float, help="learning rate; the optimiser's own default if not given")
+    group = sub.add_argument_group("how weights are updated")
+    group.add_argument(
+        "--optimizer", default="adam", metavar="NAME|FILE|TEXT",
+        help=f"{', '.join(OPTIMIZERS)}, or a definition of your own: def mine(w, g, lr=0.1): w = w - lr*g",
+    )  # fmt: skip
+    group.add_argument("--lr", type=float, help="learning rate; the optimiser's own default if not given")
+    group.add_argument(
+        "--schedule", metavar="NAME|FILE|TEXT",
+        help=f"of the learning rate: {', '.join(SCHEDULES)}, or a formula of lr, the step t and the number of all "
+        "steps T, such as lr/sqrt(t)",
+    )  # fmt: skip
+    for name, about in _PRECEDING.items():
+        group.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=about)
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="beta=0.95",
+        help="any number of the optimiser or the schedule",
+    )
     sub.add_argument("--style", choices=("readable", "fast"), default="fast")
 
 
@@ -389,7 +414,18 @@ def _model(options: argparse.Namespace) -> Model:
 
 
 def _numbers(options: argparse.Namespace) -> dict[str, Any]:
-    return {} if options.lr is None else {"lr": options.lr}
+    """How weights are updated, as `Model.source` takes it."""
+    found = {name: getattr(options, name) for name in ("lr", "schedule", *_PRECEDING)}
+    found = {name: value for name, value in found.items() if value is not None}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise SymgradError(f"--set takes a name and a number, such as beta=0.95, not '{text}'")
+    return found
 
 
 def _generate(options: argparse.Namespace) -> int:

@@ -95,7 +95,7 @@ class Model:
         self,
         name: str = "model",
         *,
-        optimizer: str = "adam",
+        optimizer: str | os.PathLike[str] = "adam",
         style: str | None = None,
         target: str = "numpy",
         **options: Any,
@@ -117,7 +117,11 @@ class Model:
             raise SymgradError(problem.reason) from None
 
     def report(
-        self, *, optimizer: str = "adam", sizes: Mapping[str, int] | None = None, **options: Any
+        self,
+        *,
+        optimizer: str | os.PathLike[str] = "adam",
+        sizes: Mapping[str, int] | None = None,
+        **options: Any,
     ) -> emit.Report:
         """What a step of the fast module costs: calls, operations, bytes, and the share of matrix products.
 
@@ -150,7 +154,7 @@ class Model:
         self,
         path: str | os.PathLike[str],
         *,
-        optimizer: str = "adam",
+        optimizer: str | os.PathLike[str] = "adam",
         style: str | None = None,
         target: str = "numpy",
         **options: Any,
@@ -159,11 +163,14 @@ class Model:
 
         Args:
             path: the file to write, `something.py`, where `something` is an identifier; it is replaced as a whole.
-            optimizer: "sgd", "momentum" or "adam".
+            optimizer: "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"; or your own, as text or the
+                path of a `.sg` file: `def mine(w, g, lr=0.1): w = w - lr*g`.
             style: "readable" (each line with its equation) or "fast" (buffers allocated once).
             target: "numpy", or "numba": the fast style with training in loops that Numba compiles, where it is there.
-            options: numbers of the optimiser (`lr`, `beta1`, ...), `predict` (the tensor to predict with), and for the
-                fast style how a step splits its batch if the module is not told otherwise: `threads` (1), `tile`
+            options: numbers of the optimiser (`lr`, `beta1`, ...); `schedule` of its learning rate ("step", "cosine",
+                "one_cycle", ..., a formula such as "lr/sqrt(t)") with its numbers; `clip_norm`, `clip_value`, `l1`,
+                `l2`, `weight_decay` (see `symgrad.library.optimizer`); `predict` (the tensor to predict with), and for
+                the fast style how a step splits its batch if the module is not told otherwise: `threads` (1), `tile`
                 ("auto"), `micro_batch` (None). With `estimator=True` the module has a class `Classifier` or `Regressor`
                 in the manners of scikit-learn, too.
 

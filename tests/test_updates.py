@@ -11,7 +11,6 @@ import pytest
 import symgrad as sg
 from symgrad import emit
 from symgrad.emit.optimizers import fast, numbered
-from symgrad.language.updates import parse
 from symgrad.library import optimizer
 
 NET = "x: data[n, 3]; t: data[n, 2]; loss = mse(dense(tanh(dense(x, 4)), 2), t)"
@@ -78,7 +77,7 @@ def test_passes() -> None:
 
 
 def test_numbers_that_can_be_zero_are_no_divisors() -> None:
-    folded = numbered(parse(OPTIMIZERS["zero"])["zero"])
+    folded = numbered(optimizer(OPTIMIZERS["zero"]))
     assert [str(e) for _, e in folded.equations] == ["factor1*g + factor2*w", "w - factor3*u"]
 
 

@@ -642,19 +642,55 @@ def _check_labels(labels):
             raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
 
 
-def _typed(name, a, dtype):
-    """An array of numbers in the type that the network computes with."""
+PART = 1 << 16  # entries of an array in a file that are read at a time
+
+
+class _Rows:
+    """An array in a file; only the examples asked for are read, and made what the network takes."""
+
+    def __init__(self, model, name, raw):
+        self.model, self.name, self.raw, self.shape = model, name, raw, raw.shape
+
+    def __len__(self):
+        return len(self.raw)
+
+    def __getitem__(self, rows):
+        return self.model._enter(self.name, self.raw[rows])
+
+    def take(self, rows, axis, out, mode):
+        np.copyto(out, self[rows])
+
+
+def _mapped(a):
+    """Whether an array, or what it is a part of, is in a file."""
+    while isinstance(a, np.ndarray) and not isinstance(a, np.memmap):
+        a = a.base
+    return isinstance(a, np.memmap)
+
+
+def _parts(a, rows=None):
+    """Some of the examples at a time, all or these, with the place of the first of them."""
+    size = max(1, PART // max(1, int(np.prod(a.shape[1:]))))
+    for start in range(0, len(a) if rows is None else len(rows), size):
+        yield start, a[start : start + size] if rows is None else a[rows[start : start + size]]
+
+
+def _array(name, a):
+    """What was given as an array."""
     try:
-        a = np.asarray(a)
+        return np.asarray(a)
     except ValueError:
         raise Problem(f"{name} must be an array of numbers; what was given is ragged") from None
-    if a.dtype.kind not in "fiubc":
-        raise Problem(f"{name} must be an array of numbers, not of type {a.dtype}")
-    if name not in INTEGER:
-        return a.astype(dtype, copy=False)
-    if a.dtype.kind in "fc" and not (a == np.floor(a.real)).all():
-        raise Problem(f"{name} must hold whole numbers")
-    return a.real.astype(np.intp, copy=False)
+
+
+def _check_finite(name, a, start=0):
+    """Refuse infinite numbers and what is no number; `start` is the place of the first example."""
+    if a.dtype.kind in "fc" and not np.isfinite(a).all():
+        wrong = np.argwhere(~np.isfinite(a))
+        place = [int(k) for k in wrong[0]]
+        value = a[tuple(place)]
+        place[:1] = [place[0] + start] if place else []
+        raise Problem(f"{name} must hold finite numbers, but {name}{place or ''} is {value}")
 
 
 def _start(rng, shape, how, *numbers, count=None):
@@ -838,7 +874,7 @@ class Model:
         self.threads, self.tile, self.micro_batch = threads, tile, micro_batch
         self._check_split()
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
-        self.weights, self.steps, self.classes = {}, 0, None
+        self.weights, self.steps = {}, 0
         self._plans = {_training: {}, _evaluate: {}, _network: {}}
         self.init(0)
         given = {}
@@ -895,21 +931,21 @@ class Model:
     def _allocate(self):
         """One flat vector each for weights, gradients and optimiser state, with a view for each weight."""
         count = sum(int(np.prod(SHAPES[name](self.sizes))) for name in WEIGHTS)
-        self._w, self._results, self._m, self._v = [
-            _room(size, self.dtype) for size in (count, count, count, count)
-        ]
-        for flat in (self._w, self._results, self._m, self._v):
+        self._w, self._results = [_room(size, self.dtype) for size in (count, count)]
+        self._vectors = {state: _room(count, self.dtype) for state in ("m", "v")}  # the optimiser's
+        for flat in (self._w, self._results, *self._vectors.values()):
             flat.fill(0)
         self._g = self._results[:count]
         self.weights, self._gradients = self._views(self._w, WEIGHTS), self._views(self._g, WEIGHTS)
-        self._state = {"m": self._views(self._m, WEIGHTS), "v": self._views(self._v, WEIGHTS)}
+        self._state = {state: self._views(flat, WEIGHTS) for state, flat in self._vectors.items()}
         self._plans, self._adopted = {_training: {}, _evaluate: {}, _network: {}}, None
         chunk = CHUNK if count > 2 * CHUNK else max(count, 1)
         parts = [slice(a, min(a + chunk, count)) for a in range(0, count, chunk)]
         rooms = {}
         self._updates = [
             _update(
-                p.stop - p.start, self.dtype, rooms, self._w[p], self._g[p], self._m[p], self._v[p]
+                p.stop - p.start, self.dtype, rooms, self._w[p], self._g[p],
+                *(a[p] for a in self._vectors.values())
             ) for p in parts
         ]
 
@@ -929,13 +965,14 @@ class Model:
             for k in range(0, w.size, 1 << 14):  # in parts, as they are drawn in double precision
                 part = flat[k : k + (1 << 14)]
                 part[...] = _start(rng, w.shape, *STARTS[name], count=part.size)
-        for flat in (self._m, self._v, ):
+        for flat in self._vectors.values():
             flat[:] = 0
         self.steps = 0
 
     def init(self, seed=0):
         """Start anew: weights drawn with a seed, the optimiser at its first step."""
         self._seed = seed
+        self.classes = None
         if self.weights:
             self._draw()
 
@@ -953,23 +990,53 @@ class Model:
         """The weights by name, as copies."""
         return {name: w.copy() for name, w in self.weights.items()}
 
-    def _bind(self, given):
-        """Sizes, and the arrays in their types; shapes, ranges and declared facts are checked."""
-        arrays = {name: _typed(name, a, self.dtype) for name, a in given.items()}
+    def _typed(self, name, a):
+        """Numbers in the type that the network computes with."""
+        a = _array(name, a)
+        if a.dtype.kind not in "fiubc":
+            raise Problem(f"{name} must be an array of numbers, not of type {a.dtype}")
+        if name not in INTEGER:
+            return a.astype(self.dtype, copy=False)
+        if a.dtype.kind in "fc" and not (a == np.floor(a.real)).all():
+            raise Problem(f"{name} must hold whole numbers")
+        return a.real.astype(np.intp, copy=False)
+
+    def _enter(self, name, a):
+        """An array as it is given, made what the network computes with."""
+        return self._typed(name, a)
+
+    def _ready(self, given):
+        """Sizes, and arrays to train on, checked; those in files are read batch by batch.
+        """
+        arrays = {}
+        for name, a in given.items():
+            in_file = name in BATCHED and _mapped(a)
+            arrays[name] = _Rows(self, name, a) if in_file else self._enter(name, a)
         sizes = self._make({name: a.shape for name, a in arrays.items()})
         for name, a in arrays.items():
-            self._check_labels(name, a, sizes)
-        for name, sentence, test in FACTS:
-            if name in arrays and not np.all(test(arrays[name].real)):
-                raise Problem(f"{name} is declared {sentence}, and what was given is not")
+            for start, part in _parts(a) if isinstance(a, _Rows) else [(0, a)]:
+                _check_finite(name, part, start)
+                self._check(name, part, sizes)
         return sizes, arrays
 
-    def _check_labels(self, name, a, sizes):
+    def _bind(self, given):
+        """Sizes, and the arrays in their types; shapes, ranges and declared facts are checked."""
+        arrays = {name: self._typed(name, a) for name, a in given.items()}
+        sizes = self._make({name: a.shape for name, a in arrays.items()})
+        for name, a in arrays.items():
+            self._check(name, a, sizes)
+        return sizes, arrays
+
+    def _check(self, name, a, sizes):
+        """Refuse labels that are none, and what is not as declared."""
         if name in BELOW and a.size:
             below = BELOW[name](sizes)
             if a.min() < 0 or a.max() >= below:
                 wrong = a.min() if a.min() < 0 else a.max()
                 raise Problem(f"{name} is a label from 0 to {below - 1}, but {wrong} occurs in it")
+        for key, sentence, test in FACTS:
+            if key == name and not np.all(test(a.real)):
+                raise Problem(f"{name} is declared {sentence}, and what was given is not")
 
     def _adopt(self, options):
         """Take over the numbers of the optimiser; states that are kept divided by them are kept up."""
@@ -1021,7 +1088,7 @@ class Model:
         for name, a in inputs:
             x = given[name]
             if getattr(x, "dtype", None) is not a.dtype:
-                x = _typed(name, x, self.dtype)
+                x = self._typed(name, x)
             a[...] = x
         if labels:
             _check_labels(labels)
@@ -1142,7 +1209,7 @@ class Model:
         for name, buffer in pieces[0][2][0][2]:
             axis = SPLIT.get(name)
             x = given[name]
-            sources[name] = x if isinstance(x, np.ndarray) else _typed(name, x, self.dtype), axis, rows
+            sources[name] = x if isinstance(x, (np.ndarray, _Rows)) else self._typed(name, x), axis, rows
         state = np.geterr()
 
         def work(own, part, tiles):
@@ -1156,7 +1223,7 @@ class Model:
                             continue
                         if axis is not None:
                             x = x[(slice(None),) * axis + (slice(first, last),)]
-                        buffer[...] = x if x.dtype is buffer.dtype else _typed(name, x, self.dtype)
+                        buffer[...] = x if x.dtype is buffer.dtype else self._typed(name, x)
                     _check_labels(labels)
                     total = total + run()
                     if k == 0 and part is not None:
@@ -1198,18 +1265,26 @@ class Model:
         self._advance()
         return float(loss.real)
 
+    def _numbers(self):
+        """The numbers of the optimiser for the next step."""
+        return self.options
+
+    def _told(self):
+        """The numbers of the optimiser in words."""
+        return ", ".join(f"{name} = {value:g}" for name, value in self.options.items())
+
     def _advance(self):
         """One update by the gradients at hand."""
-        self.steps += 1
+        t = self.steps + 1
         options = (*self.options.values(),)
         if options != self._adopted:
             self._adopt(options)
         try:
             for _, update in self._updates:
-                update(self.steps, *options)
+                update(t, *options)
         except (ArithmeticError, ValueError):
-            told = ", ".join(f"{name} = {value:g}" for name, value in self.options.items())
-            raise Problem(f"adam cannot be computed at step {self.steps} with {told}") from None
+            raise Problem(f"adam cannot be computed at step {t} with {self._told()}") from None
+        self.steps = t
 
     def forward(self, x):
         """y[n]: what the network computes before the loss."""
@@ -1217,6 +1292,7 @@ class Model:
 
     def predict(self, x):
         """The same as `forward`."""
+        _check_finite("x", _array("x", x))
         return self.forward(x)
 
     def score(self, arrays):
@@ -1236,7 +1312,7 @@ class Model:
             validation: arrays by name, scored after each epoch.
             quiet: print no progress.
         """
-        sizes, arrays = self._bind({"x": x, "total": total_})
+        sizes, arrays = self._ready({"x": x, "total": total_})
         if epochs < 0 or batch_size < 1:
             raise Problem(
                 f"epochs must be at least 0 and batch_size at least 1, not {epochs} and {batch_size}"
@@ -1279,7 +1355,7 @@ class Model:
         for state, views in self._state.items():
             arrays.update({f"{name}.{state}": a for name, a in views.items()})
         arrays.update(
-            {f".scale.{state}": np.array(scale) for state, scale in _scales(**self.options).items()}
+            {f".scale.{state}": np.array(scale) for state, scale in _scales(*self.options.values()).items()}
         )
         return arrays
 
@@ -1329,7 +1405,7 @@ class Model:
     def _rescale(self, given):
         """States that are divided by given numbers as this module keeps them: see `_scales`."""
         self._adopt((*self.options.values(),))
-        own = _scales(**self.options)
+        own = _scales(*self.options.values())
         for state, views in self._state.items():
             ratio = given[state] / own.get(state, 1)
             for a in views.values() if ratio != 1 else ():
@@ -1487,16 +1563,52 @@ def _counted(text):
     return int(text) if text.isdecimal() else text
 
 
+ABSENT = ("", "nan", "na", "n/a", "null", "none", "?")  # what stands for a missing number, in any case
+SAMPLE = 50  # rows by which a table is judged
+
+
+def _plain(cell):
+    """A number with a decimal comma with a point, as it stands between semicolons or tabs."""
+    return cell.replace(",", ".") if _number(cell) is None and _number(
+        cell.replace(",", ".")
+    ) is not None else cell
+
+
+def _records(lines, delimiter):
+    """The rows of a table that are not empty, as (line number, cells)."""
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    clean = str.strip if delimiter == "," else lambda cell: _plain(cell.strip())
+    return ((reader.line_num, [clean(cell) for cell in row]) for row in reader if any(map(str.strip, row)))
+
+
+def _delimiter(file):
+    """What stands between cells, of comma, semicolon and tab: what leaves most numbers, then most cells."""
+    def judged(delimiter):
+        file.seek(0)
+        rows = [row for _, (_, row) in zip(range(SAMPLE), _records(file, delimiter))]
+        return sum(_number(cell) is not None for row in rows for cell in row), max(map(len, rows), default=0)
+
+    best = max((",", ";", "\t"), key=judged)
+    file.seek(0)
+    return best
+
+
+def _headed(rows):
+    """Whether the first row has names: no number in it, or numbered columns and a word above numbers."""
+    first, others = rows[0][1], rows[1:]
+    counted = [number for number in map(_number, first) if number is not None]
+    if not counted:
+        return True
+    words = [k for k, cell in enumerate(first) if _number(cell) is None and cell.lower() not in ABSENT]
+    above = any(all(_number(row[k]) is not None for _, row in others) for k in words)
+    return len(others) > 0 and above and counted == list(range(len(counted)))
+
+
 def _read_table(path):
     """The names of the columns (or None), and the rows as (line number, cells)."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            rows = [
-                (
-                    reader.line_num, [cell.strip() for cell in row]
-                ) for row in reader if any(map(str.strip, row))
-            ]
+            rows = list(_records(file, _delimiter(file)))
     except FileNotFoundError:
         raise Problem(f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
@@ -1507,7 +1619,7 @@ def _read_table(path):
     for line, row in rows:
         if len(row) != width:
             raise Problem(f"{path}, line {line}: the row has {len(row)} cells, but the first row has {width}")
-    if any(_number(cell) is not None for cell in rows[0][1]):
+    if not _headed(rows):
         return None, rows
     if len(rows) == 1:
         raise Problem(f"{path} has a line of column names and no rows")
@@ -1544,10 +1656,16 @@ def _wanted(with_target):
     return names
 
 
-def _data(model, path, target=None, with_target=True):
-    """The arrays of a table or of an .npz file, by name; labels in words are numbered by `model.classes`."""
-    if path.endswith(".npz"):
+def _data(model, path, target=None, with_target=True, missing=None):
+    """The arrays of a file or folder by name, labels as numbers or words.
+
+    What is in `.npy` files is not read yet. Rows of a table that lack a value are left out by missing="drop".
+    """
+    path = os.fspath(path)
+    if _by_name(path):
         return _archive(path, _wanted(with_target))
+    if path.endswith(".npy"):
+        return _matrix(model, path, with_target)
     names, rows = _read_table(path)
     width = len(rows[0][1])
     order = list(range(width))
@@ -1558,35 +1676,104 @@ def _data(model, path, target=None, with_target=True):
             )
         order.remove(names.index(target))
         order.append(names.index(target))
+    columns, start = {}, 0
     shapes = _columns(model, width, path, with_target)
-    arrays, start = {}, 0
     for name, shape in shapes.items():
-        count = int(np.prod(shape))
-        cells = [(line, [row[k] for k in order[start : start + count]]) for line, row in rows]
-        start += count
-        if name == TARGET and name in BELOW:
-            arrays[name] = _labels(model, name, cells, path).reshape(len(rows), *shape)
-            continue
-        values = np.empty((len(rows), count))
-        for k, (line, row) in enumerate(cells):
-            for j, cell in enumerate(row):
-                value = _number(cell)
-                if value is None or not np.isfinite(value):
-                    raise Problem(f"{path}, line {line}: '{cell}' is no finite number, as {name} needs")
-                values[k, j] = value
-        arrays[name] = values.reshape(len(rows), *shape)
+        columns[name] = order[start : start + int(np.prod(shape))]
+        start += len(columns[name])
+    rows = _whole(rows, columns, path, missing)
+    arrays = {}
+    for name, shape in shapes.items():
+        cells = [[row[k] for k in columns[name]] for _, row in rows]
+        lines = [line for line, _ in rows]
+        read = _numbers
+        arrays[name] = read(model, name, cells, lines, path).reshape(len(rows), *shape)
     return arrays
 
 
-def _archive(path, names):
-    """The arrays of an .npz file that a network takes; each has a row for every example."""
+def _whole(rows, columns, path, missing):
+    """The rows that lack no value; all lines that do are told, or left out if that is wished."""
+    def absent(name):
+        return ABSENT
+
+    words = [(k, absent(name)) for name, places in columns.items() for k in places]
+    short = [line for line, row in rows if any(row[k].lower() in absent for k, absent in words)]
+    if not short:
+        return rows
+    told = ", ".join(map(str, short[:8])) + (f" and {len(short) - 8} more" if len(short) > 8 else "")
+    many = "s" if len(short) > 1 else ""
+    told = f"{path} lacks values in {len(short)} row{many}, line{many} {told}"
+    if missing != "drop":
+        way = "" if missing is None else ", or leave these rows out with --missing drop"
+        raise Problem(f"{told}: fill them in{way}")
+    if len(short) == len(rows):
+        raise Problem(f"{told}: no row is left")
+    print(f"{told}: left out", file=sys.stderr)
+    left = set(short)
+    return [(line, row) for line, row in rows if line not in left]
+
+
+def _numbers(model, name, cells, lines, path):
+    """Cells as numbers."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in names if name in file.files}
+        values = np.array(cells, dtype=np.str_).astype(np.float64)
+        if np.isfinite(values).all():
+            return values
+    except ValueError:
+        pass
+    for line, row in zip(lines, cells):
+        for cell in row:
+            value = _number(cell)
+            if value is None or not np.isfinite(value):
+                raise Problem(f"{path}, line {line}: '{cell}' is no finite number, as {name} needs")
+    raise Problem(f"{path} cannot be read as numbers for {name}")
+
+
+def _by_name(path):
+    """Whether arrays are kept by name: in an archive, or in a folder with a file for each."""
+    return path.endswith(".npz") or os.path.isdir(path)
+
+
+def _load(path):
+    """What NumPy wrote; an array alone is not read yet."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise Problem(f"there is no file {path}") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
         raise Problem(f"{path} cannot be read as arrays: {problem}") from None
+
+
+def _matrix(model, path, with_target):
+    """A table that is one array, in a file: its columns are those of a CSV."""
+    a = _load(path)
+    if not isinstance(a, np.ndarray) or a.dtype.names:
+        told = f"save an array of numbers, or {', '.join(_wanted(with_target))} by name (.npz)"
+        raise Problem(f"{path} has columns of types of their own; {told}")
+    if a.size == 0 or a.ndim == 0:
+        raise Problem(f"{path} has no rows")
+    arrays, start = {}, 0
+    table = a.reshape(len(a), -1)
+    for name, shape in _columns(model, table.shape[1], path, with_target).items():
+        count = int(np.prod(shape))
+        arrays[name] = table[:, start : start + count].reshape(len(a), *shape)
+        start += count
+    return arrays
+
+
+def _archive(path, names):
+    """The arrays that a network takes, by name: of an .npz file, or of a folder with a NAME.npy for each."""
+    if os.path.isdir(path):
+        files = {name: os.path.join(path, f"{name}.npy") for name in names}
+        arrays = {name: _load(file) for name, file in files.items() if os.path.exists(file)}
+    else:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in names if name in file.files}
+        except FileNotFoundError:
+            raise Problem(f"there is no file {path}") from None
+        except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as problem:
+            raise Problem(f"{path} cannot be read as arrays: {problem}") from None
     for name in names:
         if name not in arrays:
             raise Problem(f"{path} has no array {name}; the network takes {', '.join(names)}")
@@ -1596,33 +1783,6 @@ def _archive(path, names):
     return arrays
 
 
-def _labels(model, name, cells, path):
-    """Labels as numbers: as they are if whole numbers, else numbered in the order of their words."""
-    found = [(line, cell) for line, row in cells for cell in row]
-    numbers = [_number(cell) for _, cell in found]
-    words = model.classes is not None or any(n is None for n in numbers)
-    empty = [line for line, cell in found if not cell or cell.lower() == "nan"]
-    if empty:
-        raise Problem(f"{path}, line {empty[0]}: the label {name} is missing")
-    if words and model.classes is None:
-        model.classes = sorted({cell for _, cell in found})
-    try:
-        below = BELOW[name](model.sizes)
-    except KeyError as letter:  # a size that only the labels tell
-        below = len(model.classes) if words else int(max(n for n in numbers if np.isfinite(n))) + 1
-        model.sizes[letter.args[0]] = below
-    if words:
-        if len(model.classes) > below:
-            raise Problem(f"{path} has {len(model.classes)} different labels, but {name} has {below} classes")
-        places = {word: k for k, word in enumerate(model.classes)}
-        for line, cell in found:
-            if cell not in places:
-                raise Problem(f"{path}, line {line}: the label '{cell}' did not occur in training")
-        return np.array([places[cell] for _, cell in found])
-    for (line, cell), n in zip(found, numbers):
-        if not np.isfinite(n) or n != int(n) or not 0 <= n < below:
-            raise Problem(f"{path}, line {line}: the label '{cell}' is no whole number from 0 to {below - 1}")
-    return np.array(numbers).astype(np.intp)
 
 
 BATCH = "n"
@@ -1644,7 +1804,7 @@ def _train_command(options):
     model.init(options.seed)
     if options.weights:
         model.load(options.weights)
-    arrays = _data(model, options.data, options.target)
+    arrays = _data(model, options.data, options.target, missing=options.missing)
     count = len(arrays[DATA[0]])
     apart = round(count * options.test_split)
     if apart == count:
@@ -1666,13 +1826,13 @@ def _train_command(options):
 
 def _has_target(model, path):
     """Whether a file holds more than a prediction needs."""
-    if path.endswith(".npz"):
+    if _by_name(path):
         with contextlib.suppress(Problem):
             return bool(_archive(path, _wanted(True)))
         return False
-    _, rows = _read_table(path)
+    width = int(np.prod(_load(path).shape[1:])) if path.endswith(".npy") else len(_read_table(path)[1][0][1])
     with contextlib.suppress(Problem):
-        return not _columns(model, len(rows[0][1]), path, False)
+        return not _columns(model, width, path, False)
     return set(_wanted(True)) != set(FEATURES)
 
 
@@ -1701,11 +1861,15 @@ def main(arguments=None):
     """Run one command; the exit status is 0, 1 where a check fails, 2 for what cannot be used."""
     parser = argparse.ArgumentParser(prog="adding", description="Train, predict and check.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    about = "train on a table (CSV): x (10*2 numbers), total; or on arrays by name (.npz)"
+    about = "train on a table (CSV, .npy): x (10*2 numbers), total; or on arrays by name (.npz, folder)"
     train = commands.add_parser("train", help=about, description=about)
     train.set_defaults(run=_train_command)
     train.add_argument("data")
     train.add_argument("--target", help="the name of the target's column, if it is not the last")
+    train.add_argument(
+        "--missing", choices=("refuse", "drop"), default="refuse",
+        help="rows of a table that lack a value: none is taken, or they are left out"
+    )
     train.add_argument("--epochs", type=int, default=20)
     train.add_argument("--batch", type=int, default=32)
     train.add_argument("--rate", type=float, help="learning rate")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
-import numbers
+import os
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,16 +21,16 @@ from symgrad.emit.frames import fill
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, identifier, words
 from symgrad.emit.nests import NoLoops
+from symgrad.emit.plainly import python
 from symgrad.emit.readable import Readable
 from symgrad.emit.roles import Roles, roles
 from symgrad.emit.text import number
-from symgrad.emit.updates import python
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language.ints import Int, Size
 from symgrad.language.program import Program, Statement, Tensor, needed, size_letters
 from symgrad.language.samples import small_sizes
 from symgrad.language.trace import Derived
-from symgrad.language.updates import Optimizer
+from symgrad.language.updates import Rule
 from symgrad.passes.arrange import arranged
 from symgrad.passes.derive import forward
 from symgrad.passes.shares import Share, share
@@ -90,7 +89,8 @@ def prepared(
     derived: Derived,
     *,
     name: str,
-    optimizer: str = "adam",
+    optimizer: str | os.PathLike[str] = "adam",
+    schedule: str | os.PathLike[str] | None = None,
     style: str | None = None,
     target: str = "numpy",
     predict: str | None = None,
@@ -106,7 +106,7 @@ def prepared(
 
     Args:
         name: the module's name.
-        optimizer: "sgd", "momentum", "adam", or a text that defines one (see `symgrad/library/optimizers.sg`).
+        optimizer, schedule: as for `library.optimizer`.
         style: "readable" or "fast".
         target: "numpy", or "numba": the fast form with training compiled where Numba is installed.
         predict: the tensor that `forward` returns; found from the declaration if None.
@@ -114,7 +114,7 @@ def prepared(
         threads, tile, micro_batch: how a step of the module splits its batch if it is not told: see `Splitting`.
         estimator: whether the module has an estimator in the manners of scikit-learn, too.
         labels: for each step's number and tensor the number that comments cite; the step's if None.
-        options: defaults for the optimiser's own numbers, such as `lr`.
+        options: numbers as for `library.optimizer`: the defaults that the module has.
 
     Raises:
         Refusal: an unknown style, optimiser or option; nothing to train; a size that no array has.
@@ -130,17 +130,7 @@ def prepared(
         raise Refusal(
             f"there is no style '{style}'{did_you_mean(style, STYLES)} (there are {listing(STYLES)})"
         )
-    rule = library.optimizer(optimizer)
-    for option, value in options.items():
-        if option not in rule.options:
-            raise Refusal(
-                f"{rule.name} has no option '{option}'{did_you_mean(option, rule.options)} "
-                f"(it has {listing(rule.options)})"
-            )
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-            raise Refusal(
-                f"{option} of {rule.name} is a number, such as {rule.options[option]}, not {value!r}"
-            )
+    rule = optimizers.sourced(library.optimizer(optimizer, schedule, **options))
     source = derived.source
     weights = source.role("weight")
     if not weights:
@@ -170,7 +160,6 @@ def prepared(
         rule,
         (style, target),
         who,
-        options,
         labels,
         splitting,
         estimator,
@@ -220,10 +209,9 @@ class Module:
         derived: Derived,
         evaluated: Program,
         name: str,
-        rule: Optimizer,
+        rule: Rule,
         form: tuple[str, str],
         who: Roles,
-        options: Mapping[str, float],
         labels: Mapping[tuple[int, str], str] | None,
         splitting: Splitting,
         estimator: bool,
@@ -237,7 +225,6 @@ class Module:
             self.numbers |= head.numbers_again(self.numbers, derived.program)
         self.derived, self.evaluated = derived, evaluated
         self.name, self.rule, self.style, self.who = name, rule, style, who
-        self.options = {**rule.options, **options}
         self.program, self.declared = derived.program, derived.source
         self.names = Names((*_METHODS, *rule.options))
         self.data = self.declared.role("data", "label", "constant")
@@ -313,7 +300,9 @@ class Module:
             helpers=[head.helper(h, names) for h in self.helpers],
             rule=self.rule,
             about=_wrapped(self.rule.about, 100),
-            options=[(n, _float(v)) for n, v in self.options.items()],
+            options=[(n, _float(v)) for n, v in self.rule.options.items()],
+            numbers=list(self.rule.numbers),
+            schedule=optimizers.schedule(self.rule),
             data=[(t.name, names.of(t.name)) for t in self.data],
             forward=[(t.name, names.of(t.name)) for t in forward],
             weights=[w.name for w in self.weights],
@@ -347,7 +336,7 @@ class Module:
     def _estimator(self, letters: Sequence[str]) -> Estimator | None:
         if not self.estimates:
             return None
-        return estimator_of(self.declared, self.evaluated, self.who, letters, self.options, self.names)
+        return estimator_of(self.declared, self.evaluated, self.who, letters, self.rule.options, self.names)
 
     # ---- the network itself
 

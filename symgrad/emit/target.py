@@ -9,9 +9,9 @@ from symgrad.emit import elementary
 from symgrad.emit.compiled import Compiled, Kernel
 from symgrad.emit.names import Names
 from symgrad.emit.optimizers import numbered, program
-from symgrad.emit.updates import python
+from symgrad.emit.plainly import python
 from symgrad.language.program import Tensor
-from symgrad.language.updates import COUNT, Optimizer
+from symgrad.language.updates import COUNT, NORM, RATE, Rule
 
 _OWN = tuple(f"_{name}" for name in elementary.NAMES)
 
@@ -32,11 +32,11 @@ def step(compiled: Compiled, kernel: Kernel, copies: Sequence[tuple[str, str, st
     }
 
 
-def update(rule: Optimizer) -> tuple[dict[str, Any], Kernel]:
+def update(rule: Rule) -> tuple[dict[str, Any], Kernel]:
     """The fields of a template for an update in one pass."""
     folded, kept = numbered(rule), ("w", *rule.state)
     whole = program(rule, folded.equations, folded.numbers)
-    names = Names((*rule.options, COUNT, *_OWN))
+    names = Names((*rule.numbers, COUNT, NORM, *_OWN))
     for name in (*kept, "g"):
         names.of(name)
     for name in () if folded.plain else (*folded.numbers, *folded.parts):
@@ -64,12 +64,11 @@ class _Same(Names):
 
 def epoch(
     data: Iterable[tuple[str, str, Tensor]], batched: Iterable[str], states: Iterable[tuple[str, str]],
-    rule: Optimizer,
+    rule: Rule,
 ) -> dict[str, Any]:  # fmt: skip
     """The fields of a template for an epoch: `data` are the keys, names and tensors of what a step is given."""
-    names = Names(
-        ("order", "size", "start", "total", "arguments", COUNT, *rule.options, "w", "g", *rule.state, *_OWN)
-    )
+    own = ("order", "size", "start", "total", "arguments", "rates", COUNT, NORM, "w", "g")
+    names = Names((*own, *rule.numbers, *rule.state, *_OWN))
     batched = set(batched)
     gathered, parameters, passed = [], ["order", "size"], []
     for key, _, t in data:
@@ -89,12 +88,15 @@ def epoch(
     kept = [(names.fresh(f"state_{key}"), names.fresh(f"next_{key}"), key) for key, _ in states]
     parameters += ["arguments", *(x for a, b, _ in kept for x in (a, b))]
     arrays = ["w", "g", *rule.state]
-    parameters += [*arrays, COUNT, *rule.options]
+    parameters += [*arrays, COUNT, *(["rates"] if rule.schedule else []), *rule.numbers]
+    moving = [f"{RATE} = rates[start // size]"] if rule.schedule else []
+    moving += [f"{NORM} = math.sqrt(np.dot(g, g))"] if rule.clips else []
     return {
         "parameters": parameters,
         "passed": passed,
         "gathered": gathered,
-        "advance": [*arrays, COUNT, *rule.options],
+        "moving": moving,
+        "advance": [*arrays, COUNT, *([NORM] if rule.clips else []), *rule.numbers],
         "states": [(a, b) for a, b, _ in kept],
         "kept": [key for *_, key in kept],
     }

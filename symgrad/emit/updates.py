@@ -15,13 +15,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from symgrad.emit.plainly import NoFormula, python
 from symgrad.language import expr as ex
 from symgrad.language.expr import ONE, Access, Add, Call, Expr, Mul, Num, Pow
 from symgrad.language.updates import COUNT, Equations
-
-_FUNCTIONS = frozenset(
-    {"sqrt", "exp", "log", "sin", "cos", "tan", "tanh"}
-)  # those that `math` has by the same name
 
 
 @dataclass
@@ -30,10 +27,11 @@ class Folded:
 
     Attributes:
         equations: what is computed for each entry; the letters are scalars.
-        numbers: for each letter, what it stands for, in terms of the options and `t`.
+        numbers: for each letter, what it stands for, in terms of the options and of what moves.
         scales: for each state that is kept divided by a number, that number.
         parts: what several numbers have in common, by name.
-        plain: whether nothing was folded: the letters are the options themselves, and `t`.
+        plain: whether nothing was folded: the letters are the options themselves, and what moves.
+        changing: what may be another number at each step: `t`, a scheduled learning rate, the norm of the gradient.
     """
 
     equations: Equations
@@ -41,11 +39,15 @@ class Folded:
     scales: dict[str, Expr] = field(default_factory=dict)
     parts: dict[str, Expr] = field(default_factory=dict)
     plain: bool = False
+    changing: frozenset[str] = frozenset({COUNT})
 
     @property
     def steady(self) -> dict[str, str]:
         """The numbers that only a change of the options changes, as Python."""
-        return {name: python(e) for name, e in self.numbers.items() if COUNT not in ex.tensors(e)}
+        return {name: python(e) for name, e in self.numbers.items() if not self._moves(e)}
+
+    def _moves(self, e: Expr) -> bool:
+        return not self.changing.isdisjoint(ex.tensors(e))
 
     @property
     def moving(self) -> dict[str, str]:
@@ -55,51 +57,43 @@ class Folded:
         def part(e: Expr) -> Expr | None:
             return Access(known[e], ()) if e in known else None
 
-        return {
-            name: python(ex.rewrite(e, part)) for name, e in self.numbers.items() if COUNT in ex.tensors(e)
-        }
+        return {name: python(ex.rewrite(e, part)) for name, e in self.numbers.items() if self._moves(e)}
 
 
-def folded(equations: Equations, state: Iterable[str], options: Iterable[str]) -> Folded | None:
-    """The equations with their numbers folded; None if one of them has a number that is no plain formula."""
-    work = _Folding(tuple(state), {*options, COUNT})
+def folded(
+    equations: Equations, state: Iterable[str], options: Iterable[str], moving: Iterable[str] = (COUNT,)
+) -> Folded | None:
+    """The equations with their numbers folded; None if one of them has a number that is no plain formula.
+
+    Args:
+        equations: each gives a name of its own.
+        moving: what may be another number at each step.
+    """
+    work = _Folding(tuple(state), {*options, *moving}, frozenset(moving))
     try:
         return work.all(equations)
-    except _NoFormula:
+    except NoFormula:
         return None
 
 
-def python(e: Expr) -> str:
-    """A number as Python source, with the functions of `math`."""
-
-    def named(x: Expr) -> Expr | None:
-        return Call(f"math.{x.name}", x.args) if isinstance(x, Call) and "." not in x.name else None
-
-    return str(ex.rewrite(e, named, bottom_up=True))
-
-
-class _NoFormula(Exception):
-    """A number that `math` has no function for."""
-
-
 class _Folding:
-    def __init__(self, state: tuple[str, ...], scalars: set[str]):
-        self.state, self.scalars = state, scalars
-        self.done = Folded(())
+    def __init__(self, state: tuple[str, ...], scalars: set[str], moving: frozenset[str]):
+        self.state, self.scalars, self.moving = state, scalars, moving
+        self.done = Folded((), changing=moving)
         self.known: dict[str, tuple[Expr, Expr]] = {}  # for a name, its number and what its array holds
 
     def all(self, equations: Equations) -> Folded:
         taken = {*self.scalars, *self.state, "w", "g", *(name for name, _ in equations)}
         for name, body in equations:
             scale = self._scale(name, body) if name in self.state else None
-            if scale is not None and [n for n, _ in equations].count(name) == 1:
+            if scale is not None:
                 self.done.scales[name] = scale
                 self.known[name] = scale, Access(name, ())
         found: list[tuple[str, Expr]] = []
-        for name, body in equations:
+        for k, (name, body) in enumerate(equations):
             number, array = self.split(body)
-            if array == ONE and name not in (*self.state, "w"):
-                self.known[name] = number, ONE  # the same for all entries
+            if name not in (*self.state, "w") and (array == ONE or _stays(array, name, equations[k + 1 :])):
+                self.known[name] = number, array  # the same for all entries, or a multiple of what is there
                 continue
             if name in self.done.scales:
                 array = self._over(body, self.done.scales[name])
@@ -129,7 +123,7 @@ class _Folding:
         if len(own) != 1 or len(numbers) != 1 or self.split(own[0])[1] != Access(name, ()):
             return None
         (number,) = numbers
-        steady = isinstance(number, Num) or COUNT not in ex.tensors(number)
+        steady = self.moving.isdisjoint(ex.tensors(number))
         return number if steady and number not in (ONE, Num(Fraction(-1))) and pairs[0][1] != ONE else None
 
     def _over(self, body: Expr, scale: Expr) -> Expr:
@@ -142,15 +136,11 @@ class _Folding:
         """Whether an expression is the same for all entries.
 
         Raises:
-            _NoFormula: it is, and no plain formula.
+            NoFormula: it is, and no plain formula.
         """
         if not all(name in self.scalars for name in ex.tensors(e)):
             return False
-        for x in ex.walk(e):
-            if not (
-                isinstance(x, (Num, Add, Mul, Pow, Access)) or isinstance(x, Call) and x.name in _FUNCTIONS
-            ):
-                raise _NoFormula
+        python(e)
         return True
 
     def split(self, e: Any) -> tuple[Expr, Expr]:
@@ -241,9 +231,19 @@ class _Folding:
         """Roots that several numbers have, as parts."""
         seen: dict[Expr, int] = {}
         for e in self.done.numbers.values():
-            for x in dict.fromkeys(x for x in ex.walk(e) if isinstance(x, Call) and COUNT in ex.tensors(x)):
+            for x in dict.fromkeys(
+                x for x in ex.walk(e) if isinstance(x, Call) and not self.moving.isdisjoint(ex.tensors(x))
+            ):
                 seen[x] = seen.get(x, 0) + 1
         self.done.parts = {_fresh("common", taken): x for x, count in seen.items() if count > 1}
+
+
+def _stays(array: Expr, name: str, later: Equations) -> bool:
+    """Whether a value is an array that still holds what it holds when the value, called `name`, is read last."""
+    if not isinstance(array, Access):
+        return False
+    writes = [k for k, (n, _) in enumerate(later) if n == array.tensor]
+    return not writes or not any(name in ex.tensors(e) for _, e in later[writes[0] + 1 :])
 
 
 def _divides(factor: Expr) -> bool:

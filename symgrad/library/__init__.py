@@ -4,17 +4,24 @@ beside this. A definition is read when it is first asked for; what there are, th
 
 from __future__ import annotations
 
+import math
+import numbers
+import os
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
 from symgrad.language import updates
 from symgrad.language.definitions import Definition, parse_definitions
+from symgrad.language.expr import Access
+from symgrad.language.syntax import is_name
 
-APART = ("optimizers.sg",)  # update equations, which are no operations
+APART = ("optimizers.sg", "preceding.sg", "schedules.sg")  # update equations, which are no operations
 _HEAD = re.compile(r"^(?:def (\w+)|(\w+) = (\w+)$)", re.MULTILINE)
 
 
@@ -23,7 +30,7 @@ def defined(file: str) -> tuple[str, ...]:
 
     Example:
         >>> defined("optimizers.sg")
-        ('sgd', 'momentum', 'adam')
+        ('sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'adam', 'adamw')
     """
     text = (resources.files(__name__) / file).read_text("utf-8")
     return tuple(name or other for name, other, _ in _HEAD.findall(text))
@@ -142,23 +149,98 @@ def define(text: str) -> tuple[str, ...]:
 
 
 OPTIMIZERS: tuple[str, ...] = defined("optimizers.sg")
+SCHEDULES: tuple[str, ...] = defined("schedules.sg")
+PRECEDING: tuple[str, ...] = defined("preceding.sg")
+_Reader = Callable[[str], dict[str, updates.Update]]
 
 
 @cache
-def _optimizers() -> dict[str, updates.Optimizer]:
-    return updates.parse((resources.files(__name__) / "optimizers.sg").read_text("utf-8"))
+def _read(file: str, reader: _Reader) -> dict[str, updates.Update]:
+    return reader((resources.files(__name__) / file).read_text("utf-8"))
 
 
-def optimizer(name: str) -> updates.Optimizer:
-    """An optimiser by name, or by a text that defines one.
+def optimizer(
+    name: str | os.PathLike[str], schedule: str | os.PathLike[str] | None = None, **options: Any
+) -> updates.Rule:
+    """How weights are updated: an optimiser with what precedes it and its schedule.
+
+    Args:
+        name: a name, the path of a `.sg` file, or a text; a file or a text has one `def`, in terms of w, g and t.
+        schedule: a name, the path of a `.sg` file, a text with one `def`, or a formula in `lr`, `t` and `T`.
+        options: numbers of the optimiser and of the schedule, in place of their defaults; and of what precedes the
+            optimiser, which is there if its number is given and not None: `clip_norm`, `clip_value`, `l1`, `l2`,
+            `weight_decay` (an optimiser's own, where it has one).
 
     Raises:
-        Refusal: the name is unknown.
+        Refusal: a name is unknown, a text is no definition, a number is none or belongs to nothing.
+
+    Example:
+        >>> rule = optimizer("sgd", clip_norm=1, weight_decay=0.01)
+        >>> [str(e) for _, e in rule.equations]
+        ['g*minimum(1, clip_norm/(norm + 1e-06))', 'w - lr*weight_decay*w', 'w - lr*g']
+        >>> optimizer("def mine(w, g, lr=0.1): w = w - lr*g", "lr/sqrt(t)", lr=1).options["lr"]
+        1.0
     """
-    if "def " in name:
-        *_, last = updates.parse(name).values()
-        return last
-    if name not in OPTIMIZERS:
-        near = did_you_mean(name, OPTIMIZERS)
-        raise Refusal(f"there is no optimiser '{name}'{near} (there are {listing(OPTIMIZERS)})")
-    return _optimizers()[name]
+    own = _one(name, "optimiser", "optimizers.sg", updates.parse)
+    planned = (
+        None if schedule is None else _one(schedule, "schedule", "schedules.sg", updates.parse_schedules)
+    )
+    known = _read("preceding.sg", updates.parse_preceding)
+    asked = {n: v for n, v in options.items() if not (v is None and n in PRECEDING)}
+    before = [known[n] for n in PRECEDING if n in asked and n not in own.options]
+    parts = [(part, part.state, part.needs) for part in (own, *before)]
+    parts += [(planned, (), (updates.RATE,))] if planned else []
+    taken: dict[str, str] = {}
+    for part, state, needs in parts:
+        for option in (*part.options, *state):
+            if option in taken:
+                raise Refusal(
+                    f"'{option}' is a name of {taken[option]} and of {part.name}: give it another name in one of them"
+                )
+            taken[option] = part.name
+        for need in needs:
+            if need not in own.options:
+                has = listing(own.options) if own.options else "none"
+                raise Refusal(
+                    f"{part.name} needs a number '{need}' of the optimiser, and {own.name} has {has}"
+                )
+    if planned and planned.equations == ((updates.RATE, Access(updates.RATE, ())),):
+        planned = None
+    rule = updates.Rule(own, tuple(before), planned)
+    given = {n: _number(rule, n, value) for n, value in asked.items()}
+    return updates.Rule(own, tuple(before), planned, given)
+
+
+def _one(name: str | os.PathLike[str], word: str, file: str, reader: _Reader) -> updates.Update:
+    """A definition by name, file or text."""
+    known = defined(file)
+    text = os.fspath(name)
+    if isinstance(name, os.PathLike) or text.endswith(".sg") and "\n" not in text:
+        try:
+            text = Path(text).read_text("utf-8-sig")
+        except FileNotFoundError:
+            raise Refusal(f"there is no file {text}") from None
+        except (OSError, UnicodeDecodeError) as problem:
+            raise Refusal(f"{text} cannot be read: {problem}") from None
+    elif text in known:
+        return _read(file, reader)[text]
+    elif is_name(text) or word == "optimiser" and "def " not in text:
+        raise Refusal(f"there is no {word} '{text}'{did_you_mean(text, known)} (there are {listing(known)})")
+    found = reader(text)
+    if len(found) != 1:
+        raise Refusal(f"one {word} is asked for, and {text.strip()!r} defines {len(found)}: {listing(found)}")
+    return next(iter(found.values()))
+
+
+def _number(rule: updates.Rule, name: str, value: Any) -> float:
+    if name not in rule.options:
+        others = [n for n in PRECEDING if n not in rule.options]
+        raise Refusal(
+            f"{rule.name} has no option '{name}'{did_you_mean(name, (*rule.options, *others))} "
+            f"(it has {listing(rule.options) if rule.options else 'none'})"
+        )
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise Refusal(f"{name} of {rule.name} is a number, such as {rule.options[name]}, not {value!r}")
+    if name in PRECEDING and (value < 0 or value == 0 and name.startswith("clip")):
+        raise Refusal(f"{name} is a number {'above' if name.startswith('clip') else 'from'} 0, not {value!r}")
+    return float(value)
