@@ -220,7 +220,9 @@ def sweep(
                 ahead_of = () if s.out in together else lead
                 for entry, slope, axes, needs in _implicit(s, bar(s), ahead_of, active, need, there):
                     left = (*front(s, entry.tensor), *entry.index)
-                    new = Statement(adjoint(entry.tensor), left, "+=", slope, axes, line=s.line, label=s.label)
+                    new = Statement(
+                        adjoint(entry.tensor), left, "+=", slope, axes, line=s.line, label=s.label
+                    )
                     chained.setdefault(entry.tensor, []).append(Chained(new, s, entry, slope, needs))
             if s.out not in met or not known.get(s):
                 continue

@@ -126,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("output", type=Path, help="the file to write, such as digits.py")
     _module_options(sub)
     sub.add_argument(
+        "--weighted", action="store_true", help="training takes weights of examples and of classes"
+    )
+    sub.add_argument(
         "--report", action="store_true",
         help="what a step of the fast style costs, with the numbers of --size; the module keeps its letters",
     )  # fmt: skip
@@ -176,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("data", help="a CSV file; the last column is the target")
     _module_options(sub)
+    sub.add_argument(
+        "--class-weight", help="a weight for each class, such as 0=1,1=5 or cat=2,dog=1; or: balanced"
+    )
     sub.epilog = (
         "Other options go to the module's own train command: --epochs, --batch, --seed, --test-split, --save."
     )
@@ -433,7 +439,9 @@ def _generate(options: argparse.Namespace) -> int:
     model = symgrad.Model(declaration, sizes=None if options.report else sizes)
     report = None
     if options.report:  # first: what cannot be counted is refused before anything is written
-        report = model.report(optimizer=options.optimizer, sizes=sizes, **_numbers(options))
+        report = model.report(
+            optimizer=options.optimizer, sizes=sizes, weighted=options.weighted, **_numbers(options)
+        )
     splitting = {"threads": options.threads, "tile": options.tile, "micro_batch": options.micro_batch}
     path = model.generate(
         options.output,
@@ -441,6 +449,7 @@ def _generate(options: argparse.Namespace) -> int:
         style=options.style,
         target=options.target,
         estimator=options.estimator,
+        weighted=options.weighted,
         **_numbers(options),
         **{name: value for name, value in splitting.items() if value is not None},
     )
@@ -507,11 +516,13 @@ def _train(options: argparse.Namespace) -> int:
             model.name if model.name.isidentifier() else "model",
             optimizer=options.optimizer,
             style=options.style,
+            weighted=options.class_weight is not None,
             **_numbers(options),
         ),
         "symgrad_trained",
     )
-    return int(module["main"](["train", options.data, *options.rest]))
+    weights = [] if options.class_weight is None else ["--class-weight", options.class_weight]
+    return int(module["main"](["train", options.data, *weights, *options.rest]))
 
 
 def _study(options: argparse.Namespace) -> int:

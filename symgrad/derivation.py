@@ -26,6 +26,7 @@ from symgrad.language.trace import Derived, Key, Step
 from symgrad.library import DEFINITIONS
 from symgrad.objects.expressions import Expression, spelled
 from symgrad.passes.derive import derive as run_passes
+from symgrad.passes.weighted import weighted as with_weights
 from symgrad.worked import Worked, collected, work
 
 Function = Callable[..., tuple[Any, dict[Any, Any]]]
@@ -482,6 +483,7 @@ def derive(
     *,
     sizes: Mapping[str, int] | None = None,
     training: bool = True,
+    weighted: bool = False,
 ) -> Derivation:
     """Derive the gradient of a loss, exactly, with every step.
 
@@ -491,10 +493,11 @@ def derive(
             of a layer); every weight if None.
         sizes: numbers for size letters; letters without one stay symbolic.
         training: what `training` is in the declaration and in the layers that it uses (dropout, batch_norm).
+        weighted: whether each example's terms of the loss are multiplied by `example_weight[n]`, further data.
 
     Raises:
-        SymgradError: the text cannot be read, shapes do not fit, the loss is no scalar, a name is unknown;
-            one sentence, with the line and a caret.
+        SymgradError: the text cannot be read, shapes do not fit, the loss is no scalar, a name is unknown; examples
+            cannot be told apart that are to be weighted; one sentence, with the line and a caret.
 
     Example:
         >>> import symgrad as sg
@@ -506,6 +509,8 @@ def derive(
     program = read_program(declaration, sizes, training)
     names = wanted(program, wrt)
     try:
+        if weighted:
+            program = with_weights(program).program
         return Derivation(run_passes(program, names))
     except Refusal as problem:
         raise complete(problem, program.text) from None

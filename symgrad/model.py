@@ -15,8 +15,10 @@ from symgrad.derivation import Derivation, derive, read_program
 from symgrad.errors import Refusal, SymgradError
 from symgrad.files import write_atomically
 from symgrad.language.program import Program
+from symgrad.language.trace import Derived
 from symgrad.objects.expressions import Expression
 from symgrad.objects.writing import Written, write
+from symgrad.passes.weighted import weighted as with_weights
 
 
 class Model:
@@ -90,6 +92,26 @@ class Model:
     def _by_weights(self) -> Derivation:
         return derive(self.program)
 
+    @cached_property
+    def _weighted(self) -> tuple[Derived, str]:
+        """The derivation with a weight for each example, and the name of the data that has them."""
+        changed = with_weights(self.program)
+        return derive(changed.program).derived, changed.name
+
+    def _parts(self, weighted: bool) -> tuple[Derived, dict[str, Any]]:
+        """What a module is made of: the derivation, and what else there is to know of it."""
+        evaluation = self.evaluation
+        if weighted:
+            derived, name = self._weighted
+            evaluation = evaluation or self.program
+        else:
+            derived, name = self.derive().derived, ""
+        return derived, {
+            "evaluation": evaluation,
+            "labels": explain.numbers(derived),
+            "example_weight": name or None,
+        }
+
     @put_off()
     def source(
         self,
@@ -98,20 +120,14 @@ class Model:
         optimizer: str | os.PathLike[str] = "adam",
         style: str | None = None,
         target: str = "numpy",
+        weighted: bool = False,
         **options: Any,
     ) -> emit.Source:
         """The text of the module that `generate` writes."""
         try:
-            derived = self.derive().derived
+            derived, parts = self._parts(weighted)
             return emit.module_source(
-                derived,
-                name=name,
-                optimizer=optimizer,
-                style=style,
-                target=target,
-                evaluation=self.evaluation,
-                labels=explain.numbers(derived),
-                **options,
+                derived, name=name, optimizer=optimizer, style=style, target=target, **parts, **options
             )
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
@@ -121,12 +137,13 @@ class Model:
         *,
         optimizer: str | os.PathLike[str] = "adam",
         sizes: Mapping[str, int] | None = None,
+        weighted: bool = False,
         **options: Any,
     ) -> emit.Report:
         """What a step of the fast module costs: calls, operations, bytes, and the share of matrix products.
 
         Args:
-            optimizer, options: as for `generate`.
+            optimizer, weighted, options: as for `generate`.
             sizes: a number for each size letter; the module keeps the letters.
 
         Returns:
@@ -142,10 +159,10 @@ class Model:
             True
         """
         try:
-            derived = self.derive().derived
+            derived, parts = self._parts(weighted)
             return emit.module_report(
-                derived, dict(sizes or {}), name="model", optimizer=optimizer, evaluation=self.evaluation,
-                labels=explain.numbers(derived), **{"style": "fast", **options},
+                derived, dict(sizes or {}), name="model", optimizer=optimizer, **parts,
+                **{"style": "fast", **options},
             )  # fmt: skip
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
@@ -157,6 +174,7 @@ class Model:
         optimizer: str | os.PathLike[str] = "adam",
         style: str | None = None,
         target: str = "numpy",
+        weighted: bool = False,
         **options: Any,
     ) -> Path:
         """Write a standalone training module that needs NumPy and nothing else.
@@ -167,6 +185,8 @@ class Model:
                 path of a `.sg` file: `def mine(w, g, lr=0.1): w = w - lr*g`.
             style: "readable" (each line with its equation) or "fast" (buffers allocated once).
             target: "numpy", or "numba": the fast style with training in loops that Numba compiles, where it is there.
+            weighted: whether training takes a weight for each example, which multiplies its terms of the loss: `fit`
+                takes `class_weight` and `example_weight`. A mean still divides by the number of examples.
             options: numbers of the optimiser (`lr`, `beta1`, ...); `schedule` of its learning rate ("step", "cosine",
                 "one_cycle", ..., a formula such as "lr/sqrt(t)") with its numbers; `clip_norm`, `clip_value`, `l1`,
                 `l2`, `weight_decay` (see `symgrad.library.optimizer`); `predict` (the tensor to predict with), and for
@@ -178,7 +198,8 @@ class Model:
             the path.
 
         Raises:
-            SymgradError: an unknown option, a path that cannot be written.
+            SymgradError: an unknown option, a path that cannot be written; `weighted` where the loss is no sum over
+                examples.
 
         Example:
             >>> import symgrad as sg, tempfile, pathlib
@@ -197,7 +218,10 @@ class Model:
                 f"a module is written to a file such as digits.py, whose name can be imported, not to '{path.name}'"
             )
         write_atomically(
-            path, self.source(path.stem, optimizer=optimizer, style=style, target=target, **options)
+            path,
+            self.source(
+                path.stem, optimizer=optimizer, style=style, target=target, weighted=weighted, **options
+            ),
         )
         return path
 

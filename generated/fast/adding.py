@@ -1251,11 +1251,11 @@ class Model:
         return total
 
     def loss(self, x, total_):
-        """The loss, as in evaluation."""
+        """The loss."""
         return float(self._loss({"x": x, "total": total_}).real)
 
     def loss_and_grad(self, x, total_):
-        """The loss in training and {name: gradient}, each an array of its own in the shape of its weight."""
+        """The loss and {name: gradient}, each an array of its own in the shape of its weight."""
         loss = self._train({"x": x, "total": total_})
         return float(loss.real), {name: g.copy() for name, g in self._gradients.items()}
 
@@ -1452,7 +1452,7 @@ class Model:
                 for sign in (1, -1):
                     stepped.weights[name][...] = weights[name]
                     stepped.weights[name][place] += sign * 1j * h * v
-                    slopes.append(sign * float(stepped._train(data).imag) / h)
+                    slopes.append(sign * float(stepped._loss(data).imag) / h)
                 stepped.weights[name][...] = weights[name]
                 own = float(np.sum(g[place] * v))
                 kinks += abs(slopes[0] - slopes[1]) > 1e-12 * max(1.0, abs(slopes[0]))
@@ -1790,7 +1790,7 @@ BATCH = "n"
 
 def _train_command(options):
     """Train on a table; with `--test-split`, score on examples set apart."""
-    if BATCH is None or set(DATA) != set(BATCHED):
+    if BATCH is None or not set(DATA) <= set(BATCHED):
         raise Problem(
             "a table trains a network whose data all lie along one axis of examples; use fit from Python"
         )

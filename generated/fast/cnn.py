@@ -1667,7 +1667,7 @@ class Model:
         return float(loss.real), {name: g.copy() for name, g in self._gradients.items()}
 
     def step(self, x, t):
-        """One update on these arrays; the loss before it."""
+        """One update on these arrays; the loss before it, in training."""
         loss = self._train({"x": x, "t": t})
         self._advance()
         return float(loss.real)
@@ -2223,7 +2223,7 @@ BATCH = "n"
 
 def _train_command(options):
     """Train on a table; with `--test-split`, score on examples set apart."""
-    if BATCH is None or set(DATA) != set(BATCHED):
+    if BATCH is None or not set(DATA) <= set(BATCHED):
         raise Problem(
             "a table trains a network whose data all lie along one axis of examples; use fit from Python"
         )

@@ -8,7 +8,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from symgrad import library
@@ -55,6 +55,7 @@ _METHODS = frozenset(
         "str",
         "arrays",
         "batch_size",
+        "class_weight",
         "compiled",
         "count",
         "done",
@@ -95,6 +96,7 @@ def prepared(
     target: str = "numpy",
     predict: str | None = None,
     evaluation: Program | None = None,
+    example_weight: str | None = None,
     labels: Mapping[tuple[int, str], str] | None = None,
     threads: int | str = 1,
     tile: int | str | None = "auto",
@@ -110,7 +112,8 @@ def prepared(
         style: "readable" or "fast".
         target: "numpy", or "numba": the fast form with training compiled where Numba is installed.
         predict: the tensor that `forward` returns; found from the declaration if None.
-        evaluation: the program read with `training` off, where that makes a difference.
+        evaluation: the program read with `training` off, where that makes a difference; without weights of examples.
+        example_weight: the data that has them, where the program was `symgrad.passes.weighted`.
         threads, tile, micro_batch: how a step of the module splits its batch if it is not told: see `Splitting`.
         estimator: whether the module has an estimator in the manners of scikit-learn, too.
         labels: for each step's number and tensor the number that comments cite; the step's if None.
@@ -149,7 +152,8 @@ def prepared(
                 f"the weight {w.name} is another in evaluation than in training: a choice by `training` must not "
                 "declare weights"
             )
-    who = roles(evaluation or source, evaluated, predict)
+    read = evaluation or source
+    who = roles(read, evaluated, predict)
     splitting = Splitting(threads, tile, micro_batch)
     if style == "readable" and splitting != Splitting():
         raise Refusal('threads, tile and micro_batch are of the style "fast"')
@@ -162,7 +166,8 @@ def prepared(
         who,
         labels,
         splitting,
-        estimator,
+        read if estimator else None,
+        example_weight,
     )
 
 
@@ -214,9 +219,11 @@ class Module:
         who: Roles,
         labels: Mapping[tuple[int, str], str] | None,
         splitting: Splitting,
-        estimator: bool,
+        estimated: Program | None,
+        example_weight: str | None,
     ):
-        self.splitting, self.estimates = splitting, estimator
+        self.splitting, self.estimated, self.example_weight = splitting, estimated, example_weight
+        self.switched = derived.source.switched and evaluated is not derived.program
         self.plans: dict[str, Plan] = {}
         self.numbers = head.numbers(derived, labels)
         style, self.target = form
@@ -227,7 +234,11 @@ class Module:
         self.name, self.rule, self.style, self.who = name, rule, style, who
         self.program, self.declared = derived.program, derived.source
         self.names = Names((*_METHODS, *rule.options))
-        self.data = self.declared.role("data", "label", "constant")
+        # what training takes, and of that what the user's own declaration has
+        self.given = self.declared.role("data", "label", "constant")
+        self.data = [t for t in self.given if t.name != example_weight]
+        if example_weight is not None:
+            self.who = replace(who, batched=(*who.batched, example_weight))
         self.weights = self.declared.role("weight")
         self.states, self.draws = self.declared.role("state"), self.declared.role("draw")
         self.following = {t.of: t.name for t in self.program.role("next")}
@@ -257,7 +268,7 @@ class Module:
         results = [self.program.target, *self.derived.gradients.values(), *self.following.values()]
         statements = needed(self.program.statements, results)
         kinds = {
-            "training": (self.program, statements, self.data),
+            "training": (self.program, statements, self.given),
             "loss": (self.evaluated, needed(self.evaluated.statements, [self.program.target]), self.data),
             "forward": (who.program, who.statements, forward),
         }
@@ -271,7 +282,7 @@ class Module:
                     raise
                 unsplit = problem.reason
             else:
-                kinds["training"] = self.share.program, self.share.statements, self.data
+                kinds["training"] = self.share.program, self.share.statements, self.given
                 self.numbers |= {
                     new: self.numbers.get(old, "")
                     for old, new in zip(statements, self.share.statements, strict=True)
@@ -308,7 +319,8 @@ class Module:
             weights=[w.name for w in self.weights],
             states=[w.name for w in self.states],
             drawn=[t.name for t in self.draws],
-            switched=self.evaluated is not self.program,
+            switched=self.switched,
+            weighting=self._weighting(),
             letters=[(letter, names.of(letter)) for letter in letters],
             window=self._window(),
             lengths=self._lengths(letters) if who.prediction else [],
@@ -322,10 +334,10 @@ class Module:
             **self._raw(),
             solve=self._solve(),
             needs=[(_keyed(need), words(text)) for need, text in self.program.needs],
-            facts=[f for t in self.data for f in _facts(t)],
+            facts=[f for t in self.given for f in _facts(t)],
             starts=[(w.name, starts.arguments(w)) for w in (*kept, *self.draws)],
             hows=starts.hows(kept),
-            draws=[(t.name, _draw(t)) for t in self.data]
+            draws=[(t.name, _draw(t)) for t in self.given]
             + [(w.name, _draw(w)) for w in kept if w.facts != _PLAIN],
             symmetric=[w.name for w in self.weights if w.facts.symmetric],
             check_sizes=small_sizes(self.declared),
@@ -334,9 +346,11 @@ class Module:
         )
 
     def _estimator(self, letters: Sequence[str]) -> Estimator | None:
-        if not self.estimates:
+        if self.estimated is None:
             return None
-        return estimator_of(self.declared, self.evaluated, self.who, letters, self.rule.options, self.names)
+        return estimator_of(
+            self.estimated, self.evaluated, self.who, letters, self.rule.options, self.names
+        )
 
     # ---- the network itself
 
@@ -457,7 +471,7 @@ class Module:
         else:
             functions.update(kernel.functions)
             step = target.step(writer, kernel, copies)
-            inputs = [(t.name, names.of(t.name)) for t in (*self.data, *self.draws)]
+            inputs = [(t.name, names.of(t.name)) for t in (*self.given, *self.draws)]
             step["inputs"] = [(key, name) for key, name in inputs if name in kernel.takes]
             reads = [("weights", w.name, names.of(w.name)) for w in kept]
             step["places"] = [p for p in (*reads, *places) if p[2] in kernel.takes]
@@ -514,6 +528,15 @@ class Module:
                         (letter, t.name, k, others, head.solution(n, letter, _Keyed()).replace("{}", "d"))
                     )
         return found + compound
+
+    def _weighting(self) -> dict[str, Any] | None:
+        """Weights of examples: their name, what they are called as an argument, and the labels that tell classes."""
+        if self.example_weight is None:
+            return None
+        target = self.who.target
+        label = target is not None and self.declared[target].integer and len(self.declared[target].shape) == 1
+        name = self.names.of(self.example_weight)
+        return {"key": self.example_weight, "arg": name, "label": target if label else None}
 
     def _window(self) -> int | None:
         """For a network that reads characters and says the next, at each of a number of positions, that number."""

@@ -8,7 +8,7 @@ from symgrad.errors import Refusal, did_you_mean
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Expr
 from symgrad.language.ints import Look, Size
-from symgrad.language.program import Program, Statement, blocks, needed
+from symgrad.language.program import Program, Statement, downstream, needed
 from symgrad.passes import examples
 
 
@@ -46,10 +46,12 @@ def roles(program: Program, stable: Program, predict: str | None = None) -> Role
         for t in program.role("data", "label")
         if t.shape and batch is not None and t.shape[0].atom == Size(batch)
     )
-    learned = _downstream(program, [t.name for t in program.role("weight")])
+    learned = downstream(program.statements, [t.name for t in program.role("weight")])
     targets = [t.name for t in program.role("data", "label") if _is_target(program, t.name, learned)]
-    tainted = _downstream(program, targets)
-    fed = _downstream(program, [t.name for t in program.role("data", "label") if t.name not in targets])
+    tainted = downstream(program.statements, targets)
+    fed = downstream(
+        program.statements, [t.name for t in program.role("data", "label") if t.name not in targets]
+    )
     computed = [s.out for s in program.statements]
     free = [
         n
@@ -91,21 +93,12 @@ def roles(program: Program, stable: Program, predict: str | None = None) -> Role
     return Roles(batch, batched, target, chosen, classes, compared, program, forward)
 
 
-def _downstream(program: Program, names: list[str]) -> set[str]:
-    """Computed tensors that depend on one of these."""
-    found: set[str] = set()
-    for block in blocks(program.statements):
-        for _ in block:  # as often as it takes for a loop to come round
-            found.update(s.out for s in block if any(r in names or r in found for r in s.reads))
-    return found
-
-
 def _is_target(program: Program, name: str, learned: set[str]) -> bool:
     """Whether an input meets nothing but what was learned, and no layer comes after it, as one does after a mask
     inside attention. A weight that a part of the loss, a scalar, reads is no layer.
     """
     readers = [s for s in program.statements if name in s.reads]
-    after = _downstream(program, [name])
+    after = downstream(program.statements, [name])
     weights = {w.name for w in program.role("weight")}
     later = any(s.out in after and s.kept and weights & set(s.reads) for s in program.statements)
     return bool(readers) and not later and all(any(r in learned for r in s.reads) for s in readers)

@@ -183,7 +183,11 @@ class Indices:
             whole = self.whole(e.tensor)
             own, wanted = tuple(i.axis for i in e.index), tuple(a for a in axes if a is not None)
             if not IMPLICIT[s.op].square:
-                inner = whole if not at else entry(whole, tuple(self.position(at[a]) if a in at else ALL for a in own))
+                inner = (
+                    whole
+                    if not at
+                    else entry(whole, tuple(self.position(at[a]) if a in at else ALL for a in own))
+                )
                 return Norm(inner, matrix=len(own) - len(at) > 1)
             args.append(whole if own == wanted else Transpose(whole, stacked=len(own) > 2))
         return entry(applied(s.op, tuple(args)), tuple(map(self.position, index)))

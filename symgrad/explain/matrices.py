@@ -651,7 +651,9 @@ def transposed(f: Formula) -> Formula:
 def _brief(k: str, turned: str) -> str:
     """`n is the first axis of X, hence Xᵀ` for `in X it is the first axis, hence Xᵀ`."""
     found = re.fullmatch(r"in (.*) it is the (\w+) axis, hence (.*)", turned)
-    return f"{k} is the {found[2]} axis of {found[1]}, hence {found[3]}" if found else f"{k} is summed; {turned}"
+    return (
+        f"{k} is the {found[2]} axis of {found[1]}, hence {found[3]}" if found else f"{k} is summed; {turned}"
+    )
 
 
 def _bare(a: Array) -> Array:

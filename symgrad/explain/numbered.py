@@ -320,7 +320,9 @@ class Numbering:
             left = self.cast.names.tensor(out)
             told: Sentence = (left, " has no finite value with these numbers")
             if cause is not None:
-                where: Sentence = (f"{cause.name} of ", self.rounding.number(cause.at), " is ") if cause.name else ()
+                where: Sentence = (
+                    (f"{cause.name} of ", self.rounding.number(cause.at), " is ") if cause.name else ()
+                )
                 told = (*where, f"{cause.said}: ", *told)
             yield Remark(e.numbers, "no number", (*told, ", and nor has what is computed from it."))
 

@@ -105,7 +105,9 @@ def _beside(forms: Sequence[Sequence[str]], width: int) -> list[str]:
     if len(forms) < 2 or sum(wide) - 3 > width:
         return [line for block in forms for line in block]
     cells = zip_longest(*forms, fillvalue="")
-    return ["".join(c + " " * (w - columns(c)) for c, w in zip(row, wide, strict=True)).rstrip() for row in cells]
+    return [
+        "".join(c + " " * (w - columns(c)) for c, w in zip(row, wide, strict=True)).rstrip() for row in cells
+    ]
 
 
 def _equation(e: Equation, width: int, margin: int, before: str) -> list[str]:

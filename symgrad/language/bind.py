@@ -40,7 +40,8 @@ def bind(program: Program, given: Mapping[str, Any]) -> tuple[dict[str, int], di
     told = {name: _cast(t, given[name]) for name, t in inputs.items() if name in given}
     sizes = solve(program, {name: a.shape for name, a in told.items()})
     arrays = {
-        name: told[name] if name in told else np.full(numbers(t, sizes), _first(t)) for name, t in inputs.items()
+        name: told[name] if name in told else np.full(numbers(t, sizes), _first(t))
+        for name, t in inputs.items()
     }
     for name, t in inputs.items():
         _facts(t, arrays[name], sizes)

@@ -295,7 +295,8 @@ def layout(s: Statement) -> Layout:
         return (*before, *(at[x] for x in letters), *more)
 
     args = tuple(
-        axes(e, letters, tail if k else ()) for k, (e, letters) in enumerate(zip(entries, row.operands, strict=True))
+        axes(e, letters, tail if k else ())
+        for k, (e, letters) in enumerate(zip(entries, row.operands, strict=True))
     )
     return Layout(args, (*over, *(at[x] for x in row.result), *tail))
 

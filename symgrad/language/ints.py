@@ -184,6 +184,11 @@ class Int:
         """Names of the axes met, each once, in order."""
         return tuple(dict.fromkeys(a.name for a in self.atoms() if isinstance(a, Axis)))
 
+    @property
+    def placed(self) -> tuple[str, ...]:
+        """Names of the axes met outside look-ups."""
+        return self.replace(lambda a: 0 if isinstance(a, Look) else None).axes
+
     def coefficient(self, axis: str) -> Int | None:
         """The factor of an axis in which the expression is affine, or None if it is not."""
         factor: dict[Monomial, int] = {}

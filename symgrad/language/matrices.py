@@ -274,7 +274,9 @@ def _length(f: Formulas, a: Array, axis: ast.expr | None, keep: ast.expr | None)
         return tuple(i for d, i in enumerate(p) if d not in over)
 
     shape = tuple(ints.ONE if d in over else n for d, n in enumerate(a.shape))
-    return Array(shape, lambda p: out.at(narrow(p)), tuple("" if d in over else x for d, x in enumerate(letters_of(a))))
+    return Array(
+        shape, lambda p: out.at(narrow(p)), tuple("" if d in over else x for d, x in enumerate(letters_of(a)))
+    )
 
 
 def _order(f: Formulas, node: ast.expr | None) -> int | str | None:

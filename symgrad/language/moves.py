@@ -139,9 +139,7 @@ def _reshape(f: Formulas, args: Args, keywords: Keywords) -> Array:
     sources = [g for g, _ in pairs]
     merged = _merged(f, a, sources, "reshape")
     targets = [g for _, g in pairs]
-    letters = [
-        letters_of(merged)[k] if len(g) == 1 else "" for k, g in enumerate(targets) for _ in g
-    ]
+    letters = [letters_of(merged)[k] if len(g) == 1 else "" for k, g in enumerate(targets) for _ in g]
 
     def entry(p: Positions) -> Positions:
         return tuple(_mixed([p[k] for k in g], [wanted[k] for k in g]) for g in targets)
@@ -423,7 +421,9 @@ def _pad(f: Formulas, args: Args, keywords: Keywords) -> Array:
         ]
         return ex.mul(*inside, a.at(at))
 
-    letters = tuple(x if pair == (ints.ZERO, ints.ZERO) else "" for x, pair in zip(letters_of(a), widths, strict=True))
+    letters = tuple(
+        x if pair == (ints.ZERO, ints.ZERO) else "" for x, pair in zip(letters_of(a), widths, strict=True)
+    )
     return Array(shape, entry, letters)
 
 

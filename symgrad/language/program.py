@@ -161,6 +161,14 @@ class Statement:
         found.update(dict.fromkeys(a.tensor for i in self.left for a in i.atoms() if isinstance(a, Look)))
         return tuple(found)
 
+    @property
+    def positions(self) -> list[tuple[str, tuple[Int, ...]]]:
+        """Every entry that is read, by its tensor and where in it; those that look-ups read come last."""
+        inside = [self.body] if self.guard is None else [self.body, self.guard]
+        numbers = [*self.left, *(i for e in inside for i in ex.ints(e))]
+        looks = [(a.tensor, a.index) for i in numbers for a in i.atoms() if isinstance(a, Look)]
+        return [(a.tensor, a.index) for e in inside for a in ex.accesses(e)] + looks
+
     def rename(self, names: Mapping[str, str]) -> Statement:
         """The statement with axes renamed (all at once, so a swap is safe)."""
         values: dict[Atom, IntLike] = {Axis(old): Axis(new) for old, new in names.items()}
@@ -307,6 +315,16 @@ def needed(statements: Sequence[Statement], names: Iterable[str]) -> Block:
         wanted.update(new)
         todo += new
     return tuple(s for s in statements if s.out in wanted)
+
+
+def downstream(statements: Sequence[Statement], names: Iterable[str]) -> set[str]:
+    """The computed tensors that depend on some others, in whatever way."""
+    known = set(names)
+    found: set[str] = set()
+    for block in blocks(statements):
+        for _ in block:  # as often as it takes for a loop to come round
+            found.update(s.out for s in block if any(r in known or r in found for r in s.reads))
+    return found
 
 
 def in_step_order(block: Block) -> Block:

@@ -221,7 +221,9 @@ def read(f: Formulas, circle: Sequence[str], nodes: Sequence[ast.Assign], *, loc
     for s in block:
         if s.op in IMPLICIT:
             said = f"{s.op} stands inside the recurrence of {listing(circle)}, step by step, where it cannot be taken"
-            raise f.placed(Refusal(f"{said}; write it outside, for the whole array, or as equations"), nodes[0])
+            raise f.placed(
+                Refusal(f"{said}; write it outside, for the whole array, or as equations"), nodes[0]
+            )
     b.statements[len(b.statements) - len(block) :] = in_step_order(tuple(block))
     for name in circle:
         f.frame.values[name] = b.array(tensors[name])
@@ -296,7 +298,9 @@ def _declared(f: Formulas, circle: Sequence[str], steps: Sequence[_Line], local:
         if len(own) != 1:
             node = (own[1:] or own)[0].node if own else steps[0].node
             said = f"a recurrence has one equation for the steps of {name}, and {len(own)} are given"
-            hint = f"a start stands at a number, `{name}[-1] = ...`, and what runs backwards counts from the end"
+            hint = (
+                f"a start stands at a number, `{name}[-1] = ...`, and what runs backwards counts from the end"
+            )
             raise f.placed(Refusal(f"{said}; {hint}, `x[n - 1 - t]`"), node)
         (line,) = own
         axes = [i.axis or "" for i in line.left]

@@ -36,7 +36,6 @@ class _Look(Step):
     """A look-up by an integer array."""
 
 
-
 def items(node: ast.expr) -> list[ast.expr]:
     """The members of an index."""
     return list(node.elts) if isinstance(node, ast.Tuple) else [node]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from symgrad.chain import Examples, partial
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
-from symgrad.language.ints import Int, Look, Size
+from symgrad.language.ints import Int, Size
 from symgrad.language.program import Program, Statement
 
 
@@ -86,12 +86,7 @@ class _Apart:
         own = [a for a, n in s.axes if n == self.count]
         if len(own) > 1:
             raise self.refusal(s, "compares examples with each other")
-        whole = s.body if s.guard is None else ex.Mul((ex.Bracket(s.guard), s.body))
-        reads = [(a.tensor, a.index) for a in ex.accesses(whole)]
-        reads += [
-            (a.tensor, a.index) for i in (*ex.ints(whole), *s.left) for a in i.atoms() if isinstance(a, Look)
-        ]
-        for name, index in reads:
+        for name, index in s.positions:
             at = [index[k].axis for k in self.places(name)]
             if at and (len(at) > 1 or at != own):
                 raise self.refusal(s, "reads other examples")

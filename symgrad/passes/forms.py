@@ -84,7 +84,9 @@ def bindings(pattern: Expr, e: Expr, bound: Bound) -> Iterator[Bound]:
         yield found
 
 
-def _in_any_order(left: list[tuple[Expr, Expr]], right: list[tuple[Expr, Expr]], bound: Bound) -> Iterator[Bound]:
+def _in_any_order(
+    left: list[tuple[Expr, Expr]], right: list[tuple[Expr, Expr]], bound: Bound
+) -> Iterator[Bound]:
     """The ways to bind the letters of factors so that they are the other factors."""
     if not left:
         yield bound

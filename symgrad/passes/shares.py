@@ -17,7 +17,7 @@ from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Add, Expr, Mul, Stop
 from symgrad.language.implicit import IMPLICIT
-from symgrad.language.ints import Int, Look, Size
+from symgrad.language.ints import Int, Size
 from symgrad.language.program import Program, Statement
 from symgrad.passes.examples import called, letter
 
@@ -107,7 +107,7 @@ class _Shares:
 
     def kept(self, s: Statement, own: str) -> bool:
         """Whether what is written has a place for each example; a place that a label tells is none."""
-        return any(own in _places(i) for i in s.left)
+        return any(own in i.placed for i in s.left)
 
     def reads_sums(self, s: Statement) -> bool:
         return any(r in self.sums for r in s.reads)
@@ -137,23 +137,21 @@ class _Shares:
         if any(Size(self.letter) in n.atoms() for n in lengths) or s.scan is not None and s.scan.axis == own:
             raise self.refusal(s, "puts the examples in an order")
         inside = [s.body] if s.guard is None else [s.body, s.guard]
-        reads = [(a.tensor, a.index) for e in inside for a in ex.accesses(e)]
-        numbers = [i for e in inside for x in ex.walk(e) for i in _numbers(x)]
-        looks = [a for i in (*s.left, *numbers, *(i for _, index in reads for i in index)) for a in _looks(i)]
-        for name, index in [*reads, *((a.tensor, a.index) for a in looks)]:
+        numbers = [x.int for e in inside for x in ex.walk(e) if isinstance(x, ex.Val)]
+        for name, index in s.positions:
             at = self.places(name)
             if any(index[k].axis != own or own is None for k in at):
                 raise self.refusal(s, f"reads {called(self.program, name)} of other examples")
-            if own and any(own in _places(i) for k, i in enumerate(index) if k not in at):
+            if own and any(own in i.placed for k, i in enumerate(index) if k not in at):
                 raise self.refusal(s, "depends on the place of an example in the batch")
-        if own and any(own in _places(i) for i in numbers):
+        if own and any(own in i.placed for i in numbers):
             raise self.refusal(s, "depends on the place of an example in the batch")
         met = next((r for r in s.reads if r in self.sums), None)
         if own and met:
             raise self.refusal(s, f"reads {called(self.program, met)}, which depends on all examples")
         if own and self.kept(s, own):
             at = self.places(s.out)
-            if [k for k, i in enumerate(s.left) if own in _places(i)] != at or s.left[at[0]].axis != own:
+            if [k for k, i in enumerate(s.left) if own in i.placed] != at or s.left[at[0]].axis != own:
                 raise self.refusal(s, "depends on the place of an example in the batch")
         elif own and (s.op != "+=" or s.op in IMPLICIT):
             raise self.refusal(s, "lets examples compete")
@@ -186,17 +184,3 @@ class _Shares:
             "tiles, threads and micro-batches need a loss in which examples meet in sums only",
             s.line or None,
         )
-
-
-def _numbers(e: object) -> tuple[Int, ...]:
-    """Integer expressions that a node uses as numbers."""
-    return (e.int,) if isinstance(e, ex.Val) else ()
-
-
-def _looks(i: Int) -> list[Look]:
-    return [a for a in i.atoms() if isinstance(a, Look)]
-
-
-def _places(i: Int) -> tuple[str, ...]:
-    """Axes of an integer expression outside look-ups."""
-    return i.replace(lambda a: 0 if isinstance(a, Look) else None).axes

@@ -237,9 +237,7 @@ def symmetric(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
         order = {a: j for j, a in enumerate((*s.kept, *s.reduced))}
         seen: dict[str, None] = {}
 
-        def turned(
-            e: object, order: Mapping[str, int] = order, seen: dict[str, None] = seen
-        ) -> Expr | None:
+        def turned(e: object, order: Mapping[str, int] = order, seen: dict[str, None] = seen) -> Expr | None:
             if not isinstance(e, Access) or e.tensor in sheet.wanted:
                 return None
             *ahead, i, j = e.index if len(e.index) > 1 else (ints.ZERO, ints.ZERO)
@@ -310,7 +308,8 @@ def split(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
 def _split_axis(s: Statement, a: str, size: Int) -> tuple[Statement, str] | None:
     everywhere = [*s.left, *ex.ints(s.body), *(ex.ints(s.guard) if s.guard is not None else ())]
     below = next(
-        (x.bottom for i in everywhere for x in i.atoms() if isinstance(x, ints.Quotient) and x.top.axis == a), None
+        (x.bottom for i in everywhere for x in i.atoms() if isinstance(x, ints.Quotient) and x.top.axis == a),
+        None,
     )
     count = None if below is None else _over(size, below)
     if below is None or count is None:
@@ -604,7 +603,8 @@ def _as_multiple(s: Statement, t: Statement, sheet: Sheet) -> Expr | None:
     (one, core), (other, pattern) = _scaled(s.body), _scaled(t.body)
     for bound in bindings(pattern, core, {}):
         if all(
-            i.axis in bound and within(bound[i.axis], t.ranges[i.axis], s.ranges, sheet.tensors) for i in t.left
+            i.axis in bound and within(bound[i.axis], t.ranges[i.axis], s.ranges, sheet.tensors)
+            for i in t.left
         ):
             ratio = ex.mul(one, ex.power(other, -1))
             return ex.mul(ratio, Access(t.out, tuple(bound[i.axis or ""] for i in t.left)))
@@ -627,7 +627,9 @@ def _scaled(e: Expr) -> tuple[Expr, Expr]:
 
 def lengths(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     """What is 0 wherever a length is needs no bracket for that: the entries that it is the length of."""
-    new = tuple(replace(s, body=ex.rewrite(s.body, lambda e: _nonzero(e, sheet), bottom_up=True)) for s in group)
+    new = tuple(
+        replace(s, body=ex.rewrite(s.body, lambda e: _nonzero(e, sheet), bottom_up=True)) for s in group
+    )
     return (new, "Where a length is 0, so is every entry.") if new != group else None
 
 
@@ -638,7 +640,9 @@ def _nonzero(e: object, sheet: Sheet) -> Expr | None:
     parts = factors(e)
     for b in parts:
         match b:
-            case Bracket(Cmp(">", Access(name, index) as length, Num(zero))) if zero == 0 and name in sheet.implicit:
+            case Bracket(Cmp(">", Access(name, index) as length, Num(zero))) if (
+                zero == 0 and name in sheet.implicit
+            ):
                 s = sheet.implicit[name]
                 bound = match_index(s.left, index, {})
                 if s.op not in ("norm", "frobenius") or bound is None:
