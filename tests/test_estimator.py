@@ -122,6 +122,14 @@ def test_partial_fit(make: Make) -> None:
         c.partial_fit(X, T, classes=["low", "mid"])
 
 
+def test_a_schedule(make: Make) -> None:
+    """One that needs the number of all steps has no place for examples that come later."""
+    net = make(DECLARATIONS["classifier"], lr=0.02, optimizer="adamw", schedule="cosine", clip_norm=1.0)
+    c = net.Classifier(clip_norm=0.5).fit(X, T)
+    assert c.score(X, T) > 0.9 and not hasattr(c, "partial_fit") and c._model.options["clip_norm"] == 0.5
+    assert hasattr(make(DECLARATIONS["classifier"], schedule="exponential").Classifier, "partial_fit")
+
+
 def test_a_fit_that_fails_leaves_the_network(make: Make) -> None:
     r = make(DECLARATIONS["regressor"]).Regressor(epochs=2).fit(X, Y)
     before = r.predict(X)
