@@ -38,6 +38,7 @@ _PRECEDING = {
     "l2": "add the gradient of l2/2*sum(w**2) of each weight",
     "weight_decay": "let weights shrink by lr times this part at each step, as AdamW does",
 }
+SPLITTING = ("threads", "tile", "micro_batch")
 _DATA = resources.files("symgrad")
 
 
@@ -141,15 +142,12 @@ def _parser() -> argparse.ArgumentParser:
         help="with a class Classifier or Regressor in the manners of scikit-learn, too",
     )  # fmt: skip
     split = sub.add_argument_group("how a step of the module splits its batch, if it is not told otherwise")
-    split.add_argument("--threads", type=_counted, help="how many threads share it, or: measure")
-    split.add_argument(
-        "--tile",
-        type=_counted,
-        help="how many examples are computed at a time, or: auto (the default), measure",
-    )
-    split.add_argument(
-        "--micro-batch", type=_counted, help="how many examples at most, or the memory they may take: 64MB"
-    )
+    for name, help in (
+        ("--threads", "how many threads share it, or: measure"),
+        ("--tile", "how many examples are computed at a time, or: none (all), auto (the default), measure"),
+        ("--micro-batch", "how many examples at most, or the memory they may take: 64MB"),
+    ):
+        split.add_argument(name, type=_counted, default=argparse.SUPPRESS, help=help)
 
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
     sub.add_argument("--seed", type=_natural, default=0)
@@ -213,9 +211,9 @@ def _natural(text: str) -> int:
     return number
 
 
-def _counted(text: str) -> int | str:
-    """A whole number, or a word."""
-    return int(text) if text.isdecimal() else text
+def _counted(text: str) -> int | str | None:
+    """A whole number, or a word; "none" as Python has it."""
+    return int(text) if text.isdecimal() else None if text == "none" else text
 
 
 def _module_options(sub: argparse.ArgumentParser) -> None:
@@ -442,7 +440,7 @@ def _generate(options: argparse.Namespace) -> int:
         report = model.report(
             optimizer=options.optimizer, sizes=sizes, weighted=options.weighted, **_numbers(options)
         )
-    splitting = {"threads": options.threads, "tile": options.tile, "micro_batch": options.micro_batch}
+    splitting = {name: value for name, value in vars(options).items() if name in SPLITTING}
     path = model.generate(
         options.output,
         optimizer=options.optimizer,
@@ -451,7 +449,7 @@ def _generate(options: argparse.Namespace) -> int:
         estimator=options.estimator,
         weighted=options.weighted,
         **_numbers(options),
-        **{name: value for name, value in splitting.items() if value is not None},
+        **splitting,
     )
     print(f"wrote {path}")
     if report is not None:

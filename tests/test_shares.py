@@ -205,7 +205,8 @@ def test_refused_by_name(text: str) -> None:
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ({"threads": 0}, "threads is a whole number from 1 or 'measure', not 0"),
+        ({"threads": 0}, "threads is a whole number from 1 to 1024 or 'measure', not 0"),
+        ({"threads": 10**9}, "threads is a whole number from 1 to 1024 or 'measure', not 1000000000"),
         ({"tile": "some"}, "tile is a whole number from 1 or None or 'auto' or 'measure', not 'some'"),
         ({"micro_batch": "much"}, "bytes such as '64MB', not 'much'"),
         ({"micro_batch": "1e999MB"}, "bytes such as '64MB', not '1e999MB'"),
@@ -227,6 +228,7 @@ def test_ways_that_there_are_not(how: dict[str, Any], told: str) -> None:
         (".scale.v", np.array(0.0)),
         ("W1.m", np.full((3, 4), "a")),
         (".threads", np.array("a")),
+        (".threads", np.array(10**9)),
     ],
 )
 def test_a_damaged_file_is_refused(name: str, value: np.ndarray, tmp_path: Path) -> None:
@@ -252,15 +254,19 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["generate", str(tmp_path / "net.sg"), made, "--threads", "2", "--micro-batch", "1MB"]) == 0
     text = Path(made).read_text()
     assert "threads=2," in text and 'micro_batch="1MB",' in text and 'tile="auto",' in text
+    assert main(["generate", str(tmp_path / "net.sg"), made, "--tile", "none"]) == 0
+    assert "tile=None," in Path(made).read_text()
     net = module(DECLARATIONS["labels"])
     data = arrays(net, 0, 12)
     np.savez(tmp_path / "data.npz", **data)
     told = []
-    for more in ([], ["--threads", "2", "--tile", "2", "--micro-batch", "3"]):
+    for more in ([], ["--threads", "2", "--tile", "2", "--micro-batch", "3"], ["--tile", "none"]):
         saved = ["--save", str(tmp_path / "w.npz"), "--epochs", "2"]
         assert net["main"](["train", str(tmp_path / "data.npz"), *saved, *more]) == 0
         told.append(capsys.readouterr().out)
-    assert told[0].split("epoch")[1:] == told[1].split("epoch")[1:]
+    assert told[0].split("epoch")[1:] == told[1].split("epoch")[1:] == told[2].split("epoch")[1:]
+    assert net["main"](["train", str(tmp_path / "data.npz"), *saved, "--threads", "99999"]) == 2
+    assert "threads is a whole number from 1 to 1024 or 'measure', not 99999" in capsys.readouterr().err
     assert net["main"](["train", str(tmp_path / "data.npz"), *saved, "--tile", "few"]) == 2
     assert (
         "tile is a whole number from 1 or None or 'auto' or 'measure', not 'few'" in capsys.readouterr().err

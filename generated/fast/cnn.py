@@ -2229,8 +2229,7 @@ def _train_command(options):
         )
     if options.epochs < 1 or options.batch < 1 or not 0 <= options.test_split < 1:
         raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
-    given = {"lr": options.rate}
-    model = Model(**{name: value for name, value in given.items() if value is not None})
+    model = Model(**{name: value for name, value in vars(options).items() if name in ("lr",)})
     model.init(options.seed)
     if options.weights:
         model.load(options.weights)
@@ -2302,7 +2301,7 @@ def main(arguments=None):
     )
     train.add_argument("--epochs", type=int, default=20)
     train.add_argument("--batch", type=int, default=32)
-    train.add_argument("--rate", type=float, help="learning rate")
+    train.add_argument("--rate", dest="lr", type=float, default=argparse.SUPPRESS, help="learning rate")
     train.add_argument("--seed", type=_natural, default=0)
     train.add_argument(
         "--test-split", type=float, default=0.0, help="part of the rows to set apart, such as 0.2"

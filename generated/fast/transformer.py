@@ -1354,6 +1354,7 @@ def _scales(lr, beta1, beta2, eps):
 
 SPLIT = {"x": 0, "t": 0, "keep1": 0, "keep2": 0}  # where arrays have the axis of examples
 CACHE = 24 << 20  # bytes of buffers from which on a batch is taken in tiles, if `tile` is "auto"
+THREADS = 1024  # at most; far more would take the memory of as many pieces
 
 
 def _memory(limit):
@@ -1710,9 +1711,12 @@ class Model:
             number = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
             if name == "micro_batch" and isinstance(given, str):
                 _memory(given)
-            elif given < 1 if number else given not in known:
+            elif not 1 <= given <= (
+                THREADS if name == "threads" else given
+            ) if number else given not in known:
                 told = [f"'{word}'" if word else "None" for word in known]
-                raise Problem(f"{name} is a whole number from 1 or {' or '.join(told)}, not {given!r}")
+                upto = f" to {THREADS}" if name == "threads" else ""
+                raise Problem(f"{name} is a whole number from 1{upto} or {' or '.join(told)}, not {given!r}")
         self._pool, self._measured = None, False
 
     def _make(self, shapes):
@@ -2295,7 +2299,9 @@ class Model:
         for name in ("threads", "tile"):
             if getattr(self, name) == "measure" and f".{name}" in arrays:
                 a = arrays[f".{name}"]
-                if a.shape or a.dtype.kind not in "iu" or a < (name == "threads"):
+                if a.shape or a.dtype.kind not in "iu" or not (name == "threads") <= a <= (
+                    THREADS if name == "threads" else a
+                ):
                     raise Problem(f"{path} cannot be used: its {name} is {a}, not a whole number")
                 setattr(self, name, int(arrays[f".{name}"]) or None)
                 self._measured = True
@@ -2469,8 +2475,8 @@ def _natural(text):
 
 
 def _counted(text):
-    """A whole number, or a word."""
-    return int(text) if text.isdecimal() else text
+    """A whole number, or a word; "none" as Python has it."""
+    return int(text) if text.isdecimal() else None if text == "none" else text
 
 
 ABSENT = ("", "nan", "na", "n/a", "null", "none", "?")  # what stands for a missing number, in any case
@@ -2762,11 +2768,12 @@ def _train_command(options):
         )
     if options.epochs < 1 or options.batch < 1 or not 0 <= options.test_split < 1:
         raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
-    given = {
-        "lr": options.rate, "threads": options.threads, "tile": options.tile,
-        "micro_batch": options.micro_batch
-    }
-    model = Model(**{name: value for name, value in given.items() if value is not None})
+    model = Model(
+        **{
+            name: value for name,
+            value in vars(options).items() if name in ("lr", "threads", "tile", "micro_batch")
+        }
+    )
     model.init(options.seed)
     if options.weights:
         model.load(options.weights)
@@ -2844,13 +2851,18 @@ def main(arguments=None):
     )
     train.add_argument("--epochs", type=int, default=20)
     train.add_argument("--batch", type=int, default=32)
-    train.add_argument("--rate", type=float, help="learning rate")
-    train.add_argument("--threads", type=_counted, help="how many threads share a batch, or: measure")
+    train.add_argument("--rate", dest="lr", type=float, default=argparse.SUPPRESS, help="learning rate")
     train.add_argument(
-        "--tile", type=_counted, help="how many examples are computed at a time, or: auto, measure"
+        "--threads", type=_counted, default=argparse.SUPPRESS,
+        help="how many threads share a batch, or: measure"
     )
     train.add_argument(
-        "--micro-batch", type=_counted, help="how many at most for the sake of memory, or: 64MB"
+        "--tile", type=_counted, default=argparse.SUPPRESS,
+        help="how many examples are computed at a time, or: none (all), auto, measure"
+    )
+    train.add_argument(
+        "--micro-batch", type=_counted, default=argparse.SUPPRESS,
+        help="how many at most for the sake of memory, or: 64MB"
     )
     train.add_argument("--seed", type=_natural, default=0)
     train.add_argument(

@@ -39,6 +39,7 @@ STYLES = ("readable", "fast")
 _TAKEN = re.compile(r"^(\w+) = np\.empty\(")
 _BYTES = re.compile(r"\d+(\.\d+)? ?([kKMG]i?)?B?")
 TARGETS = ("numpy", "numba")
+MOST_THREADS = 1024
 _MAKES = {"training": "_training", "loss": "_evaluate", "forward": "_network"}
 # what the methods that take arrays call their own variables
 _METHODS = frozenset(
@@ -176,7 +177,7 @@ class Splitting:
     """How a step splits its batch.
 
     Attributes:
-        threads: how many threads share it; "measure": as many as are quickest.
+        threads: how many threads share it, from 1 to 1024; "measure": as many as are quickest.
         tile: how many examples are computed at a time; None: all; "auto": by what the cache holds; "measure".
         micro_batch: how many examples at most are computed at a time, or how many bytes that may take, as "64MB".
 
@@ -196,14 +197,16 @@ class Splitting:
         }
         for name, others in known.items():
             given = getattr(self, name)
+            most = MOST_THREADS if name == "threads" else None
             if isinstance(given, int) and not isinstance(given, bool):
-                if given >= 1:
+                if 1 <= given <= (most or given):
                     continue
             elif given in others or name == "micro_batch" and _BYTES.fullmatch(str(given)):
                 continue
             told = [f"'{word}'" if word else "None" for word in others]
             told += ["bytes such as '64MB'"] if name == "micro_batch" else []
-            raise Refusal(f"{name} is a whole number from 1 or {' or '.join(told)}, not {given!r}")
+            upto = f" to {most}" if most else ""
+            raise Refusal(f"{name} is a whole number from 1{upto} or {' or '.join(told)}, not {given!r}")
 
 
 class Module:
@@ -307,6 +310,7 @@ class Module:
             split=None if self.share is None else self.share,
             unsplit=_quoted(unsplit, 88),
             defaults=self.splitting,
+            most_threads=MOST_THREADS,
             estimator=self._estimator(letters),
             helpers=[head.helper(h, names) for h in self.helpers],
             rule=self.rule,
@@ -348,9 +352,7 @@ class Module:
     def _estimator(self, letters: Sequence[str]) -> Estimator | None:
         if self.estimated is None:
             return None
-        return estimator_of(
-            self.estimated, self.evaluated, self.who, letters, self.rule.options, self.names
-        )
+        return estimator_of(self.estimated, self.evaluated, self.who, letters, self.rule.options, self.names)
 
     # ---- the network itself
 
