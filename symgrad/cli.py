@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
 
     _kinds(sub)
+    _update_options(sub, None)
     _numbers_options(sub)
 
     sub = command("generate", _generate, "Write a standalone training module that needs NumPy only.")
@@ -217,9 +218,14 @@ def _counted(text: str) -> int | str | None:
 
 
 def _module_options(sub: argparse.ArgumentParser) -> None:
+    _update_options(sub, "adam")
+    sub.add_argument("--style", choices=("readable", "fast"), default="fast")
+
+
+def _update_options(sub: argparse.ArgumentParser, optimizer: str | None) -> None:
     group = sub.add_argument_group("how weights are updated")
     group.add_argument(
-        "--optimizer", default="adam", metavar="NAME|FILE|TEXT",
+        "--optimizer", default=optimizer, metavar="NAME|FILE|TEXT",
         help=f"{', '.join(OPTIMIZERS)}, or a definition of your own: def mine(w, g, lr=0.1): w = w - lr*g",
     )  # fmt: skip
     group.add_argument("--lr", type=float, help="learning rate; the optimiser's own default if not given")
@@ -237,7 +243,6 @@ def _module_options(sub: argparse.ArgumentParser) -> None:
         metavar="beta=0.95",
         help="any number of the optimiser or the schedule",
     )
-    sub.add_argument("--style", choices=("readable", "fast"), default="fast")
 
 
 def _formats(sub: argparse.ArgumentParser, *names: str) -> None:
@@ -384,6 +389,14 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
     return text, sizes
 
 
+def _update(options: argparse.Namespace) -> dict[str, Any]:
+    """The update that is printed behind a derivation, if one was asked for."""
+    numbers = _numbers(options)
+    if options.optimizer is None and numbers:
+        raise SymgradError(f"--{next(iter(numbers)).replace('_', '-')} goes with --optimizer")
+    return {"optimizer": options.optimizer, **numbers}
+
+
 def _derive(options: argparse.Namespace) -> int:
     d = _derived(options, options.wrt.split(",") if options.wrt else None, not options.evaluation)
     form = options.form.split(",") if "," in options.form else options.form
@@ -403,6 +416,7 @@ def _derive(options: argparse.Namespace) -> int:
             detail=options.detail,
             picture=options.direction if options.picture else None,
             layout=options.layout,
+            **_update(options),
         ),
         json=d.json,
         numpy=d.numpy,

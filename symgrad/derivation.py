@@ -23,13 +23,14 @@ from symgrad.language.bind import bind
 from symgrad.language.program import Program
 from symgrad.language.reader import read
 from symgrad.language.trace import Derived, Key, Step
-from symgrad.library import DEFINITIONS
+from symgrad.library import DEFINITIONS, optimizer
 from symgrad.objects.expressions import Expression, spelled
 from symgrad.passes.derive import derive as run_passes
 from symgrad.passes.weighted import weighted as with_weights
 from symgrad.worked import Worked, collected, work
 
 Function = Callable[..., tuple[Any, dict[Any, Any]]]
+_DOCUMENT = ("form", "detail", "sizes", "picture", "layout", "fold")
 
 
 class Gradient:
@@ -163,6 +164,8 @@ class Derivation:
             picture: "forward", "backward" or "both": the computational graph in front of the equations.
             layout: "gradient": each gradient has the shape of its variable; "jacobian": in matrix form it is the
                 transposed. `gradients` and the functions always give arrays in the shape of the variable.
+            optimizer: the name of one ("sgd", "adam", ...), or a text that defines one: its update equations are told
+                behind the gradients. With it go `schedule`, `lr`, `clip_norm` and all else that `Model.generate` takes.
 
         Raises:
             SymgradError: an option is none of these; for the scalar form a size without a number, or too much to
@@ -174,7 +177,7 @@ class Derivation:
             >>> d.document(form="index", detail="everything").html().startswith("<!DOCTYPE html>")
             True
         """
-        return explain.document(self.derived, **options)
+        return explain.document(self.derived, **_with_update(options))
 
     def markdown(self, **options: Any) -> str:
         """The derivation as Markdown with mathematics, as GitHub renders it; options as for `document`."""
@@ -429,6 +432,15 @@ class Derivation:
 
 
 @put_off()
+def _with_update(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a document, in which an optimiser with its numbers is a rule."""
+    if options.get("optimizer") is None:
+        return {name: value for name, value in options.items() if name != "optimizer"}
+    own = {name: value for name, value in options.items() if name in _DOCUMENT}
+    numbers = {name: value for name, value in options.items() if name not in (*own, "optimizer")}
+    return {**own, "update": optimizer(options["optimizer"], **numbers)}
+
+
 def read_program(
     declaration: str | os.PathLike[str] | Program | Expression,
     sizes: Mapping[str, int] | None = None,

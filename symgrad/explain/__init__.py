@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Union
 
 from symgrad.errors import Refusal, listing
-from symgrad.explain import tex
+from symgrad.explain import tex, updates
 from symgrad.explain.beside import together
 from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
@@ -27,6 +27,7 @@ from symgrad.explain.sides import FORMS, Sides
 from symgrad.explain.story import DETAILS, Teller
 from symgrad.language import samples
 from symgrad.language.trace import Derived, Key
+from symgrad.language.updates import Rule
 
 Form = Union[str, Sequence[str]]
 Sizes = Union[Mapping[str, int], None]
@@ -56,6 +57,7 @@ def document(
     picture: str | None = None,
     layout: str = "gradient",
     fold: bool = True,
+    update: Rule | None = None,
 ) -> Document:
     """The derivation as a document, to be written in any format.
 
@@ -69,10 +71,11 @@ def document(
             transposed, so that derivatives multiply from left to right.
         fold: whether layers that repeat are told once, for l = 6, ..., 2; not at "everything" and in the scalar form,
             which show all.
+        update: how weights are changed; its equations are told behind the gradients.
 
     Raises:
-        Refusal: an unknown form, direction, detail or layout; for the scalar form a size without a number, or too
-            much to write out.
+        Refusal: an unknown form, direction, detail or layout; an update of what has no gradient; for the scalar form a
+            size without a number, or too much to write out.
     """
     _among("detail", detail, DETAILS)
     _among("layout", layout, LAYOUTS)
@@ -87,7 +90,8 @@ def document(
         story = together([(f, teller.tell()) for f, teller in tellers])
         if fold and detail != "everything" and "scalar" not in forms:
             story = folded(story, tellers[0][1].cast)
-        return replace(story, passages=(*drawn, *story.passages))
+        behind = () if update is None else (updates.passage(tellers[0][1].cast, update),)
+        return replace(story, passages=(*drawn, *story.passages, *behind))
 
     return Document(tell)
 
