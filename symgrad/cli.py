@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import symgrad
+from symgrad import update_options
 from symgrad.errors import SymgradError
 from symgrad.files import write_atomically
-from symgrad.library import defined
 
 if TYPE_CHECKING:  # a command imports what it needs, so that help and complaints come at once
     from symgrad import Derivation, Model
@@ -30,14 +30,6 @@ if TYPE_CHECKING:  # a command imports what it needs, so that help and complaint
 
 _SHEETS = ("problem", "hints", "solution")
 _SHEET_ENDINGS = {"text": ".txt", "markdown": ".md", "html": ".html", "tex": ".tex", "pdf": ".pdf"}
-OPTIMIZERS, SCHEDULES = defined("optimizers.sg"), defined("schedules.sg")
-_PRECEDING = {
-    "clip_norm": "shorten a gradient whose norm, all weights together, is above this",
-    "clip_value": "hold each entry of the gradient between this and its negative",
-    "l1": "add the gradient of l1*sum(abs(w)) of each weight",
-    "l2": "add the gradient of l2/2*sum(w**2) of each weight",
-    "weight_decay": "let weights shrink by lr times this part at each step, as AdamW does",
-}
 SPLITTING = ("threads", "tile", "micro_batch")
 _DATA = resources.files("symgrad")
 
@@ -121,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--evaluation", action="store_true", help="read the text with `training` off")
 
     _kinds(sub)
-    _update_options(sub, None)
+    update_options.add(sub, None)
     _numbers_options(sub)
 
     sub = command("generate", _generate, "Write a standalone training module that needs NumPy only.")
@@ -218,31 +210,8 @@ def _counted(text: str) -> int | str | None:
 
 
 def _module_options(sub: argparse.ArgumentParser) -> None:
-    _update_options(sub, "adam")
+    update_options.add(sub)
     sub.add_argument("--style", choices=("readable", "fast"), default="fast")
-
-
-def _update_options(sub: argparse.ArgumentParser, optimizer: str | None) -> None:
-    group = sub.add_argument_group("how weights are updated")
-    group.add_argument(
-        "--optimizer", default=optimizer, metavar="NAME|FILE|TEXT",
-        help=f"{', '.join(OPTIMIZERS)}, or a definition of your own: def mine(w, g, lr=0.1): w = w - lr*g",
-    )  # fmt: skip
-    group.add_argument("--lr", type=float, help="learning rate; the optimiser's own default if not given")
-    group.add_argument(
-        "--schedule", metavar="NAME|FILE|TEXT",
-        help=f"of the learning rate: {', '.join(SCHEDULES)}, or a formula of lr, the step t and the number of all "
-        "steps T, such as lr/sqrt(t)",
-    )  # fmt: skip
-    for name, about in _PRECEDING.items():
-        group.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=about)
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="beta=0.95",
-        help="any number of the optimiser or the schedule",
-    )
 
 
 def _formats(sub: argparse.ArgumentParser, *names: str) -> None:
@@ -391,7 +360,7 @@ def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
 
 def _update(options: argparse.Namespace) -> dict[str, Any]:
     """The update that is printed behind a derivation, if one was asked for."""
-    numbers = _numbers(options)
+    numbers = update_options.read(options)
     if options.optimizer is None and numbers:
         raise SymgradError(f"--{next(iter(numbers)).replace('_', '-')} goes with --optimizer")
     return {"optimizer": options.optimizer, **numbers}
@@ -431,28 +400,16 @@ def _model(options: argparse.Namespace) -> Model:
     return symgrad.Model(declaration, sizes=sizes)
 
 
-def _numbers(options: argparse.Namespace) -> dict[str, Any]:
-    """How weights are updated, as `Model.source` takes it."""
-    found = {name: getattr(options, name) for name in ("lr", "schedule", *_PRECEDING)}
-    found = {name: value for name, value in found.items() if value is not None}
-    for text in options.set:
-        name, equals, value = text.partition("=")
-        try:
-            found[name.strip()] = float(value)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise SymgradError(f"--set takes a name and a number, such as beta=0.95, not '{text}'")
-    return found
-
-
 def _generate(options: argparse.Namespace) -> int:
     declaration, sizes = _declared(options)
     model = symgrad.Model(declaration, sizes=None if options.report else sizes)
     report = None
     if options.report:  # first: what cannot be counted is refused before anything is written
         report = model.report(
-            optimizer=options.optimizer, sizes=sizes, weighted=options.weighted, **_numbers(options)
+            optimizer=options.optimizer,
+            sizes=sizes,
+            weighted=options.weighted,
+            **update_options.read(options),
         )
     splitting = {name: value for name, value in vars(options).items() if name in SPLITTING}
     path = model.generate(
@@ -462,7 +419,7 @@ def _generate(options: argparse.Namespace) -> int:
         target=options.target,
         estimator=options.estimator,
         weighted=options.weighted,
-        **_numbers(options),
+        **update_options.read(options),
         **splitting,
     )
     print(f"wrote {path}")
@@ -529,7 +486,7 @@ def _train(options: argparse.Namespace) -> int:
             optimizer=options.optimizer,
             style=options.style,
             weighted=options.class_weight is not None,
-            **_numbers(options),
+            **update_options.read(options),
         ),
         "symgrad_trained",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -213,25 +213,55 @@ class Setting:
 
     # ---- training
 
+    def steps(self, epochs: int, batch_size: int | None = None) -> int:
+        """How many steps a training takes."""
+        return epochs * -(-self.count // (batch_size or self.count))
+
     def train(
         self, *, epochs: int, batch_size: int | None = None, start: np.ndarray | None = None, **numbers: float
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Train with the module's own optimiser from a start: before each step and at the end, its number and a copy
-        of the weights. `numbers` are the optimiser's (`lr`, ...); batches are all examples if no size is given."""
-        learner = self.module["Model"](dtype=np.float64, **numbers)
-        learner.init(self.seed)
-        learner._make({name: np.shape(self.data[name]) for name in self.module["DATA"]})
-        learner.set_weights(self.named(self.start if start is None else start))
+        of the weights. `numbers` are the optimiser's (`lr`, ...); batches are all examples if no size is given.
+
+        Raises:
+            SymgradError: the optimiser cannot take a step with these numbers.
+        """
         rng, size, step = np.random.default_rng(self.seed), batch_size or self.count, 0
-        for _ in range(epochs):
-            order = rng.permutation(self.count) if batch_size else np.arange(self.count)
-            for first in range(0, self.count, size):
-                yield step, self.flat(learner.get_weights())
-                batch = self._on(order[first : first + size])
-                with np.errstate(all="ignore"):
-                    learner.step(*(batch[name] for name in self.module["DATA"]))
-                step += 1
-        yield step, self.flat(learner.get_weights())
+        try:
+            learner = self._learner(self.steps(epochs, batch_size), numbers)
+            learner.init(self.seed)
+            learner._make({name: np.shape(self.data[name]) for name in self.module["DATA"]})
+            learner.set_weights(self.named(self.start if start is None else start))
+            for _ in range(epochs):
+                order = rng.permutation(self.count) if batch_size else np.arange(self.count)
+                for first in range(0, self.count, size):
+                    yield step, self.flat(learner.get_weights())
+                    batch = self._on(order[first : first + size])
+                    with np.errstate(all="ignore"):
+                        learner.step(*(batch[name] for name in self.module["DATA"]))
+                    step += 1
+            yield step, self.flat(learner.get_weights())
+        except self.module["Problem"] as told:
+            raise SymgradError(str(told)) from None
+
+    def rates(self, steps: Iterable[int], total: int, **numbers: float) -> np.ndarray:
+        """The learning rate after so many steps of so many, as it is scheduled."""
+        try:
+            learner, found = self._learner(total, numbers), []
+            for learner.steps in steps:
+                found.append(learner._numbers().get("lr"))
+        except self.module["Problem"] as told:
+            raise SymgradError(str(told)) from None
+        if None in found:
+            raise SymgradError(
+                "this optimiser has no lr, which the study takes as the length of a step; call it so"
+            )
+        return np.array(found)
+
+    def _learner(self, total: int, numbers: Mapping[str, float]) -> Any:
+        learner = self.module["Model"](dtype=np.float64, **numbers)
+        learner.total_steps = total
+        return learner
 
     @property
     def described(self) -> str:
