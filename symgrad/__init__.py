@@ -30,9 +30,9 @@ def __getattr__(name: str) -> Any:
 
     All that stands behind them is imported when the first is asked for.
     """
-    # `from symgrad import emit` asks for the name before it imports the module
+    # `from symgrad import emit` asks for the name before it imports the module; `data` is a role, and a folder
     module = PathFinder.find_spec(f"symgrad.{name}", __path__)  # noqa: F405 - of every package
-    if module or name.startswith("_") and name != "__all__":
+    if module and name != "data" or name.startswith("_") and name != "__all__":
         raise AttributeError(f"module 'symgrad' has no attribute '{name}'")
     operations = _loaded()
     return globals()[name] if name in globals() else operations.find(name)

@@ -34,6 +34,7 @@ def imported(code: str, *words: str, cwd: Path | None = None) -> list[str]:
         ("from symgrad import Dense, mse, emit", ["numpy", "symgrad.derivation"]),
         ("from symgrad.ops import examples", ["numpy", "symgrad.derivation"]),
         ("from symgrad import errors", []),
+        ("import symgrad; symgrad.data('n', 4)", ["numpy", "symgrad.derivation"]),
         (f"import symgrad; symgrad.Model('''{LINE}''')", ["numpy", "symgrad.derivation"]),
         (f"import symgrad; symgrad.derive('''{LINE}''')", ["numpy", "sympy", "symgrad.derivation"]),
         (f"import symgrad; symgrad.Model('''{LINE}''').source()", list(HEAVY)),

@@ -46,6 +46,7 @@ def _declared(
     start: object,
     stem: str,
     name: str | None,
+    classes: Sequence[str] = (),
 ) -> Expression:
     for wrong in shape:
         if isinstance(wrong, (tuple, list)):
@@ -66,6 +67,9 @@ def _declared(
     elif lower or ends:
         ((op, bound),) = ends or [(op, tree(v)) for op, v in lower]
         node = ast.Compare(node, [COMPARE[op]()], [bound])
+    if classes:
+        words: list[ast.expr] = [ast.Constant(word) for word in classes]
+        node = ast.Compare(node, [ast.In()], [ast.List(words, ast.Load())])
     for fact in facts:
         node = ast.BinOp(node, ast.BitAnd(), ast.Name(fact, ast.Load()))
     own = "" if name is None else checked(name)
@@ -92,6 +96,7 @@ def data(
     at_most: float | None = None,
     distribution: bool = False,
     symmetric: bool = False,
+    standardized: bool = False,
 ) -> Expression:
     """An array that is given when the program runs: `x: data[n, 64]`.
 
@@ -100,6 +105,7 @@ def data(
         name: what it is called in the text and when it is given; "x" if it has none.
         above, below, at_least, at_most: bounds of its entries.
         distribution: whether the last axis holds distributions; symmetric: whether it is a symmetric matrix.
+        standardized: whether a module takes it raw and standardises it.
 
     Raises:
         SymgradError: a size or a name that the language does not take.
@@ -112,18 +118,22 @@ def data(
         loss = -mean(log(p))
     """
     bounds = {">": above, "<": below, ">=": at_least, "<=": at_most}
-    facts = ["distribution"] * distribution + ["symmetric"] * symmetric
+    facts = ["distribution"] * distribution + ["symmetric"] * symmetric + ["standardized"] * standardized
     return _declared("data", shape, bounds, facts, None, "x", name)
 
 
 def label(
-    *shape: int | str | Expression, below: int | str | Expression | None = None, name: str | None = None
+    *shape: int | str | Expression,
+    below: int | str | Expression | None = None,
+    classes: Sequence[str] | None = None,
+    name: str | None = None,
 ) -> Expression:
     """Whole numbers from 0 that name a class or a position: `t: label[n] < 10`.
 
     Args:
         shape: the sizes, each a letter or a whole number.
-        below: how many values it may have; it must be given.
+        below: how many values it may have; it must be given, or
+        classes: words for its values, `t: label[n] in ["cat", "dog"]`.
         name: what it is called; "t" if it has none.
 
     Raises:
@@ -137,9 +147,14 @@ def label(
         t: label[n] < 10
         loss = softmax_cross_entropy(z, t)
     """
-    if below is None:
+    if classes is not None and below is None:
+        if isinstance(classes, str) or not classes or not all(isinstance(word, str) for word in classes):
+            raise SymgradError(f"classes are a list of words, not {classes!r}")
+        return _declared("label", shape, {}, (), None, "t", name, list(classes))
+    if below is None or classes is not None:
         sizes = "".join(f"{n!r}, " for n in shape)
-        raise SymgradError(f"a label says how many values it may have: sg.label({sizes}below=10)")
+        told = f'sg.label({sizes}below=10), or which, classes=["cat", "dog"]'
+        raise SymgradError(f"a label says how many values it may have: {told}")
     return _declared("label", shape, {"<": below}, (), None, "t", name)
 
 
