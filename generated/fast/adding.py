@@ -684,6 +684,13 @@ def _array(name, a):
         raise Problem(f"{name} must be an array of numbers; what was given is ragged") from None
 
 
+def _numeric(name, a):
+    """The same array, if it is one of numbers."""
+    if a.dtype.kind not in "fiubc":
+        raise Problem(f"{name} must be an array of numbers, not of type {a.dtype}")
+    return a
+
+
 def _check_finite(name, a, start=0):
     """Refuse infinite numbers and what is no number; `start` is the place of the first example."""
     if a.dtype.kind in "fc" and not np.isfinite(a).all():
@@ -997,8 +1004,7 @@ class Model:
     def _typed(self, name, a):
         """Numbers in the type that the network computes with."""
         a = _array(name, a)
-        if a.dtype.kind not in "fiubc":
-            raise Problem(f"{name} must be an array of numbers, not of type {a.dtype}")
+        _numeric(name, a)
         if name not in INTEGER:
             return a.astype(self.dtype, copy=False)
         if a.dtype.kind in "fc" and not (a == np.floor(a.real)).all():

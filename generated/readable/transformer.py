@@ -536,6 +536,13 @@ def _array(name, a):
         raise Problem(f"{name} must be an array of numbers; what was given is ragged") from None
 
 
+def _numeric(name, a):
+    """The same array, if it is one of numbers."""
+    if a.dtype.kind not in "fiubc":
+        raise Problem(f"{name} must be an array of numbers, not of type {a.dtype}")
+    return a
+
+
 def _check_finite(name, a, start=0):
     """Refuse infinite numbers and what is no number; `start` is the place of the first example."""
     if a.dtype.kind in "fc" and not np.isfinite(a).all():
@@ -815,8 +822,7 @@ class Model:
         a = _array(name, a)
         if name in INTEGER and a.dtype.kind in "OSTU":
             a = self._numbered(name, a)
-        if a.dtype.kind not in "fiubc":
-            raise Problem(f"{name} must be an array of numbers, not of type {a.dtype}")
+        _numeric(name, a)
         if name not in INTEGER:
             return a.astype(self.dtype, copy=False)
         if a.dtype.kind in "fc" and not (a == np.floor(a.real)).all():
