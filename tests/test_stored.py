@@ -123,6 +123,17 @@ def test_the_safetensors_library_agrees(net: Any, tmp_path: Path) -> None:
         np.testing.assert_array_equal(model.weights[name], w.astype(np.float32))
 
 
+def test_half_precision_is_widened(net: Any, tmp_path: Path) -> None:
+    """1, -2 and 1.5 as IEEE 754 has them in 16 bits, and as bfloat16 has them: the upper half of a float32."""
+    header = {"a": entry("F16", [3], 0, 6), "b": entry("BF16", [3, 1], 6, 12), "c": entry("BF16", [], 12, 14)}
+    numbers = (0x3C00, 0xC000, 0x3E00, 0x3F80, 0xC000, 0x3FC0, 0x3F80)
+    (tmp_path / "w.safetensors").write_bytes(
+        packed(header, b"".join(k.to_bytes(2, "little") for k in numbers))
+    )
+    read = net._read_arrays(tmp_path / "w.safetensors")
+    assert read["a"].tolist() == [1, -2, 1.5] and read["b"].tolist() == [[1], [-2], [1.5]] and read["c"] == 1
+
+
 def test_weights_of_pytorch(net: Any, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     library = pytest.importorskip("safetensors.torch")

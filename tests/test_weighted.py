@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.allocations import counted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -290,6 +291,23 @@ def test_every_split_gives_the_same(net: Any) -> None:
         close(model.loss_and_grad(x, t, example_weight=weights), (loss, gradients))
         same(trained(net, class_weight="balanced", **{k: v for k, v in split.items() if k != "micro_batch"}),
              trained(net, class_weight="balanced"))  # fmt: skip
+
+
+def test_a_step_of_fit_allocates_no_array(net: Any) -> None:
+    if "_in_pieces" not in vars(net["Model"]):
+        return
+    x, t = data()
+    model = net["Model"]()
+    _, held = model._ready({"x": x, "t": t})
+    held["example_weight"] = np.ones(13, np.float32)
+    rows = np.arange(5)
+    for _ in range(2):
+        model._train_rows(held, rows)
+        model._advance()
+    with counted() as found:
+        model._train_rows(held, rows)
+        model._advance()
+    assert found == []
 
 
 def test_evaluation_takes_no_weights(net: Any, plain: Any) -> None:
