@@ -73,8 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"symgrad {symgrad.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def command(name: str, run: object, help: str, declared: bool = True) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help, description=help)
+    def command(
+        name: str, run: object, help: str, declared: bool = True, helps: bool = True
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help, add_help=helps)
         sub.set_defaults(run=run)
         if declared:
             sub.add_argument(
@@ -166,15 +168,14 @@ def _parser() -> argparse.ArgumentParser:
     _kinds(sub)
 
     sub = command(
-        "train", _train, "Train a declared network on a table (CSV); further options go to the module."
-    )
+        "train", _train, "Train a declared network on a table (CSV); further options go to the module.",
+        helps=False,
+    )  # fmt: skip
     sub.add_argument("data", help="a CSV file; the last column is the target")
+    sub.add_argument("-h", "--help", action=_TrainHelp, nargs=0, help="show this, and the module's options")
     _module_options(sub)
     sub.add_argument(
         "--class-weight", help="a weight for each class, such as 0=1,1=5 or cat=2,dog=1; or: balanced"
-    )
-    sub.epilog = (
-        "Other options go to the module's own train command: --epochs, --batch, --seed, --test-split, --save."
     )
 
     sub = command("study", _study, "Measure the error gradient, and explain it.", declared=False)
@@ -194,6 +195,20 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("name", nargs="?")
     _formats(sub, "text", "latex", "tex", "html", "markdown", "pdf")
     return parser
+
+
+class _TrainHelp(argparse.Action):
+    """The help of `train`, with the options that a module itself has; a small one is written to ask it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from symgrad import emit
+
+        model = symgrad.Model("x: data[n, i]; y: data[n]; w: weight[i]; loss = mean((x @ w - y)**2)")
+        module = emit.load(model.source("model", style="fast"), "symgrad_helping")
+        group = parser.add_argument_group("options that go to the module's own train command")
+        module["_train_options"](group)
+        parser.print_help()
+        parser.exit()
 
 
 def _natural(text: str) -> int:

@@ -16,12 +16,17 @@ Numbers before an equation are those of its derivation. On the command line: pyt
 
 import argparse
 import contextlib
+import copy
 import csv
 import json
 import math
 import os
+import shutil
+import signal
 import sys
 import tempfile
+import threading
+import time
 import zipfile
 import zlib
 
@@ -30,6 +35,7 @@ import numpy as np
 WEIGHTS = ("W1", "gamma1", "beta1", "W2", "gamma2", "beta2", "W3", "b3")
 STATES = ("running_mean1", "running_var1", "running_mean2", "running_var2")
 DRAWS = ("keep1",)
+NETWORK = "986722ee39e1d572"  # a fingerprint of the declaration
 DATA = ("x", "t")
 INTEGER = ("t",)
 BATCHED = ("x", "t")
@@ -75,6 +81,13 @@ SIZES = (
     ("n", "t", 0, (), lambda d, s: d),
 )
 BELOW = {"t": lambda s: 10}
+LAYERS = {  # the named tensors of the forward pass in order, and the weights that each is made with
+    "a": ("W1", "gamma1", "beta1"),
+    "b": ("W2", "gamma2", "beta2"),
+    "z": ("W3", "b3"),
+    "loss": (),
+}
+SCORED = 1024  # examples that are scored at a time
 FACTS = (
 )
 NEEDS = (
@@ -291,11 +304,11 @@ def _training(
     }
 
 
-def _evaluate(
+def _layers(
     s, x, t, W1, gamma1, beta1, W2, gamma2, beta2, W3, b3, running_mean1, running_var1, running_mean2,
     running_var2
 ):
-    """The loss; `s` has the sizes."""
+    """The named tensors of the forward pass, as in evaluation; `s` has the sizes."""
     n = s["n"]
     # (1) a_1[n, o, i, j] = sum(p, q, [0 <= i + p - 1 and i + p - 1 < 8 and 0 <= j + q - 1 and j + q
     #     - 1 < 8], x[n, 0, i + p - 1, j + q - 1]*W1[o, 0, p, q]), i < 8, j < 8
@@ -338,7 +351,12 @@ def _evaluate(
     # (23) loss = sum(n, loss_5[n]/n)
     part11 = loss_1 + np.log(np.sum(np.exp(z - loss_1[:, None]), axis=1)) - z[np.arange(n), t]
     loss = np.sum(part11) / n
-    return loss
+    return {
+        "a": a,
+        "b": b,
+        "z": z,
+        "loss": loss,
+    }
 
 
 def _network(
@@ -474,14 +492,19 @@ UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 def _write_arrays(path, arrays):
-    """Write arrays by name: the whole file or nothing of it."""
+    """Write arrays by name."""
+    write = _write_safetensors if os.fsdecode(path).lower().endswith(".safetensors") else _write_npz
+    _write_whole(path, lambda file: write(file, {name: np.asarray(a) for name, a in arrays.items()}))
+
+
+def _write_whole(path, write):
+    """Write a file by `write(file)`: the whole file or nothing of it."""
     path = os.fsdecode(path)
-    write = _write_safetensors if path.lower().endswith(".safetensors") else _write_npz
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=".", dir=os.path.dirname(path) or ".")
         with os.fdopen(handle, "wb") as file:
-            write(file, {name: np.asarray(a) for name, a in arrays.items()})
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -593,6 +616,224 @@ def _once(pairs):
     return table
 
 
+# ---- a run of fit
+
+
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class _Run:
+    """A run of `fit`: what was asked for, and how far it has come, which a checkpoint keeps."""
+
+    def __init__(self, epochs, batch_size, seed, patience, improvement, history, checkpoint, every, resume):
+        for name, given, least in (
+            ("epochs", epochs, 0), ("batch_size", batch_size, 1), ("patience", patience, 1),
+            ("every", every, 1), ("seed", seed, 0)
+        ):
+            if given is None and name in ("patience", "every", "seed"):
+                continue
+            if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or given < least:
+                raise Problem(f"{name} is a whole number from {least}, not {given!r}")
+        if not isinstance(improvement, (int, float, np.number)) or not improvement >= 0:
+            raise Problem(f"improvement is a number from 0, not {improvement!r}")
+        if checkpoint is None and (resume or every is not None):
+            raise Problem(
+                f"{'resume' if resume else 'every'} needs the name of a checkpoint, such as run.npz"
+            )
+        self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
+        self.epochs, self.batch_size, self.patience, self.improvement = epochs, batch_size, patience, float(
+            improvement
+        )
+        self.history, self.checkpoint, self.every, self.resume = history, checkpoint, every, resume
+        # what decides the path, besides the weights at the start
+        self.arguments = {"batch_size": int(batch_size), "seed": self.seed, "improvement": self.improvement}
+        self.rng = np.random.default_rng(self.seed)
+        self.drawn = None  # the state of `rng` before it drew the order of the epoch under way
+        self.epoch = 0  # how many are done; of the next one, how many examples and the sum of their losses:
+        self.done, self.total, self.norm = 0, 0.0, 0.0
+        self.rows, self.seconds, self.since = [], 0.0, time.perf_counter()
+        self.best, self.best_loss, self.best_epoch, self.waited = None, math.inf, 0, 0
+        self.count = self.first = 0  # examples; the step before the run
+
+    def order(self):
+        """The order of the examples in the epoch under way, the same whenever it is asked for."""
+        if self.drawn is None:
+            self.drawn = self.rng.bit_generator.state
+        else:
+            self.rng.bit_generator.state = self.drawn
+        return self.rng.permutation(self.count)
+
+    def close(self, row):
+        """The epoch under way is a whole one."""
+        now = time.perf_counter()
+        row["seconds"] = round(self.seconds + now - self.since, 3)
+        self.rows.append(row)
+        self.epoch, self.done, self.total, self.drawn = self.epoch + 1, 0, 0.0, None
+        self.seconds, self.since = 0.0, now
+
+    def better(self, loss):
+        """Whether the loss of an epoch is the best until now."""
+        if loss < self.best_loss - self.improvement:
+            self.best_loss, self.best_epoch, self.waited = loss, self.epoch, 0
+            return True
+        self.waited += 1
+        return False
+
+    def over(self):
+        """The word for why no epoch follows, or nothing."""
+        if self.patience is not None and self.waited >= self.patience:
+            return "patience"
+        return "epochs" if self.epoch >= self.epochs else ""
+
+    def why(self):
+        if self.over() == "patience":
+            return f"no better loss in {self.waited} epochs after epoch {self.best_epoch}"
+        return f"all {self.epoch} epochs are done, and a larger number of epochs goes on"
+
+    def told(self):
+        """The run as text."""
+        seconds = self.seconds + time.perf_counter() - self.since
+        names = (
+            "epoch", "done", "total", "norm", "rows", "best_loss", "best_epoch", "waited", "first",
+            "epochs"
+        )
+        kept = {name: getattr(self, name) for name in names}
+        drawn = self.rng.bit_generator.state if self.drawn is None else self.drawn
+        return {
+            **kept, "seconds": seconds, "begun": self.drawn is not None, "rng": drawn,
+            "arguments": self.arguments
+        }
+
+    def take(self, told):
+        """Go on from what `told` gave."""
+        for name in (
+            "epoch", "done", "total", "norm", "rows", "best_loss", "best_epoch", "waited", "first",
+            "seconds"
+        ):
+            setattr(self, name, type(getattr(self, name))(told[name]))
+        self.rng.bit_generator.state = told["rng"]
+        self.drawn = told["rng"] if told["begun"] else None
+        self.since = time.perf_counter()
+
+
+def _split(count, validation, seed):
+    """The places of the examples to train on, and of those set apart (None, unless a part is given)."""
+    apart = 0
+    if isinstance(validation, (int, float, np.number)):
+        apart = round(count * float(validation)) if 0 < validation < 1 else 0
+        if not 0 < apart < count:
+            raise Problem(
+                f"validation as a part of {count} examples leaves some on both sides, not {validation!r}"
+            )
+    elif validation is not None and not hasattr(validation, "keys"):
+        raise Problem(f"validation is a part such as 0.2, or arrays by name, not {type(validation).__name__}")
+    if count == 0:
+        raise Problem("there are no examples to train on")
+    if not apart:
+        return np.arange(count), None
+    order = np.random.default_rng([seed, 1]).permutation(count)
+    return np.sort(order[apart:]), np.sort(order[:apart])
+
+
+def _write_history(path, rows):
+    """A run's history as CSV."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [",".join(names), *(",".join(str(row.get(name, "")) for name in names) for row in rows)]
+    _write_whole(path, lambda file: file.write("".join(f"{line}\n" for line in lines).encode()))
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM are noted, for the end of the step under way; a second one acts at once.
+
+    Where signals are taken (the main thread) and were not ignored; afterwards what was there is back.
+    """
+
+    def __enter__(self):
+        self.caught, self.before = "", {}
+        for number in SIGNALS if threading.current_thread() is threading.main_thread() else ():
+            before = signal.getsignal(number)
+            if before not in (None, signal.SIG_IGN):
+                self.before[number] = before
+                signal.signal(number, self.note)
+        return self
+
+    def note(self, number, frame):
+        if self.caught:
+            self.__exit__()
+            signal.raise_signal(number)
+        self.caught = SIGNALS[number]
+
+    def __exit__(self, *problem):
+        while self.before:
+            signal.signal(*self.before.popitem())
+
+
+class _Progress:
+    """What is told of a run: one line that is drawn anew on a terminal, else a line for each epoch."""
+
+    def __init__(self, run, quiet):
+        self.run, self.quiet = run, quiet
+        self.live = not quiet and sys.stdout.isatty()
+        self.start, self.before = time.perf_counter(), run.epoch * run.count + run.done
+        self.due = self.start if self.live else math.inf  # when the line is drawn next
+
+    def step(self, model):
+        """Within an epoch, now and then."""
+        if time.perf_counter() < self.due:
+            return
+        self.due = time.perf_counter() + 0.1
+        row = dict(self.run.rows[-1]) if self.run.rows else {}
+        row.update(loss=self.run.total / max(1, self.run.done), gradient_norm=float(np.linalg.norm(model._g)))
+        self.draw(self.run.epoch + 1, row)
+
+    def epoch(self):
+        row = self.run.rows[-1]
+        if self.live:
+            self.draw(row["epoch"], row)
+        elif not self.quiet:
+            self.say(f"epoch {row['epoch']:{len(str(self.run.epochs))}}/{self.run.epochs}  {self.words(row)}")
+
+    def words(self, row):
+        """The numbers of a row of the history."""
+        validation = [
+            f"{name[11:]} {value:.4f}" for name, value in row.items() if name.startswith("validation_")
+        ]
+        parts = [f"loss {row['loss']:.4f}", *(["validation: " + "  ".join(validation)] if validation else [])]
+        parts.append(f"gradient {row['gradient_norm']:.3g}")
+        if "learning_rate" in row:
+            parts.append(f"rate {row['learning_rate']:.3g}")
+        return "  ".join(parts)
+
+    def draw(self, epoch, row):
+        """One line, as wide as the terminal is: a bar where there is room, and the time that is left."""
+        run, now = self.run, time.perf_counter()
+        done, every = run.epoch * run.count + run.done, max(1, run.epochs * run.count)
+        left = (now - self.start) * (every - done) / max(1, done - self.before)
+        minutes, seconds = divmod(int(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        words = f"  {self.words(row)}  {clock} left"
+        width = shutil.get_terminal_size().columns - 1
+        line = f"epoch {epoch}/{run.epochs}"
+        room = min(20, width - len(line) - len(words) - 3)
+        if room >= 5:
+            line += f" [{('#' * (room * done // every)).ljust(room, '.')}]"
+        print("\r" + (line + words)[:width].ljust(width), end="", flush=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *problem):
+        """The line stays as it is."""
+        if self.live and (self.run.rows or self.run.done):
+            print(flush=True)
+        self.live, self.due = False, math.inf
+
+    def say(self, text):
+        if not self.quiet:
+            print(text, flush=True)
+
+
 class Model:
     """The network with its weights and the state of the optimiser adam.
 
@@ -615,6 +856,7 @@ class Model:
         self.dtype = np.dtype(dtype)
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
         self.weights, self.steps = {}, 0
+        self.history, self.stopped = [], ""  # of the latest fit
         self.init(0)
         given = {}
         self.sizes = {letter: int(size) for letter, size in given.items() if size is not None}
@@ -857,20 +1099,7 @@ class Model:
         w[:] = w - lr / (1 - beta1**t) * m / (np.sqrt(v / (1 - beta2**t)) + eps)
 
     def _loss(self, given):
-        sizes, arrays = self._bind(given)
-        self._drawn(np.random.default_rng(self._seed), sizes, arrays)  # the same in every evaluation
-        arrays.update(self.weights)
-        return np.asarray(
-            _evaluate(
-                sizes,
-                *(
-                    arrays[name] for name in (
-                        "x", "t", "W1", "gamma1", "beta1", "W2", "gamma2", "beta2", "W3", "b3",
-                        "running_mean1", "running_var1", "running_mean2", "running_var2"
-                    )
-                )
-            )
-        )
+        return np.asarray(self._layered(given)["loss"])
 
     def _forward(self, given):
         sizes, arrays = self._bind(given)
@@ -936,48 +1165,250 @@ class Model:
         )  # that did not occur in training
         return np.array([*self.classes, *others])[found]
 
-    def score(self, arrays):
-        """Loss and accuracy on arrays by name, as words."""
-        words = f"loss {float(self._loss(arrays).real):.4f}"
-        found = self.forward(arrays["x"]).real.argmax(-1)
-        right = found == self._typed(TARGET, arrays[TARGET])
-        words += f"  accuracy {np.mean(right):.4f}"
-        return words
+    def layers(self, x, t):
+        """Each named tensor of the forward pass in evaluation, by name and in order; the last is the loss."""
+        return self._layered({"x": x, "t": t})
 
-    def fit(self, x, t, *, epochs=20, batch_size=32, seed=0, validation=None, quiet=False):
+    def _layered(self, given):
+        sizes, arrays = self._bind(given)
+        rng = np.random.default_rng(self._seed)  # the same in every evaluation
+        for name in DRAWS:
+            if name not in arrays:
+                arrays[name] = _start(rng, SHAPES[name](sizes), *STARTS[name]).astype(self.dtype)
+        arrays.update(self.weights)
+        return _layers(
+            sizes,
+            *(
+                arrays[name] for name in (
+                    "x", "t", "W1", "gamma1", "beta1", "W2", "gamma2", "beta2", "W3", "b3",
+                    "running_mean1", "running_var1", "running_mean2", "running_var2"
+                )
+            )
+        )
+
+    def metrics(self, arrays):
+        """{"loss", "accuracy", "f1"} of arrays by name; F1 is macro: the mean over classes that occur."""
+        self._check_names(arrays)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self._scores(self._checked({name: arrays[name] for name in DATA})[1])
+
+    def score(self, arrays):
+        """The metrics of arrays by name, as words."""
+        return "  ".join(f"{name} {value:.4f}" for name, value in self.metrics(arrays).items())
+
+    def _check_names(self, arrays):
+        missing = [name for name in DATA if name not in arrays]
+        if missing:
+            raise Problem(f"there is no array {missing[0]} to score; the network takes {', '.join(DATA)}")
+
+    def _some(self, arrays, rows):
+        """Arrays, or those of some examples, in parts, each with its share of the examples."""
+        count = len(arrays["x"]) if rows is None else len(rows)
+        for start in range(0, max(count, 1), SCORED):
+            part = slice(start, min(start + SCORED, count)) if rows is None else rows[start : start + SCORED]
+            yield {
+                name: arrays[name][part] if name in BATCHED else arrays[name] for name in DATA
+            }, min(SCORED, count - start) / max(count, 1)
+
+    def _scores(self, arrays, rows=None):
+        """The metrics, in parts of bounded size; of all examples, or of some."""
+        loss = 0.0
+        tables = np.zeros((3, 0), np.int64)  # for each class: how often it is right, predicted, true
+        for part, share in self._some(arrays, rows):
+            loss += share * float(self._loss(part).real)
+            found = self._forward({"x": part["x"]}).real
+            true, found = np.asarray(part[TARGET]).astype(np.intp).ravel(), found.argmax(-1).ravel()
+            classes = max(tables.shape[1], true.max(initial=-1) + 1, found.max(initial=-1) + 1)
+            tables = np.pad(tables, ((0, 0), (0, classes - tables.shape[1])))
+            tables += [np.bincount(k, minlength=classes) for k in (true[true == found], found, true)]
+        right, either = tables[0], tables[1] + tables[2]
+        f1 = (2 * right / np.maximum(either, 1))[either > 0]
+        return {"loss": loss, "accuracy": float(right.sum() / tables[2].sum()), "f1": float(f1.mean())}
+
+    def fit(
+        self, x, t, *, epochs=20, batch_size=32, seed=0, validation=None, patience=None,
+        improvement=0.0, history=None, checkpoint=None, every=None, resume=False, quiet=False
+    ):
         """Train on arrays in mini-batches; the mean loss of each epoch.
+
+        Ctrl-C and SIGTERM end it after the step under way, and it returns as after the last epoch.
+        `self.stopped` says why it ended: "epochs", "patience", "interrupted" (Ctrl-C), "terminated",
+        "diverged", or "finished" where a run to resume had ended before. `self.history` has a row for each
+        epoch. With `validation` or `patience` the weights of the best epoch are put back at the end; after
+        a run that diverged, always.
 
         Args:
             epochs: how often all examples are used.
             batch_size: how many examples an update takes; the last batch of an epoch may be smaller.
-            seed: of the order of the examples and of what is drawn.
-            validation: arrays by name, scored after each epoch.
+            seed: of the order of the examples, of what is drawn and of the split; None: another each time.
+            validation: arrays by name, or a part of the examples to set apart (0.2); scored each epoch.
+            patience: end after so many epochs without a better loss (of the validation, if there is one).
+            improvement: by how much a loss must be lower to be better.
+            history: a CSV file for `self.history`, written anew after each epoch.
+            checkpoint: a file from which the run can go on, written after each epoch.
+            every: after so many steps instead.
+            resume: go on from `checkpoint`, equal, bit by bit, to a run that was never stopped.
             quiet: print no progress.
+
+        Raises:
+            Problem: what was given cannot be used; a loss or weights that are not finite, with the step,
+                the first layer and the learning rate.
         """
-        sizes, arrays = self._ready({"x": x, "t": t})
-        if epochs < 0 or batch_size < 1:
-            raise Problem(
-                f"epochs must be at least 0 and batch_size at least 1, not {epochs} and {batch_size}"
+        return self._fit(
+            {"x": x, "t": t},
+            validation,
+            _Run(epochs, batch_size, seed, patience, improvement, history, checkpoint, every, resume),
+            quiet,
+        )
+
+    def _fit(self, given, validation, run, quiet):
+        apart = None  # arrays and rows to score after each epoch
+        first = "x"
+        chosen, rows = _split((_array(first, given[first]).shape or (1,))[0], validation, run.seed)
+        _, arrays = self._ready(given, chosen)
+        if rows is not None:
+            apart = arrays, rows
+        run.count = len(chosen)
+        run.arguments.update(
+            {
+                "network": NETWORK, "optimizer": "adam", **self.options, "dtype": self.dtype.name,
+                "validation": validation
+            }
+        )
+        run.arguments["arrays"] = {name: list(a.shape) for name, a in arrays.items()}
+        if apart is None and validation is not None:
+            self._check_names(validation)
+            apart = self._ready({name: validation[name] for name in DATA})[1], None
+            run.arguments["validation"] = {name: list(a.shape) for name, a in apart[0].items()}
+        self._rng = run.rng.spawn(1)[0]
+        run.first = self.steps
+        if run.resume:
+            self._resume(run)
+        else:
+            run.best = self.get_weights()
+        self.history = run.rows
+        self.stopped = "finished" if run.resume and run.over() else run.over()
+        progress = _Progress(run, quiet)
+        if self.stopped == "finished":
+            progress.say(f"{run.checkpoint} is of a run that is finished: {run.why()}; nothing was changed")
+        # what is not finite is told in words
+        with _Interrupts() as interrupts, progress, np.errstate(
+            over="ignore", invalid="ignore", divide="ignore"
+        ):
+            while not self.stopped:
+                self.stopped = self._epoch(arrays, chosen, run, progress, interrupts)
+                if self.stopped:
+                    self._keep(run)
+                    break
+                self._judge(run, apart)
+                progress.epoch()
+                self.stopped = run.over()
+                if run.every is None or self.steps % run.every == 0 or self.stopped:
+                    self._keep(run)
+        if apart is not None or run.patience is not None:
+            self.set_weights(run.best)
+        if self.stopped in SIGNALS.values():
+            kept = f"; {run.checkpoint} has the run, to go on with resume" if run.checkpoint else ""
+            progress.say(f"{self.stopped} after step {self.steps}, in epoch {run.epoch + 1}{kept}")
+        return [row["loss"] for row in run.rows]
+
+    def _epoch(self, arrays, chosen, run, progress, interrupts):
+        """What is left of an epoch, batch by batch; the word for a signal that ends it."""
+        order, size = chosen[run.order()], run.batch_size
+        while run.done < run.count:
+            if interrupts.caught:
+                return interrupts.caught
+            rows = order[run.done : run.done + size]
+            loss = float(self._train_rows(arrays, rows).real)
+            if not math.isfinite(loss):
+                self._diverged(run, f"the loss is {loss} at step {self.steps + 1}", arrays, rows)
+            last = run.done + size >= run.count
+            if last:
+                run.norm = float(np.linalg.norm(self._g))
+            self._advance()
+            run.total += loss * len(rows)
+            run.done += len(rows)
+            if last:
+                break
+            if run.every and self.steps % run.every == 0:
+                self._keep(run)
+            if time.perf_counter() >= progress.due:
+                progress.step(self)
+        if not np.isfinite(self._w).all():
+            self._diverged(run, f"weights are no longer finite at step {self.steps}", arrays, order[-size:])
+        return ""
+
+    def _judge(self, run, apart):
+        """Close an epoch: a row of the history, and whether it is the best."""
+        row = {
+            "epoch": run.epoch + 1, "steps": self.steps, "loss": run.total / run.count,
+            "gradient_norm": run.norm
+        }
+        row["learning_rate"] = self.options["lr"]
+        if apart is not None:
+            row.update({f"validation_{name}": value for name, value in self._scores(*apart).items()})
+        run.close(row)
+        if run.better(row.get("validation_loss", row["loss"])):
+            run.best = self.get_weights()
+        if run.history:
+            _write_history(run.history, run.rows)
+
+    def _diverged(self, run, told, arrays, rows):
+        """Say at which step, in which layer first and at what learning rate; put the best weights back.
+
+        Raises:
+            Problem: always.
+        """
+        batch = {name: a[rows] if name in BATCHED else a for name, a in arrays.items()}
+        found = [name for name, a in self._layered(batch).items() if not np.isfinite(a).all()]
+        if found:
+            made = LAYERS[found[0]]
+            lost = [name for name in made if not np.isfinite(self.weights[name]).all()]
+            told += f", first in {found[0]}" + (f" (weights {', '.join(made)})" if made else "")
+            told += f", where {' and '.join(lost)} no longer hold finite numbers" if lost else ""
+        told += f", with the learning rate {self._numbers()['lr']:g}"
+        self.set_weights(run.best)
+        self.stopped = "diverged"
+        back = f"those of epoch {run.best_epoch}" if run.best_epoch else "those at the start"
+        raise Problem(
+            f"{told}, in epoch {run.epoch + 1}: a smaller learning rate may help; the weights are {back}"
+        )
+
+    def _keep(self, run):
+        """Write a checkpoint: the model, and the run as JSON in the entry .run."""
+        if run.checkpoint is None:
+            return
+        told = {**run.told(), "start": self._seed}
+        told["draws"] = self._rng.bit_generator.state
+        arrays = {**self._packed(), ".run": np.frombuffer(json.dumps(told).encode(), np.uint8)}
+        arrays.update({f".best.{name}": a for name, a in run.best.items()})
+        _write_arrays(run.checkpoint, arrays)
+
+    def _resume(self, run):
+        """Go on from a checkpoint; one of another run is refused, before anything is changed."""
+        path = os.fsdecode(run.checkpoint)
+        arrays = _read_arrays(path)
+        best = {name: arrays.get(f".best.{name}") for name in (*WEIGHTS, *STATES)}
+        try:
+            told = json.loads(arrays[".run"].tobytes())
+            kept = told["arguments"]
+            _Run.take(copy.copy(run), told)
+            np.random.default_rng().bit_generator.state = told["draws"]
+            whole = told["epoch"] == len(told["rows"]) and all(
+                a is not None and a.shape == arrays[name].shape for name, a in best.items()
             )
-        count = sizes["n"]
-        if count == 0:
-            raise Problem("there are no examples to train on")
-        rng, losses = np.random.default_rng(seed), []
-        self._rng = rng.spawn(1)[0]
-        for epoch in range(1, epochs + 1):
-            order, total = rng.permutation(count), 0.0
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told below, in words
-                for start in range(0, count, batch_size):
-                    rows = order[start : start + batch_size]
-                    total += float(self._train_rows(arrays, rows).real) * len(rows)
-                    self._advance()
-            losses.append(total / count)
-            if not np.isfinite(total):
-                raise Problem(f"the loss is {total} in epoch {epoch}: a smaller learning rate may help")
-            if not quiet:
-                told = "" if validation is None else f"  validation: {self.score(validation)}"
-                print(f"epoch {epoch:{len(str(epochs))}}/{epochs}  loss {losses[-1]:.4f}{told}", flush=True)
-        return losses
+        except (KeyError, ValueError, TypeError, AttributeError):
+            whole = False
+        if not whole:
+            raise Problem(f"{path} cannot be used: it is no checkpoint of this version, or is damaged")
+        for name, value in json.loads(json.dumps(run.arguments)).items():
+            if name not in kept or kept[name] != value:
+                told = f"{name} = {kept.get(name)}, not {value}"
+                raise Problem(f"{path} is of a run with {told}: a run goes on with the same, or starts anew")
+        self._unpack(arrays, path)
+        run.take(told)
+        run.best, self._seed = best, told["start"]
+        self._rng.bit_generator.state = told["draws"]
 
     def save(self, path):
         """Write weights and the optimiser's state, as .safetensors where the name ends so, else as .npz."""
@@ -1442,6 +1873,55 @@ def _labels(model, name, cells, lines, path):
 BATCH = "n"
 
 
+def _train_options(train):
+    """The options of the command that trains."""
+    train.add_argument("--target", help="the name of the target's column, if it is not the last")
+    train.add_argument(
+        "--missing", choices=("refuse", "drop"), default="refuse",
+        help="rows of a table that lack a value: none is taken, or they are left out"
+    )
+    train.add_argument("--epochs", type=int, default=20, help="how often all examples are used (20)")
+    train.add_argument("--batch", type=int, default=32, help="how many examples an update takes (32)")
+    train.add_argument("--rate", dest="lr", type=float, default=argparse.SUPPRESS, help="learning rate")
+    train.add_argument(
+        "--seed", type=_natural, default=0,
+        help="of the start, of the order of the examples and of the splits (0)"
+    )
+    train.add_argument(
+        "--test-split", type=float, default=0.0,
+        help="part of the rows to set apart for a last score, such as 0.2"
+    )
+    scored = train.add_mutually_exclusive_group()
+    scored.add_argument(
+        "--validation", type=float,
+        help="part of the other rows to set apart and to score after each epoch, such as 0.2"
+    )
+    scored.add_argument("--validation-data", metavar="FILE", help="a file to score after each epoch instead")
+    train.add_argument(
+        "--patience", type=int,
+        help="stop after so many epochs without a better loss, of the validation if there is one"
+    )
+    train.add_argument(
+        "--improvement", type=float, default=0.0,
+        help="by how much a loss must be lower to be better (0)"
+    )
+    train.add_argument("--weights", help="saved weights to go on from (.npz or .safetensors)")
+    train.add_argument(
+        "--save", default="cnn.npz",
+        help="where the weights go at the end, as .npz or .safetensors (cnn.npz)"
+    )
+    train.add_argument("--history", metavar="FILE", help="a CSV file with a row for each epoch")
+    train.add_argument(
+        "--checkpoint", metavar="FILE",
+        help="a file from which the run can go on, written after each epoch"
+    )
+    train.add_argument("--every", type=int, metavar="STEPS", help="write it after so many steps instead")
+    train.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint; give the other options again"
+    )
+    train.add_argument("--quiet", action="store_true", help="print no progress")
+
+
 def _train_command(options):
     """Train on a table; with `--test-split`, score on examples set apart."""
     if BATCH is None or not set(DATA) <= set(BATCHED):
@@ -1450,23 +1930,53 @@ def _train_command(options):
         )
     if options.epochs < 1 or options.batch < 1 or not 0 <= options.test_split < 1:
         raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
+    if options.resume and not options.checkpoint:
+        raise Problem("--resume goes on from a checkpoint: name it with --checkpoint")
     model = Model(**{name: value for name, value in vars(options).items() if name in ("lr",)})
     model.init(options.seed)
-    if options.weights:
-        model.load(options.weights)
+    before = options.checkpoint if options.resume else options.weights
+    if before:
+        model.load(before)
     arrays = _data(model, options.data, options.target, missing=options.missing)
     count = len(arrays[DATA[0]])
     apart = round(count * options.test_split)
     if apart == count:
         raise Problem(f"the test split leaves none of the {count} examples to train on")
     order = np.random.default_rng(options.seed).permutation(count)
-    training = {name: a[order[apart:]] for name, a in arrays.items()}
+    training = {
+        name: a[order[apart:]] for name, a in arrays.items()
+    } if apart else arrays  # in a file, they stay there
     test = {name: a[order[:apart]] for name, a in arrays.items()} if apart else None
-    model.fit(
-        *(training[name] for name in DATA), epochs=options.epochs, batch_size=options.batch,
-        seed=options.seed, quiet=options.quiet
-    )
+    validation = options.validation
+    if options.validation_data:
+        validation = _data(model, options.validation_data, options.target, missing=options.missing)
+    asked = {
+        name: getattr(options, name) for name in (
+            "epochs", "seed", "patience", "improvement", "history", "checkpoint", "every", "resume",
+            "quiet"
+        )
+    }
+    try:
+        model.fit(
+            *(training[name] for name in DATA), batch_size=options.batch, validation=validation, **asked
+        )
+    except Problem:
+        if model.stopped == "diverged" and model.history:
+            model.save(options.save)
+            print(f"saved {options.save}, the best weights before it diverged")
+        raise
+    if model.stopped == "finished":
+        return 0
+    stopped = [128 + number for number, word in SIGNALS.items() if word == model.stopped]
+    if stopped:
+        model.save(options.save)
+        print(f"saved {options.save}")
+        if options.checkpoint:
+            print("the same command goes on" if options.resume else "the same command with --resume goes on")
+        return stopped[0]
     print(f"training: {model.score(training)}")
+    if isinstance(validation, dict):
+        print(f"validation: {model.score(validation)}")
     if test is not None:
         print(f"test: {model.score(test)}")
     model.save(options.save)
@@ -1515,21 +2025,7 @@ def main(arguments=None):
     train = commands.add_parser("train", help=about, description=about)
     train.set_defaults(run=_train_command)
     train.add_argument("data")
-    train.add_argument("--target", help="the name of the target's column, if it is not the last")
-    train.add_argument(
-        "--missing", choices=("refuse", "drop"), default="refuse",
-        help="rows of a table that lack a value: none is taken, or they are left out"
-    )
-    train.add_argument("--epochs", type=int, default=20)
-    train.add_argument("--batch", type=int, default=32)
-    train.add_argument("--rate", dest="lr", type=float, default=argparse.SUPPRESS, help="learning rate")
-    train.add_argument("--seed", type=_natural, default=0)
-    train.add_argument(
-        "--test-split", type=float, default=0.0, help="part of the rows to set apart, such as 0.2"
-    )
-    train.add_argument("--weights", help="saved weights to go on from (.npz or .safetensors)")
-    train.add_argument("--save", default="cnn.npz", help="where to (.npz or .safetensors)")
-    train.add_argument("--quiet", action="store_true")
+    _train_options(train)
     about = "predict for each row of a table, or for each example of an .npz file"
     predict = commands.add_parser("predict", help=about, description=about)
     predict.set_defaults(run=_predict_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ from symgrad.emit.estimator import Estimator
 from symgrad.emit.estimator import estimator as estimator_of
 from symgrad.emit.fast import Fast, Plan
 from symgrad.emit.frames import fill
+from symgrad.emit.layers import layers
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, identifier, words
 from symgrad.emit.nests import NoLoops
@@ -34,6 +36,7 @@ from symgrad.language.updates import Rule
 from symgrad.passes.arrange import arranged
 from symgrad.passes.derive import forward
 from symgrad.passes.shares import Share, share
+from symgrad.passes.wholes import whole
 
 STYLES = ("readable", "fast")
 _TAKEN = re.compile(r"^(\w+) = np\.empty\(")
@@ -56,17 +59,23 @@ _METHODS = frozenset(
         "str",
         "arrays",
         "batch_size",
+        "checkpoint",
         "class_weight",
         "compiled",
         "count",
         "done",
         "epoch",
         "epochs",
+        "every",
         "given",
         "gradients",
+        "history",
+        "improvement",
         "losses",
         "order",
+        "patience",
         "quiet",
+        "resume",
         "rng",
         "rows",
         "seed",
@@ -292,6 +301,7 @@ class Module:
                 }
         write = self._readable if self.style == "readable" else self._fast
         parts = {kind: write(kind, *how) for kind, how in kinds.items() if how[1]}
+        named = parts["loss"] if self.style == "readable" else self._readable("loss", *kinds["loss"])
         compiled = self._compiled(*kinds["training"][:2]) if self.target == "numba" else {}
         makes = [_MAKES[kind] for kind in parts] + (["_compiled"] if compiled.get("step") else [])
         update = self._update()
@@ -302,6 +312,9 @@ class Module:
             starred=any(number.endswith("*") for number in self.numbers.values()),
             declaration=_wrapped(str(self.declared.text or self.declared), 96),
             parts=parts,
+            layers=named,
+            whole=whole(self.evaluated),
+            network=hashlib.sha256(str(self.declared).encode()).hexdigest()[:16],
             makes=makes,
             target=self.target,
             training="self._form" if compiled.get("step") else "_training",
@@ -373,7 +386,8 @@ class Module:
         results = [self._result(kind)]
         if kind == "training":
             results += [*self.derived.gradients.values(), *self.following.values()]
-        lines = writer.write(statements, results)
+        named = layers(program, statements) if kind == "loss" else []
+        lines = writer.write(statements, [*results, *(name for name, _ in named)])
         self.helpers.update(writer.text.helpers)
         keys = [t.name for t in (*data, *self.draws, *self.weights, *self.states) if t.name in reads]
         arguments = [names.of(key) for key in keys]
@@ -384,6 +398,7 @@ class Module:
             "arguments": list(zip(keys, arguments, strict=True)),
             "lines": self._head(program, names, statements, text) + lines,
             "result": names.of(self._result(kind)),
+            "named": [(name, names.of(name), made) for name, made in named],
             "gradients": [(w.name, names.of(self.derived.gradients[w.name])) for w in self.weights]
             if kind == "training"
             else [],

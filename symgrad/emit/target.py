@@ -67,10 +67,10 @@ def epoch(
     rule: Rule,
 ) -> dict[str, Any]:  # fmt: skip
     """The fields of a template for an epoch: `data` are the keys, names and tensors of what a step is given."""
-    own = ("order", "size", "start", "total", "arguments", "rates", COUNT, NORM, "w", "g")
+    own = ("order", "size", "start", "total", "loss", "done", "arguments", "rates", COUNT, NORM, "w", "g")
     names = Names((*own, *rule.numbers, *rule.state, *_OWN))
     batched = set(batched)
-    gathered, parameters, passed = [], ["order", "size"], []
+    gathered, parameters, passed = [], ["order", "size", "total"], []
     for key, _, t in data:
         if key not in batched:
             continue
