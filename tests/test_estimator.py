@@ -19,8 +19,7 @@ import symgrad as sg
 from symgrad.cli import main
 from symgrad.errors import SymgradError
 
-RNG = np.random.default_rng(0)
-X = RNG.standard_normal((60, 4))
+X = np.random.default_rng(0).standard_normal((60, 4))
 Y = X[:, 0] - 2 * X[:, 1]
 T = np.array(["low", "mid", "high"])[np.digitize(Y, [-1, 1])]
 
@@ -66,7 +65,7 @@ def test_a_regressor(make: Make, style: str) -> None:
     assert p.shape == Y.shape
     explained = 1 - ((Y - p) ** 2).sum() / ((Y - Y.mean()) ** 2).sum()
     assert np.isclose(r.score(X, Y), explained, rtol=1e-12) and explained > 0.9
-    weight = RNG.uniform(size=60)
+    weight = np.random.default_rng(1).uniform(size=60)
     mean = (weight * Y).sum() / weight.sum()
     explained = 1 - (weight * (Y - p) ** 2).sum() / (weight * (Y - mean) ** 2).sum()
     assert np.isclose(r.score(X, Y, weight), explained, rtol=1e-12)
@@ -120,6 +119,43 @@ def test_partial_fit(make: Make) -> None:
         c.partial_fit(X[:2], ["low", "none"])
     with pytest.raises(ValueError, match="must be the same in each call"):
         c.partial_fit(X, T, classes=["low", "mid"])
+
+
+def test_weights_of_rows_and_of_classes(make: Make) -> None:
+    net = make(DECLARATIONS["classifier"], weighted=True, lr=0.01)
+    rows = np.random.default_rng(1).integers(0, 4, 60)
+    rows[[4, 5]] = 0
+    c = net.Classifier(epochs=4, batch_size=1000)  # all rows at once: one of weight 2 is as good as two
+    p = c.fit(X, T, sample_weight=rows).predict_proba(X)
+    again = c.fit(X.repeat(rows, axis=0), T.repeat(rows)).predict_proba(X)
+    assert np.allclose(p, again, rtol=1e-9, atol=1e-12)
+    assert (c.fit(X, T, rows * 5.0).predict_proba(X) == p).all()  # only ratios count
+    assert not np.allclose(c.fit(X, T).predict_proba(X), p, rtol=1e-3)
+    c = net.Classifier(class_weight={"low": 1e4, "high": 1e-4, "mid": 1e-4})
+    assert np.mean(c.fit(X, T).predict(X) == "low") > 0.9
+    balanced = net.Classifier(class_weight="balanced", epochs=3).fit(X, T)
+    counts = {label: 60 / (3 * (label == T).sum()) for label in balanced.classes_}
+    same = net.Classifier(class_weight=counts, epochs=3).fit(X, T)
+    assert np.allclose(balanced.predict_proba(X), same.predict_proba(X), rtol=1e-9)
+    c.partial_fit(X, T, sample_weight=np.arange(60))
+    assert not hasattr(make(DECLARATIONS["regressor"], weighted=True).Regressor(), "class_weight")
+    words = """
+        x: data[n, i]
+        t: label[n] in ["mid", "low", "high"]
+        loss = softmax_cross_entropy(dense(tanh(dense(x, 16)), 3), t)
+    """
+    w = make(words, weighted=True, lr=0.01).Classifier(class_weight={"high": 1e4})
+    assert np.mean(w.fit(X, T).predict(X) == "high") > 0.9
+    for given, told in (
+        (np.zeros(60), "a weight that is not zero"),
+        (-rows, "a finite number from 0 for each of the 60 rows"),
+        (rows[:3], "for each of the 60 rows"),
+        (["heavy"] * 60, "must be an array of numbers"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            c.fit(X, T, given)
+    with pytest.raises(ValueError, match="class_weight has the label 'none', which is not among the classes"):
+        c.set_params(class_weight={"none": 1}).fit(X, T)
 
 
 def test_a_schedule(make: Make) -> None:
@@ -345,7 +381,7 @@ def test_check_estimator_in_full() -> None:
     script = Path(__file__).parent / "sklearn_checks.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 6
+    assert len(done.stdout.splitlines()) == 9
 
 
 def test_pipelines_searches_and_clones(make: Make) -> None:
