@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from symgrad.emit.fast import Fast, Plan
@@ -73,7 +74,10 @@ def readable(rule: Rule) -> tuple[list[str], dict[str, None]]:
     for line in writer.write(whole.statements):
         name, _, value = line.partition(" = ")
         lines.append(f"{name}[:] = {value}" if name in kept else line)
-    return [line for line in lines if not line.startswith("#")], writer.text.helpers
+    lines = [line for line in lines if not line.startswith("#")]
+    if any(re.search(r"\bcount\b", line) for line in lines):  # of what is the same for all entries
+        lines.insert(0, "count = w.size")
+    return lines, writer.text.helpers
 
 
 def numbered(rule: Rule) -> Folded:
@@ -89,8 +93,10 @@ def fast(rule: Rule) -> tuple[Plan, dict[str, None]]:
     whole = program(rule, done.equations, done.numbers)
     kept = ("w", *rule.state)
     given = (*kept, "g", *done.numbers)
-    writer = Fast(whole, Names(), {}, given, {name: name for name in kept}, ())
-    return writer.write(whole.statements), writer.text.helpers
+    names = Names(() if done.plain else (*rule.numbers, *rule.moving, *done.parts))
+    writer = Fast(whole, names, {}, given, {name: name for name in kept}, ())
+    plan = writer.write(whole.statements)
+    return plan, {**writer.text.helpers, **dict.fromkeys(("_bits", "_mask") if plan.bits else ())}
 
 
 # what the functions that update, and the methods that call them, use themselves
