@@ -3,6 +3,7 @@
 import json
 import os
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,31 @@ def test_a_damaged_file_is_refused_or_whole(
     assert "\n" not in told and model.steps == 3
     for name, w in before.items():
         assert np.array_equal(model.weights[name], w)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "it is no .npz file"),
+        (b"\x80\x04K\x01.", "it is no .npz file"),  # a pickle
+        (packed({}), "it is no .npz file, and its name does not end with .safetensors"),
+        ("npy", "it is no .npz file"),
+        ("zip", "its weight W1 is not made of finite numbers"),
+    ],
+)
+def test_what_is_no_npz(net: Any, tmp_path: Path, data: Any, message: str) -> None:
+    path = tmp_path / "w.npz"
+    if data == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.ones(3))
+    elif data == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in net.WEIGHTS:
+                archive.writestr(name, "no array")
+    else:
+        path.write_bytes(data)
+    with pytest.raises(net.Problem, match=message):
+        net.Model().load(path)
 
 
 def test_what_cannot_be_used_is_told(net: Any, tmp_path: Path) -> None:

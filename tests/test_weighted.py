@@ -310,6 +310,42 @@ def test_a_step_of_fit_allocates_no_array(net: Any) -> None:
     assert found == []
 
 
+def test_classes_are_balanced_by_the_examples_trained_on(net: Any) -> None:
+    x, t = data(40)
+    model, other = net["Model"](dtype=np.float64), net["Model"](dtype=np.float64)
+    seen: list[np.ndarray] = []
+    own = model._weights_of_examples
+
+    def watched(arrays: Any, sizes: Any, class_weight: Any, weights: Any, rows: Any) -> np.ndarray:
+        seen.append(rows)
+        return own(arrays, sizes, class_weight, weights, rows)
+
+    model._weights_of_examples = watched
+    model.fit(x, t, epochs=2, validation=0.3, class_weight="balanced", quiet=True)
+    (rows,) = seen
+    counts = np.bincount(t[rows], minlength=3)
+    assert len(rows) == 28 and (counts != np.bincount(t, minlength=3) * 0.7).any()
+    table = np.where(counts, 28 / ((counts > 0).sum() * np.maximum(counts, 1)), 1)
+    other.fit(x, t, epochs=2, validation=0.3, class_weight=dict(enumerate(table)), quiet=True)
+    same(model.get_weights(), other.get_weights())
+
+
+def test_a_weighted_run_is_resumed_bit_by_bit(net: Any, tmp_path: Path) -> None:
+    x, t = data()
+    path = str(tmp_path / "run.safetensors")
+    how = {"epochs": 6, "batch_size": 5, "quiet": True, "class_weight": "balanced", "checkpoint": path}
+    whole = net["Model"]()
+    whole.fit(x, t, **how)
+    model = net["Model"]()
+    model.fit(x, t, **{**how, "epochs": 3})
+    again = net["Model"]()
+    with pytest.raises(net["Problem"], match="example_weight"):
+        again.fit(x, t, **{**how, "class_weight": None}, resume=True)
+    again.fit(x, t, **how, resume=True)
+    for name, w in whole.get_weights().items():
+        assert np.array_equal(w, again.weights[name])
+
+
 def test_evaluation_takes_no_weights(net: Any, plain: Any) -> None:
     x, t = data()
     model, other = net["Model"](dtype=np.float64), plain["Model"](dtype=np.float64)

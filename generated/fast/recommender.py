@@ -575,8 +575,11 @@ def _read_arrays(path):
         with open(path, "rb") as file:
             if path.lower().endswith(".safetensors"):
                 return _read_safetensors(file)
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz file, and its name does not end with .safetensors")
+            file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                return {name: np.asarray(archive[name]) for name in archive.files}
     except FileNotFoundError:
         raise Problem(f"there is no file {path}") from None
     except UNREADABLE as problem:
