@@ -173,7 +173,7 @@ class Setting:
 
     def loss_and_gradient(self, w: np.ndarray, rows: Any = None) -> tuple[float, np.ndarray]:
         """The loss and its gradient at weights `w`, on all examples, or on those of `rows`."""
-        loss, gradients = self._gradient({**self._on(rows), **self.named(w)})
+        loss, gradients = self._gradient({**self.on(rows), **self.named(w)})
         return float(loss), self.flat(gradients)
 
     def loss(self, w: np.ndarray) -> float:
@@ -206,7 +206,8 @@ class Setting:
         vectors = [t.name for t in derived.source.inputs if t.name not in known]
         return _function(derived), dict(zip(self.weights, vectors, strict=True))
 
-    def _on(self, rows: Any) -> dict[str, np.ndarray]:
+    def on(self, rows: Any) -> dict[str, np.ndarray]:
+        """The data of some examples, what is drawn for each of them too; of all if `rows` is None."""
         if rows is None:
             return self.data
         return {name: a[rows] if name in self.batched else a for name, a in self.data.items()}
@@ -236,7 +237,7 @@ class Setting:
                 order = rng.permutation(self.count) if batch_size else np.arange(self.count)
                 for first in range(0, self.count, size):
                     yield step, self.flat(learner.get_weights())
-                    batch = self._on(order[first : first + size])
+                    batch = self.on(order[first : first + size])
                     with np.errstate(all="ignore"):
                         learner.step(*(batch[name] for name in self.module["DATA"]))
                     step += 1
