@@ -59,8 +59,10 @@ def _table(p: Table, width: int) -> list[str]:
     cells = [[said(c) for c in row] for row in (p.columns, *p.rows)]
     widths = [max(map(columns, column)) for column in zip(*cells, strict=True)]
     room = width - 2 * len(widths)
+    words = [max(columns(w) for c in column for w in ("", *c.split())) for column in zip(*cells, strict=True)]
     while sum(widths) > room:
-        widest = max(range(len(widths)), key=widths.__getitem__)
+        between = [k for k, w in enumerate(widths) if w > words[k]]  # these can break between words
+        widest = max(between or range(len(widths)), key=widths.__getitem__)
         if widths[widest] <= _LEAST:
             break
         widths[widest] -= 1

@@ -32,10 +32,11 @@ class Study:
     run: Callable[[argparse.Namespace], Report]
 
 
-def network_options(sub: argparse.ArgumentParser) -> None:
-    """Which network, and on which data."""
+def network_options(sub: argparse.ArgumentParser, needed: bool = True) -> None:
+    """Which network, and on which data; `needed` says whether one must be given."""
     sub.add_argument(
         "declaration",
+        nargs=None if needed else "?",
         help=f"a .sg file, a declaration typed as one argument, or a shipped network: {', '.join(DATA)}",
     )
     sub.add_argument(

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from symgrad.errors import SymgradError
+from symgrad.study import flow
 from symgrad.study.arguments import Study, natural
 from symgrad.study.report import Report
 
-STUDIES: tuple[Study, ...] = ()
+STUDIES: tuple[Study, ...] = (flow.STUDY,)
 
 
 def main(arguments: Sequence[str]) -> int:

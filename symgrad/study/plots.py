@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -32,6 +33,40 @@ _SVG, _LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
 def label(text: str) -> str:
     """A user's words on a plot: dollars are no mathematics there."""
     return text.replace("\\", "\\\\").replace("$", r"\$")
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Places in any order, moved as little as need be so that none is nearer to the next than `gap`, in the same order.
+
+    Example:
+        >>> [round(p, 3) for p in apart([0.5, 0.5, 0.9], 0.1)]
+        [0.45, 0.55, 0.9]
+    """
+    order = sorted(range(len(places)), key=places.__getitem__)
+    groups: list[tuple[float, int]] = []  # of neighbours that touch: where the first goes, and how many
+    for k in order:
+        groups.append((places[k], 1))
+        while len(groups) > 1:
+            (a, m), (b, n) = groups[-2:]
+            if b - a >= m * gap:
+                break
+            groups[-2:] = [((a * m + (b - m * gap) * n) / (m + n), m + n)]
+    found = [first + j * gap for first, count in groups for j in range(count)]
+    return [found[order.index(k)] for k in range(len(places))]
+
+
+def ends(axes: Any, labels: Sequence[tuple[float, str, str]], size: float = 8) -> None:
+    """Labels (height, text, color) at the right end of curves, with a thread where one had to move.
+
+    The limits of the axes must be set before.
+    """
+    turn = axes.transData + axes.transAxes.inverted()
+    height = axes.figure.get_size_inches()[1] * 72 * axes.get_position().height
+    low, high = axes.get_ylim()
+    places = [float(turn.transform((0, min(max(y, low), high)))[1]) for y, _, _ in labels]
+    for (_, text, color), place, moved in zip(labels, places, apart(places, 1.35 * size / height), strict=True):
+        axes.plot([1, 1.02], [place, moved], transform=axes.transAxes, color=color, linewidth=0.6, clip_on=False)
+        axes.text(1.025, moved, label(text), transform=axes.transAxes, color=color, va="center", fontsize=size)
 
 
 def _drawn(plot: Plot, format: str, **how: Any) -> bytes:
