@@ -11,7 +11,8 @@ that `command` lists: its name, its options, and how they are used. `Setting` is
 of all weights; `plots` is the only file that knows matplotlib.
 """
 
+from symgrad.study.flow import flow
 from symgrad.study.report import Plot, Report
 from symgrad.study.setting import Setting
 
-__all__ = ["Plot", "Report", "Setting"]
+__all__ = ["Plot", "Report", "Setting", "flow"]

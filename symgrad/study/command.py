@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from symgrad.errors import SymgradError
-from symgrad.study import flow
 from symgrad.study.arguments import Study, natural
+from symgrad.study.flow import STUDY as FLOW
 from symgrad.study.report import Report
 
-STUDIES: tuple[Study, ...] = (flow.STUDY,)
+STUDIES: tuple[Study, ...] = (FLOW,)
 
 
 def main(arguments: Sequence[str]) -> int:
