@@ -218,7 +218,7 @@ def test_the_number_of_classes_is_that_of_the_words() -> None:
     [
         ([[1, 2, 3, 4], [5, 6]], "what was given is ragged"),
         ([list("abcd")] * 2, "x must be an array of numbers, not of type <U1"),
-        (np.zeros((0, 4)), "has no e"),
+        (np.zeros((0, 4)), "there are no examples to train on"),
         ([[1, 2, 3, np.nan]] * 2, r"x must hold finite numbers, but x\[0, 3\] is nan"),
         ([[1, 2, 3, 4], [np.inf, 2, 3, 4]], r"x must hold finite numbers, but x\[1, 0\] is inf"),
         (np.ones((2, 3)), r"x must have the shape \[n, 4\]"),
@@ -264,6 +264,42 @@ def test_training_from_files_larger_than_the_memory_it_takes(style: str, tmp_pat
         assert np.array_equal(w, outside.weights[name])
     assert np.array_equal(inside.means["x"], outside.means["x"])
     assert peak < 2.5e6 < x.nbytes == 3.2e6
+
+
+def test_splits_of_files_stay_there(tmp_path: Path) -> None:
+    """The command sets examples apart for a test and for validation without reading the rest into memory."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((40_000, 20)) * 7 + 100
+    t = np.array(["no", "yes"])[(x[:, 0] > 100).astype(int)]
+    text = (
+        "x: data[n, 20] & standardized; t: label[n] < k; z = dense(x, k); loss = softmax_cross_entropy(z, t)"
+    )
+    net = made(text)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "t.npy", t)
+    np.savez(tmp_path / "all.npz", x=x, t=t)
+    given = [
+        "--epochs",
+        "1",
+        "--batch",
+        "500",
+        "--quiet",
+        "--test-split",
+        "0.2",
+        "--validation",
+        "0.1",
+        "--save",
+    ]
+    tracemalloc.start()
+    assert net["main"](["train", str(tmp_path), *given, str(tmp_path / "a.npz")]) == 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert net["main"](["train", str(tmp_path / "all.npz"), *given, str(tmp_path / "b.npz")]) == 0
+    first, second = (np.load(tmp_path / f"{name}.npz") for name in "ab")
+    assert (
+        all(np.array_equal(first[name], second[name]) for name in second.files) and ".mean.x" in first.files
+    )
+    assert peak < 4.5e6 < x.nbytes == 6.4e6
 
 
 def test_one_column_of_a_table_in_a_file(tmp_path: Path) -> None:

@@ -529,8 +529,29 @@ class _Rows:
         np.copyto(out, self[rows])
 
 
+class _Chosen:
+    """Some examples of an array in a file, where they stay until they are asked for."""
+
+    def __init__(self, a, rows):
+        self.a, self.rows = a, rows
+        self.shape, self.ndim, self.dtype = (len(rows), *a.shape[1:]), a.ndim, a.dtype
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, rows):
+        return self.a[self.rows[rows]]
+
+
+def _choose(a, rows):
+    """Some examples of an array."""
+    return _Chosen(a, rows) if _mapped(a) else a[rows]
+
+
 def _mapped(a):
     """Whether an array, or what it is a part of, is in a file."""
+    if isinstance(a, _Chosen):
+        return True
     while isinstance(a, np.ndarray) and not isinstance(a, np.memmap):
         a = a.base
     return isinstance(a, np.memmap)
@@ -546,7 +567,7 @@ def _parts(a, rows=None):
 def _array(name, a):
     """What was given as an array."""
     try:
-        return np.asarray(a)
+        return a if isinstance(a, _Chosen) else np.asarray(a)
     except ValueError:
         raise Problem(f"{name} must be an array of numbers; what was given is ragged") from None
 
@@ -1140,8 +1161,8 @@ class Model:
             if not all(isinstance(word, str) for word in words):
                 raise Problem(f"{TARGET} must hold numbers or words, not both and nothing else")
             self._name_classes(sorted(words), TARGET)
-        elif a.dtype.kind in "iu" and a.size:
-            self._count_classes(int(a.max()) + 1)
+        elif a.dtype.kind in "iu" and len(a):
+            self._count_classes(max(int(part.max()) for _, part in _parts(a)) + 1)
 
     def _name_classes(self, words, where):
         """Number the words of the target, in this order."""
@@ -2269,10 +2290,8 @@ def _train_command(options):
     if apart == count:
         raise Problem(f"the test split leaves none of the {count} examples to train on")
     order = np.random.default_rng(options.seed).permutation(count)
-    training = {
-        name: a[order[apart:]] for name, a in arrays.items()
-    } if apart else arrays  # in a file, they stay there
-    test = {name: a[order[:apart]] for name, a in arrays.items()} if apart else None
+    training = {name: _choose(a, order[apart:]) for name, a in arrays.items()} if apart else arrays
+    test = {name: _choose(a, order[:apart]) for name, a in arrays.items()} if apart else None
     validation = options.validation
     if options.validation_data:
         validation = _data(model, options.validation_data, options.target, missing=options.missing)
