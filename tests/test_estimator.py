@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -119,6 +120,25 @@ def test_partial_fit(make: Make) -> None:
         c.partial_fit(X[:2], ["low", "none"])
     with pytest.raises(ValueError, match="must be the same in each call"):
         c.partial_fit(X, T, classes=["low", "mid"])
+
+
+def test_it_stops_early(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = make(DECLARATIONS["regressor"], lr=0.03)
+    r = net.Regressor(epochs=500, validation=0.25, patience=5).fit(X, Y)
+    losses = [epoch["validation_loss"] for epoch in r.history_]
+    assert r.n_iter_ == len(r.loss_curve_) == 1 + np.argmin(losses) + 5 < 500
+    assert net.Regressor(epochs=500, patience=5, improvement=1e9).fit(X, Y).n_iter_ == 6
+    advance = net.Model._advance
+
+    def interrupted(model: object) -> None:
+        advance(model)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(net.Model, "_advance", interrupted)
+    r = net.Regressor()
+    with pytest.raises(KeyboardInterrupt):  # a search around it ends too; what was learned so far is kept
+        r.fit(X, Y)
+    assert r._model.steps == 1 and r.predict(X).shape == (60,)
 
 
 def test_weights_of_rows_and_of_classes(make: Make) -> None:

@@ -17,7 +17,10 @@ from symgrad.language.reference import run
 from symgrad.language.samples import inputs, small_sizes
 
 # parameters of every estimator, and what its methods call their own
-_OWN = ("class_weight", "epochs", "batch_size", "random_state", "dtype", "verbose", "self")
+_OWN = (
+    *("epochs", "batch_size", "validation", "patience", "improvement", "class_weight"),
+    *("random_state", "dtype", "verbose", "self"),
+)
 
 
 @dataclass(frozen=True)
