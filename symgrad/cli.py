@@ -14,12 +14,11 @@ import tempfile
 import time
 import webbrowser
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import symgrad
-from symgrad import update_options
+from symgrad import declaration_options, shipped, update_options
 from symgrad.errors import SymgradError
 from symgrad.files import write_atomically
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:  # a command imports what it needs, so that help and complaint
 _SHEETS = ("problem", "hints", "solution")
 _SHEET_ENDINGS = {"text": ".txt", "markdown": ".md", "html": ".html", "tex": ".tex", "pdf": ".pdf"}
 SPLITTING = ("threads", "tile", "micro_batch")
-_DATA = resources.files("symgrad")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,12 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help, add_help=helps)
         sub.set_defaults(run=run)
         if declared:
-            sub.add_argument(
-                "declaration", help="a .sg file, a declaration typed as one argument, or - for standard input"
-            )
-            sub.add_argument(
-                "--size", action="append", default=[], metavar="n=5", help="a number for a size letter"
-            )
+            declaration_options.add(sub)
         return sub
 
     demo = command(
@@ -171,15 +164,17 @@ def _parser() -> argparse.ArgumentParser:
         "train", _train, "Train a declared network on a table (CSV); further options go to the module.",
         helps=False,
     )  # fmt: skip
-    sub.add_argument("data", help="a CSV file; the last column is the target")
+    sub.add_argument(
+        "data", help="a CSV file, the last column is the target; or .npz, .npy, a folder, shipped data"
+    )
     sub.add_argument("-h", "--help", action=_TrainHelp, nargs=0, help="show this, and the module's options")
     _module_options(sub)
     sub.add_argument(
         "--class-weight", help="a weight for each class, such as 0=1,1=5 or cat=2,dog=1; or: balanced"
     )
 
-    sub = command("study", _study, "Measure the error gradient, and explain it.", declared=False)
-    sub.epilog = "Its studies have options of their own: symgrad study rate --help."
+    # its studies have options, and help, of their own
+    command("study", _study, "Measure the error gradient, and explain it.", declared=False, helps=False)
 
     sub = command(
         "exercise", _exercise, "Write an exercise with numbers, its hints and its solution.", declared=False
@@ -346,31 +341,13 @@ def _worked(d: Derivation, options: argparse.Namespace, form: Any) -> Worked:
 
 def _derived(options: argparse.Namespace, wrt: list[str] | None = None, training: bool = True) -> Derivation:
     """The derivation that was asked for: of the gradient, unless an option says otherwise."""
-    declaration, sizes = _declared(options)
+    declaration, sizes = declaration_options.read(options)
     if options.jacobian is not None:
         of = options.jacobian or None
         return symgrad.jacobian(declaration, of, wrt, sizes=sizes, training=training)
     kinds = {"hessian": symgrad.hessian, "hvp": symgrad.hvp, "per_example": symgrad.per_example}
     kind = next((make for name, make in kinds.items() if getattr(options, name)), symgrad.derive)
     return kind(declaration, wrt, sizes=sizes, training=training)
-
-
-def _declared(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
-    """The declaration, and the sizes given on the line."""
-    sizes = {}
-    for item in options.size:
-        name, _, number = item.partition("=")
-        if not name.isidentifier() or not number.isdigit() or int(number) < 1:
-            raise SymgradError(
-                f"--size takes a letter and a whole number of at least 1, such as n=5, not '{item}'"
-            )
-        sizes[name] = int(number)
-    text: str = options.declaration
-    if text == "-":
-        return sys.stdin.read(), sizes
-    if text.endswith(".sg") or ("\n" not in text and os.path.isfile(text)):
-        return Path(text), sizes
-    return text, sizes
 
 
 def _update(options: argparse.Namespace) -> dict[str, Any]:
@@ -411,12 +388,12 @@ def _derive(options: argparse.Namespace) -> int:
 
 
 def _model(options: argparse.Namespace) -> Model:
-    declaration, sizes = _declared(options)
+    declaration, sizes = declaration_options.read(options)
     return symgrad.Model(declaration, sizes=sizes)
 
 
 def _generate(options: argparse.Namespace) -> int:
-    declaration, sizes = _declared(options)
+    declaration, sizes = declaration_options.read(options)
     model = symgrad.Model(declaration, sizes=None if options.report else sizes)
     report = None
     if options.report:  # first: what cannot be counted is refused before anything is written
@@ -506,7 +483,7 @@ def _train(options: argparse.Namespace) -> int:
         "symgrad_trained",
     )
     weights = [] if options.class_weight is None else ["--class-weight", options.class_weight]
-    return int(module["main"](["train", options.data, *weights, *options.rest]))
+    return int(module["main"](["train", str(shipped.data(options.data)), *weights, *options.rest]))
 
 
 def _study(options: argparse.Namespace) -> int:
@@ -565,7 +542,7 @@ def _demo(options: argparse.Namespace) -> int:
     from symgrad import emit
 
     start = time.perf_counter()
-    declared = (_DATA / "networks" / "digits.sg").read_text(encoding="utf-8")
+    declared = shipped.network("digits").read_text(encoding="utf-8")
     print(f"A network, as declared:\n\n{declared}")
     model = symgrad.Model(declared)
     d: Derivation = model.derive()
@@ -580,9 +557,8 @@ def _demo(options: argparse.Namespace) -> int:
     print(f"Checked by complex steps in float64:\n\n{verdict}\n")
     if not verdict.ok:
         return 1
-    with resources.as_file(_DATA / "data" / "digits.csv") as table:
-        running = emit.load(source, "symgrad_demo")
-        train = ["train", str(table), "--epochs", str(options.epochs), "--seed", "0", "--test-split", "0.2"]
-        status = int(running["main"]([*train, "--save", str(out / "digits.npz")]))
+    running = emit.load(source, "symgrad_demo")
+    train = ["train", str(shipped.table("digits")), "--epochs", str(options.epochs), "--test-split", "0.2"]
+    status = int(running["main"]([*train, "--save", str(out / "digits.npz")]))
     print(f"\n{time.perf_counter() - start:.1f} s in all. Next: python {module} --help")
     return status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,30 @@ DATA = {
 _HERE = resources.files("symgrad")
 
 
-def found(declaration: Any) -> tuple[Any, str]:
-    """A declaration as it is; for the name of a shipped network its file, and that name.
+def network(name: str) -> Path:
+    """The declaration of a shipped network.
 
-    >>> path, name = found("digits")
-    >>> path.name, name, found("loss = 1")
-    ('digits.sg', 'digits', ('loss = 1', ''))
+    >>> network("digits").name
+    'digits.sg'
     """
-    if isinstance(declaration, str) and declaration in DATA:
-        return Path(str(_HERE / "networks" / f"{declaration}.sg")), declaration
-    return declaration, ""
+    return Path(str(_HERE / "networks" / f"{name}.sg"))
 
 
 def table(name: str) -> Path:
     """The data of a shipped network."""
     return Path(str(_HERE / "data" / DATA[name]))
+
+
+def shipped(declaration: Any) -> str:
+    """The name of the shipped network that a declaration is, or that names it; else nothing.
+
+    >>> shipped("digits"), shipped(network("digits")), shipped("loss = 1")
+    ('digits', 'digits', '')
+    """
+    return next((name for name in DATA if declaration in (name, network(name))), "")
+
+
+def data(path: str) -> Path:
+    """A file or folder of the user's, or else shipped data of that name."""
+    known = {file: name for name, file in DATA.items()}
+    return table(known[path]) if path in known and not os.path.exists(path) else Path(path)

@@ -149,3 +149,15 @@ def test_more_than_gradients(tmp_path: Path) -> None:
         assert done.returncode == 0 and "agrees" in done.stdout
     refused(symgrad("derive", quadratic, "--hessian", "--hvp", cwd=tmp_path), "not allowed")
     refused(symgrad("derive", quadratic, "--jacobian", "q", cwd=tmp_path), "of names 'q'")
+
+
+def test_shipped_networks_and_data_have_names(tmp_path: Path) -> None:
+    done = symgrad("train", "logistic", "iris.csv", "--epochs", "1", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "logistic.npz").exists(), done.stderr
+    (tmp_path / "iris.csv").write_text("mine")  # a file of the user's comes first
+    refused(symgrad("train", "logistic", "iris.csv", cwd=tmp_path), "iris.csv")
+
+
+def test_help_of_studies(tmp_path: Path) -> None:
+    assert "rate" in symgrad("study", "--help", cwd=tmp_path).stdout
+    assert "--rates" in symgrad("study", "rate", "--help", cwd=tmp_path).stdout

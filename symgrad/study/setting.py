@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad import emit
+from symgrad import emit, shipped
 from symgrad.collecting import put_off
 from symgrad.errors import Refusal, SymgradError
 from symgrad.language.bind import bind
@@ -19,7 +19,6 @@ from symgrad.language.samples import drawn
 from symgrad.language.trace import Derived
 from symgrad.model import Model
 from symgrad.second import hvp as derive_hvp
-from symgrad.shipped import found, table
 
 Data = str | os.PathLike[str] | Mapping[str, Any] | None
 
@@ -67,11 +66,12 @@ class Setting:
         target: str | None = None,
         **options: Any,
     ):
-        declaration, shipped = found(declaration)
-        data = table(shipped) if data is None and shipped else data
+        name = shipped.shipped(declaration)
+        if name:
+            declaration, data = shipped.network(name), shipped.table(name) if data is None else data
         self.model = Model(declaration, sizes=sizes)
         self.program = self.model.program
-        self.name = shipped or self.model.name
+        self.name = self.model.name
         self.seed = seed
         source = self.model.source("studied", optimizer=optimizer, style="fast", **options)
         self.module = emit.load(source, "symgrad_studied")
@@ -89,7 +89,7 @@ class Setting:
             learner = self.module["Model"](dtype=np.float64)
             learner.init(self.seed)
             if isinstance(data, (str, os.PathLike)):
-                arrays = self.module["_data"](learner, os.fspath(data), target)
+                arrays = self.module["_data"](learner, os.fspath(shipped.data(os.fspath(data))), target)
             else:
                 arrays = dict(data or {})
             given = {name: np.asarray(a) for name, a in self._some({**arrays, **values}, examples).items()}

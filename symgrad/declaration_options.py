@@ -1,0 +1,53 @@
+"""The options of every command that takes a declaration: which it is, and numbers for its size letters."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from symgrad import shipped
+from symgrad.errors import SymgradError
+
+
+def add(sub: argparse.ArgumentParser, needed: bool = True) -> None:
+    """Add them to the options of a command; `needed` says whether a declaration must be given."""
+    sub.add_argument(
+        "declaration",
+        nargs=None if needed else "?",
+        help="a .sg file, a declaration typed as one argument, - for standard input, or a shipped network: "
+        + ", ".join(shipped.DATA),
+    )
+    sub.add_argument("--size", action="append", default=[], metavar="n=5", help="a number for a size letter")
+
+
+def read(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
+    """The declaration, and the sizes.
+
+    Raises:
+        SymgradError: a size is no letter with a number.
+    """
+    return _declaration(options.declaration), _sizes(options.size)
+
+
+def _declaration(text: str) -> str | Path:
+    """A text as it is; a file, or that of a shipped network, as its path."""
+    if text == "-":
+        return sys.stdin.read()
+    if text.endswith(".sg") or ("\n" not in text and os.path.isfile(text)):
+        return Path(text)
+    return shipped.network(text) if text in shipped.DATA else text
+
+
+def _sizes(given: Sequence[str]) -> dict[str, int]:
+    found = {}
+    for item in given:
+        name, _, number = item.partition("=")
+        if not name.isidentifier() or not number.isdigit() or int(number) < 1:
+            raise SymgradError(
+                f"--size takes a letter and a whole number of at least 1, such as n=5, not '{item}'"
+            )
+        found[name] = int(number)
+    return found
