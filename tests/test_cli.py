@@ -159,5 +159,5 @@ def test_shipped_networks_and_data_have_names(tmp_path: Path) -> None:
 
 
 def test_help_of_studies(tmp_path: Path) -> None:
-    assert "rate" in symgrad("study", "--help", cwd=tmp_path).stdout
-    assert "--rates" in symgrad("study", "rate", "--help", cwd=tmp_path).stdout
+    assert "flow" in symgrad("study", "--help", cwd=tmp_path).stdout
+    assert "--depth" in symgrad("study", "flow", "--help", cwd=tmp_path).stdout
