@@ -17,15 +17,19 @@ _PRECEDING = {
 }
 
 
-def add(sub: argparse.ArgumentParser, optimizer: str | None = "adam") -> None:
-    """Add the options; `optimizer` is what is used if none is given."""
+def add(
+    sub: argparse.ArgumentParser,
+    optimizer: str | None = "adam",
+    rate: str = "the optimiser's own default",
+) -> None:
+    """Add the options; `optimizer` is what is used if none is given, `rate` says the learning rate then."""
     default = f"; {optimizer} if not given" if optimizer else ""
     group = sub.add_argument_group("how weights are updated")
     group.add_argument(
         "--optimizer", default=optimizer, metavar="NAME|FILE|TEXT",
         help=f"{', '.join(OPTIMIZERS)}, or a definition of your own: def mine(w, g, lr=0.1): w = w - lr*g{default}",
     )  # fmt: skip
-    group.add_argument("--lr", type=float, help="learning rate; the optimiser's own default if not given")
+    group.add_argument("--lr", type=float, help=f"learning rate; {rate} if not given")
     group.add_argument(
         "--schedule", metavar="NAME|FILE|TEXT",
         help=f"of the learning rate: {', '.join(SCHEDULES)}, or a formula of lr, the step t and the number of all "

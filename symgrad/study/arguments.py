@@ -55,17 +55,15 @@ def network(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    return _whole(text, 1)
+def counted(least: int) -> Callable[[str], int]:
+    """What reads a whole number of at least so many."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"takes a whole number of at least {least}, not '{text}'")
+        return int(text)
+
+    return read
 
 
-def natural(text: str) -> int:
-    """A whole number of at least 0."""
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"takes a whole number of at least {least}, not '{text}'")
-    return int(text)
+positive, natural = counted(1), counted(0)

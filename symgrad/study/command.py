@@ -12,9 +12,10 @@ from pathlib import Path
 from symgrad.errors import SymgradError
 from symgrad.study.arguments import Study, natural
 from symgrad.study.flow import STUDY as FLOW
+from symgrad.study.gradient import STUDY as GRADIENT
 from symgrad.study.report import Report
 
-STUDIES: tuple[Study, ...] = (FLOW,)
+STUDIES: tuple[Study, ...] = (GRADIENT, FLOW)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -119,7 +119,9 @@ def flow(
     _checked(activations, starts, depths, widths, inputs)
     count = len(activations) * len(starts) * len(depths) * len(widths)
     if layers is not None and not 1 <= layers <= count:
-        raise SymgradError(f"there are {count} combinations, numbered from 1, and none has the number {layers}")
+        raise SymgradError(
+            f"there are {count} combinations, numbered from 1, and none has the number {layers}"
+        )
     starts = [scheme(s)[0] for s in starts]
     functions = [Activation(a) for a in activations]
     x, t, about = _data(inputs, examples or EXAMPLES, seed)

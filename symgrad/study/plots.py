@@ -64,9 +64,14 @@ def ends(axes: Any, labels: Sequence[tuple[float, str, str]], size: float = 8) -
     height = axes.figure.get_size_inches()[1] * 72 * axes.get_position().height
     low, high = axes.get_ylim()
     places = [float(turn.transform((0, min(max(y, low), high)))[1]) for y, _, _ in labels]
-    for (_, text, color), place, moved in zip(labels, places, apart(places, 1.35 * size / height), strict=True):
-        axes.plot([1, 1.02], [place, moved], transform=axes.transAxes, color=color, linewidth=0.6, clip_on=False)
-        axes.text(1.025, moved, label(text), transform=axes.transAxes, color=color, va="center", fontsize=size)
+    gap = 1.35 * size / height * max((text.count("\n") + 1 for _, text, _ in labels), default=1)
+    for (_, text, color), place, moved in zip(labels, places, apart(places, gap), strict=True):
+        axes.plot(
+            [1, 1.02], [place, moved], transform=axes.transAxes, color=color, linewidth=0.6, clip_on=False
+        )
+        axes.text(
+            1.025, moved, label(text), transform=axes.transAxes, color=color, va="center", fontsize=size
+        )
 
 
 def _drawn(plot: Plot, format: str, **how: Any) -> bytes:
