@@ -121,7 +121,7 @@ def angle(a: np.ndarray, b: np.ndarray) -> float:
     """Degrees between two vectors; nan where one is 0 or not finite. Kahan's formula, exact for small angles too.
 
     >>> round(angle(np.array([1.0, 0.0]), np.array([1.0, 1e-9])), 15), angle(np.zeros(1), np.ones(1))
-    (5.7296e-08, nan)
+    (5.729578e-08, nan)
     """
     long, wide = float(np.linalg.norm(a)), float(np.linalg.norm(b))
     if not (0 < long < np.inf and 0 < wide < np.inf):
