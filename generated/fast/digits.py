@@ -2203,6 +2203,12 @@ def _labels(model, name, cells, lines, path):
 BATCH = "n"
 
 
+def _assigned(text):
+    """A name and a number, as in `beta1=0.95`."""
+    name, _, value = text.partition("=")
+    return name.strip(), float(value)
+
+
 def _train_options(train):
     """The options of the command that trains."""
     train.add_argument("--target", help="the name of the target's column, if it is not the last")
@@ -2213,6 +2219,10 @@ def _train_options(train):
     train.add_argument("--epochs", type=int, default=20, help="how often all examples are used (20)")
     train.add_argument("--batch", type=int, default=32, help="how many examples an update takes (32)")
     train.add_argument("--rate", dest="lr", type=float, default=argparse.SUPPRESS, help="learning rate")
+    train.add_argument(
+        "--set", action="append", type=_assigned, default=[], metavar="NAME=NUMBER",
+        help="a number of the optimiser: lr, beta1, beta2, eps"
+    )
     train.add_argument(
         "--threads", type=_counted, default=argparse.SUPPRESS,
         help="how many threads share a batch, or: measure"
@@ -2274,12 +2284,15 @@ def _train_command(options):
         raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
     if options.resume and not options.checkpoint:
         raise Problem("--resume goes on from a checkpoint: name it with --checkpoint")
-    model = Model(
-        **{
-            name: value for name,
-            value in vars(options).items() if name in ("lr", "threads", "tile", "micro_batch")
-        }
-    )
+    numbers = dict(options.set)
+    for name in numbers:
+        if name not in ("lr", "beta1", "beta2", "eps"):
+            raise Problem(f"there is no number {name}; those of the optimiser are lr, beta1, beta2, eps")
+    given = {
+        name: value for name,
+        value in vars(options).items() if name in ("lr", "threads", "tile", "micro_batch")
+    }
+    model = Model(**{**given, **numbers})
     model.init(options.seed)
     before = options.checkpoint if options.resume else options.weights
     if before:

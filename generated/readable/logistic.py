@@ -1576,6 +1576,12 @@ def _labels(model, name, cells, lines, path):
 BATCH = "n"
 
 
+def _assigned(text):
+    """A name and a number, as in `beta1=0.95`."""
+    name, _, value = text.partition("=")
+    return name.strip(), float(value)
+
+
 def _train_options(train):
     """The options of the command that trains."""
     train.add_argument("--target", help="the name of the target's column, if it is not the last")
@@ -1586,6 +1592,10 @@ def _train_options(train):
     train.add_argument("--epochs", type=int, default=20, help="how often all examples are used (20)")
     train.add_argument("--batch", type=int, default=32, help="how many examples an update takes (32)")
     train.add_argument("--rate", dest="lr", type=float, default=argparse.SUPPRESS, help="learning rate")
+    train.add_argument(
+        "--set", action="append", type=_assigned, default=[], metavar="NAME=NUMBER",
+        help="a number of the optimiser: lr, beta1, beta2, eps"
+    )
     train.add_argument(
         "--seed", type=_natural, default=0,
         help="of the start, of the order of the examples and of the splits (0)"
@@ -1635,7 +1645,12 @@ def _train_command(options):
         raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
     if options.resume and not options.checkpoint:
         raise Problem("--resume goes on from a checkpoint: name it with --checkpoint")
-    model = Model(**{name: value for name, value in vars(options).items() if name in ("lr",)})
+    numbers = dict(options.set)
+    for name in numbers:
+        if name not in ("lr", "beta1", "beta2", "eps"):
+            raise Problem(f"there is no number {name}; those of the optimiser are lr, beta1, beta2, eps")
+    given = {name: value for name, value in vars(options).items() if name in ("lr",)}
+    model = Model(**{**given, **numbers})
     model.init(options.seed)
     before = options.checkpoint if options.resume else options.weights
     if before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 
 from symgrad.emit.fast import Fast, Plan
@@ -137,7 +138,7 @@ def schedule(rule: Rule) -> dict[str, object] | None:
         ) from None
     return {
         "name": rule.schedule.name,
-        "about": words(rule.schedule.about),
+        "about": textwrap.wrap(words(rule.schedule.about), 100),
         "lines": lines,
         "result": result,
         "numbers": list(rule.schedule.options),

@@ -170,8 +170,8 @@ class _Folding:
         return ex.rebuild(e, tuple(parts))
 
     def _sum(self, pairs: list[tuple[Expr, Expr]]) -> tuple[Expr, Expr]:
-        if all(array == ONE for _, array in pairs):
-            return ex.add(*(number for number, _ in pairs)), ONE
+        if len({array for _, array in pairs}) == 1:
+            return ex.add(*(number for number, _ in pairs)), pairs[0][1]
         number: Expr = ONE
         leading = next(n for n, array in pairs if array != ONE)
         if not any(isinstance(n, Num) for n, array in pairs if array != ONE) and self.sure(leading):
