@@ -266,8 +266,11 @@ class Fast:
     def _targets(self, results: Mapping[str, Value]) -> dict[Value, str]:
         """Values that can be computed straight into the array where they are wanted."""
         found: dict[Value, str] = {}
+        before = {a.info: end for a, end in self.last.items() if a.op == "input"}  # what is there, and how long
         for name, place in self.into.items():
             v = results[name]
+            if before.get(name, -1) > v.root.number:
+                continue
             if v.op not in VIEWS and v.op != "input" and not v.once and v.shape and v.root not in found:
                 found[v.root] = place
         for first, second in sorted(self.behind):

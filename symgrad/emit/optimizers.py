@@ -74,7 +74,9 @@ def readable(rule: Rule) -> tuple[list[str], dict[str, None]]:
     lines = []
     for line in writer.write(whole.statements):
         name, _, value = line.partition(" = ")
-        lines.append(f"{name}[:] = {value}" if name in kept else line)
+        if value in kept and name not in kept:
+            value += ".copy()"  # as it is now
+        lines.append(f"{name}{'[:]' if name in kept else ''} = {value}")
     lines = [line for line in lines if not line.startswith("#")]
     if any(re.search(r"\bcount\b", line) for line in lines):  # of what is the same for all entries
         lines.insert(0, "count = w.size")

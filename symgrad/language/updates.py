@@ -226,7 +226,9 @@ def _definition(node: ast.FunctionDef, kind: _Kind) -> Update:
     computed = [t.id for line in node.body for t in _targets(line)]
     seen = {*kind.first, *options, *needs, *(k for k in kind.known if k == COUNT or k not in computed)}
     fixed = {*options, *needs, COUNT, *(kind.first if kind is _SCHEDULE else ())} - {*kind.gives}
-    about, equations, state = "", [], []
+    state = [] if kind is _SCHEDULE else _state(node, seen)
+    seen.update(state)
+    about, equations = "", []
     for k, line in enumerate(node.body):
         match line:
             case ast.Expr(value=ast.Constant(value=str(words))) if k == 0:
@@ -237,11 +239,7 @@ def _definition(node: ast.FunctionDef, kind: _Kind) -> Update:
                         f"{name} is given to the {kind.word} {node.name}, and no equation computes it: "
                         "give what is computed another name"
                     ).at(line)
-                called = {id(n.func) for n in ast.walk(value) if isinstance(n, ast.Call)}
-                reads = [n.id for n in ast.walk(value) if isinstance(n, ast.Name) and id(n) not in called]
-                if name in reads and name not in seen and kind is not _SCHEDULE:
-                    state.append(name)
-                    seen.add(name)
+                reads = _reads(value)
                 unknown = [r for r in reads if r not in seen and r not in ("pi", "e")]
                 if unknown:
                     raise Refusal(
@@ -283,6 +281,21 @@ def _options(node: ast.FunctionDef, kind: _Kind) -> dict[str, float]:
             raise Refusal(f"the default of {name} must be a number").at(default)
         options[_named(name)] = float(value.value)
     return options
+
+
+def _state(node: ast.FunctionDef, given: set[str]) -> list[str]:
+    """The names whose first equation reads them: what is kept from step to step; equations before it read it too."""
+    first: dict[str, ast.expr] = {}
+    for line in node.body:
+        for target in _targets(line):
+            first.setdefault(target.id, line.value)  # type: ignore[attr-defined]
+    return [name for name, value in first.items() if name not in given and name in _reads(value)]
+
+
+def _reads(value: ast.expr) -> list[str]:
+    """The names in a formula that are not called."""
+    called = {id(n.func) for n in ast.walk(value) if isinstance(n, ast.Call)}
+    return [n.id for n in ast.walk(value) if isinstance(n, ast.Name) and id(n) not in called]
 
 
 def _targets(line: ast.stmt) -> list[ast.Name]:
