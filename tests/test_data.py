@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import symgrad as sg
 from symgrad import emit
+from symgrad.study.setting import Setting
 
 STYLES = ("readable", "fast")
 WORDS = ("setosa", "versi'color", 'virgi"nica')
@@ -458,3 +459,15 @@ def test_all_missing_values_are_told_at_once(capsys: pytest.CaptureFixture[str])
     assert f"{told}: left out" in capsys.readouterr().err
     with pytest.raises(problem, match="no row is left"):
         wide("1,2,3,,x\n", missing="drop")
+
+
+def test_a_study_sees_what_the_network_computes_with() -> None:
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((20, 4)) * 9 + 100, rng.integers(0, 3, 20)
+    raw = Setting(CLASSES.format(fact=RAW, labels=NAMED), {"x": x, "t": np.array(WORDS)[t]})
+    plain = Setting(CLASSES.format(fact="", labels="< 3"), {"x": (x - x.mean(0)) / x.std(0), "t": t})
+    np.testing.assert_allclose(raw.data["x"], plain.data["x"], atol=1e-12)
+    assert raw.data["t"].tolist() == t.tolist()
+    runs = (s.train(epochs=2, batch_size=8, lr=0.1) for s in (raw, plain))
+    for (_, u), (_, v) in zip(*runs, strict=True):
+        np.testing.assert_allclose(u, v, atol=1e-12)

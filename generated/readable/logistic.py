@@ -741,7 +741,7 @@ class Model:
 
     def _learn(self, given, rows=None):
         """What is learned from raw arrays before training, unless it is known; of all rows, or of these."""
-        a = _array(TARGET, given[TARGET])
+        a = _array(TARGET, given.get(TARGET, ()))
         if a.dtype.kind in "OSTU" and self.classes is None:
             words = set()
             for _, part in _parts(a):

@@ -93,8 +93,9 @@ class Setting:
             else:
                 arrays = dict(data or {})
             given = {name: np.asarray(a) for name, a in self._some({**arrays, **values}, examples).items()}
-            inputs = {**given, **drawn(self.program, given, self.seed)}
             names = self.module["DATA"]
+            given |= self._entered(learner, {name: given[name] for name in names if name in given})
+            inputs = {**given, **drawn(self.program, given, self.seed)}
             learner._make({name: np.shape(inputs[name]) for name in names})
             learner.set_weights({w: np.asarray(values[w], float) for w in weights if w in values})
         except problem as told:
@@ -107,6 +108,14 @@ class Setting:
         self.data = {name: found.get(name, a) for name, a in inputs.items() if name not in self.weights}
         self.batched = [name for name in self.module["BATCHED"] if name in self.data]
         self.count = len(self.data[self.batched[0]]) if self.batched else 1
+
+    def _entered(self, learner: Any, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Raw data as the derivation takes them: standardised where that is declared, words of labels as numbers."""
+        standardized = self.module.get("STANDARDIZED", ())
+        raw = [name for name, a in given.items() if name in standardized or a.dtype.kind in "OSTU"]
+        if raw and hasattr(learner, "_learn"):
+            learner._learn(given)
+        return {name: learner._enter(name, given[name]) for name in raw}
 
     def _bind(self) -> None:
         """Look at shapes and declared facts once, not at every weights."""
@@ -239,7 +248,8 @@ class Setting:
                     yield step, self.flat(learner.get_weights())
                     batch = self.on(order[first : first + size])
                     with np.errstate(all="ignore"):
-                        learner.step(*(batch[name] for name in self.module["DATA"]))
+                        learner._train({name: batch[name] for name in self.module["DATA"]})
+                        learner._advance()
                     step += 1
             yield step, self.flat(learner.get_weights())
         except self.module["Problem"] as told:
