@@ -13,9 +13,10 @@ from symgrad.errors import SymgradError
 from symgrad.study.arguments import Study, natural
 from symgrad.study.flow import STUDY as FLOW
 from symgrad.study.gradient import STUDY as GRADIENT
+from symgrad.study.rate import STUDY as RATE
 from symgrad.study.report import Report
 
-STUDIES: tuple[Study, ...] = (GRADIENT, FLOW)
+STUDIES: tuple[Study, ...] = (GRADIENT, RATE, FLOW)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -36,11 +36,13 @@ def label(text: str) -> str:
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Places in any order, moved as little as need be so that none is nearer to the next than `gap`, in the same order.
+    """Places from 0 to 1 in any order, moved so that none is nearer to the next than `gap`, in the same order.
 
     Example:
         >>> [round(p, 3) for p in apart([0.5, 0.5, 0.9], 0.1)]
         [0.45, 0.55, 0.9]
+        >>> apart([0.0, 1.0, 1.0], 0.1)
+        [0.0, 0.9, 1.0]
     """
     order = sorted(range(len(places)), key=places.__getitem__)
     groups: list[tuple[float, int]] = []  # of neighbours that touch: where the first goes, and how many
@@ -52,6 +54,7 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
                 break
             groups[-2:] = [((a * m + (b - m * gap) * n) / (m + n), m + n)]
     found = [first + j * gap for first, count in groups for j in range(count)]
+    found = [max(j * gap, min(1 - (len(found) - 1 - j) * gap, place)) for j, place in enumerate(found)]
     return [found[order.index(k)] for k in range(len(places))]
 
 

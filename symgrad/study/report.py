@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Union
 
@@ -54,9 +55,13 @@ class Report:
         """The plots by name."""
         return {p.name: p for p in self.parts if isinstance(p, Plot)}
 
+    @cached_property
+    def _drawn(self) -> dict[str, str]:
+        return {name: plots.svg(p) for name, p in self.plots.items()}
+
     def _document(self, drawn: bool) -> Document:
         def told(p: Part) -> Told:
-            return Picture((p.title,), plots.svg(p), "", p.alt) if isinstance(p, Plot) else p
+            return Picture((p.title,), self._drawn[p.name], "", p.alt) if isinstance(p, Plot) else p
 
         kept = [told(p) for p in self.parts if drawn or not isinstance(p, Plot)]
         return Document(lambda _: Story((), tuple(kept), (self.title,)))
@@ -88,7 +93,7 @@ class Report:
         made: list[tuple[Path, str | bytes]] = [(Path(folder) / "report.html", self.html())]
         for p in self.plots.values():
             made += [
-                (Path(folder) / f"{p.name}.svg", plots.svg(p)),
+                (Path(folder) / f"{p.name}.svg", self._drawn[p.name]),
                 (Path(folder) / f"{p.name}.png", plots.png(p)),
             ]
         for path, content in made:
