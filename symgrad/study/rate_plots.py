@@ -78,7 +78,8 @@ def ends(
     marks: dict[str, float],
     loss: str,
 ) -> None:
-    """The loss and the sharpness where each run ended, by its rate, with upright lines at rates of a name."""
+    """The loss and the sharpness where each run ended, by its rate, with upright lines at rates of a
+    name, the first dashed."""
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     colors = np.array([COLOR[name] for name in names])
     low, high, powers = _bounds(np.append(final, start), start)
@@ -108,11 +109,10 @@ def ends(
         below.plot(line, 2 / line, color=_GREY, linewidth=0.8)
         middle = float(np.clip(2 / np.sqrt(flat * sharp), rates.min(), rates.max()))
         _say(below, "λ = 2/η", (middle, 2 / middle), (5, 4))
-    places = sorted(marks.items(), key=lambda mark: mark[1])
-    for j, (text, rate) in enumerate(places):
-        left = j < len(places) - 1
+    for j, (text, rate) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
+        left = j < len(marks) - 1
         for axes in (above, below):
-            axes.axvline(rate, color=_GREY, linewidth=0.8, linestyle="solid" if j else (0, (4, 2)))
-        _say(
-            above, text, (rate, 1), (0, 4), xycoords=("data", "axes fraction"), ha="right" if left else "left"
-        )
+            dashed = text == next(iter(marks))  # what is predicted
+            axes.axvline(rate, color=_GREY, linewidth=0.8, linestyle=(0, (4, 2)) if dashed else "solid")
+        how = {"xycoords": ("data", "axes fraction"), "ha": "right" if left else "left"}
+        _say(above, text, (rate, 1), (-4 if left else 4, 4), **how)
