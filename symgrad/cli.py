@@ -200,9 +200,10 @@ class _TrainHelp(argparse.Action):
 
         model = symgrad.Model("x: data[n, i]; y: data[n]; w: weight[i]; loss = mean((x @ w - y)**2)")
         module = emit.load(model.source("model", style="fast"), "symgrad_helping")
-        group = parser.add_argument_group("options that go to the module's own train command")
-        module["_train_options"](group)
+        own = argparse.ArgumentParser(add_help=False, usage=argparse.SUPPRESS)
+        module["_train_options"](own.add_argument_group("options that go to the module's own train command"))
         parser.print_help()
+        print("\n" + own.format_help().strip())
         parser.exit()
 
 

@@ -817,13 +817,17 @@ class _Progress:
         self.run, self.quiet = run, quiet
         self.live = not quiet and sys.stdout.isatty()
         self.start, self.before = time.perf_counter(), run.epoch * run.count + run.done
-        self.due = self.start if self.live else math.inf  # when the line is drawn next
+        # the step at which the line is drawn next, about 0.1 s later: to ask for the time costs more than to count
+        self.due, self.latest = 0 if self.live else math.inf, None
 
     def step(self, model):
         """Within an epoch, now and then."""
-        if time.perf_counter() < self.due:
+        if model.steps < self.due:
             return
-        self.due = time.perf_counter() + 0.1
+        now = time.perf_counter()
+        steps, then = self.latest or (model.steps - 1, now - 0.1)
+        self.due = model.steps + max(1, int(0.1 * (model.steps - steps) / max(now - then, 1e-6)))
+        self.latest = model.steps, now
         row = dict(self.run.rows[-1]) if self.run.rows else {}
         row.update(loss=self.run.total / max(1, self.run.done), gradient_norm=float(np.linalg.norm(model._g)))
         self.draw(self.run.epoch + 1, row)
@@ -1534,25 +1538,23 @@ class Model:
 
     def _epoch(self, arrays, chosen, run, progress, interrupts):
         """What is left of an epoch, batch by batch; the word for a signal that ends it."""
-        order, size = chosen[run.order()], run.batch_size
-        while run.done < run.count:
+        order, size, count, every = chosen[run.order()], run.batch_size, run.count, run.every
+        while run.done < count:
             if interrupts.caught:
                 return interrupts.caught
-            rows = order[run.done : run.done + size]
+            start = run.done
+            rows = order[start : start + size]
             loss = float(self._train_rows(arrays, rows).real)
-            if not math.isfinite(loss):
+            if loss - loss != 0:  # not finite
                 self._diverged(run, f"the loss is {loss} at step {self.steps + 1}", arrays, rows)
-            last = run.done + size >= run.count
-            if last:
+            if start + size >= count:
                 run.norm = float(np.linalg.norm(self._g))
             self._advance()
             run.total += loss * len(rows)
-            run.done += len(rows)
-            if last:
-                break
-            if run.every and self.steps % run.every == 0:
+            run.done = start + size
+            if every and self.steps % every == 0 and run.done < count:
                 self._keep(run)
-            if time.perf_counter() >= progress.due:
+            if self.steps >= progress.due and run.done < count:
                 progress.step(self)
         if not np.isfinite(self._w).all():
             self._diverged(run, f"weights are no longer finite at step {self.steps}", arrays, order[-size:])
