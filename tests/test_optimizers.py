@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import python, symgrad
 
 import symgrad as sg
 from symgrad import emit, library
@@ -280,6 +281,9 @@ def test_a_file_has_one_definition(tmp_path: Any) -> None:
     falling = tmp_path / "falling.sg"
     falling.write_text("def falling(lr, t, T, p=2):\n    lr = lr*(1 - t/T)**p\n")
     assert optimizer(mine, falling, p=3).options["p"] == 3
+    mine.write_text("def mine(w, g):\n    w = w - q*g\n")
+    with pytest.raises(Refusal, match=r"mine.sg, line 2: 'q' is unknown in the equation of w\n +w = w - q"):
+        optimizer(mine)
     mine.write_text("")
     with pytest.raises(Refusal, match="one optimiser is asked for"):
         optimizer(mine)
@@ -290,6 +294,30 @@ def test_a_file_has_one_definition(tmp_path: Any) -> None:
 
 def tiny(style: str = "fast", **options: Any) -> dict[str, Any]:
     return emit.load(TINY.source("net", style=style, **options), "net")
+
+
+@pytest.mark.parametrize("style", ["readable", "fast"])
+def test_every_number_is_set_on_the_command_line(style: str, tmp_path: Any) -> None:
+    """When generating and when training, of an optimiser in a file."""
+    (tmp_path / "mine.sg").write_text("def mine(w, g, lr=0.1, count=1):\n    w = w - lr*count*g\n")
+    (tmp_path / "net.sg").write_text(
+        "x: data[n, 1]; y: data[n]; w: weight[1] = ones(); loss = mean((x @ w - y)**2)/2"
+    )
+    (tmp_path / "data.csv").write_text("1,0\n1,0\n")
+    how = ["--optimizer", "mine.sg", "--schedule", "lr*h", "--set", "count=2", "--style", style]
+    done = symgrad("generate", "net.sg", "net.py", *how, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "symgrad: 'h' is unknown in the equation of lr\n")
+    how[3] = "def half(lr, t, T, h=0.25): lr = lr*h"
+    assert symgrad("generate", "net.sg", "net.py", *how, "--clip-value", "0.5", cwd=tmp_path).returncode == 0
+    train = ["net.py", "train", "data.csv", "--epochs", "1", "--quiet"]
+    done = python(*train, "--set", "h=0.5", "--set", "clip_value=0.125", "--rate", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "net.npz")["w"] == 1 - 0.125 * 0.5 * 2
+    done = python(*train, "--set", "hh=0.5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no number hh; those of the optimiser are lr, count_, clip_value, h" in done.stderr
+    done = symgrad("train", "net.sg", "data.csv", "--set", "beta1", cwd=tmp_path)
+    assert (done.returncode, "--set takes a name and a number" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("style", ["readable", "fast"])

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
+from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
 from symgrad.language import updates
 from symgrad.language.definitions import Definition, parse_definitions
 from symgrad.language.expr import Access
@@ -200,9 +200,9 @@ def optimizer(
             taken[option] = part.name
         for need in needs:
             if need not in own.options:
-                has = listing(own.options) if own.options else "none"
                 raise Refusal(
-                    f"{part.name} needs a number '{need}' of the optimiser, and {own.name} has {has}"
+                    f"{part.name} needs a number '{need}' of the optimiser, and {own.name} has "
+                    f"{listing(own.options)}"
                 )
     if planned and planned.equations == ((updates.RATE, Access(updates.RATE, ())),):
         planned = None
@@ -226,7 +226,11 @@ def _one(name: str | os.PathLike[str], word: str, file: str, reader: _Reader) ->
         return _read(file, reader)[text]
     elif is_name(text) or word == "optimiser" and "def " not in text:
         raise Refusal(f"there is no {word} '{text}'{did_you_mean(text, known)} (there are {listing(known)})")
-    found = reader(text)
+    try:
+        found = reader(text)
+    except Refusal as problem:
+        where = "" if text == os.fspath(name) else f"{os.fspath(name)}, " if problem.line else f"{name}: "
+        raise Refusal(f"{where}{complete(problem, text)}") from None
     if len(found) != 1:
         raise Refusal(f"one {word} is asked for, and {text.strip()!r} defines {len(found)}: {listing(found)}")
     return next(iter(found.values()))
@@ -237,7 +241,7 @@ def _number(rule: updates.Rule, name: str, value: Any) -> float:
         others = [n for n in PRECEDING if n not in rule.options]
         raise Refusal(
             f"{rule.name} has no option '{name}'{did_you_mean(name, (*rule.options, *others))} "
-            f"(it has {listing(rule.options) if rule.options else 'none'})"
+            f"(it has {listing(rule.options)})"
         )
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise Refusal(f"{name} of {rule.name} is a number, such as {rule.options[name]}, not {value!r}")
