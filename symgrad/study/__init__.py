@@ -13,8 +13,9 @@ of all weights; `plots` is the only file that knows matplotlib.
 
 from symgrad.study.flow import flow
 from symgrad.study.gradient import gradient
+from symgrad.study.landscape import landscape
 from symgrad.study.rate import rate
 from symgrad.study.report import Plot, Report
 from symgrad.study.setting import Setting
 
-__all__ = ["Plot", "Report", "Setting", "flow", "gradient", "rate"]
+__all__ = ["Plot", "Report", "Setting", "flow", "gradient", "landscape", "rate"]

@@ -29,8 +29,9 @@ class Study:
     run: Callable[[argparse.Namespace], Report]
 
 
-def network_options(sub: argparse.ArgumentParser, needed: bool = True) -> None:
-    """Which network, and on which data; `needed` says whether one must be given."""
+def network_options(sub: argparse.ArgumentParser, needed: bool = True, examples: int | None = None) -> None:
+    """Which network, and on which data; `needed` says whether one must be given, `examples` how many are used if it is
+    not said."""
     declaration_options.add(sub, needed)
     sub.add_argument(
         "data", nargs="?", help="a file that `symgrad train` takes; else the shipped data, or random inputs"
@@ -38,7 +39,12 @@ def network_options(sub: argparse.ArgumentParser, needed: bool = True) -> None:
     sub.add_argument("--target", help="the name of the target's column, if it is not the last")
     sub.add_argument("--value", action="append", default=[], metavar='"A=[[2, 0], [0, 1]]"', help="one input")
     sub.add_argument("--values", metavar="FILE", help="a .json or .npz file of inputs by name")
-    sub.add_argument("--examples", type=positive, help="how many examples to use; all if not given")
+    sub.add_argument(
+        "--examples",
+        type=positive,
+        default=examples,
+        help=f"how many examples to use; {examples or 'all'} if not given",
+    )
 
 
 def network(options: argparse.Namespace) -> dict[str, Any]:

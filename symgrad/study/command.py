@@ -13,10 +13,11 @@ from symgrad.errors import SymgradError
 from symgrad.study.arguments import Study, natural
 from symgrad.study.flow import STUDY as FLOW
 from symgrad.study.gradient import STUDY as GRADIENT
+from symgrad.study.landscape import STUDY as LANDSCAPE
 from symgrad.study.rate import STUDY as RATE
 from symgrad.study.report import Report
 
-STUDIES: tuple[Study, ...] = (GRADIENT, RATE, FLOW)
+STUDIES: tuple[Study, ...] = (GRADIENT, RATE, FLOW, LANDSCAPE)
 
 
 def main(arguments: Sequence[str]) -> int:

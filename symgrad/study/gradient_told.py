@@ -14,6 +14,7 @@ from symgrad.study.setting import Setting
 
 if TYPE_CHECKING:
     from symgrad.study.gradient import Gradients
+    from symgrad.study.way import Way
 
 _STRAIGHT = 10  # degrees: what turns less hardly turns
 _KEPT = 90  # percent of a promise: what keeps more is kept
@@ -96,18 +97,19 @@ def _times(count: int, of: int, one: str = "step") -> str:
     return f"{count} of {of} {one}{'s' if of != 1 else ''}"
 
 
-def _training(g: Gradients, optimizer: Any) -> Iterator[str]:
-    w = g.way
-    steps, rates = int(g.steps[-1]), w.rates
+def trained_how(w: Way, optimizer: Any) -> Iterator[str]:
+    """How the training went, in sentences."""
+    steps, rates = int(w.at[-1]), w.rates
     rate = f"η = {rates[0]:g}" if len(set(rates)) == 1 else f"η from {rates.min():.3g} to {rates.max():.3g}"
     batch = f"mini-batches of {w.batch}" if w.batch else "all examples at each step"
     name = optimizer if isinstance(optimizer, str) and optimizer.isidentifier() else "the given optimiser"
     yield f"Trained with {name}, {rate}, {batch}: {steps} steps."
     if steps < w.planned:
-        yield (
-            f"Of {w.planned} steps only {steps} could be measured: then the weights ran away. The rate is too large "
-            "here."
-        )
+        yield f"Of {w.planned} steps only {steps} count: then the weights ran away. The rate is too large here."
+
+
+def _training(g: Gradients, optimizer: Any) -> Iterator[str]:
+    yield from trained_how(g.way, optimizer)
     yield f"g is the gradient of the loss on all of the data, at {len(g.steps)} points; angles are in degrees."
 
 

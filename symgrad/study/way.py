@@ -110,9 +110,9 @@ def trained(
     return Setting(declaration, data, optimizer=optimizer, **options)
 
 
-def training_options(parser: argparse.ArgumentParser) -> None:
-    """Which network is trained on what, and how."""
-    network_options(parser)
+def training_options(parser: argparse.ArgumentParser, examples: int | None = None) -> None:
+    """Which network is trained on what, and how; `examples` are used if not said otherwise."""
+    network_options(parser, examples=examples)
     update_options.add(parser, "sgd", f"{RATE} with sgd, else the optimiser's own default")
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=positive, default=EPOCHS, help=f"passes over all examples ({EPOCHS})")
