@@ -301,7 +301,7 @@ def _room(f: Facts) -> bool:
 
 
 def scheme(text: str) -> ast.expr:
-    """How a weight starts, said in words: `"he"`, `"orthogonal(1.4)"`.
+    """How a weight starts, said in words: `"he"`, `"orthogonal(1.4)"`, `"0.1"`.
 
     Raises:
         Refusal: no start is called so.
@@ -320,6 +320,8 @@ def scheme(text: str) -> ast.expr:
                 return ast.Call(ast.Name(name, ast.Load()), numbers, [])  # a node without a place of its own
         case ast.Expr(value=ast.Name(id=name)) if name in STARTS:
             return ast.Call(ast.Name(name, ast.Load()), [], [])
+        case ast.Expr(value=ast.Constant(value=int() | float())):
+            return line.value
     word = re.match(r"\w*", text)
     raise _no_start(word[0] if word else "", f", not {text!r}")
 

@@ -69,6 +69,7 @@ class Flow:
     seed: int
 
 
+@np.errstate(all="ignore")  # what is not finite is told
 def flow(
     declaration: Any = None,
     data: Data = None,
@@ -113,8 +114,7 @@ def flow(
     """
     if declaration is not None:
         setting = Setting(declaration, data, examples=examples, seed=seed, **network)
-        with np.errstate(all="ignore"):
-            return flow_told.of_network(setting, named.study(setting))
+        return flow_told.of_network(setting, named.study(setting))
     depths, widths = (list(n) if isinstance(n, Sequence) else [n] for n in (depth, width))
     _checked(activations, starts, depths, widths, inputs)
     count = len(activations) * len(starts) * len(depths) * len(widths)
@@ -152,11 +152,12 @@ def _data(inputs: str, examples: int, seed: int) -> tuple[np.ndarray, np.ndarray
         rng = np.random.default_rng(seed)
         x, t = rng.standard_normal((examples, 64)), rng.integers(0, CLASSES, examples)
         return x, t, f"{examples} examples of 64 normal numbers with random labels"
-    found = Setting("digits", examples=examples, seed=seed).data
+    found = Setting("digits", seed=seed).data
     x = found["x"] - found["x"].mean(0)
     deviation = x.std(0)
-    x = x / np.where(deviation == 0, 1, deviation)  # pixels that are 0 in every image stay 0
-    return x, found["t"], f"{len(x)} of the shipped digits, standardised"
+    x /= np.where(deviation == 0, 1, deviation)  # pixels that are 0 in every image stay 0
+    rows = np.random.default_rng(seed).permutation(len(x))[:examples]
+    return x[rows], found["t"][rows], f"{len(rows)} of the shipped digits, standardised"
 
 
 def _checked(

@@ -13,7 +13,7 @@ from symgrad.study import flow_plots
 from symgrad.study.named import Named
 from symgrad.study.report import Part, Plot, Report, paragraph, rows
 from symgrad.study.setting import Setting
-from symgrad.study.signals import NEAR, SPREAD, Signal
+from symgrad.study.signals import NEAR, SPREAD, Signal, rms
 
 if TYPE_CHECKING:
     from symgrad.study.flow import Flow, Level
@@ -54,7 +54,14 @@ def factor(x: float) -> str:
     >>> factor(0.31512), factor(1e-5)
     ('0.315', '1.0e-05')
     """
+    if np.isnan(x):
+        return ""
     return f"{x:.3f}" if 1e-3 <= x < 1e3 or x == 0 else f"{x:.1e}"
+
+
+def off(x: float) -> str:
+    """A relative error: what is rounding has one digit."""
+    return "" if np.isnan(x) else f"{x:.0e}".replace("e-0", "e-") if x else "0"
 
 
 def start_of(gain: float) -> str:
@@ -104,8 +111,7 @@ def of_chains(r: Flow, chosen: int | None) -> Report:
 
 
 def _farthest(signals: Sequence[Signal]) -> int:
-    with np.errstate(divide="ignore"):
-        return int(np.argmax([abs(np.log(s.factor)) for s in signals]))
+    return int(np.argmax(np.nan_to_num([abs(np.log(s.factor)) for s in signals], nan=-1)))
 
 
 def _setup(r: Flow) -> Iterator[str]:
@@ -123,20 +129,26 @@ def _setup(r: Flow) -> Iterator[str]:
 
 
 def _rule(r: Flow, s: Signal) -> Iterator[str]:
-    worst = max(float(np.max(s.deviation)) for s in r.signals)
     yield (
         "On its way back each layer multiplies it by its Jacobian, ∂L/∂z = ∂L/∂z' @ ∂z'/∂z, slopes of the activation "
         f"times weights. Derived, for {s.activation}: ∂z'/∂z = {r.jacobians[s.activation]}."
     )
-    if worst < _EXACT:
+    finite = [x for x in r.signals if x.name != "not finite"]
+    if not finite:
+        return
+    worst = max(float(x.deviation.max()) for x in finite)
+    yield (
+        "The error signal that is measured in each layer is compared with that of the output layer times all derived "
+        f"Jacobians from there back, example by example; it differs by {worst:.1e} of its length at most."
+    )
+    if worst > _EXACT:
+        residual = max(float(x.residual.max()) for x in finite)
         yield (
-            "The error signal that is measured in each layer equals that of the output layer times all derived "
-            f"Jacobians from there back, to {worst:.1e} of its length, example by example."
-        )
-    else:
-        yield (
-            "The error signals that are measured should equal that of the output layer times all derived Jacobians "
-            f"from there back, and differ by up to {worst:.1e} of their length."
+            "Where it differs, so little is left of the signal that it is rounding: slopes that are 0 to the last "
+            "digit, or sums that cancel. Each layer by itself, from the measured signal of the next, is right to "
+            f"{residual:.1e} of what could pass."
+            if residual < _EXACT
+            else f"That is more than rounding: each layer by itself differs by {residual:.1e} of what could pass."
         )
 
 
@@ -163,7 +175,7 @@ def _combinations(r: Flow) -> tuple[list[str], list[list[str]]]:
             cell(s.signal[0] / s.signal[-2]),
             cell(s.activations[-1]),
             s.name,
-            f"{np.max(s.deviation):.0e}",
+            off(np.max(s.deviation)),
         ]
         for k, s in enumerate(r.signals)
     ]
@@ -211,16 +223,11 @@ def _levels(r: Flow) -> tuple[list[str], list[list[str]]]:
                 start_of(level.gain),
                 f"{s.factor:.3f}",
                 cell(s.activations[-1]),
-                cell(_mean(s.slope)),
+                cell(rms(s.slope)),
                 flat,
             ]
         )
     return columns, lines
-
-
-def _mean(a: np.ndarray) -> float:
-    """The root mean square over layers."""
-    return float(np.sqrt(np.mean(a**2)))
 
 
 def _told_of(r: Flow, level: Level) -> Iterator[str]:
@@ -234,21 +241,29 @@ def _told_of(r: Flow, level: Level) -> Iterator[str]:
     yield f"{level.activation}{where}: the slope is at most {most}, and a layer multiplies by slope · gain:"
     told = []
     for s in own:
-        slope = _mean(s.slope[:-1])
-        gain = _mean(s.predicted[:-1] / s.slope[:-1]) if s.slope.all() else float("nan")
-        product = f"{number(slope)} · {number(gain)} = {number(slope * gain)}"
-        told.append(f"{product} with {s.start} (measured {factor(s.factor)}, {s.name})")
+        slope, gain = rms(s.slope[:-1]), rms(s.gain[:-1])
+        product = f"{number(slope)} · {number(gain)} = {number(slope * gain)} with {s.start}"
+        if s.name == "not finite":
+            product = f"with {s.start} the numbers leave what floating point can hold"
+        elif not s.factor:
+            product += " (measured: nothing is left of it)"
+        else:
+            product += f" (measured {factor(s.factor)}, {s.name})"
+        told.append(product)
     yield listing(told) + "."
     if level.gain is None or level.signal is None:
         yield "No gain from 0.05 to 50 keeps the signal level."
         return
     s, g = level.signal, level.gain
     yield (
-        f"Over {level.depth} layers a gain of {number(g)} keeps it level: he({g / 2**0.5:.3g}), or for square weights "
-        f"glorot({g:.3g}) or orthogonal({g:.3g}); measured: {factor(s.factor)}, {s.name}."
+        f"Over {level.depth} layers a gain of {number(g)} is expected to keep it level: he({g / 2**0.5:.3g}), or for "
+        f"square weights glorot({g:.3g}) or orthogonal({g:.3g}); measured: {factor(s.factor)}, {s.name}."
     )
+    if s.name != "level":
+        yield f"So it is with very wide layers, and layers of {level.width} differ."
+        return
     flat, size = float(np.mean(s.saturated)), s.activations[-1] / s.activations[0]
-    if flat > 0.25 and _mean(s.slope) < level.steepest / 2:
+    if flat > 0.25 and rms(s.slope) < level.steepest / 2:
         yield (
             f"But such weights drive most units to where the curve is flat: {100 * flat:.0f} % of the slopes are below "
             "a tenth of the largest, and few units carry the whole signal."
@@ -271,7 +286,7 @@ def _layers(s: Signal) -> tuple[list[str], list[list[str]]]:
             str(k + 1),
             cell(s.activations[k + 1]),
             *(cell(a[k]) for a in (s.signal, s.ratio, s.predicted, s.bound, s.slope, s.spectral, s.gradient)),
-            f"{s.deviation[k]:.0e}",
+            off(s.deviation[k]),
         ]
         for k in _thinned(s.depth)
     ]
@@ -286,7 +301,7 @@ _LAYERS = (
 )
 _ALT_GAINS = (
     "The factor a layer against the gain of the weights, for each activation: curves as expected of very wide layers, "
-    "level where they cross 1; dots as measured with the starts above, circles with the gain that is level."
+    "level where they cross 1; dots as measured with the starts above, circles with the gain that should be level."
 )
 _ALT_FACTORS = (
     "For each activation and start the factor of each layer: dots as measured, lines as slope times gain. The signal "
@@ -298,7 +313,11 @@ _ALT_ACTIVATIONS = "The root mean square of the activations of each layer; the i
 def _alt_signal(r: Flow) -> str:
     names = [s.name for s in r.signals]
     told = listing(
-        [f"{names.count(n)} {n}" for n in ("vanishing", "level", "uneven", "exploding") if n in names]
+        [
+            f"{names.count(n)} {n}"
+            for n in ("vanishing", "level", "uneven", "exploding", "not finite")
+            if n in names
+        ]
     )
     return f"The size of the error signal against the layer, from the last hidden layer back to the first: {told}."
 
@@ -320,7 +339,7 @@ def of_network(setting: Setting, r: Named) -> Report:
             "signal", "The error signal on its way back", "The size of the error signal at each named tensor, from the "
             "last back to the first.", lambda f: flow_plots.network(f, r), size=(7.2, 1.2 + 0.42 * len(r.names)),
         ),
-        rows("The gradient by each weight", ["weight", "|∂L/∂W|"], [[w, cell(g)] for w, g in r.gradient.items()]),
+        rows("The gradient by each weight", ["weight", "‖∂L/∂W‖"], [[w, cell(g)] for w, g in r.gradient.items()]),
     ]  # fmt: skip
     return Report(f"The flow of the error signal in {setting.name}", r, parts)
 
@@ -355,11 +374,12 @@ def _told_of_network(r: Named) -> Iterator[str]:
     checked = [b for b in r.between if b.examples]
     if checked:
         most, worst = max(b.examples for b in checked), max(b.deviation for b in checked)
+        examples = f"{most} example{'s' * (most > 1)}"
         yield (
             "On the way back it is multiplied by the derived Jacobian of the next tensor by this one, here computed on "
-            f"{most} examples or fewer: at most by its largest singular value; by its Frobenius norm over the root of "
-            "its rows if the signal had no direction (theory). Off: how far the measured signal is from the next one "
-            f"times this Jacobian, of its length; {worst:.1e} at most."
+            f"{examples} at most: never by more than its largest singular value (at most), and by its Frobenius norm "
+            "over the root of its rows if the signal had no direction (theory). Off: how far the measured signal is "
+            f"from the next one times this Jacobian, of its length; {worst:.1e} at most."
         )
     for name, b in zip(r.names, r.between, strict=True):
         if b.after and not b.examples:

@@ -58,23 +58,26 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     return [found[order.index(k)] for k in range(len(places))]
 
 
-def ends(axes: Any, labels: Sequence[tuple[float, str, str]], size: float = 8) -> None:
-    """Labels (height, text, color) at the right end of curves, with a thread where one had to move.
+def ends(axes: Any, labels: Sequence[tuple[float, str, str]], size: float = 8, *, left: bool = False) -> None:
+    """Labels (height, text, color) at the right or left end of curves, with a thread where one had to move.
 
     The limits of the axes must be set before.
     """
     turn = axes.transData + axes.transAxes.inverted()
     height = axes.figure.get_size_inches()[1] * 72 * axes.get_position().height
     low, high = axes.get_ylim()
-    places = [float(turn.transform((0, min(max(y, low), high)))[1]) for y, _, _ in labels]
+    places = [float(turn.transform((1, min(max(y, low), high)))[1]) for y, _, _ in labels]
     gap = 1.35 * size / height * max((text.count("\n") + 1 for _, text, _ in labels), default=1)
+    end, way, side = (0, -1, "right") if left else (1, 1, "left")
     for (_, text, color), place, moved in zip(labels, places, apart(places, gap), strict=True):
         axes.plot(
-            [1, 1.02], [place, moved], transform=axes.transAxes, color=color, linewidth=0.6, clip_on=False
-        )
+            [end, end + way * 0.02], [place, moved], transform=axes.transAxes, color=color, linewidth=0.6,
+            clip_on=False,
+        )  # fmt: skip
         axes.text(
-            1.025, moved, label(text), transform=axes.transAxes, color=color, va="center", fontsize=size
-        )
+            end + way * 0.025, moved, label(text), transform=axes.transAxes, color=color, va="center", ha=side,
+            fontsize=size,
+        )  # fmt: skip
 
 
 def _drawn(plot: Plot, format: str, **how: Any) -> bytes:

@@ -36,14 +36,18 @@ class Signal:
         activations: (L + 1,), the size of the inputs and of each hidden layer's h.
         slope: (L,), the root mean square of f'(z) in each hidden layer.
         saturated: (L,), the share of slopes that are smaller than a tenth of the largest met in the network.
-        spectral: (L,), the largest singular value of the weight behind each hidden layer, the one it feeds.
+        gain: (L,), of the weight that each hidden layer feeds: its Frobenius norm over the root of its columns.
+        spectral: (L,), the largest singular value of that weight.
         ratio: (L,), by which each hidden layer multiplies the signal that comes back to it: signal[l] / signal[l + 1].
-        predicted: (L,), the same from `slope` and the weight's Frobenius norm, as if both were independent.
+        predicted: (L,), slope times gain, which it would be if slopes, weights and signal were independent.
         bound: (L,), the largest slope times `spectral`, which no ratio exceeds.
-        deviation: (L,), of ∂loss/∂z from the last layer's times the derived Jacobians, the largest of all examples,
-            relative to its length; 0 where both are 0.
+        deviation: (L,), of ∂loss/∂z from the last layer's times the derived Jacobians, of the worst example, relative
+            to its length; 0 where both are 0.
+        residual: (L,), of ∂loss/∂z from the next layer's, as measured, times the derived Jacobian, relative to what
+            could pass at most; it is rounding also where slopes are 0 to the last digit and `deviation` is not.
         factor: by which the signal is multiplied a layer on its way back: a straight line fitted to its logarithms.
-        name: "vanishing", "level", "exploding", or "uneven" where it is level from end to end but not between.
+        name: "vanishing", "level", "exploding", "uneven" where it is level from end to end but not between, or
+            "not finite".
     """
 
     activation: str
@@ -56,24 +60,27 @@ class Signal:
     activations: np.ndarray
     slope: np.ndarray
     saturated: np.ndarray
+    gain: np.ndarray
     spectral: np.ndarray
     ratio: np.ndarray
     predicted: np.ndarray
     bound: np.ndarray
     deviation: np.ndarray
+    residual: np.ndarray
     factor: float
     name: str
 
 
 def growth(signal: np.ndarray) -> float:
-    """The factor a layer on the way back, from a line through the logarithms; 0 where a signal is lost altogether.
+    """The factor a layer on the way back, from a line through the logarithms; 0 where a signal is lost altogether, nan
+    where it is not finite.
 
     Example:
         >>> round(growth(np.array([1.0, 2.0, 4.0, 8.0])), 9)
         0.5
     """
     if not np.isfinite(signal).all():
-        return float("inf")
+        return float("nan")
     if not signal.all():
         return 0.0
     return float(np.exp(-np.polyfit(np.arange(len(signal)), np.log(signal), 1)[0]))
@@ -81,6 +88,8 @@ def growth(signal: np.ndarray) -> float:
 
 def named(factor: float, signal: np.ndarray) -> str:
     """The name of a factor a layer, by the thresholds `NEAR` and `SPREAD`."""
+    if np.isnan(factor):
+        return "not finite"
     if factor < NEAR:
         return "vanishing"
     if factor > 1 / NEAR:
@@ -165,7 +174,10 @@ class Chain:
         largest = max(float(s.max()) for s in slopes)
         fed = [w[n] for n in self.weights[1:]]
         slope = np.array([np.sqrt(np.mean(s**2)) for s in slopes])
+        gain = np.array([size(a) / a.shape[1] ** 0.5 for a in fed])
         spectral = np.array([size(a, 2) if np.isfinite(a).all() else np.inf for a in fed])
+        bound = np.array([a.max() for a in slopes]) * spectral
+        product, single = products(self.layer.function(), z, fed, deltas)
         factor = growth(signal[:-1])
         return Signal(
             activation=self.activation.name,
@@ -178,11 +190,13 @@ class Chain:
             activations=np.array([rms(a) for a in (x, *(found["value", n] for n in self.h))]),
             slope=slope,
             saturated=np.array([np.mean(s < largest / 10) for s in slopes]),
+            gain=gain,
             spectral=spectral,
             ratio=signal[:-1] / signal[1:],
-            predicted=np.array([s * size(a) / a.shape[1] ** 0.5 for s, a in zip(slope, fed, strict=True)]),
-            bound=np.array([s.max() for s in slopes]) * spectral,
-            deviation=deviations(deltas, products(self.layer.function(), z, fed, deltas[-1])),
+            predicted=slope * gain,
+            bound=bound,
+            deviation=deviations(deltas, product),
+            residual=residuals(deltas, single, bound),
             factor=factor,
             name=named(factor, signal[:-1]),
         )
@@ -211,30 +225,43 @@ def layer(activation: Activation) -> Derivation:
 
 
 def products(
-    function: Callable[..., Any], z: Sequence[np.ndarray], fed: Sequence[np.ndarray], last: np.ndarray
-) -> list[np.ndarray]:
-    """The error signal of the last layer times the Jacobians of all layers from there back, example by example.
+    function: Callable[..., Any],
+    z: Sequence[np.ndarray],
+    fed: Sequence[np.ndarray],
+    deltas: Sequence[np.ndarray],
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The error signal of the last layer times the Jacobians of all layers from there back, example by example; and
+    that of each layer, as measured, times the Jacobian before it.
 
     Args:
         function: of a layer's derived Jacobian.
         z: the measured pre-activations of each layer, the output layer's last.
         fed: the weight that each hidden layer feeds.
-        last: the output layer's error signal.
+        deltas: the measured error signals of each layer, the output layer's last.
     """
-    found = [last]
-    for a, w in zip(reversed(z[:-1]), reversed(fed), strict=True):
+    whole, single = [deltas[-1]], []
+    for a, w, delta in zip(reversed(z[:-1]), reversed(fed), reversed(deltas[1:]), strict=True):
         b = np.zeros(w.shape[1])
-        back = [delta @ function(z=row, W=w, b=b)[1]["z"] for row, delta in zip(a, found[-1], strict=True)]
-        found.append(np.array(back))
-    return found[::-1]
+        by = [function(z=row, W=w, b=b)[1]["z"] for row in a]
+        whole.append(np.array([d @ j for d, j in zip(whole[-1], by, strict=True)]))
+        single.append(np.array([d @ j for d, j in zip(delta, by, strict=True)]))
+    return whole[::-1], single[::-1]
 
 
 def deviations(measured: Sequence[np.ndarray], product: Sequence[np.ndarray]) -> np.ndarray:
     """How far products are from what was measured: of the worst example, relative to its length; without the last."""
-    found = []
-    for a, b in zip(measured[:-1], product[:-1], strict=True):
-        off, length = np.linalg.norm(a - b, axis=-1), np.linalg.norm(a, axis=-1)
-        found.append(
-            float(np.max(np.where(off == 0, 0.0, off / np.where(length == 0, np.finfo(float).tiny, length))))
-        )
-    return np.array(found)
+    return np.array(
+        [_worst(a - b, np.linalg.norm(a, axis=-1)) for a, b in zip(measured[:-1], product[:-1], strict=True)]
+    )
+
+
+def residuals(measured: Sequence[np.ndarray], single: Sequence[np.ndarray], bound: np.ndarray) -> np.ndarray:
+    """How far one layer's Jacobian times the next signal is from what was measured, relative to what could pass."""
+    lengths = [np.linalg.norm(a, axis=-1) * most for a, most in zip(measured[1:], bound, strict=True)]
+    return np.array([_worst(a - b, n) for a, b, n in zip(measured[:-1], single, lengths, strict=True)])
+
+
+def _worst(off: np.ndarray, lengths: np.ndarray) -> float:
+    """The largest length, relative to others; 0 where there is none."""
+    off = np.linalg.norm(off, axis=-1)
+    return float(np.max(np.where(off == 0, 0.0, off / np.where(lengths == 0, np.finfo(float).tiny, lengths))))
