@@ -559,7 +559,7 @@ class _Progress:
         self.run, self.quiet = run, quiet
         self.live = not quiet and sys.stdout.isatty()
         self.start, self.before = time.perf_counter(), run.epoch * run.count + run.done
-        # the step at which the line is drawn next, about 0.1 s later: to ask for the time costs more than to count
+        # the step at which the line is drawn next, 0.1 s later: counting costs less than a look at the clock
         self.due, self.latest = 0 if self.live else math.inf, None
 
     def step(self, model):
