@@ -20,13 +20,13 @@ from symgrad.errors import Refusal, SymgradError
 from symgrad.language.updates import Rule
 from symgrad.library import optimizer
 
-NET = sg.Model("x: data[n, 3]; y: data[n, 2]; loss = mse(dense(tanh(dense(x, 4)), 2), y)")
-SHAPES = {"W1": (3, 4), "b1": (4,), "W2": (4, 2), "b2": (2,)}
+NET = sg.Model("x: data[n, 3]; y: data[n, 2]; loss = mse(dense(tanh(dense(x, 4)), 2, bias=False), y)")
+SHAPES = {"W1": (3, 4), "b1": (4,), "W2": (4, 2)}
 RNG = np.random.default_rng(5)
 START = {name: RNG.standard_normal(shape) for name, shape in SHAPES.items()}
 X, Y = RNG.standard_normal((20, 3)), RNG.standard_normal((20, 2))
 BATCHES = [slice(0, 8), slice(8, 16), slice(16, 20)]  # the last one is short
-STEPS = 200
+STEPS, SHORT = 200, 70
 LINE = sg.Model("x: data[n, 3]; y: data[n]; w: weight[3]; loss = mean((x @ w - y)**2)")
 TINY = sg.Model("x: data[2]; w: weight[2] = ones(); loss = sum(x*w)")
 
@@ -75,11 +75,11 @@ PATHS: dict[str, tuple[dict[str, Any], str, dict[str, Any], dict[str, float], tu
     "nesterov, l2, linear": (
         {"lr": 0.1, "l2": 0.05, "schedule": "linear", "end_factor": 0.1}, "SGD",
         {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.05}, {},
-        (("LinearLR", {"start_factor": 1, "end_factor": 0.1, "total_iters": STEPS}),),
+        (("LinearLR", {"start_factor": 1, "end_factor": 0.1, "total_iters": SHORT}),),
     ),
     "adagrad, l2, warmup_cosine": (
         {"l2": 0.3, "schedule": "warmup_cosine", "warmup_steps": 20}, "Adagrad", {"weight_decay": 0.3}, {},
-        (("LinearLR", {"total_iters": 20}), ("CosineAnnealingLR", {"T_max": STEPS - 20})),
+        (("LinearLR", {"total_iters": 20}), ("CosineAnnealingLR", {"T_max": SHORT - 20})),
     ),
     "rmsprop, both clips, l2, warmup": (
         {"clip_norm": 0.4, "clip_value": 0.1, "l2": 0.3, "schedule": "warmup", "warmup_steps": 20}, "RMSprop",
@@ -87,14 +87,14 @@ PATHS: dict[str, tuple[dict[str, Any], str, dict[str, Any], dict[str, float], tu
     ),
     "adam, clip_value, l2, cosine": (
         {"clip_value": 0.1, "l2": 0.3, "schedule": "cosine", "lr_min": 0.0001}, "Adam", {"weight_decay": 0.3},
-        {"value": 0.1}, (("CosineAnnealingLR", {"T_max": STEPS, "eta_min": 0.0001}),),
+        {"value": 0.1}, (("CosineAnnealingLR", {"T_max": SHORT, "eta_min": 0.0001}),),
     ),
     "adam, weight_decay": (
         {"lr": 0.05, "weight_decay": 0.3}, "AdamW", {"lr": 0.05, "weight_decay": 0.3}, {}, (),
     ),
     "adamw, one_cycle, clip_norm": (
         {"lr": 0.1, "schedule": "one_cycle", "clip_norm": 0.3}, "AdamW", {"lr": 0.1}, {"norm": 0.3},
-        (("OneCycleLR", {"max_lr": 0.1, "total_steps": STEPS, "cycle_momentum": False}),),
+        (("OneCycleLR", {"max_lr": 0.1, "total_steps": SHORT, "cycle_momentum": False}),),
     ),
 }  # fmt: skip
 
@@ -107,9 +107,10 @@ def torch_path(torch: Any, case: str) -> Iterator[dict[str, Any]]:
     if len(made) == 2:
         first = schedulers[0][1]["total_iters"]
         made = [torch.optim.lr_scheduler.SequentialLR(own, made, milestones=[first])]
-    for k in range(STEPS):
+    steps = SHORT if "," in case else STEPS
+    for k in range(steps):
         x, y = (torch.tensor(a[BATCHES[k % 3]]) for a in (X, Y))
-        z = torch.tanh(x @ weights["W1"] + weights["b1"]) @ weights["W2"] + weights["b2"]
+        z = torch.tanh(x @ weights["W1"] + weights["b1"]) @ weights["W2"]
         own.zero_grad()
         loss = torch.nn.functional.mse_loss(z, y)
         (loss + before.get("l1", 0) * sum(w.abs().sum() for w in weights.values())).backward()
@@ -118,7 +119,7 @@ def torch_path(torch: Any, case: str) -> Iterator[dict[str, Any]]:
         if "value" in before:
             torch.nn.utils.clip_grad_value_(weights.values(), before["value"])
         own.step()
-        for scheduler in made[: k + 1 < STEPS]:  # one_cycle has no step behind its last
+        for scheduler in made[: k + 1 < steps]:  # one_cycle has no step behind its last
             scheduler.step()
         yield {k: w.detach() for k, w in weights.items()}
 
@@ -126,13 +127,12 @@ def torch_path(torch: Any, case: str) -> Iterator[dict[str, Any]]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", PATHS)
 def test_paths_are_those_of_pytorch(case: str) -> None:
-    """Weights after each of 200 steps in float64, from one start and one order of batches."""
+    """Weights after each of 200 steps in float64, from one start and one order of batches; of 70, with more to it."""
     torch = pytest.importorskip("torch")
-    name = case.partition(",")[0]
-    for k, (own, other) in enumerate(
-        zip(path(optimizer=name, **PATHS[case][0]), torch_path(torch, case), strict=True)
-    ):
-        alike(own, other, k)
+    name, more, _ = case.partition(",")
+    own = path(SHORT if more else STEPS, optimizer=name, **PATHS[case][0])
+    for k, (mine, other) in enumerate(zip(own, torch_path(torch, case), strict=True)):
+        alike(mine, other, k)
 
 
 def test_defaults_are_those_of_pytorch() -> None:
@@ -150,9 +150,9 @@ def test_defaults_are_those_of_pytorch() -> None:
 
 def gradients(w: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
     h = np.tanh(x @ w["W1"] + w["b1"])
-    d2 = 2 * (h @ w["W2"] + w["b2"] - y) / y.size
+    d2 = 2 * (h @ w["W2"] - y) / y.size
     d1 = d2 @ w["W2"].T * (1 - h * h)
-    return {"W1": x.T @ d1, "b1": d1.sum(0), "W2": h.T @ d2, "b2": d2.sum(0)}
+    return {"W1": x.T @ d1, "b1": d1.sum(0), "W2": h.T @ d2}
 
 
 def momentum(w: Any, g: Any, s: Any, t: int, lr: float) -> Any:
@@ -387,19 +387,27 @@ def test_a_state_that_takes_the_rate(style: str) -> None:
 
 NAMES = """count dtype run np w_ adopt rooms _rooms self_ t_ T norm math threads tile micro_batch compiled loss step
     init weights steps sizes options given letters Problem Model max min abs exp sqrt sign float tuple factor1 part1 out
-    state lr_ total_steps epochs order numbers update results g_ k p a n x i common1 quotient1 _update""".split()  # noqa: SIM905
+    state lr_ total_steps epochs order numbers update results g_ k p a n x i common1 quotient1 _update
+    rate total schedule _rate lambda_ gradients""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("style", ["readable", "fast"])
 def test_names_are_the_users(style: str) -> None:
     """Whatever numbers, states and parts are called, the module does the same."""
-    plain, found = "def mine(w, g, lr=0.1, A=0.25):\n B = A*B + g\n C = sqrt(1 + B**2)\n w = w - lr*B/C", []
-    thirds = [NAMES[k::3] for k in range(3)]
+    letters, found = "ABCDEFGHI", []
+    plain = """def mine(w, g, lr=0.1, A=0.25, B=0.5, C=2.0):
+        D = A*D + g
+        E = B*E + D
+        F = F/C + E
+        G = sqrt(1 + D**2)
+        H = G*E
+        I = H + F
+        w = w - lr*I"""
     for turn in range(3 if style == "fast" else 1):  # a number, a state and a part
-        for names in zip(*(thirds[(k + turn) % 3] for k in range(3)), strict=True):
-            text = plain
-            for letter, name in zip("ABC", names, strict=True):
-                text = re.sub(rf"\b{letter}\b", name, text)
+        for k in range(0, len(NAMES), 9):
+            names = NAMES[k : k + 9]
+            mine = dict(zip(letters, names[3 * turn :] + names[: 3 * turn], strict=True))
+            text = re.sub(r"\b[A-I]\b", lambda m: mine[m[0]], plain)  # noqa: B023
             model = tiny(style, optimizer=text, clip_norm=2.0, schedule="step")["Model"](dtype=np.float64)
             model.step([1.0, 2.0])
             model.step([1.0, 2.0])

@@ -69,7 +69,10 @@ def single(rule: Rule) -> Equations:
 def readable(rule: Rule) -> tuple[list[str], dict[str, None]]:
     """Lines that update `w` and the state in place, given `g`, the numbers and `t`; the helpers that they call."""
     whole = program(rule, single(rule), (*rule.numbers, *rule.moving))
-    writer = Readable(whole, Names(), {})
+    names = Names()
+    for name in ("count", *whole.tensors):
+        names.of(name)
+    writer = Readable(whole, names, {})
     kept = {"w", *rule.state}
     lines = []
     for line in writer.write(whole.statements):
@@ -97,6 +100,8 @@ def fast(rule: Rule) -> tuple[Plan, dict[str, None]]:
     kept = ("w", *rule.state)
     given = (*kept, "g", *done.numbers)
     names = Names(() if done.plain else (*rule.numbers, *rule.moving, *done.parts))
+    for name in given:
+        names.of(name)
     writer = Fast(whole, names, {}, given, {name: name for name in kept}, ())
     plan = writer.write(whole.statements)
     return plan, {**writer.text.helpers, **dict.fromkeys(("_bits", "_mask") if plan.bits else ())}
