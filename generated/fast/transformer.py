@@ -1879,10 +1879,7 @@ class _Run:
         )
         kept = {name: getattr(self, name) for name in names}
         drawn = self.rng.bit_generator.state if self.drawn is None else self.drawn
-        return {
-            **kept, "seconds": seconds, "begun": self.drawn is not None, "rng": drawn,
-            "arguments": self.arguments
-        }
+        return {**kept, "seconds": seconds, "rng": drawn, "arguments": self.arguments}
 
     def take(self, told):
         """Go on from what `told` gave."""
@@ -1892,7 +1889,6 @@ class _Run:
         ):
             setattr(self, name, type(getattr(self, name))(told[name]))
         self.rng.bit_generator.state = told["rng"]
-        self.drawn = told["rng"] if told["begun"] else None
         self.since = time.perf_counter()
 
 
