@@ -81,7 +81,7 @@ def test_rounding_of_flat_slopes_is_told_from_a_fault() -> None:
     [("log", "he", "not finite"), ("relu", "zeros", "vanishing")],
 )
 def test_what_is_no_number_is_told(f: str, start: str, name: str) -> None:
-    report = flow(activations=[f, "tanh"], starts=[start], depth=6, width=3, examples=4)
+    report = flow(activations=[f], starts=[start], depth=6, width=3, examples=4, inputs="normal")
     assert report.result.signals[0].name == name
     assert "nan" not in str(report)
 
@@ -241,18 +241,34 @@ def test_command(capsys) -> None:
     assert main(line) == 0
     told = capsys.readouterr().out
     assert "Layer by layer: relu, orthogonal(1.2), depth 3" in told
-    assert told.count("\n  12 ") == 1
+    assert told.count("\n  8 ") == 1
     assert "f, depth 4: the slope is at most 1.1" in told
 
 
-def test_page_and_plots() -> None:
-    pytest.importorskip("matplotlib")
-    report = flow(
+@pytest.fixture(scope="module")
+def drawn() -> flow_told.Report:
+    return flow(
         activations=["relu", "tanh"], starts=["he"], depth=[2, 3], width=5, examples=4, inputs="normal"
     )
-    assert list(report.plots) == ["signal", "gains", "factors", "activations"]
-    page = report.html()
+
+
+def test_plots(drawn) -> None:
+    figures = pytest.importorskip("matplotlib.figure")
+    assert list(drawn.plots) == ["signal", "gains", "factors", "activations"]
+    for p in drawn.plots.values():
+        figure = figures.Figure(figsize=p.size)
+        p.draw(figure)
+        said = {text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title)}
+        said |= {axes.get_title("left") for axes in figure.axes}
+        assert any("tanh" in text for text in said)
+
+
+@pytest.mark.long
+def test_page(drawn) -> None:
+    pytest.importorskip("matplotlib")
+    page = drawn.html()
     assert page.count("<svg") == 4 and "<script" not in page
+    assert flow("digits", examples=20).html().count("<svg") == 1
 
 
 def test_split() -> None:

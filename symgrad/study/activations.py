@@ -11,9 +11,9 @@ from symgrad.derivation import derive
 from symgrad.errors import SymgradError
 from symgrad.language.definitions import parse_definitions
 
-_NODES = np.linspace(-8, 8, 800)  # of the standard normal distribution; none at 0, where kinks are
+_NODES = np.linspace(-8, 8, 400)  # of the standard normal distribution; none at 0, where kinks are
 _WEIGHTS = np.exp(-(_NODES**2) / 2) / np.exp(-(_NODES**2) / 2).sum()
-_GAINS = np.geomspace(0.05, 50, 121)
+_GAINS = np.geomspace(0.05, 50, 61)
 _HALVINGS = 40
 
 

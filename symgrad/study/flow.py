@@ -26,7 +26,7 @@ ACTIVATIONS, STARTS, DEPTH, WIDTH, EXAMPLES = (
 )
 INPUTS = ("digits", "normal")
 CLASSES = 10
-_GAINS = np.geomspace(0.5, 20, 160)
+_GAINS = np.geomspace(0.5, 20, 100)
 
 
 @dataclass(frozen=True)
