@@ -113,7 +113,8 @@ _OWN = (
     "Problem SHAPES WEIGHTS STATES CHUNK NUMBERS partial numba count total size dtype adopt run out where "
     "_rooms _shared _room _update _training _compiled _compiled_update _rate _scales threads tile micro_batch compiled "
     "given letter letters shapes rows flat chunk parts p rooms own options numbers told order start arguments lr_now "
-    "name value update updates views rate rates"
+    "name value update updates views rate rates "
+    "loss done _i _row"
 )
 
 
