@@ -75,9 +75,7 @@ def report(setting: Setting, r: Rates, how: str, plain: bool, moved: bool) -> Re
         paragraph(
             setting.described,
             *_begin(r, moved),
-            f"{runs} runs take {steps} steps each from there, {how}."
-            if runs > 1
-            else f"A run takes {steps} steps from there, {how}.",
+            f"From there {f'{runs} runs take' if runs > 1 else 'a run takes'} {steps} steps, {how}.",
         ),
         Prose(("Why 2/λ",), tuple((p,) for p in _why(r, plain))),
         rows("The runs", *_runs(r)),
@@ -166,7 +164,7 @@ def _happened(r: Rates) -> Iterator[str]:
     )
     counts = [f"{r.names.count(name)} {name}" for name in NAMES if name in r.names]
     if len(r.names) > 1:
-        yield f"There are {listing(counts)}."
+        yield f"By name: {listing(counts)}."
     if r.stable.any():
         k = r.lowest
         yield f"The lowest is that of η = {number(r.rates[k])}, named {r.names[k]}."
@@ -213,13 +211,15 @@ def _found(r: Rates, plain: bool) -> Iterator[str]:
     low, high = r.found
     share = (low + high) / 2 / r.predicted if low and high < np.inf else np.nan
     if not plain:
-        yield "These runs are no plain gradient descent, so the prediction need not hold for them."
+        yield "These runs are not plain gradient descent, so the prediction need not hold for them."
     elif abs(share - 1) <= _SAME:
-        yield f"Runs diverge from there on{': λ is the same everywhere, as on any parabola' if _parabola(r) else ''}."
+        same = ": λ is the same at the start and where they end, as on a parabola"
+        yield f"Runs diverge from where it is predicted on{same if _parabola(r) else ''}."
     elif share > 1:
         yield (
-            f"Runs bear {share:.2g} times the predicted rate, since the loss is no parabola: beyond 2/λ the error "
-            "grows along the sharpest direction only until the run comes to flatter places, where it goes on."
+            f"Runs of {r.losses.shape[1] - 1} steps bear {share:.2g} times the predicted rate, since the loss is no "
+            "parabola: beyond 2/λ the error grows along the sharpest direction only until the run comes to flatter "
+            "places, where it goes on."
         )
     elif share < 1:
         yield (
