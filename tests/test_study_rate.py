@@ -256,6 +256,19 @@ def test_minimum_of_a_curved_valley() -> None:
     assert found.point == pytest.approx(np.ones(2), abs=1e-6)
 
 
+def test_no_minimum_to_come_to() -> None:
+    """Classes that can be told apart: ever larger weights do ever better, and that is told."""
+    told = rate(
+        "x: data[n]; t: data[n]; w: weight; loss = mean(softplus(-t*w*x))",
+        {"x": [1.0, 2.0, -1.0], "t": [1.0, 1.0, -1.0]},
+        near_minimum=True,
+        rates=[1.0],
+        steps=8,
+    )
+    assert not told.result.minimum.converged
+    assert "That is no minimum" in " ".join(str(told).split())
+
+
 # ---------------------------------------------------------------------- what is told
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from symgrad.study.setting import Setting
 
+_SMALL = 1e-5  # of the length of the weights: a step that changes nothing
 _ROUNDED = 1e-12  # of the loss: a change of it that rounding may have made
 
 
@@ -25,13 +26,16 @@ class Minimum:
         loss: there.
         slope: the norm of the gradient there.
         steps: how many were taken.
-        converged: whether `slope` came down as far as was asked.
+        left: the length of the last step, or of that which would be next if it is shorter.
+        converged: whether `slope` came down as far as was asked, and `left` is small against the weights: where ever
+            larger weights do ever better, as with classes that can be told apart, there is no minimum to come to.
     """
 
     point: np.ndarray
     loss: float
     slope: float
     steps: int
+    left: float
     converged: bool
 
 
@@ -46,7 +50,7 @@ def minimum(setting: Setting, start: np.ndarray, *, tolerance: float = 1e-9, mos
     w = start.copy()
     loss, g = setting.loss_and_gradient(w)
     slope = first = float(np.linalg.norm(g))
-    radius, taken = max(1.0, float(np.linalg.norm(w))), 0
+    radius, taken, last = max(1.0, float(np.linalg.norm(w))), 0, 0.0
     while slope > tolerance * first and taken < most:
         taken += 1
         step, expected = _inside(lambda v, w=w: setting.product(w, v), g, radius)  # type: ignore[misc]
@@ -56,13 +60,18 @@ def minimum(setting: Setting, start: np.ndarray, *, tolerance: float = 1e-9, mos
         better = float(np.linalg.norm(downhill)) < slope if small else loss - new >= 0.1 * expected
         if np.isfinite(new) and better:
             w, loss, g, slope = w + step, new, downhill, float(np.linalg.norm(downhill))
+            last = length
             if length > 0.8 * radius:
                 radius *= 2
         elif small:
             break
         else:
             radius = length / 4
-    return Minimum(w, loss, slope, taken, slope <= tolerance * first)
+    if last and slope:  # of the two a null direction, where curvature is rounding, makes one long at most
+        last = min(last, float(np.linalg.norm(_inside(lambda v: setting.product(w, v), g, radius)[0])))
+    left = last if slope else 0.0
+    settled = left <= _SMALL * max(1.0, float(np.linalg.norm(w)))
+    return Minimum(w, loss, slope, taken, left, slope <= tolerance * first and settled)
 
 
 def _inside(

@@ -107,7 +107,11 @@ def _begin(r: Rates, moved: bool) -> Iterator[str]:
         f"{number(m.slope)}."
     )
     if not m.converged:
-        yield "That is not converged: what follows is about the point reached, which descent leaves by itself."
+        yield (
+            f"That is no minimum: steps are still {number(m.left)} long. Where ever larger weights do ever better, as "
+            "with classes that can be told apart, there is none. What follows is about the point reached, which "
+            "descent leaves by itself."
+        )
     away = float(np.linalg.norm(r.start - m.point))
     yield f"The start is {number(away)} away from there, half along the sharpest direction and half at random."
 
@@ -120,7 +124,8 @@ def _why(r: Rates, plain: bool) -> Iterator[str]:
         "changes its sign at each step beyond, and grows beyond η = 2/λ. So the largest λ, the sharpest direction, "
         "says how large a rate may be."
     )
-    at, where = r.at, "At that minimum" if r.minimum else "At the start"
+    at = r.at
+    where = "At the start" if r.minimum is None else "At that minimum" if r.minimum.converged else "There"
     found = f"from {at.products} products of the derived Hessian with a vector (Lanczos' method)"
     if at.largest > 0:
         within = max(at.error, 1e-15 * at.largest)
