@@ -94,6 +94,12 @@ def test_one_weight_has_lines_and_no_plane() -> None:
     assert list(report.plots) == ["lines"]
 
 
+def test_a_rate_far_beyond_the_parabola_leaves_the_picture() -> None:
+    line = bowl(lr=1e200).lines[0]
+    assert line.best == pytest.approx(1 / line.curvature, rel=1e-6)
+    assert line.at[-1] < 100 / line.curvature
+
+
 def test_what_cannot_be_used_is_told(tmp_path) -> None:
     with pytest.raises(SymgradError, match="the plane is path, random or gradient, not 'flat'"):
         landscape(BOWL, plane="flat")

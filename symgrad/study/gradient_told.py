@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _STRAIGHT = 10  # degrees: what turns less hardly turns
 _KEPT = 90  # percent of a promise: what keeps more is kept
+_NOTHING = 1e-12  # of the gradient: a part that is rounding
 _SAME = 1e-9  # of a length: rounding
 _ROUNDED = 1e-11  # of the loss: a change of it that is mostly rounding
 
@@ -67,7 +68,7 @@ def report(setting: Setting, g: Gradients, optimizer: Any) -> Report:
     ]
     if len(g.layers) > 1:
         parts += [
-            rows("Norms by layer", *_layers(g, chosen)),
+            rows("Norms by layer, and their shares of |g|²", *_layers(g, chosen)),
             paragraph(*_by_layer(g)),
             Plot(
                 "layers",
@@ -336,7 +337,7 @@ def _layers(g: Gradients, chosen: Sequence[int]) -> tuple[list[str], list[list[s
         for name, members in g.members.items()
     ]
     at = [f"step {g.steps[k]}" for k in chosen]
-    return ["layer", "weights", *at, "of |g|² first", "and last"], lines  # fmt: skip
+    return ["layer", "weights", *at, "first share", "last share"], lines  # fmt: skip
 
 
 def _part(g: Gradients, name: str, k: int) -> str:
@@ -344,8 +345,9 @@ def _part(g: Gradients, name: str, k: int) -> str:
 
 
 def _by_layer(g: Gradients) -> Iterator[str]:
-    first = {n: float(v[0]) for n, v in g.layers.items() if v[0] > 0}
-    last = {n: float(v[-1]) for n, v in g.layers.items() if v[-1] > 0}
+    first, last = (
+        {n: float(v[k]) for n, v in g.layers.items() if v[k] > _NOTHING * g.norms[k]} for k in (0, -1)
+    )
     if len(first) > 1:
         high, low = max(first, key=first.__getitem__), min(first, key=first.__getitem__)
         ratio = number(first[high] / first[low])

@@ -21,6 +21,7 @@ PLANES = ("path", "random", "gradient")
 EXAMPLES, GRID = 500, 25
 _POINTS = 61  # of the path
 _ALONG = 41  # of a line
+_WIDE = 30  # widths of the parabola within which the learning rate is shown
 _MARGIN = 0.25  # of the path's width, on each side of it
 _GOLDEN = (np.sqrt(5) - 1) / 2
 
@@ -168,7 +169,8 @@ def _line(setting: Setting, step: int, w: np.ndarray, rate: float) -> Line | Non
     def along(t: float) -> float:
         return setting.loss(w - t * g)
 
-    far = max(1.5 * rate, 2.3 / curvature if curvature > 0 else 3 * rate)
+    bowl = 2.3 / curvature if curvature > 0 else 3 * rate  # the parabola's width
+    far = max(bowl, min(1.5 * rate, _WIDE * bowl))
     for _ in range(8):  # until the lowest point lies within
         at = np.linspace(0, far, _ALONG)
         losses = np.array([along(t) for t in at])

@@ -87,7 +87,7 @@ def _line(line: Line) -> Iterator[str]:
     if did >= 0:
         said = f"a step η along −g brings {100 * did / could:.0f} % of what is to be had on that line"
     else:
-        said = f"a step η along −g raises the loss, to {number(line.after)}"
+        said = f"a step η along −g raises the loss, to {number(line.after) or 'what is no number'}"
     yield f"At step {line.step} {said}; the best step is {number(line.best / line.rate)} times as long."
     if line.curvature > 0:
         guess = line.curvature * line.best
