@@ -277,7 +277,7 @@ def every_word(story: Story) -> list[str]:
         found.append(p.heading)
         match p:
             case Passage():
-                found += [s for r in p.remarks for s in ((r.rule,), r.sentence)]
+                found += [s for r in p.remarks for s in (((r.rule, None),), r.sentence)]  # a rule is no code
             case Prose(_, paragraphs):
                 found += paragraphs
             case Listing(_, text):

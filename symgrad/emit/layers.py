@@ -12,9 +12,9 @@ def layers(program: Program, statements: Sequence[Statement]) -> list[tuple[str,
 
     Example:
         >>> from symgrad.language.reader import read
-        >>> p = read("x: data[n, 3]; h = tanh(dense(x, 2)); z = dense(h, 2); loss = sum(z**2)")
+        >>> p = read("x: data[n, i]; W: weight[i, j]; v: weight[j]; h = tanh(x @ W); z = h @ v; loss = sum(z**2)")
         >>> layers(p, p.statements)
-        [('h', ['W1', 'b1']), ('z', ['W2', 'b2']), ('loss', [])]
+        [('h', ['W']), ('z', ['v']), ('loss', [])]
     """
     reads: dict[str, dict[str, None]] = {}
     for s in statements:

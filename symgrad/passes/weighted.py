@@ -52,6 +52,9 @@ def weighted(program: Program) -> Weighted:
         >>> from symgrad.language.reader import read
         >>> p = read("x: data[n, i]; y: data[n]; w: weight[i]; loss = sum((x @ w - y)**2)/n + sum(w**2)")
         >>> print(*weighted(p).program.statements[-3:], sep=chr(10))
+        loss_2 = sum(n, example_weight[n]*(loss_1[n] - y[n])**2/n)
+        loss_3 = sum(i, w[i]**2)
+        loss = loss_2 + loss_3
     """
     return _Weighted(program, letter(program)).found()
 
