@@ -338,6 +338,7 @@ def test_one_command_for_all_kinds_of_files(
     np.save("folder/x.npy", x)
     np.save("folder/y.npy", y)
     path = "folder" if kind == "folder" else f"all.{kind}"
+    monkeypatch.setitem(net, "SCORED", 16)  # predictions are made in parts
     assert net["main"](["train", path, "--epochs", "3", "--quiet", "--test-split", "0.25"]) == 0
     assert "rmse" in capsys.readouterr().out
     assert net["main"](["predict", path]) == 0

@@ -2459,9 +2459,12 @@ def _predict_command(options):
     model.load(options.weights)
     scored = _has_target(model, options.data)
     arrays = _data(model, options.data, options.target, with_target=scored)
-    predicted = model.predict(*(arrays[name] for name in ("x",)))
-    for row in predicted.reshape(len(arrays[FEATURES[0]]), -1):
-        print(",".join(f"{x:.8g}" for x in row))
+    count = len(arrays[FEATURES[0]])
+    for start in range(0, count, SCORED):
+        part = {name: a[start : start + SCORED] if name in BATCHED else a for name, a in arrays.items()}
+        predicted = model.predict(*(part[name] for name in ("x",)))
+        for row in predicted.reshape(min(count - start, SCORED), -1):
+            print(",".join(f"{x:.8g}" for x in row))
     if scored:
         print(model.score(arrays), file=sys.stderr)
     return 0
