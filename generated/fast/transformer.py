@@ -3478,7 +3478,8 @@ def _predict_command(options):
     between, end = ("", "") if options.data.endswith(".txt") else (",", "\n")
     count = len(arrays[FEATURES[0]])
     for start in range(0, count, SCORED):
-        part = {name: a[start : start + SCORED] if name in BATCHED else a for name, a in arrays.items()}
+        rows = slice(start, start + SCORED)
+        part = {name: a[rows] if name in BATCHED else a for name, a in arrays.items()}
         predicted = model.predict(*(part[name] for name in ("x",)))
         for row in predicted.reshape(min(count - start, SCORED), -1):
             print(between.join(map(str, row)), end=end)
