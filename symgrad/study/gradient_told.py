@@ -83,10 +83,10 @@ def report(setting: Setting, g: Gradients, optimizer: Any) -> Report:
 def number(x: float) -> str:
     """Three digits; nothing for what does not exist.
 
-    >>> number(0.012345), number(-1234.5), number(float("nan")), number(0.0)
+    >>> number(0.012345), number(-1234.5), number(float("nan")), number(-0.0)
     ('0.0123', '-1.23e+03', '', '0')
     """
-    return "" if np.isnan(x) else f"{x:.3g}"
+    return "" if np.isnan(x) else f"{x + 0.0:.3g}"  # no minus before a zero
 
 
 def _degrees(x: float) -> str:
