@@ -161,3 +161,11 @@ def test_shipped_networks_and_data_have_names(tmp_path: Path) -> None:
 def test_help_of_studies(tmp_path: Path) -> None:
     assert "flow" in symgrad("study", "--help", cwd=tmp_path).stdout
     assert "--depth" in symgrad("study", "flow", "--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("option", ["--save", "--checkpoint", "--history"])
+def test_what_cannot_be_written_is_told_before_training(option: str, tmp_path: Path) -> None:
+    for path in ("nowhere/w.npz", "."):
+        done = symgrad("train", "logistic", "iris.csv", "--epochs", "1", option, path, cwd=tmp_path)
+        refused(done, path, "cannot be written")
+        assert "epoch" not in done.stdout and os.listdir(tmp_path) == []

@@ -298,6 +298,18 @@ def _write_whole(path, write):
             os.unlink(temporary)
 
 
+def _check_writable(path):
+    """Refuse a path that cannot be written to, before there is something to lose."""
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(None, "it is a folder")
+        tempfile.TemporaryFile(prefix=".", dir=os.path.dirname(path) or ".").close()
+    except OSError as problem:
+        raise Problem(
+            f"{path} cannot be written: {problem.strerror or problem}; nothing was changed"
+        ) from None
+
+
 def _read_arrays(path):
     """The arrays of a file by name, all of them or none; nothing in it is executed."""
     path = os.fsdecode(path)
@@ -1632,6 +1644,8 @@ def _train_command(options):
         raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
     if options.resume and not options.checkpoint:
         raise Problem("--resume goes on from a checkpoint: name it with --checkpoint")
+    for path in filter(None, (options.save, options.checkpoint, options.history)):
+        _check_writable(path)
     numbers = dict(options.set)
     for name in numbers:
         if name not in ("lr", "beta1", "beta2", "eps"):
