@@ -369,6 +369,61 @@ def test_early_stopping_puts_the_best_weights_back(tmp_path: Path) -> None:
     assert short.stopped == "patience" and len(short.history) == 3
 
 
+def test_what_was_trained_before_a_first_score_is_kept() -> None:
+    net, (x, t) = module("plain"), data()
+    model = net["Model"]()
+    start, advance = model.get_weights(), model._advance
+
+    def interrupted() -> None:
+        advance()
+        signal.raise_signal(signal.SIGINT)
+
+    model._advance = interrupted
+    model.fit(x, t, batch_size=8, validation=0.2, quiet=True)
+    assert model.stopped == "interrupted" and model.steps == 1
+    assert not np.array_equal(model.weights["W1"], start["W1"])
+
+
+@pytest.mark.parametrize("name", ["history", "checkpoint", "--save"])
+def test_files_that_cannot_be_written_are_told_before_training(
+    name: str, tmp_path: Path, capsys: Any
+) -> None:
+    net, (x, t) = module("plain"), data()
+    np.save(tmp_path / "rows.npy", np.column_stack([x, t]))
+    model = net["Model"]()
+    for path, why in ((tmp_path / "none" / "f", "No such file"), (tmp_path, "it is a folder")):
+        if name == "--save":
+            assert net["main"](["train", str(tmp_path / "rows.npy"), "--save", str(path)]) == 2
+            said = capsys.readouterr()
+            assert said.out == "" and why in said.err
+        else:
+            with pytest.raises(net["Problem"], match=why):
+                model.fit(x, t, quiet=True, **{name: path})
+    assert model.steps == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--epochs", "-1"], "epochs is a whole number from 0, not -1"),
+        (["--batch", "0"], "batch_size is a whole number from 1, not 0"),
+        (["--test-split", "1"], "the test split is a part from 0 to below 1, not 1.0"),
+        (["--seed", "-1"], "a whole number from 0 is asked for, not '-1'"),
+        (["--set", "lr"], "a name and a number are asked for, such as lr=0.1, not 'lr'"),
+    ],
+)
+def test_options_that_are_refused_are_told_as_written(
+    words: list[str], said: str, tmp_path: Path, capsys: Any
+) -> None:
+    net, (x, t) = module("plain"), data()
+    np.save(tmp_path / "rows.npy", np.column_stack([x, t]))
+    try:
+        status = net["main"](["train", str(tmp_path / "rows.npy"), "--save", str(tmp_path / "w.npz"), *words])
+    except SystemExit as left:
+        status = left.code
+    assert status == 2 and said in capsys.readouterr().err
+
+
 def test_a_part_is_set_apart_by_the_seed() -> None:
     net = module("plain")
     chosen, held = net["_split"](50, 0.2, 4)
@@ -437,6 +492,39 @@ def test_a_run_that_diverges_says_where(style: str, tmp_path: Path) -> None:
                     break
     assert len(losses) == step
     assert np.isfinite(model.get_weights()["W1"]).all() and np.isfinite(model.loss(x, x[:, ::-1]))
+
+
+def test_the_rate_of_a_run_that_diverges_is_that_of_its_latest_update() -> None:
+    net = module("line", "fast", "sgd", schedule="lr*t")
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    with pytest.raises(net["Problem"], match="loss is") as problem:
+        net["Model"](lr=20.0).fit(x, x[:, ::-1], epochs=30, batch_size=8, quiet=True)
+    step = int(re.findall(r"at step (\d+)", str(problem.value))[0])
+    assert f"learning rate {20.0 * (step - 1):g}," in str(problem.value)
+
+
+@pytest.mark.parametrize("rate", [-1.0, np.nan, np.inf])
+def test_what_is_no_learning_rate_is_refused_at_once(rate: float) -> None:
+    net = module("plain")
+    with pytest.raises(net["Problem"], match="lr is a finite number from 0, not"):
+        net["Model"](lr=rate)
+    with pytest.raises(net["Problem"], match="beta1 is a finite number, not nan"):
+        net["Model"](beta1=np.nan)
+    clipped = module("plain", clip_norm=1.0, l2=0.1)
+    for numbers, said in (
+        ({"clip_norm": 0}, "number above 0, not 0.0"),
+        ({"l2": -1}, "number from 0, not -1.0"),
+    ):
+        with pytest.raises(clipped["Problem"], match=said):
+            clipped["Model"](**numbers)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_too_large_for_the_type_is_one_sentence() -> None:
+    net, (x, t) = module("plain"), data()
+    x[3, 2] = 1e300
+    with pytest.raises(net["Problem"], match=r"x\[3, 2\]"):
+        net["Model"]().fit(x, t, quiet=True)
 
 
 def test_the_first_layer_is_named() -> None:
@@ -589,7 +677,7 @@ class Terminal:
         pass
 
 
-@pytest.mark.parametrize("width", [30, 80, 140])
+@pytest.mark.parametrize("width", [30, 40, 80, 140])
 def test_a_terminal_has_one_line(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
@@ -599,8 +687,10 @@ def test_a_terminal_has_one_line(width: int, monkeypatch: pytest.MonkeyPatch) ->
     drawn = terminal.text.split("\r")
     assert drawn[0] == "" and terminal.text.count("\n") == 1 and terminal.text.endswith("\n")
     assert {len(line.rstrip("\n")) for line in drawn[1:]} == {width - 1}
-    assert drawn[-1].startswith("epoch 3/3") and ("[####" in drawn[-1]) == (width == 140)
-    assert ("accuracy" in drawn[-1] and "loss" in drawn[-1]) or width == 30
+    assert drawn[-1].startswith("epoch 3/3") and ("[####" in drawn[-1]) == (width > 60)
+    assert "0:00 left" in drawn[-1] or width == 30
+    assert all(word in drawn[-1] for word in ("accuracy", "gradient")) == (width > 60)
+    assert ("validation: loss" in drawn[-1] and "rate" in drawn[-1]) == (width == 140)
 
 
 def test_quiet_says_nothing(capsys: Any) -> None:

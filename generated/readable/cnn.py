@@ -676,6 +676,9 @@ class _Run:
             raise Problem(
                 f"{'resume' if resume else 'every'} needs the name of a checkpoint, such as run.npz"
             )
+        for path in (history, checkpoint):
+            if path is not None:
+                _check_writable(path)
         self.seed = np.random.SeedSequence().entropy if seed is None else int(seed)
         self.epochs, self.batch_size, self.patience, self.improvement = epochs, batch_size, patience, float(
             improvement
@@ -827,34 +830,34 @@ class _Progress:
         if self.live:
             self.draw(row["epoch"], row)
         elif not self.quiet:
-            self.say(f"epoch {row['epoch']:{len(str(self.run.epochs))}}/{self.run.epochs}  {self.words(row)}")
+            self.say(
+                f"epoch {row['epoch']:{len(str(self.run.epochs))}}/{self.run.epochs}  {self.words(row)[0]}"
+            )
 
     def words(self, row):
-        """The numbers of a row of the history."""
-        validation = [
-            f"{name[11:]} {value:.4f}" for name, value in row.items() if name.startswith("validation_")
-        ]
-        parts = [f"loss {row['loss']:.4f}", *(["validation: " + "  ".join(validation)] if validation else [])]
-        parts.append(f"gradient {row['gradient_norm']:.3g}")
-        if "learning_rate" in row:
-            parts.append(f"rate {row['learning_rate']:.3g}")
-        return "  ".join(parts)
+        """The numbers of a row of the history: all of them, the main ones, the loss alone."""
+        loss, gradient = f"loss {row['loss']:.4f}", f"gradient {row['gradient_norm']:.3g}"
+        scores = [f"{name[11:]} {value:.4f}" for name, value in row.items() if name.startswith("validation_")]
+        validation = ["validation: " + "  ".join(scores)] if scores else []
+        rate = [f"rate {row['learning_rate']:.3g}"] if "learning_rate" in row else []
+        parts = [loss, *validation, gradient, *rate], [loss, *scores[1:2], gradient], [loss]
+        return ["  ".join(part) for part in parts]
 
     def draw(self, epoch, row):
-        """One line, as wide as the terminal is: a bar where there is room, and the time that is left."""
+        """One line, as wide as the terminal is: the numbers that leave room for a bar, and the time that is left."""
         run, now = self.run, time.perf_counter()
         done, every = run.epoch * run.count + run.done, max(1, run.epochs * run.count)
         left = (now - self.start) * (every - done) / max(1, done - self.before)
         minutes, seconds = divmod(int(left), 60)
         hours, minutes = divmod(minutes, 60)
         clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-        words = f"  {self.words(row)}  {clock} left"
-        width = shutil.get_terminal_size().columns - 1
-        line = f"epoch {epoch}/{run.epochs}"
-        room = min(20, width - len(line) - len(words) - 3)
+        width, line = shutil.get_terminal_size().columns - 1, f"epoch {epoch}/{run.epochs}"
+        ends = [f"  {words}  {clock} left" for words in self.words(row)]
+        end = next((end for end in ends if len(line) + len(end) + 8 <= width), ends[-1])
+        room = min(20, width - len(line) - len(end) - 3)
         if room >= 5:
             line += f" [{('#' * (room * done // every)).ljust(room, '.')}]"
-        print("\r" + (line + words)[:width].ljust(width), end="", flush=True)
+        print("\r" + (line + end)[:width].ljust(width), end="", flush=True)
 
     def __enter__(self):
         return self
@@ -891,6 +894,10 @@ class Model:
     ):
         self.dtype = np.dtype(dtype)
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
+        for name, number in self.options.items():
+            least = {"lr": "from"}.get(name)
+            if not math.isfinite(number) or least and number < 0 or least == "above" and number == 0:
+                raise Problem(f"{name} is a finite number{f' {least} 0' if least else ''}, not {number}")
         self.weights, self.steps = {}, 0
         self.history, self.stopped = [], ""  # of the latest fit
         self.init(0)
@@ -1018,7 +1025,7 @@ class Model:
         found = [places.get(word) if isinstance(word, str) else None for word in a.ravel().tolist()]
         if None in found:
             wrong = a.ravel()[found.index(None)]
-            raise Problem(f"{name}: the label '{wrong}' " + "did not occur in training")
+            raise Problem(f"{name}: the label '{wrong}' did not occur in training")
         return np.array(found, np.intp).reshape(a.shape)
 
     def _enter(self, name, a):
@@ -1071,7 +1078,8 @@ class Model:
         arrays = {}
         for name, a in given.items():
             in_file = name in BATCHED and _mapped(a)
-            arrays[name] = _Rows(self, name, a) if in_file else self._enter(name, a)
+            with np.errstate(over="ignore"):  # what is too large for the type is told below, in words
+                arrays[name] = _Rows(self, name, a) if in_file else self._enter(name, a)
         sizes = self._make({name: a.shape for name, a in arrays.items()})
         for name, a in arrays.items():
             for start, part in _parts(a) if isinstance(a, _Rows) else [(0, a)]:
@@ -1341,7 +1349,7 @@ class Model:
                 self.stopped = run.over()
                 if run.every is None or self.steps % run.every == 0 or self.stopped:
                     self._keep(run)
-        if apart is not None or run.patience is not None:
+        if run.best_epoch and (apart is not None or run.patience is not None):
             self.set_weights(run.best)
         if self.stopped in SIGNALS.values():
             kept = f"; {run.checkpoint} has the run, to go on with resume" if run.checkpoint else ""
@@ -1400,7 +1408,7 @@ class Model:
             lost = [name for name in made if not np.isfinite(self.weights[name]).all()]
             told += f", first in {found[0]}" + (f" (weights {', '.join(made)})" if made else "")
             told += f", where {' and '.join(lost)} no longer hold finite numbers" if lost else ""
-        told += f", with the learning rate {self._numbers()['lr']:g}"
+        told += f", with the learning rate {self.options['lr']:g}"
         self.set_weights(run.best)
         self.stopped = "diverged"
         back = f"those of epoch {run.best_epoch}" if run.best_epoch else "those at the start"
@@ -1561,11 +1569,6 @@ class Model:
         return worst
 
 
-def _symmetric(a):
-    """The symmetric part."""
-    return (a + a.swapaxes(-1, -2)) / 2
-
-
 _DEFAULT = []
 
 
@@ -1649,10 +1652,9 @@ def _number(text):
 
 def _natural(text):
     """A whole number from 0."""
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number from 0 is asked for, not '{text}'")
+    return int(text)
 
 
 ABSENT = ("", "nan", "na", "n/a", "null", "none", "?")  # what stands for a missing number, in any case
@@ -1893,7 +1895,7 @@ def _labels(model, name, cells, lines, path):
         places = {word: k for k, word in enumerate(known)}
         for line, cell in found:
             if cell not in places:
-                raise Problem(f"{path}, line {line}: the label '{cell}' " + "did not occur in training")
+                raise Problem(f"{path}, line {line}: the label '{cell}' did not occur in training")
         return np.array([places[cell] for _, cell in found])
     if all(map(np.isfinite, numbers)):
         model._count_classes(int(max(numbers)) + 1)
@@ -1910,6 +1912,8 @@ BATCH = "n"
 def _assigned(text):
     """A name and a number, as in `beta1=0.95`."""
     name, _, value = text.partition("=")
+    if _number(value) is None:
+        raise argparse.ArgumentTypeError(f"a name and a number are asked for, such as lr=0.1, not '{text}'")
     return name.strip(), float(value)
 
 
@@ -1972,12 +1976,11 @@ def _train_command(options):
         raise Problem(
             "a table trains a network whose data all lie along one axis of examples; use fit from Python"
         )
-    if options.epochs < 1 or options.batch < 1 or not 0 <= options.test_split < 1:
-        raise Problem("epochs and batch must be at least 1, and the test split from 0 to below 1")
+    if not 0 <= options.test_split < 1:
+        raise Problem(f"the test split is a part from 0 to below 1, not {options.test_split}")
     if options.resume and not options.checkpoint:
         raise Problem("--resume goes on from a checkpoint: name it with --checkpoint")
-    for path in filter(None, (options.save, options.checkpoint, options.history)):
-        _check_writable(path)
+    _check_writable(options.save)
     numbers = dict(options.set)
     for name in numbers:
         if name not in ("lr", "beta1", "beta2", "eps"):

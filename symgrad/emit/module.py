@@ -329,6 +329,7 @@ class Module:
             rule=self.rule,
             about=_wrapped(self.rule.about, 100),
             options=[(n, _float(v)) for n, v in self.rule.options.items()],
+            bounds=json.dumps(library.bounds(self.rule)),
             numbers=list(self.rule.numbers),
             schedule=optimizers.schedule(self.rule),
             data=[(t.name, names.of(t.name)) for t in self.data],

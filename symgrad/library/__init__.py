@@ -236,6 +236,13 @@ def _one(name: str | os.PathLike[str], word: str, file: str, reader: _Reader) ->
     return next(iter(found.values()))
 
 
+def bounds(rule: updates.Rule) -> dict[str, str]:
+    """Which numbers of an optimiser must be "above" 0, and which may start "from" it; others may be any."""
+    return {
+        n: "above" if n.startswith("clip_") else "from" for n in rule.options if n == "lr" or n in PRECEDING
+    }
+
+
 def _number(rule: updates.Rule, name: str, value: Any) -> float:
     if name not in rule.options:
         others = [n for n in PRECEDING if n not in rule.options]
@@ -245,6 +252,7 @@ def _number(rule: updates.Rule, name: str, value: Any) -> float:
         )
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise Refusal(f"{name} of {rule.name} is a number, such as {rule.options[name]}, not {value!r}")
-    if name in PRECEDING and (value < 0 or value == 0 and name.startswith("clip")):
-        raise Refusal(f"{name} is a number {'above' if name.startswith('clip') else 'from'} 0, not {value!r}")
+    least = bounds(rule).get(name)
+    if least and value < 0 or least == "above" and value == 0:
+        raise Refusal(f"{name} is a number {least} 0, not {value!r}")
     return float(value)
