@@ -519,6 +519,15 @@ def test_what_is_no_learning_rate_is_refused_at_once(rate: float) -> None:
             clipped["Model"](**numbers)
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.5, "a", True])
+def test_what_is_no_size_is_refused(size: Any) -> None:
+    text = "x: data[n, 2]; y: data[n]; W: weight[2, q]; v: weight[q]; p = x @ W @ v; loss = mse_loss(p, y)"
+    net = emit.load(sg.Model(text).source("net"), "net")
+    with pytest.raises(net["Problem"], match="the size q is a whole number from 1, not"):
+        net["Model"](q=size)
+    assert net["Model"](q=np.int64(3)).sizes == {"q": 3}
+
+
 @pytest.mark.filterwarnings("error")
 def test_what_is_too_large_for_the_type_is_one_sentence() -> None:
     net, (x, t) = module("plain"), data()

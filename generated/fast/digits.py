@@ -1019,8 +1019,7 @@ class Model:
         self.history, self.stopped = [], ""  # of the latest fit
         self._plans = {_training: {}, _evaluate: {}, _network: {}}
         self.init(0)
-        given = {}
-        self.sizes = {letter: int(size) for letter, size in given.items() if size is not None}
+        self.sizes = {}
         self._make({})
 
     def _check_split(self):

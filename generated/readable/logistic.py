@@ -636,8 +636,7 @@ class Model:
         self.weights, self.steps = {}, 0
         self.history, self.stopped = [], ""  # of the latest fit
         self.init(0)
-        given = {}
-        self.sizes = {letter: int(size) for letter, size in given.items() if size is not None}
+        self.sizes = {}
         self._make({})
 
     def _make(self, shapes):
