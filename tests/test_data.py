@@ -359,12 +359,16 @@ def test_wrong_files(tmp_path: Path) -> None:
     np.save(tmp_path / "empty.npy", np.ones((0, 4)))
     np.save(tmp_path / "narrow.npy", np.ones((3, 2)))
     (tmp_path / "none.npy").write_bytes(b"")
+    (tmp_path / "quote.csv").write_text('1,2,3,4\n1,2,3,"5\n1,2,3,6\n')
+    (tmp_path / "last.csv").write_text('1,2,3,"4')
     for name, reason in (
         ("some", "some has no array y; the network takes x, y"),
         ("named.npy", "columns of types of their own; save an array of numbers"),
         ("objects.npy", "cannot be read as arrays"),
         ("empty.npy", "empty.npy has no rows"),
         ("none.npy", "cannot be read as arrays"),
+        ("quote.csv", "quote.csv, line 2: a quote is opened and never closed"),
+        ("last.csv", "last.csv, line 1: a quote is opened and never closed"),
         ("narrow.npy", "has 2 columns, but the network takes 3 for x and 1 for y"),
         ("other.npy", "there is no file"),
     ):

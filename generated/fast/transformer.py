@@ -3093,11 +3093,17 @@ def _read_table(path):
     """The names of the columns (or None), and the rows as (line number, cells)."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(_records(file, _delimiter(file)))
+            delimiter = _delimiter(file)
+            lines = (
+                line for part in (file, ["end"]) for line in part
+            )  # which a quote that stays open swallows
+            rows = list(_records(lines, delimiter))
     except FileNotFoundError:
         raise Problem(f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise Problem(f"{path} cannot be read as a table: {problem}") from None
+    if rows.pop()[1] != ["end"]:
+        raise Problem(f"{path}, line {rows[-1][0] + 1 if rows else 1}: a quote is opened and never closed")
     if not rows:
         raise Problem(f"{path} has no rows")
     width = len(rows[0][1])
