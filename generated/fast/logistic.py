@@ -862,7 +862,7 @@ class _Progress:
         return ["  ".join(part) for part in parts]
 
     def draw(self, epoch, row):
-        """One line, as wide as the terminal is: the numbers that leave room for a bar, and the time that is left."""
+        """One line, as wide as the terminal: the numbers that leave room for a bar, and the time left."""
         run, now = self.run, time.perf_counter()
         done, every = run.epoch * run.count + run.done, max(1, run.epochs * run.count)
         left = (now - self.start) * (every - done) / max(1, done - self.before)
