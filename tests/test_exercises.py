@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -121,22 +117,7 @@ def test_answers_are_graded() -> None:
         made("dense", 7).grade(W1="X.T", b1=[0.0])
 
 
-def test_seeds() -> None:
-    """The same seed, the same bytes, whatever the order of hashes; another seed, another exercise."""
-    names = ["dense", "embedding", "ridge"]
-    code = (
-        "import hashlib\nfrom symgrad.exercises import exercise\n"
-        f"made = [exercise(t, 7) for t in {names}]\n"
-        "pages = [d.markdown() for e in made for d in (e.problem, e.hints, e.solution)]\n"
-        "print(hashlib.sha256(''.join(pages).encode()).hexdigest())"
-    )
-    pages = [d.markdown() for e in (made(t, 7) for t in names) for d in (e.problem, e.hints, e.solution)]
-    here = hashlib.sha256("".join(pages).encode()).hexdigest()
-    for seed in "12":
-        env = os.environ | {"PYTHONHASHSEED": seed}
-        run = [sys.executable, "-c", code]
-        done = subprocess.run(run, capture_output=True, text=True, check=True, env=env)
-        assert done.stdout.strip() == here
+def test_another_seed_is_another_exercise() -> None:
     assert made("dense", 0).problem.text() != made("dense", 7).problem.text()
 
 

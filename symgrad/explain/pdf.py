@@ -59,7 +59,7 @@ def made(tex: Callable[[], str], page: Callable[[], str]) -> tuple[bytes, str]:
 
 def _typeset(program: str, folder: Path, source: str) -> bytes | str:
     """The PDF by LaTeX, or why there is none."""
-    (folder / "document.tex").write_text(source, encoding="utf-8")
+    (folder / "document.tex").write_text(source, encoding="utf-8", newline="\n")
     if Path(program).stem == "latexmk":
         # -norc: no file of settings, which are Perl, is read
         run = [program, "-norc", "-pdf", *_TEX[:3], f"-latexoption={_TEX[3]}", "document.tex"]
@@ -86,7 +86,7 @@ def _first_error(log: str) -> str:
 def _printed(program: str, folder: Path, page: str) -> bytes | str:
     """The PDF as a browser prints the page, or why there is none."""
     source, target = folder / "document.html", folder / "document.pdf"
-    source.write_text(page, encoding="utf-8")
+    source.write_text(page, encoding="utf-8", newline="\n")
     options = [
         "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
         "--disable-component-update", "--disable-extensions", "--no-pdf-header-footer",
