@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -200,15 +199,13 @@ SHOWN = [h if h in FIRST[::20] else pytest.param(h, marks=pytest.mark.long) for 
 
 @pytest.mark.parametrize("heading", SHOWN)
 def test_pages_of_cases(heading: str) -> None:
-    """HTML shows no TeX; Markdown has a block for each step; none of it takes long."""
+    """HTML shows no TeX; Markdown has a block for each step."""
     case = CASES[heading.partition(":")[0]]
     make = sg.jacobian if case.kind == "jacobian" else sg.derive
     d = make(DECLARED[heading], wrt=case.wrt)
     for form in ("matrix", "index"):
-        start = time.process_time()
         document = d.document(form=form)
         page, markdown = document.html(), document.markdown()
-        assert time.process_time() - start < 20
         shown = re.sub(r"<style>.*?</style>|<[^>]*>", "", page, flags=re.DOTALL)
         assert "\\" not in shown
         assert "frac" not in shown
