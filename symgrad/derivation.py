@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from symgrad import emit, explain
-from symgrad.check import Verdict
+from symgrad.check import Proof, Verdict, prove
 from symgrad.check import check as judge
 from symgrad.collecting import put_off
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
@@ -265,6 +265,16 @@ class Derivation:
         source = emit.function_source(self.derived, style=style, labels=explain.numbers(self.derived))
         return emit.load(source, name)[emit.function_name(self.derived)]
 
+    @overload
+    def check(
+        self, given: Mapping[str, Any] | None = None, *, seed: int = 0, exact: Literal[True]
+    ) -> Proof: ...
+
+    @overload
+    def check(
+        self, given: Mapping[str, Any] | None = None, *, seed: int = 0, tolerance: float = 1e-9, entries: int = 24
+    ) -> Verdict: ...
+
     def check(
         self,
         given: Mapping[str, Any] | None = None,
@@ -272,20 +282,34 @@ class Derivation:
         seed: int = 0,
         tolerance: float = 1e-9,
         entries: int = 24,
-    ) -> Verdict:
+        exact: bool = False,
+    ) -> Verdict | Proof:
         """A numeric verdict: complex steps through the reference realisation, and both emitted styles against it.
 
         Args:
             given: arrays for all inputs; random ones of small pairwise different sizes if None.
+            exact: whether to prove it instead, for small sizes: by forward mode in exact numbers, and by sympy where
+                the scalar written out is short. `tolerance` and `entries` play no part then.
             tolerance: largest accepted error, relative to the largest entry of a gradient.
             entries: how many entries of a tensor are stepped one by one; random directions judge them all.
                 Of a gradient by many tensors, as many entries in all; directions that move all tensors judge
                 them at a bounded cost.
 
         Returns:
-            a verdict with `.ok`, `.worst` and a table (`print` it).
+            a verdict with `.ok`, `.worst` and a table (`print` it); if exact a proof with `.ok`, `.exact` and a table.
+
+        Raises:
+            SymgradError: the arrays do not fit; too many numbers for exact arithmetic.
+
+        Example:
+            >>> import symgrad as sg
+            >>> d = sg.derive("x: data[n]; y: data[n]; w: weight; loss = mean((w*x - y)**2)")
+            >>> d.check().ok, d.check(exact=True).exact
+            (True, True)
         """
         try:
+            if exact:
+                return prove(self.derived, given, seed=seed)
             styles = {style: self._compiled(style, f"symgrad_{style}") for style in ("readable", "fast")}
             return judge(
                 self.derived, given, realisations=styles, seed=seed, tolerance=tolerance, entries=entries

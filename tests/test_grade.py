@@ -12,8 +12,8 @@ from test_explain import PROGRAMS
 
 import symgrad as sg
 from symgrad.cli import main
-from symgrad.explain.grading.reals import _MATRICES, Exact
-from symgrad.explain.grading.signatures import chain
+from symgrad.exact.reals import MATRICES, Exact
+from symgrad.exact.signatures import chain
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.reference import FLOATS
 from symgrad.leaves import LEAVES
@@ -50,8 +50,8 @@ def test_matrix_functions_have_their_values() -> None:
     exact, rng = Exact(), np.random.default_rng(0)
     a, b = rng.standard_normal((2, 3, 3)), rng.standard_normal((2, 3, 3))
     lift = np.frompyfunc(exact.lift, 1, 1)
-    assert set(_MATRICES) == set(IMPLICIT)
-    for op, (ranks, _) in _MATRICES.items():
+    assert set(MATRICES) == set(IMPLICIT)
+    for op, (ranks, _) in MATRICES.items():
         given = [a, b][: len(ranks)]
         got, wanted = exact.implicit(op, list(map(lift, given))).astype(float), IMPLICIT[op].run(*given)
         if op == "eigvecs":  # up to their signs

@@ -14,10 +14,10 @@ import pytest
 from cases import cases, declarations
 
 import symgrad as sg
+from symgrad.exact.equality import close, same_digits
+from symgrad.exact.points import has_kinks, points
 from symgrad.explain import result_text
 from symgrad.explain.grading.candidates import Wrong, candidates
-from symgrad.explain.grading.equality import close, same_digits
-from symgrad.explain.grading.points import has_kinks, points
 from symgrad.explain.grading.truth import Truth
 from symgrad.language.trace import Key
 

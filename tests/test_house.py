@@ -31,6 +31,7 @@ FLOORS = {
     "language": 1,
     "scalars": 2,
     "chain": 2,
+    "exact": 2,
     "passes": 3,
     "library": 4,
     "emit": 5,
@@ -49,7 +50,8 @@ LAZY: set[tuple[str, str]] = {
     ("__init__.py", "symgrad"),
     ("cli.py", "symgrad"),
     ("chain.py", "symgrad.scalars"),  # sympy, when the first body is differentiated
-    ("explain/grading/signatures.py", "sympy"),  # its primes, when the first answer is graded
+    ("exact/signatures.py", "sympy"),  # its primes, when the first answer is graded
+    ("check/proof.py", "symgrad.check.expanded"),  # sympy, when a program is short enough for it
     ("emit/frames.py", "jinja2"),  # when the first template is filled in
     ("study/plots.py", "matplotlib"),  # an extra, when the first plot is drawn
 }
@@ -57,7 +59,7 @@ LAZY: set[tuple[str, str]] = {
 ONLY_IN = {
     "jinja2": ("emit/",),
     "matplotlib": ("study/plots.py",),
-    "sympy": ("scalars.py", "explain/grading/signatures.py"),
+    "sympy": ("scalars.py", "exact/signatures.py", "check/expanded.py"),
 }
 SERIALISERS = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve"}
 BUILTINS_THAT_RUN_TEXT = {"eval", "exec", "compile", "__import__"}

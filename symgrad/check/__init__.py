@@ -1,5 +1,6 @@
-"""Judges of a derivation."""
+"""Judges of a derivation: in floating point, and in exact numbers."""
 
 from symgrad.check.numeric import Row, Verdict, check
+from symgrad.check.proof import Proof, prove
 
-__all__ = ["Row", "Verdict", "check"]
+__all__ = ["Proof", "Row", "Verdict", "check", "prove"]

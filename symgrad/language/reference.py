@@ -76,6 +76,10 @@ class Arithmetic:
         """A power whose exponent is no whole number that stands in the text."""
         return base**exponent
 
+    def stopped(self, values: Any) -> Any:
+        """A deliberate constant: no step passes through it, as one may through a held value."""
+        return np.real(values) if np.iscomplexobj(values) else values
+
     def implicit(self, op: str, arrays: Sequence[np.ndarray]) -> Any:
         """An operation on stacks of whole matrices."""
         return IMPLICIT[op].run(*arrays)
@@ -257,9 +261,7 @@ def _value(e: Any, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
         case Bracket(c):
             return here.kind.whole(_holds(c, grid, next((len(g) for g in grid.values()), 1), here))
         case Stop(a, kind):
-            # a complex step must not pass through a deliberate constant; through a held value it may
-            value = go(a)
-            return np.real(value) if kind == "stop" and np.iscomplexobj(value) else value
+            return here.kind.stopped(go(a)) if kind == "stop" else go(a)
     raise TypeError(f"not an expression: {type(e).__name__}")
 
 

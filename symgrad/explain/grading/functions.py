@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import SymgradError, did_you_mean, listing
-from symgrad.explain.grading.reals import Exact, Real
+from symgrad.exact.reals import Exact, Real
 from symgrad.explain.grading.truth import Truth
 from symgrad.language.trace import Key
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
+from symgrad.exact.equality import close, rounds_to, same_digits, same_exactly
+from symgrad.exact.points import Point, has_kinks
+from symgrad.exact.reals import Exact
 from symgrad.explain import result_text
 from symgrad.explain.grading.answers import Answer
-from symgrad.explain.grading.equality import close, rounds_to, same_digits, same_exactly
 from symgrad.explain.grading.functions import arguments, called, is_exact
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.mistakes import Mistakes
-from symgrad.explain.grading.points import Point, has_kinks
-from symgrad.explain.grading.reals import Exact
 from symgrad.explain.grading.repairs import repaired
 from symgrad.explain.grading.scales import FACTOR
 from symgrad.explain.grading.shapes import misshapen

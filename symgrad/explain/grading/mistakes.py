@@ -16,10 +16,10 @@ from functools import cached_property
 
 import numpy as np
 
+from symgrad.exact.equality import close
 from symgrad.explain.cast import Cast
 from symgrad.explain.grading.answers import spelled
 from symgrad.explain.grading.candidates import Run, candidates
-from symgrad.explain.grading.equality import close
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.scales import Same, Scale, Scales
 from symgrad.explain.grading.truth import Truth

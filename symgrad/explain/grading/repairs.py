@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from symgrad.errors import Refusal, SymgradError
+from symgrad.exact.equality import close
 from symgrad.explain.grading.answers import MODULES, spelled
-from symgrad.explain.grading.equality import close
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.scales import Scales
 from symgrad.explain.grading.truth import Truth

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from symgrad.exact.points import Point
 from symgrad.explain.grading.mistake import Mistake
-from symgrad.explain.grading.points import Point
 from symgrad.explain.grading.truth import Truth
 from symgrad.language import expr as ex
 

@@ -14,9 +14,9 @@ from itertools import islice
 import numpy as np
 
 from symgrad.errors import Refusal, SymgradError
+from symgrad.exact.equality import close
 from symgrad.explain import result_text
 from symgrad.explain.grading.answers import MODULES, Answer, spelled
-from symgrad.explain.grading.equality import close
 from symgrad.explain.grading.truth import Truth
 from symgrad.language.declarations import base
 from symgrad.language.trace import Key

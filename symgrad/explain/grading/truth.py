@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from symgrad.errors import Refusal
+from symgrad.exact.points import Point, has_kinks, is_heavy, points
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Symbol
 from symgrad.explain.grading.answers import Answer, Desk
-from symgrad.explain.grading.points import Point, has_kinks, is_heavy, points
 from symgrad.language.program import Program, Tensor
 from symgrad.language.reference import Arrays
 from symgrad.language.samples import unmet

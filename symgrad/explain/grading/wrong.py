@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.exact.equality import close
+from symgrad.exact.points import Point
 from symgrad.explain.grading.candidates import candidates
-from symgrad.explain.grading.equality import close
 from symgrad.explain.grading.mistake import Mistake
 from symgrad.explain.grading.mistakes import Mistakes
-from symgrad.explain.grading.points import Point
 from symgrad.explain.grading.scales import Scales
 from symgrad.explain.grading.truth import Truth
 from symgrad.language.bind import bind

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.explain.grading.reals import MP, Exact, Real
+from symgrad.exact.reals import MP, Exact, Real
 
 CLOSE = 40  # digits
 ACCURACY = 1e-9  # of floats, relative to the largest entry

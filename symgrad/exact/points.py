@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import Refusal
-from symgrad.explain.grading.reals import Exact
+from symgrad.exact.reals import Exact
 from symgrad.language import expr as ex
+from symgrad.language.bind import bind
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Facts, Program, Tensor, blocks, needed
 from symgrad.language.reference import Arrays, run
@@ -25,7 +26,7 @@ from symgrad.leaves import LEAVES
 HEAVY = 40_000  # numbers that a program computes, beyond which it is not tried in exact arithmetic
 MOST = 5_000_000  # and beyond which it is not tried at all
 _WIDE = 4
-_GRID = 10_007  # inputs are fractions over this
+GRID = 10_007  # inputs are fractions over this, unless another number is asked for
 _RANGES = ((0.0, 0.0), (0.2, 2.0), (0.1, 0.9), (1.1, 2.0))  # where inputs are drawn that have no facts
 _STEEP = {
     "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sigmoid", "expm1", "softplus", "logsigmoid", "logaddexp",
@@ -41,16 +42,18 @@ class Point:
     """
 
     def __init__(self, sizes: Mapping[str, int], given: Arrays, exact: Exact):
-        self.sizes, self.exact, self._given = dict(sizes), exact, given
+        self.sizes, self.exact, self.fractions = dict(sizes), exact, given
 
     @cached_property
     def floats(self) -> Arrays:
-        return {n: a if a.dtype.kind == "i" else a.astype(float) for n, a in self._given.items()}
+        return {n: a if a.dtype.kind == "i" else a.astype(float) for n, a in self.fractions.items()}
 
     @cached_property
     def objects(self) -> Arrays:
         lift = np.frompyfunc(self.exact.lift, 1, 1)
-        return {n: a if a.dtype.kind == "i" else np.asarray(lift(a), object) for n, a in self._given.items()}
+        return {
+            n: a if a.dtype.kind == "i" else np.asarray(lift(a), object) for n, a in self.fractions.items()
+        }
 
     def run(
         self, program: Program, targets: Iterable[str], *, exact: bool = False, known: Arrays | None = None
@@ -81,11 +84,15 @@ def work(program: Program, sizes: Mapping[str, int]) -> int:
     return total
 
 
-def points(derived: Derived, seed: int = 0, more: int = 0) -> list[Point]:
+def points(
+    derived: Derived, seed: int = 0, more: int = 0, *, grid: int = GRID, spare: int = 3
+) -> list[Point]:
     """Random inputs for three choices of sizes: two with sizes that all differ, and all of them 1 where that may be.
 
     Args:
         more: so many further ones instead, of the first sizes in turn.
+        grid: what inputs are fractions over.
+        spare: how many exponentials more than the derivation has may stand in exponents of one another.
 
     Raises:
         Refusal: the derivative is no finite number at any of many points.
@@ -95,11 +102,11 @@ def points(derived: Derived, seed: int = 0, more: int = 0) -> list[Point]:
         choices = [choices[k % 2] for k in range(more)]
     found = []
     for k, sizes in enumerate(choices):
-        exact = Exact(levels(derived.program, sizes) + 3)
+        exact = Exact(max(levels(p, sizes) for p in (derived.source, derived.program)) + spare)
         wide = (
             _WIDE if more and k % 4 > 1 else 1
         )  # some lie far out, beyond kinks that numbers near 0 do not meet
-        given = _finite(derived, sizes, np.random.default_rng([seed, more, k]), wide)
+        given = _finite(derived, sizes, np.random.default_rng([seed, more, k]), wide, grid)
         if given is not None:
             found.append(Point(sizes, given, exact))
     if not found:
@@ -108,6 +115,20 @@ def points(derived: Derived, seed: int = 0, more: int = 0) -> list[Point]:
             "inputs lie, such as `x: weight[n] > 0`"
         )
     return found
+
+
+def exact_point(derived: Derived, given: Mapping[str, Any]) -> Point:
+    """The point of some arrays, each number as the fraction that it is.
+
+    Raises:
+        Refusal: they do not fit the program.
+    """
+    sizes, arrays = bind(derived.source, given)
+    lifted = {n: a if a.dtype.kind == "i" else np.asarray(_exactly(a), object) for n, a in arrays.items()}
+    return Point(sizes, lifted, Exact(levels(derived.program, sizes) + 3))
+
+
+_exactly = np.frompyfunc(lambda x: Fraction(float(x)), 1, 1)
 
 
 def _choices(derived: Derived) -> Iterator[dict[str, int]]:
@@ -147,7 +168,7 @@ def _tight(program: Program) -> Iterator[dict[str, int]]:
 
 
 def _finite(
-    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, wide: int = 1
+    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, wide: int, grid: int
 ) -> Arrays | None:
     """Random inputs, those without facts `wide` times as large, at which the target and its derivatives are finite;
     None where none were found."""
@@ -158,7 +179,9 @@ def _finite(
             if not t.integer and t.role != "draw" and t.facts == Facts():
                 shape = drawn[t.name].shape
                 drawn[t.name] = rng.uniform(low, high, shape) if high else drawn[t.name] * wide
-        given = {t.name: drawn[t.name] if t.integer else fractions(drawn[t.name], t) for t in source.inputs}
+        given = {
+            t.name: drawn[t.name] if t.integer else fractions(drawn[t.name], t, grid) for t in source.inputs
+        }
         floats = {n: a if a.dtype.kind == "i" else a.astype(float) for n, a in given.items()}
         try:
             with np.errstate(all="ignore"):
@@ -170,11 +193,11 @@ def _finite(
     return None
 
 
-def fractions(drawn: np.ndarray, t: Tensor) -> np.ndarray:
+def fractions(drawn: np.ndarray, t: Tensor, grid: int = GRID) -> np.ndarray:
     """Fractions near the numbers drawn, for which the declared facts hold exactly."""
     found = np.empty(drawn.shape, object)
     for place in np.ndindex(*drawn.shape):
-        found[place] = Fraction(round(float(drawn[place]) * _GRID), _GRID)
+        found[place] = Fraction(round(float(drawn[place]) * grid), grid)
     return found / found.sum(-1, keepdims=True) if t.facts.distribution else found
 
 

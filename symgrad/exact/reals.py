@@ -7,6 +7,7 @@ kink a number lies its digits say.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from mpmath.ctx_mp import MPContext
 
-from symgrad.explain.grading.signatures import Signature, Signatures
+from symgrad.exact.signatures import Signature, Signatures
 from symgrad.language.reference import Arithmetic
 from symgrad.leaves import Leaf
 
@@ -83,28 +84,38 @@ class Real:
             return NotImplemented
         if b.value == MP.floor(b.value) and abs(b.value) < 1000:
             return self ** int(b.value)
-        if b.value == 0.5:
-            return self.exact.sqrt(self)
-        return self.exact.opaque("power", lambda x, y: x**y, self, b)
+        # powers that differ by a whole number are told apart by it alone
+        whole = int(MP.floor(b.value)) if MP.isfinite(b.value) and abs(b.value) < 1000 else 0
+        rest = b - whole
+        root = (
+            self.exact.sqrt(self)
+            if rest.value == 0.5
+            else self.exact.opaque("power", lambda x, y: x**y, self, rest)
+        )
+        return root * self**whole if whole else root
 
     def __rpow__(self, other: Any) -> Any:
         lifted = self.exact.lift(other)
         return NotImplemented if lifted is None else lifted**self
 
-    def __lt__(self, other: Any) -> bool:
-        return bool(self.value < self.exact.value(other))
+    def _compared(self, other: Any, how: Callable[[Any, Any], bool]) -> Any:
+        b = self.exact.lift(other)
+        return NotImplemented if b is None else bool(how(self.value, b.value))
 
-    def __le__(self, other: Any) -> bool:
-        return bool(self.value <= self.exact.value(other))
+    def __lt__(self, other: Any) -> Any:
+        return self._compared(other, operator.lt)
 
-    def __gt__(self, other: Any) -> bool:
-        return bool(self.value > self.exact.value(other))
+    def __le__(self, other: Any) -> Any:
+        return self._compared(other, operator.le)
 
-    def __ge__(self, other: Any) -> bool:
-        return bool(self.value >= self.exact.value(other))
+    def __gt__(self, other: Any) -> Any:
+        return self._compared(other, operator.gt)
 
-    def __eq__(self, other: object) -> bool:
-        return bool(self.value == self.exact.value(other))
+    def __ge__(self, other: Any) -> Any:
+        return self._compared(other, operator.ge)
+
+    def __eq__(self, other: object) -> Any:
+        return self._compared(other, operator.eq)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -116,7 +127,7 @@ class Real:
 
     def __getattr__(self, name: str) -> Any:
         """NumPy asks an object for `exp` and the like as methods of its own."""
-        function = _FUNCTIONS.get({"arctan": "atan", "arcsin": "asin", "arccos": "acos"}.get(name, name))
+        function = FUNCTIONS.get({"arctan": "atan", "arcsin": "asin", "arccos": "acos"}.get(name, name))
         if function is None or name.startswith("_"):
             raise AttributeError(name)
         return lambda: function(self.exact, self)
@@ -144,6 +155,7 @@ class Exact(Arithmetic):
 
     def __init__(self, levels: int = 8):
         self.signatures = Signatures(levels)
+        self.used: set[str] = set()  # the functions that numbers went through
         self._known: dict[Fraction, Real] = {}
 
     def lift(self, x: Any) -> Real | None:
@@ -189,11 +201,12 @@ class Exact(Arithmetic):
     def apply(self, name: str, *args: Any) -> Real:
         """A scalar function of the language by its name."""
         lifted = [self.lift(a) for a in args]
-        return _FUNCTIONS[name](self, *lifted)
+        return FUNCTIONS[name](self, *lifted)
 
     # what the others are made of
 
     def exp(self, x: Real) -> Real:
+        self.used.add("exp")
         known = None if x.signature is None else self.signatures.exp(x.signature)
         return Real(self, MP.exp(x.value), known)
 
@@ -208,12 +221,14 @@ class Exact(Arithmetic):
         return self.opaque("sqrt", MP.sqrt, x)
 
     def circle(self, x: Real) -> tuple[Real, Real]:
+        self.used.update(("cos", "sin"))
         known = None if x.signature is None else self.signatures.circle(x.signature)
         cos, sin = known or (None, None)
         return Real(self, MP.cos(x.value), cos), Real(self, MP.sin(x.value), sin)
 
     def opaque(self, name: str, run: Callable[..., Any], *args: Real) -> Real:
         """A function of which nothing is known but its digits."""
+        self.used.add(name)
         try:
             value = run(*(a.value for a in args))
         except (ValueError, ZeroDivisionError, OverflowError):
@@ -227,21 +242,23 @@ class Exact(Arithmetic):
         return self.number(int(how(x.value))) if MP.isfinite(x.value) else Real(self, x.value, None)
 
     def implicit(self, op: str, arrays: Sequence[np.ndarray]) -> Any:
-        arrays = [np.asarray(a, object) for a in arrays]
-        ranks = _MATRICES[op][0]
-        ahead = np.broadcast_shapes(*(a.shape[: a.ndim - r] for a, r in zip(arrays, ranks, strict=True)))
-        stacks = [
-            np.broadcast_to(a, (*ahead, *a.shape[a.ndim - r :])) for a, r in zip(arrays, ranks, strict=True)
-        ]
-        results = {
-            place: np.asarray(_MATRICES[op][1](self, *(a[place] for a in stacks)))
-            for place in np.ndindex(*ahead)
-        }
-        first = next(iter(results.values()))
-        found = np.empty((*ahead, *first.shape), object)
-        for place, result in results.items():
-            found[place] = result if result.shape else result[()]
-        return found
+        return stacked(op, arrays, lambda *a: MATRICES[op][1](self, *a))
+
+
+def stacked(op: str, arrays: Sequence[np.ndarray], one: Callable[..., Any]) -> np.ndarray:
+    """The results of an operation on stacks of matrices, by `one` that takes a matrix of each."""
+    arrays = [np.asarray(a, object) for a in arrays]
+    ranks = MATRICES[op][0]
+    ahead = np.broadcast_shapes(*(a.shape[: a.ndim - r] for a, r in zip(arrays, ranks, strict=True)))
+    stacks = [
+        np.broadcast_to(a, (*ahead, *a.shape[a.ndim - r :])) for a, r in zip(arrays, ranks, strict=True)
+    ]
+    results = {place: np.asarray(one(*(a[place] for a in stacks))) for place in np.ndindex(*ahead)}
+    first = next(iter(results.values()))
+    found = np.empty((*ahead, *first.shape), object)
+    for place, result in results.items():
+        found[place] = result if result.shape else result[()]
+    return found
 
 
 # ---------------------------------------------------------------------- scalar functions
@@ -289,10 +306,10 @@ def _opaque(name: str) -> Callable[..., Real]:
     return lambda k, *args: k.opaque(name, getattr(MP, name), *args)
 
 
-_FUNCTIONS: dict[str, Callable[..., Real]] = {
-    "exp": Exact.exp,
-    "log": Exact.log,
-    "sqrt": Exact.sqrt,
+FUNCTIONS: dict[str, Callable[..., Real]] = {
+    "exp": lambda k, x: k.exp(x),
+    "log": lambda k, x: k.log(x),
+    "sqrt": lambda k, x: k.sqrt(x),
     "sin": lambda k, x: k.circle(x)[1],
     "cos": lambda k, x: k.circle(x)[0],
     "tan": lambda k, x: k.circle(x)[1] / k.circle(x)[0],
@@ -307,9 +324,9 @@ _FUNCTIONS: dict[str, Callable[..., Real]] = {
     "log1p": lambda k, x: k.log(1 + x),
     "abs": lambda k, x: abs(x),
     "sign": _sign,
-    "relu": lambda k, x: x if x.value > 0 else k.number(0),
-    "maximum": lambda k, x, y: x if x.value >= y.value else y,
-    "minimum": lambda k, x, y: x if x.value <= y.value else y,
+    "relu": lambda k, x: x if x > 0 else k.number(0),
+    "maximum": lambda k, x, y: max(x, y),
+    "minimum": lambda k, x, y: min(x, y),
     "round": lambda k, x: k.integer(x, MP.nint),
     "floor": lambda k, x: k.integer(x, MP.floor),
     "ceil": lambda k, x: k.integer(x, MP.ceil),
@@ -382,7 +399,7 @@ def _eigen(k: Exact, a: np.ndarray, which: int) -> np.ndarray:
     return np.asarray(np.frompyfunc(lambda v: Real(k, v, None), 1, 1)(values))
 
 
-_MATRICES: dict[str, tuple[tuple[int, ...], Callable[..., Any]]] = {
+MATRICES: dict[str, tuple[tuple[int, ...], Callable[..., Any]]] = {
     "inv": ((2,), _inverse),
     "solve": ((2, 2), lambda k, a, b: _eliminated(k, a, b)[0]),
     "det": ((2,), _det),
