@@ -6,7 +6,6 @@ An error is one paragraph on standard error and exit status 2; never a traceback
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -19,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import symgrad
 from symgrad import declaration_options, shipped, update_options
+from symgrad.commands import Parser, quoted, wrote
 from symgrad.errors import SymgradError
-from symgrad.files import write_atomically
+from symgrad.files import json_of, write_atomically
+from symgrad.seen import straight
 
 if TYPE_CHECKING:  # a command imports what it needs, so that help and complaints come at once
     from symgrad import Derivation, Model
@@ -57,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("SYMGRAD_DEBUG"):
             raise
         print(
-            f"symgrad: this is a fault of symgrad, not of your input ({type(problem).__name__}: {problem}); "
+            f"symgrad: this is a fault of symgrad, not of your input ({type(problem).__name__}: "
+            f"{straight(str(problem))}); "
             "please report it with the command you gave; SYMGRAD_DEBUG=1 shows where it happened",
             file=sys.stderr,
         )
@@ -65,9 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="symgrad", description="Gradients derived, explained and turned into code."
-    )
+    parser = Parser(prog="symgrad", description="Gradients derived, explained and turned into code.")
     parser.add_argument("--version", action="version", version=f"symgrad {symgrad.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -278,7 +278,7 @@ def _written(options: argparse.Namespace, document: Document, **more: Callable[[
         made = f" by {document.pdf(path)}"
     else:
         write_atomically(path, ways[format]().rstrip("\n") + "\n")
-    print(f"wrote {path}{made}")
+    wrote(path, made)
     if options.open and not webbrowser.open(path.resolve().as_uri()):
         raise SymgradError(f"no browser could be started; open {path} yourself")
 
@@ -416,7 +416,7 @@ def _generate(options: argparse.Namespace) -> int:
         **update_options.read(options),
         **splitting,
     )
-    print(f"wrote {path}")
+    wrote(path)
     if report is not None:
         print(f"\n{report}")
     return 0
@@ -457,7 +457,7 @@ def _grade(options: argparse.Namespace) -> int:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_of(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise SymgradError(f"{path} cannot be read as JSON: {problem}") from None
 
@@ -465,7 +465,7 @@ def _json(path: Path) -> Any:
 def _numbers_in(text: str) -> Any:
     """Numbers in brackets as lists; other text as it is."""
     try:
-        return json.loads(text)
+        return json_of(text)
     except ValueError:
         return text
 
@@ -510,7 +510,7 @@ def _exercise(options: argparse.Namespace) -> int:
         for name, document in sheets.items():
             path = options.output / f"{options.topic}-{options.seed}-{name}{ending}"
             document.save(path)
-            print(f"wrote {path}")
+            wrote(path)
         return 0
     shown = sheets[options.show]
     if options.format == "pdf":
@@ -519,7 +519,7 @@ def _exercise(options: argparse.Namespace) -> int:
     ways = {"markdown": shown.markdown, "html": shown.html, "tex": lambda: shown.latex(fragment=False)}
     print(ways[options.format]() if options.format in ways else shown.text(width))
     if options.format in (None, "text") and options.show != "solution":
-        again = f"symgrad exercise --topic {options.topic} --seed {options.seed} --show"
+        again = quoted("symgrad", "exercise", "--topic", options.topic, "--seed", options.seed, "--show")
         print(f"\nHints: {again} hints\nSolution: {again} solution")
     return 0
 
@@ -554,7 +554,7 @@ def _demo(options: argparse.Namespace) -> int:
     module = out / "digits.py"
     write_atomically(module, source)
     write_atomically(out / "digits.tex", d.latex(fragment=False))
-    print(f"wrote {module} and {out / 'digits.tex'}\n")
+    wrote(module, f" and {out / 'digits.tex'}\n")
     verdict = d.check()
     print(f"Checked by complex steps in float64:\n\n{verdict}\n")
     if not verdict.ok:
@@ -562,5 +562,5 @@ def _demo(options: argparse.Namespace) -> int:
     running = emit.load(source, "symgrad_demo")
     train = ["train", str(shipped.table("digits")), "--epochs", str(options.epochs), "--test-split", "0.2"]
     status = int(running["main"]([*train, "--save", str(out / "digits.npz")]))
-    print(f"\n{time.perf_counter() - start:.1f} s in all. Next: python {module} --help")
+    print(f"\n{time.perf_counter() - start:.1f} s in all. Next: {quoted('python', module, '--help')}")
     return status

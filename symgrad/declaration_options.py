@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def _sizes(given: Sequence[str]) -> dict[str, int]:
     found = {}
     for item in given:
         name, _, number = item.partition("=")
-        if not name.isidentifier() or not number.isdigit() or int(number) < 1:
+        if not name.isidentifier() or not re.fullmatch("0*[1-9][0-9]{0,18}", number):
             raise SymgradError(
                 f"--size takes a letter and a whole number of at least 1, such as n=5, not '{item}'"
             )

@@ -6,7 +6,10 @@ The reason is raised where it is known, as a `Refusal`; the public call complete
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+from symgrad.seen import straight
 
 
 class SymgradError(ValueError):
@@ -18,7 +21,12 @@ class SymgradError(ValueError):
     ... except sg.SymgradError as problem:
     ...     print(type(problem).__name__)
     SymgradError
+
+    What a message quotes cannot act on the terminal that shows it: signs that would are shown as such.
     """
+
+    def __init__(self, message: str = ""):
+        super().__init__(straight(str(message)))
 
 
 class Refusal(SymgradError):
@@ -42,16 +50,26 @@ class Refusal(SymgradError):
 
 def complete(problem: Refusal, text: str) -> SymgradError:
     """The message for the user: the reason, then the line it is about with a caret under the words."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     if problem.line is None or not 1 <= problem.line <= len(lines):
         return SymgradError(problem.reason)
     line = lines[problem.line - 1]
     # ast counts columns in bytes of UTF-8
     column = len(line.encode()[: problem.column].decode(errors="ignore"))
-    shown, width = line.expandtabs(1), max(1, min(problem.width, len(line) - column))
+    marked = straight(line[column : column + problem.width])
+    before = " " * len(straight(line[:column]))
     return SymgradError(
-        f"line {problem.line}: {problem.reason}\n    {shown}\n    {' ' * column}{'^' * width}"
+        f"line {problem.line}: {problem.reason}\n    {line.expandtabs(1)}\n    {before}{'^' * max(1, len(marked))}"
     )
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as Python's parser counts them: a form feed or U+2028 ends none.
+
+    >>> lines_of("a\\x0cb\\r\\nc")
+    ['a\\x0cb', 'c']
+    """
+    return re.split(r"\r\n?|\n", text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

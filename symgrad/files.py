@@ -1,11 +1,13 @@
-"""Files are written as a whole or not at all."""
+"""Files are written as a whole or not at all; and what is in one that is JSON."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from symgrad.errors import SymgradError
 
@@ -35,3 +37,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def json_of(text: str) -> Any:
+    """What a text says in JSON.
+
+    Raises:
+        ValueError: it is none, or is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -23,6 +21,7 @@ from symgrad.explain.numbered import Numbering, Rounding
 from symgrad.explain.parts import Story
 from symgrad.explain.picture import Drawing, drawing
 from symgrad.explain.values import Values, read_array, read_number
+from symgrad.files import json_of
 from symgrad.language.samples import drawn
 from symgrad.language.trace import Derived, Key
 
@@ -219,7 +218,7 @@ def read_values(given: Sequence[str], file: str | os.PathLike[str] | None = None
         quoted = re.sub(r'(?<![\w."/])(-?\d+/\d+)(?![\w."/])', r'"\1"', numbers)
         quoted = re.sub(r"(?<![\w.])\.(?=\d)", "0.", quoted)  # and a number starts with a digit
         try:
-            found[name] = json.loads(quoted)
+            found[name] = json_of(quoted)
         except ValueError:
             raise SymgradError(
                 f"'{numbers}' cannot be read as numbers for {name}; write 0.5, 1/3 or lists such as [[1, 2], [3, 4]]"
@@ -231,14 +230,16 @@ def _file(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+                return {name: np.asarray(arrays[name]) for name in arrays.files}
         if path.suffix == ".json":
-            held = json.loads(path.read_text(encoding="utf-8"))
+            held = json_of(path.read_text(encoding="utf-8"))
             if isinstance(held, dict):
                 return held
             raise SymgradError(f'{path} must hold an object of arrays by name, such as {{"w": [1, 2]}}')
     except FileNotFoundError:
         raise SymgradError(f"there is no file {path}") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as problem:
-        raise SymgradError(f"{path} cannot be read: {problem}") from None
+    except SymgradError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - NumPy raises anything for a damaged file
+        raise SymgradError(f"{path} cannot be read: {str(problem) or type(problem).__name__}") from None
     raise SymgradError(f"numbers come from a .json or an .npz file, not from {path}")

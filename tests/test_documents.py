@@ -41,7 +41,7 @@ from symgrad.explain.formula import Symbol, plus
 from symgrad.explain.indices import Indices
 from symgrad.explain.mathml import APPLY, TIMES
 from symgrad.explain.parts import Equation, Listing, Passage, Prose, Remark, Story, Table
-from symgrad.explain.plain import TURNING, columns, shown, spans_of_code, straight
+from symgrad.explain.plain import columns, spans_of_code
 from symgrad.explain.scripts import LATEX
 from symgrad.explain.style import STYLE
 from symgrad.language.expr import Expr
@@ -50,6 +50,7 @@ from symgrad.language.program import declaration
 from symgrad.language.reader import read
 from symgrad.leaves import LEAVES
 from symgrad.passes.derive import derive
+from symgrad.seen import TURNING, shown, straight
 
 MATHML = {
     "math", "mrow", "mi", "mn", "mo", "mspace", "mfrac", "msqrt", "msub", "msup", "msubsup", "munder", "mover",

@@ -28,6 +28,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "leaves": 0,
+    "seen": 0,
     "language": 1,
     "scalars": 2,
     "chain": 2,

@@ -27,7 +27,6 @@ import tempfile
 import threading
 import time
 import zipfile
-import zlib
 
 import numpy as np
 
@@ -73,7 +72,15 @@ STARTS = {
 
 
 class Problem(ValueError):
-    """What was given cannot be used; the text is one sentence."""
+    """What was given cannot be used; the text is a sentence, on which no terminal acts."""
+
+    def __init__(self, told):
+        super().__init__(_seen(told))
+
+
+def _seen(text):
+    """A text with what does not print, such as an escape, written out."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
 
 
 def _training(s, x, t, W, b):
@@ -242,9 +249,8 @@ def _start(rng, shape, how, *numbers, count=None):
 # what a .safetensors file calls the types of its entries; BF16 is the upper half of a float32
 ENTRIES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "|b1"}
 ENTRIES.update({f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)})
-# what the libraries that read say of a damaged file
-UNREADABLE = (OSError, ValueError, EOFError, AttributeError, KeyError, TypeError, MemoryError, RuntimeError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error)
+CONTROL = frozenset(map(chr, (*range(9), *range(14, 32), *range(127, 160))))  # characters that no word has
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
 
 
 def _write_arrays(path, arrays):
@@ -288,21 +294,44 @@ def _check_writable(path):
 def _read_arrays(path):
     """The arrays of a file by name, all of them or none; nothing in it is executed."""
     path = os.fsdecode(path)
+    with _reading(path, "saved weights"), open(path, "rb") as file:
+        if path.lower().endswith(".safetensors"):
+            return _read_safetensors(file)
+        return _read_npz(file, "it is no .npz file, and its name does not end with .safetensors")
+
+
+@contextlib.contextmanager
+def _reading(path, kind):
+    """A file is read; whatever is wrong with it is told in one sentence."""
+    if not os.path.exists(path):
+        raise Problem(f"there is no file {path}")
     try:
-        with open(path, "rb") as file:
-            if path.lower().endswith(".safetensors"):
-                return _read_safetensors(file)
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is no .npz file, and its name does not end with .safetensors")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                return {name: np.asarray(archive[name]) for name in archive.files}
-    except FileNotFoundError:
-        raise Problem(f"there is no file {path}") from None
-    except UNREADABLE as problem:
-        raise Problem(
-            f"{path} cannot be read as saved weights: {problem or 'it takes more memory than there is'}"
-        ) from None
+        if not os.path.isfile(path):
+            raise OSError("it is a folder or a device")
+        yield
+    except Problem:
+        raise
+    except Exception as problem:  # noqa: BLE001 - libraries raise anything for a damaged file
+        raise Problem(f"{path} cannot be read as {kind}: {_why(problem)}") from None
+
+
+def _why(problem):
+    """What Python or a library says, in words."""
+    told = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    return "it takes more memory than there is" if told == "MemoryError" else told
+
+
+def _read_npz(file, otherwise, wanted=None):
+    """The arrays of an archive by name, all or those that are wanted."""
+    if not zipfile.is_zipfile(file):
+        raise ValueError(otherwise)
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as archive:
+        names = [name for name in archive.files if wanted is None or name in wanted]
+        size = sum(e.file_size for e in archive.zip.infolist() if e.filename.removesuffix(".npy") in names)
+        if size > MEMORY:
+            raise ValueError(f"its arrays take {size} bytes, more than the memory of this machine")
+        return {name: np.asarray(archive[name]) for name in names}
 
 
 def _write_npz(file, arrays):
@@ -731,7 +760,7 @@ class Model:
         _numeric(name, a)
         if name not in INTEGER:
             return a.astype(self.dtype, copy=False)
-        if a.dtype.kind in "fc" and not (a == np.floor(a.real)).all():
+        if a.dtype.kind in "fc" and not ((a == np.floor(a.real)) & (abs(a) < 1 << 53)).all():
             raise Problem(f"{name} must hold whole numbers")
         return a.real.astype(np.intp, copy=False)
 
@@ -757,6 +786,14 @@ class Model:
         """An array as it is given, made what the network computes with."""
         return self._typed(name, a)
 
+    def _finite(self, given):
+        """Arrays by name as they are given, made that too, and refused where they are not finite then."""
+        with np.errstate(over="ignore"):
+            arrays = {name: self._enter(name, a) for name, a in given.items()}
+        for name, a in arrays.items():
+            _check_finite(name, a)
+        return arrays
+
     def _learn(self, given, rows=None):
         """What is learned from raw arrays before training, unless it is known; of all rows, or of these."""
         a = _array(TARGET, given.get(TARGET, ()))
@@ -777,6 +814,9 @@ class Model:
         below = BELOW[TARGET](self.sizes)
         if len(words) > below:
             raise Problem(f"{where} has {len(words)} different labels, but {TARGET} has {below} classes")
+        for word in words:
+            if not CONTROL.isdisjoint(word):
+                raise Problem(f"{where}: the label '{word}' holds a control character")
         self.classes = list(words)
 
     def _count_classes(self, count):
@@ -897,8 +937,8 @@ class Model:
 
     def predict(self, x):
         """The likeliest class of each example: its number, or its word where the classes have words."""
-        _check_finite("x", _array("x", x))
-        found = self.forward(x).real.argmax(-1)
+        made = self._forward(self._finite({"x": x}))
+        found = made.real.argmax(-1)
         if self.classes is None:
             return found
         others = map(
@@ -1121,7 +1161,7 @@ class Model:
             whole = told["epoch"] == len(told["rows"]) and all(
                 a is not None and a.shape == arrays[name].shape for name, a in best.items()
             )
-        except (KeyError, ValueError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 - whatever it holds instead
             whole = False
         if not whole:
             raise Problem(f"{path} cannot be used: it is no checkpoint of this version, or is damaged")
@@ -1166,8 +1206,12 @@ class Model:
         steps, classes = arrays.get(".steps"), arrays.get(".classes")
         if steps is not None and (steps.shape or steps.dtype.kind not in "iu" or steps < 0):
             raise Problem(f"{path} cannot be used: its count of steps is {steps}, not a whole number from 0")
-        if classes is not None and classes.ndim != 1:
-            raise Problem(f"{path} cannot be used: its classes are no list")
+        if classes is not None and (
+            classes.ndim != 1 or classes.dtype.kind != "U" or not CONTROL.isdisjoint(
+                "".join(classes.tolist())
+            )
+        ):
+            raise Problem(f"{path} cannot be used: its classes are no list of words")
         for state in ("m", "v"):
             for name in [*(f"{weight}.{state}" for weight in WEIGHTS)]:
                 a = arrays.get(name)
@@ -1376,19 +1420,22 @@ def _headed(rows):
     return len(others) > 0 and above and counted == list(range(len(counted)))
 
 
+def _printed(file, path):
+    """The lines of a table, which has no control characters."""
+    for k, line in enumerate(file, 1):
+        if not CONTROL.isdisjoint(line):
+            raise Problem(f"{path}, line {k}: there is a control character, {min(CONTROL & set(line))!r}")
+        yield line
+
+
 def _read_table(path):
     """The names of the columns (or None), and the rows as (line number, cells)."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            delimiter = _delimiter(file)
-            lines = (
-                line for part in (file, ["end"]) for line in part
-            )  # which a quote that stays open swallows
-            rows = list(_records(lines, delimiter))
-    except FileNotFoundError:
-        raise Problem(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise Problem(f"{path} cannot be read as a table: {problem}") from None
+    with _reading(path, "a table"), open(path, newline="", encoding="utf-8-sig") as file:
+        delimiter = _delimiter(file)
+        lines = (
+            line for part in (_printed(file, path), ["end"]) for line in part
+        )  # which an open quote swallows
+        rows = list(_records(lines, delimiter))
     if rows.pop()[1] != ["end"]:
         raise Problem(f"{path}, line {rows[-1][0] + 1 if rows else 1}: a quote is opened and never closed")
     if not rows:
@@ -1519,12 +1566,8 @@ def _by_name(path):
 
 def _load(path):
     """What NumPy wrote; an array alone is not read yet."""
-    try:
+    with _reading(path, "arrays"):
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise Problem(f"there is no file {path}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        raise Problem(f"{path} cannot be read as arrays: {problem}") from None
 
 
 def _matrix(model, path, with_target):
@@ -1550,13 +1593,8 @@ def _archive(path, names):
         files = {name: os.path.join(path, f"{name}.npy") for name in names}
         arrays = {name: _load(file) for name, file in files.items() if os.path.exists(file)}
     else:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in names if name in file.files}
-        except FileNotFoundError:
-            raise Problem(f"there is no file {path}") from None
-        except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as problem:
-            raise Problem(f"{path} cannot be read as arrays: {problem}") from None
+        with _reading(path, "arrays"), open(path, "rb") as file:
+            arrays = _read_npz(file, "it is no .npz file", names)
     for name in names:
         if name not in arrays:
             raise Problem(f"{path} has no array {name}; the network takes {', '.join(names)}")
@@ -1699,14 +1737,14 @@ def _train_command(options):
     except Problem:
         if model.stopped == "diverged" and model.history:
             model.save(options.save)
-            print(f"saved {options.save}, the best weights before it diverged")
+            print(f"saved {_seen(options.save)}, the best weights before it diverged")
         raise
     if model.stopped == "finished":
         return 0
     stopped = [128 + number for number, word in SIGNALS.items() if word == model.stopped]
     if stopped:
         model.save(options.save)
-        print(f"saved {options.save}")
+        print(f"saved {_seen(options.save)}")
         if options.checkpoint:
             print("the same command goes on" if options.resume else "the same command with --resume goes on")
         return stopped[0]
@@ -1716,7 +1754,7 @@ def _train_command(options):
     if test is not None:
         print(f"test: {model.score(test)}")
     model.save(options.save)
-    print(f"saved {options.save}")
+    print(f"saved {_seen(options.save)}")
     return 0
 
 
@@ -1738,13 +1776,14 @@ def _predict_command(options):
     model.load(options.weights)
     scored = _has_target(model, options.data)
     arrays = _data(model, options.data, options.target, with_target=scored)
+    table = csv.writer(sys.stdout, lineterminator="\n")
     count = len(arrays[FEATURES[0]])
     for start in range(0, count, SCORED):
         rows = slice(start, start + SCORED)
         part = {name: a[rows] if name in BATCHED else a for name, a in arrays.items()}
         predicted = model.predict(*(part[name] for name in ("x",)))
         for row in predicted.reshape(min(count - start, SCORED), -1):
-            print(",".join(map(str, row)))
+            table.writerow(row)
     if scored:
         print(model.score(arrays), file=sys.stderr)
     return 0
@@ -1757,9 +1796,14 @@ def _check_command(options):
     return 0 if worst <= 1e-9 else 1
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        super().error(_seen(message))
+
+
 def main(arguments=None):
     """Run one command; the exit status is 0, 1 where a check fails, 2 for what cannot be used."""
-    parser = argparse.ArgumentParser(prog="logistic", description="Train, predict and check.")
+    parser = _Parser(prog="logistic", description="Train, predict and check.")
     commands = parser.add_subparsers(required=True, metavar="command")
     about = "train on a table (CSV, .npy): x (4 numbers), t; or on arrays by name (.npz, folder)"
     train = commands.add_parser("train", help=about, description=about)
@@ -1785,8 +1829,8 @@ def main(arguments=None):
     except BrokenPipeError:  # the reader of the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Problem as problem:
-        print(f"logistic: {problem}", file=sys.stderr)
+    except (Problem, MemoryError) as problem:
+        print(f"logistic: {_why(problem)}", file=sys.stderr)
         return 2
 
 

@@ -25,10 +25,11 @@ from symgrad.explain.parts import (
     Table,
     spans,
 )
-from symgrad.explain.plain import isolated, shown, spans_of_code
+from symgrad.explain.plain import spans_of_code
 from symgrad.explain.scripts import LATEX, TEXT
 from symgrad.explain.style import STYLE
 from symgrad.explain.tex import WIDE, broken
+from symgrad.seen import isolated, shown
 
 Content = Union[str, Element]
 

@@ -25,9 +25,10 @@ from symgrad.explain.parts import (
     Table,
     spans,
 )
-from symgrad.explain.plain import spans_of_code, straight
+from symgrad.explain.plain import spans_of_code
 from symgrad.explain.scripts import LATEX
 from symgrad.explain.tex import WIDE, rows
+from symgrad.seen import straight
 
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _ACTIVE = re.compile(r"[\\`*_{}\[\]#$|~!]")

@@ -19,8 +19,9 @@ from symgrad.explain.parts import (
     Table,
     spans,
 )
-from symgrad.explain.plain import columns, straight
+from symgrad.explain.plain import columns
 from symgrad.explain.scripts import TEXT, fold
+from symgrad.seen import straight
 
 _MARGIN = 10  # columns of the numbers of equations; longer ones widen their own passage
 _LEAST = 6  # columns that a cell of a table keeps

@@ -9,6 +9,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from symgrad.commands import Parser, wrote
 from symgrad.errors import SymgradError
 from symgrad.study.arguments import Study, natural
 from symgrad.study.flow import STUDY as FLOW
@@ -32,14 +33,16 @@ def main(arguments: Sequence[str]) -> int:
     print(report.text(width))
     if options.output:
         made = report.save(options.output)
-        print("\n" + "\n".join(f"wrote {path}" for path in made))
+        print()
+        for path in made:
+            wrote(path)
         if options.open and not webbrowser.open(made[0].resolve().as_uri()):
             raise SymgradError(f"no browser could be started; open {made[0]} yourself")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="symgrad study", description="Measure the error gradient, and explain it by its derivation."
     )
     kinds = parser.add_subparsers(required=True, metavar="study")

@@ -1,0 +1,31 @@
+"""What all commands share: the parser of their arguments, and how they say where something was written."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from typing import NoReturn
+
+from symgrad.seen import straight
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints quote what was typed without letting it act on the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(straight(message))
+
+
+def wrote(path: str | os.PathLike[str], more: str = "") -> None:
+    """Say that a file was written."""
+    print(straight(f"wrote {os.fspath(path)}{more}"))
+
+
+def quoted(*words: object) -> str:
+    """Words as a line that can be pasted to a shell.
+
+    >>> quoted("symgrad", "ops", "my file.py")
+    "symgrad ops 'my file.py'"
+    """
+    return straight(shlex.join(map(str, words)))
