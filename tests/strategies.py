@@ -2,7 +2,8 @@
 
 Every statement kind of the form occurs: elementwise bodies over the whole table of leaves, contractions, broadcasting,
 affine windows with guards, strided, mirrored and constant positions, look-ups, maxima and minima with both conventions
-for ties, products, several writers, slices, shared tensors, softmax with `held`, `stop`, brackets on axes and on data.
+for ties, products, several writers, slices, shared tensors, softmax with `held`, `stop`, brackets on axes and on data,
+recurrences (`programs.loops`) and operations on matrices (`programs.matrices`), draws, states and their next values.
 An interval is kept for each tensor, so that every leaf stays inside its domain and nothing overflows.
 """
 
@@ -15,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from programs.loops import recurrence
+from programs.matrices import implicit
 
 from symgrad.language import expr as ex
 from symgrad.language import ints
@@ -94,7 +97,7 @@ class _Builder:
         for _ in range(self.draw(st.integers(1, 3))):
             self.tensor("w", self.shape(), (-4.0, 4.0), role="weight")
         for _ in range(self.draw(st.integers(0, 2))):
-            kind = self.pick(["plain", "bounded", "distribution", "symmetric"])
+            kind = self.pick(["plain", "bounded", "distribution", "symmetric", "plain", "draw", "state"])
             shape = self.shape()
             if kind == "bounded":
                 facts = Facts(low=Fraction(1, 2), high=Fraction(2), strict_low=True)
@@ -106,8 +109,17 @@ class _Builder:
                 self.tensor(
                     "s", (n, n), (-4.0, 4.0), role=self.pick(["data", "weight"]), facts=Facts(symmetric=True)
                 )
+            elif kind == "draw":
+                how = self.pick(
+                    [("normal", Fraction(1, 2)), ("bernoulli", Fraction(4, 5)), ("uniform", -1, 2)]
+                )
+                self.tensor("d", shape, (-4.0, 4.0), role="draw", start=how)
+            elif kind == "state":
+                self.tensor("s", shape, (-4.0, 4.0), role="state", start=("zeros",))
             else:
-                self.tensor("x", shape, (-4.0, 4.0), role=self.pick(["data", "constant"]))
+                role = self.pick(["data", "constant"])
+                raw = role == "data" and bool(shape) and self.chance(3)
+                self.tensor("x", shape, (-4.0, 4.0), role=role, standardized=raw)
         for _ in range(self.draw(st.integers(0, 2))):
             below = self.size()
             self.tensor("l", self.shape(2), (0.0, 9.0), role="label", below=below)
@@ -451,13 +463,19 @@ class _Builder:
 
     def finish(self) -> None:
         """The target: every tensor that nothing reads, weighed, in one statement each, or a few in one."""
+        for t in [t for t in self.tensors.values() if t.role == "state"]:
+            scope = self.letters(list(t.shape))
+            place = tuple(map(ints.axis, scope))
+            body, span = self.tame(*self.body(scope, 1))
+            after = self.tensor("n", t.shape, span, role="next", of=t.name)
+            self.private.append(after)
+            self.write(after, place, "=", Access(t.name, place) * Fraction(9, 10) + body, scope)
         read = {r for s in self.statements for r in s.reads}
         name = "loss"
+        ends = [t for t in self.tensors.values() if t.role in ("value", "weight") and t.name not in read]
+        ends = ends or self.readable()[-1:]
         self.tensors[name] = Tensor(name)
-        ends = [
-            t for t in self.tensors.values() if t.role == "value" and t.name not in read and t.name != name
-        ]
-        for k, t in enumerate(ends or self.readable()[-1:]):
+        for k, t in enumerate(ends):
             scope = self.letters(list(t.shape))
             entry = Access(t.name, tuple(map(ints.axis, scope)))
             c = Fraction(k + 2, 3)
@@ -470,7 +488,7 @@ class _Builder:
 
 KINDS = (
     "elementwise", "elementwise", "contraction", "contraction", "guarded", "extremum", "product",
-    "writers", "slices", "softmax", "log_of",
+    "writers", "slices", "softmax", "log_of", recurrence, recurrence, implicit,
 )  # fmt: skip
 
 
@@ -483,7 +501,8 @@ def samples(draw: Any, most: int = 10) -> Sample:
     b.private.append("grid")
     b.declare()
     for _ in range(draw(st.integers(1, most))):
-        getattr(b, b.pick(KINDS))()
+        kind = b.pick(KINDS)
+        getattr(b, kind)() if isinstance(kind, str) else kind(b)
     b.finish()
     sizes = tuple(SIZES)
     program = Program(b.tensors, tuple(b.statements), "loss", sizes)

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import strategies as st
-from strategies import Sample, samples
+from programs.judged import Case, second_order
+from strategies import Sample
 
 import symgrad as sg
 from symgrad.check.numeric import check
@@ -22,115 +21,10 @@ from symgrad.language.reference import run
 from symgrad.language.samples import inputs, small_sizes
 from symgrad.language.trace import Derived
 from symgrad.library import DEFINITIONS
-from symgrad.passes.derive import FORWARD, derive
+from symgrad.passes.derive import derive
 from symgrad.passes.tidy import PASSES
 
-COMMON = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-shards = pytest.mark.parametrize("shard", range(20))  # for as many workers, each with its own seed
-
-
-# ---------------------------------------------------------------------- random programs
-
-
-def gradients(d: Derived, s: Sample) -> dict[str, np.ndarray]:
-    arrays = run(d.program, s.sizes, s.given)
-    return {name: arrays[adjoint] for name, adjoint in d.gradients.items()}
-
-
-def same(a: np.ndarray, b: np.ndarray) -> bool:
-    scale = max(1e-3, float(np.abs(b).max(initial=0)))
-    return a.shape == b.shape and bool((np.abs(a - b) <= 1e-9 * scale).all())
-
-
-def judge(s: Sample, rules: list[tuple[str, ...]], entries: int) -> None:
-    """All that must hold of a program: values kept, gradients equal to complex steps, whatever passes are used.
-
-    `entries` of each gradient are stepped one by one, and all of them together in two random directions.
-    """
-    loss = run(s.program, s.sizes, s.given)["loss"]
-    for change in FORWARD:
-        changed, _ = change(s.program, s.wrt)
-        assert same(run(changed, s.sizes, s.given)["loss"], loss), change.__name__
-    d = derive(s.program, s.wrt)
-    verdict = check(d, s.given, entries=entries)
-    assert verdict.ok, f"{verdict}\n{d.program}"
-    own = gradients(d, s)
-    for passes in rules:
-        others = gradients(derive(s.program, s.wrt, passes=passes), s)
-        assert all(same(others[name], own[name]) for name in own), passes
-
-
-some_rules = st.lists(st.sampled_from(list(PASSES)), unique=True).map(tuple)
-
-
-@pytest.mark.parametrize("shard", range(4))
-def test_random_programs(shard: int) -> None:
-    @seed(shard)
-    @settings(COMMON, max_examples=50)
-    @given(samples(), st.sampled_from(list(PASSES)), some_rules)
-    def judged(sample: Sample, alone: str, mixed: tuple[str, ...]) -> None:
-        judge(sample, [(alone,), mixed], entries=4)
-
-    judged()
-
-
-@pytest.mark.long
-@shards
-def test_many_random_programs(shard: int) -> None:
-    @seed(shard)
-    @settings(COMMON, max_examples=500)
-    @given(samples(most=12), some_rules)
-    def judged(sample: Sample, mixed: tuple[str, ...]) -> None:
-        judge(sample, [(), *((rule,) for rule in PASSES), mixed, tuple(reversed(PASSES))], entries=200)
-
-    judged()
-
-
 # ---------------------------------------------------------------------- the derivative of a gradient
-
-
-def inner_product(d: Derived) -> Program:
-    """A program whose target is the sum of all gradients, each times a constant of its shape."""
-    p = d.program
-    tensors, statements, name = dict(p.tensors), list(p.statements), p.fresh("inner")
-    tensors[name] = Tensor(name)
-    for k, (wanted, adjoint) in enumerate(d.gradients.items()):
-        shape = p[wanted].shape
-        v = p.fresh(f"v_{k}", tensors)
-        tensors[v] = Tensor(v, shape, "constant")
-        axes = tuple((f"i_{j}", n) for j, n in enumerate(shape))
-        index = tuple(ints.axis(a) for a, _ in axes)
-        body = Access(adjoint, index) * Access(v, index)
-        statements.append(Statement(name, (), "+=", body, axes))
-    return replace(p, tensors=tensors, statements=tuple(statements), target=name)
-
-
-def judge_second(program: Program, given: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
-    wrt = [t.name for t in program.role("weight")]
-    twice = inner_product(derive(program, wrt))
-    constants = [t.name for t in twice.role("constant") if t.name not in given]
-    arrays = {**given, **inputs(twice, sizes, np.random.default_rng(0), constants)}
-    d = derive(twice, wrt)
-    verdict = check(d, arrays, entries=3, tolerance=1e-7)
-    assert verdict.ok, f"{verdict}\n{d.program}"
-
-
-@settings(COMMON, max_examples=25, derandomize=True)
-@given(samples(most=3))
-def test_second_order_of_random_programs(sample: Sample) -> None:
-    judge_second(sample.program, sample.given, sample.sizes)
-
-
-@pytest.mark.long
-@shards
-def test_second_order_of_many_random_programs(shard: int) -> None:
-    @seed(shard)
-    @settings(COMMON, max_examples=100)
-    @given(samples(most=8))
-    def judged(sample: Sample) -> None:
-        judge_second(sample.program, sample.given, sample.sizes)
-
-    judged()
 
 
 SECOND = {
@@ -147,7 +41,8 @@ SECOND = {
 def test_second_order(text: str) -> None:
     program = read(text, definitions=DEFINITIONS)
     sizes = small_sizes(program)
-    judge_second(program, inputs(program, sizes, np.random.default_rng(1)), sizes)
+    given = inputs(program, sizes, np.random.default_rng(1))
+    second_order(Case(Sample(program, sizes, given, ())))
 
 
 # ---------------------------------------------------------------------- what must come out

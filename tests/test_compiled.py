@@ -10,19 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from strategies import Sample, samples
+from programs.realised import loops
 
 import symgrad as sg
 from symgrad.cli import main
-from symgrad.emit import compiled, elementary, head
-from symgrad.emit.load import Source, load
-from symgrad.emit.names import Names
+from symgrad.emit import elementary
+from symgrad.emit.load import load
 from symgrad.emit.nests import NoLoops
 from symgrad.errors import SymgradError
-from symgrad.language.program import needed
-from symgrad.language.reference import run
-from symgrad.passes.derive import derive as run_passes
 
 NETWORKS = sorted((Path(sg.__file__).parent / "networks").glob("*.sg"))
 BENCHMARKS = sorted((Path(__file__).parent / "benchmarks" / "networks").glob("*.sg"))
@@ -36,69 +31,6 @@ CLASSES = """
     z = dense(h, 3)
     loss = softmax_cross_entropy(z, t)
 """
-PREAMBLE = """
-import math
-import numpy as np
-
-
-def _jit(f):
-    return f
-
-
-_exactly = _jit
-
-
-def _either(*_):
-    pass
-
-
-"""
-
-
-def computed(d: Any, sizes: dict[str, int], data: dict[str, np.ndarray]) -> tuple[Any, dict[str, np.ndarray]]:
-    """What the compiled loops of a derivation compute, run as Python."""
-    program, names = d.program, Names(("s",))
-    for t in d.source.inputs:
-        names.of(t.name)
-    for letter in program.sizes:
-        names.of(letter)
-    results = [program.target, *d.gradients.values()]
-    into = {r: names.of(r) for r in dict.fromkeys(results) if r != program.target or program[r].shape}
-    literals = [t.name for t in program.role("literal")]
-    wanted = "" if program[program.target].shape else program.target
-    writer = compiled.Compiled(program, names, {}, literals, into, wanted)
-    kernel = writer.write(needed(program.statements, results))
-    lines = [*kernel.lines, f"return {kernel.result or None}"]
-    helpers = "\n\n\n".join(elementary.source(kernel.functions))
-    source = f"{PREAMBLE}{helpers}\n\n\ndef step({', '.join(n for n, _ in kernel.arguments)}):\n" + "".join(
-        f"    {line}\n" for line in lines
-    )
-    module = load(Source(source), "loops")
-    arrays = {"np": np, "dtype": np.dtype(float), **{names.of(k): v for k, v in sizes.items()}}
-    plan = [*head.literals(program, names, literals), *kernel.once]
-    plan += [f"{place} = np.empty({writer.text.shape(program[r].shape)}, dtype)" for r, place in into.items()]
-    exec("\n".join(plan), arrays)
-    for key, a in data.items():
-        if names.of(key) in kernel.takes:
-            arrays[names.of(key)][...] = a
-    for _ in range(2):  # the second run meets the arrays of the first
-        with np.errstate(all="ignore"):
-            loss = module["step"](*(eval(text, arrays) for _, text in kernel.arguments))  # noqa: S307
-    found = {r: arrays[place] for r, place in into.items()}
-    return found.get(program.target, loss), found
-
-
-@settings(max_examples=12, deadline=None)
-@given(samples())
-def test_loops_of_random_programs_agree(sample: Sample) -> None:
-    d = run_passes(sample.program, sample.wrt)
-    wanted = run(d.program, sample.sizes, sample.given)
-    loss, found = computed(d, sample.sizes, sample.given)
-    for name, own in [(d.program.target, loss), *((a, found[a]) for a in d.gradients.values())]:
-        scale = 1 + np.abs(wanted[name]).max(initial=0)
-        np.testing.assert_allclose(
-            own, wanted[name], rtol=1e-9, atol=1e-10 * scale, err_msg=f"{name}\n{d.program}"
-        )
 
 
 def module(declaration: Any, name: str = "net", target: str = "numba", **options: Any) -> dict[str, Any]:
@@ -112,7 +44,7 @@ def test_what_has_no_loops_is_said_and_left_to_numpy() -> None:
     assert "_compiled_step" not in source and "def _compiled_update(" in source
     d = sg.derive(text).derived
     with pytest.raises(NoLoops, match="solve"):
-        computed(d, {}, {})
+        loops(d, {}, {})
 
 
 def test_a_target_is_a_name_and_compiles_the_fast_style() -> None:

@@ -255,7 +255,7 @@ def _training(s, dtype, weights, gradients):
             tanh(part2_part2, view15)
             # (6*) h_row[n, t, j] = h_3_by_tanh[n, t, j + 48]*h_tanh[n, t, j]
             multiply(part7_part3, part8_part, view16)
-        # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j])
+        # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j]), j < 16
         part1_T.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
         add(y_1, b, y)
@@ -310,7 +310,7 @@ def _training(s, dtype, weights, gradients):
             multiply(part2_part4, part17_part3, view27)
             # dh_2_scaled[n, t, j + 48] += dh[n, t, j]*dh_2_scaled_factor[n, t, j + 48]
             multiply(part15_part, part17_part4, view28)
-            # (12*) dh[n, t - 1, k] += sum(g, dh_2_scaled[n, t, g]*h_2_scaled_weight[k, g])
+            # (12*) dh[n, t - 1, k] += sum(g, dh_2_scaled[n, t, g]*h_2_scaled_weight[k, g]), k < 16
             part4_part.dot(part6_part8, part11)
             add(view29, part11, out=view29)
             # (13*) dh_4[n, t - 1, j] += dh_4[n, t, j]*h_3_by_tanh[n, t, j + 16]
@@ -417,7 +417,7 @@ def _evaluate(s, dtype, weights, gradients):
             # (6*) h_row[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
             tanh(part2_part2, part8)
             multiply(h_3_part3, part8, view9)
-        # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j])
+        # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j]), j < 16
         part1_T.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
         add(y_1, b, y)
@@ -510,7 +510,7 @@ def _network(s, dtype, weights, gradients):
             # (6*) h_row[n, t, j] = h_3[n, t, j + 48]*tanh(h_4[n, t, j])
             tanh(part2_part2, part8)
             multiply(h_3_part3, part8, view9)
-        # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j])
+        # (7a*) y_1[n] = sum(j, h_row[n, 9, j]*w[j]), j < 16
         part1_T.dot(w, y_1)
         # (7) y[n] = y_1[n] + b
         add(y_1, b, y)

@@ -266,7 +266,9 @@ class Fast:
     def _targets(self, results: Mapping[str, Value]) -> dict[Value, str]:
         """Values that can be computed straight into the array where they are wanted."""
         found: dict[Value, str] = {}
-        before = {a.info: end for a, end in self.last.items() if a.op == "input"}  # what is there, and how long
+        before = {
+            a.info: end for a, end in self.last.items() if a.op == "input"
+        }  # what is there, and how long
         for name, place in self.into.items():
             v = results[name]
             if before.get(name, -1) > v.root.number:
@@ -634,7 +636,8 @@ class Fast:
                     f"_mask({self._spelled(v.args[0])}, dtype)",
                     v.args[0].moving and v.args[0].op in VIEWS,
                 )
-                self._view(result, f"_bits({out})", False)
+                steps = dict(self.loop.views) if self.loop is not None else {}
+                self._view(result, f"_bits({steps.get(out, out)})", out in steps)
                 self.plan.bits = True
                 add(f"{self._function('multiply')}({own}, {bits}, {result})")
             else:

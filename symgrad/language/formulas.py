@@ -24,7 +24,7 @@ from symgrad.language.expr import Bracket, Cmp, Condition, Const, Expr, Logic, N
 from symgrad.language.frames import Equation, Frame, Layer, Option, Value
 from symgrad.language.ints import Int, Look, of
 from symgrad.language.program import Nested, Tensor
-from symgrad.language.syntax import chain, grouped, is_condition, words
+from symgrad.language.syntax import chain, grouped, is_condition, unsigned, words
 from symgrad.language.values import Array, Pending, elementwise, inner, integer, scalar
 from symgrad.leaves import LEAVES
 
@@ -239,10 +239,12 @@ class Formulas:
     def _product(self, node: ast.BinOp) -> Array:
         """A product; its brackets also guard what the other factors read."""
         members = chain(node)
-        brackets = {k: self.array(m) for k, (_, m) in enumerate(members) if is_condition(m)}
+        brackets = {
+            k: self.array(unsigned(m)) for k, (_, m) in enumerate(members) if is_condition(unsigned(m))
+        }
         conditions = [c for b in brackets.values() if not b.shape for c in _conditions(b.at(()))]
         with self.builder.under(conditions):
-            values = [brackets[k] if k in brackets else self.array(m) for k, (_, m) in enumerate(members)]
+            values = [brackets[k] if is_condition(m) else self.array(m) for k, (_, m) in enumerate(members)]
         below = [isinstance(op, ast.Div) for op, _ in members]
         for v, under, (_, m) in zip(values, below, members, strict=True):
             if under and v.number == 0:

@@ -409,12 +409,19 @@ def _zeros(t: Tensor) -> str:
 
 
 def _pure(program: Program, s: Statement) -> bool:
+    """Whether a text need not say how large the tensor is that the statement writes."""
     writers = program.writers(s.out)
     return (
         len(writers) == 1
         and (s.plain or s.op == "=")
+        and _covers(s, program[s.out])
         or any(w.scan is not None and w.op == "=" for w in writers)
     )
+
+
+def _covers(s: Statement, t: Tensor) -> bool:
+    """Whether a statement that writes no entry twice writes as many as there are."""
+    return all(ints.product(s.ranges[a] for a in i.axes) == n for i, n in zip(s.left, t.shape, strict=True))
 
 
 def declaration(t: Tensor) -> str:
@@ -455,11 +462,11 @@ def show(s: Statement, program: Program | None = None) -> str:
     """The statement as text of the language."""
     if s.op in IMPLICIT:
         return implicit.show(s)
-    clash = {a: _spare(a, s, program) for a, n in _unseen(s, program) if n.atom == Size(a)}
-    s = s.rename(clash) if clash else s
+    meant = _sizes_meant(s, program)
+    s = s.rename({a: _spare(a, s, program) for a, _ in s.axes if a in meant})
     written = program.tensors.get(s.out) if program is not None else None
     out = written.of if written is not None and written.role == "next" else s.out
-    left = f"{out}[{', '.join(map(str, s.left))}]" if s.left else out
+    left = f"{out}[{', '.join(map(_on_the_left, s.left))}]" if s.left else out
     guard = f"[{ex.show(s.guard, inside=True)}]" if s.guard is not None else ""
     ranges = _unseen(s, program)
     body = str(s.body)
@@ -476,8 +483,36 @@ def show(s: Statement, program: Program | None = None) -> str:
     return ", ".join([text, *(f"{a} < {n}" for a, n in ranges)])
 
 
+def _on_the_left(i: Int) -> str:
+    """A place where something is written; a bare letter would be an index there."""
+    return f"{i} + 0" if isinstance(i.atom, Size) else str(i)
+
+
+def _sizes_meant(s: Statement, program: Program | None) -> set[str]:
+    """Letters of a statement's axes that its text cannot use: those of sizes that stand where the axis would be read,
+    in positions, in brackets and in its own range."""
+    inside = [b for b in ex.walk(s.body) if isinstance(b, ex.Bracket)]
+    places = [i for a in ex.walk(s.body) if isinstance(a, (ex.Access, ex.Val)) for i in _bracketed(a)]
+    places += [i for c in (*inside, *filter(None, [s.guard])) for i in ex.ints(c)]
+    sizes = {a.name for i in (*places, *s.left) for a in i.atoms() if isinstance(a, Size)}
+    sizes.update(a for a, n in _unseen(s, program) if Size(a) in n.atoms())
+    if program is not None:  # in a compound place on the left a letter is a size before it is an axis
+        bare = {i.axis for i in s.left}
+        placed = {a for i in s.left for a in i.placed}
+        sizes.update(a for a in placed if a not in bare and a in program.sizes)
+    return sizes
+
+
+def _bracketed(e: ex.Access | ex.Val) -> tuple[Int, ...]:
+    """The integers of a body that are written in brackets: positions, `index(...)`, and what is looked up."""
+    if isinstance(e, ex.Access):
+        return e.index
+    looks = [a for a in e.int.atoms() if isinstance(a, Look)]
+    return tuple(i for a in looks for i in a.index) if looks or not e.int.axes else (e.int,)
+
+
 def _spare(axis: str, s: Statement, program: Program | None) -> str:
-    """A letter for an axis that bears the name of its own size, where `k < k` would have to be written."""
+    """A letter for an axis that bears the name of a size that is written where the axis would be meant."""
     taken = {*s.ranges, *(program.tensors if program else ()), *(program.sizes if program else ())}
     return next(f"{axis}_{k}" for k in itertools.count(1) if f"{axis}_{k}" not in taken)
 
@@ -490,18 +525,30 @@ def _unseen(s: Statement, program: Program | None) -> list[tuple[str, Int]]:
     """Axes whose range a reader of the text could not tell from a bare place."""
     if program is None:
         return []
-    seen = set()
-    places = [(s.out, s.left)] if not _pure(program, s) else []
-    exprs = [s.body] if s.guard is None else [s.body, s.guard]
-    places += [(a.tensor, a.index) for e in exprs for a in ex.walk(e) if isinstance(a, ex.Access)]
+    unknown = _unshaped(s, program)
+    exprs = [s.body] if s.guard is None else [s.guard, s.body]
+    places = [(a.tensor, a.index) for e in exprs for a in ex.walk(e) if isinstance(a, ex.Access)]
     places += [
         (a.tensor, a.index) for e in exprs for i in ex.ints(e) for a in i.atoms() if isinstance(a, Look)
     ]
+    if not _pure(program, s):
+        places.append((s.out, s.left))
+    told: dict[str, Int] = {}  # by the first bare place; the axis may run less far than later ones
     for name, index in places:
+        now = s.scan is not None and any(i.axis == s.scan.axis for i in index)  # what its own equation tells
         for i, n in zip(index, program[name].shape, strict=True):
-            if i.axis is not None and s.ranges.get(i.axis) == n:
-                seen.add(i.axis)
-    return [(a, n) for a, n in s.axes if a not in seen]
+            if (name not in unknown or now) and i.axis is not None:
+                told.setdefault(i.axis, n)
+    return [(a, n) for a, n in s.axes if told.get(a) != n]
+
+
+def _unshaped(s: Statement, program: Program) -> set[str]:
+    """Tensors of the statement's loop that have no shape yet where they are read at an earlier step: none starts
+    them."""
+    if s.scan is None:
+        return set()
+    loop = {w.out for w in program.statements if w.scan is not None and w.scan.loop == s.scan.loop}
+    return {name for name in loop if all(w.scan is not None for w in program.writers(name))}
 
 
 def size_letters(shapes: Iterable[Iterable[Int]]) -> tuple[str, ...]:

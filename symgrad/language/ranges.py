@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language import ints
+from symgrad.language.brackets import nonnegative_under
 from symgrad.language.expr import Condition
 from symgrad.language.ints import Atom, Axis, Int, IntLike, Look, Quotient, Size, of
 
@@ -186,7 +187,7 @@ class Ranges:
         if place.early:
             position, size, axis = position + place.early, size + place.early, None
         if any(self._mentions(g, position) for g in place.guards):
-            return None
+            return self._check_guarded(position, size, place, below)
         if axis is not None and not (self.settled(self.known[axis]) - size).axes:
             return self._check_bare(axis, size, place)
         ends = self._ends(position, below)
@@ -210,6 +211,24 @@ class Ranges:
             if inside is None:
                 need = need or (margin, said)
         return need
+
+    def _check_guarded(
+        self, position: Int, size: Int, place: Place, below: Mapping[str, Int]
+    ) -> tuple[Int, str] | None:
+        """A place that brackets speak of: they must keep it inside."""
+        guards = [ex.map_ints(g, self.settled) for g in place.guards]
+        axes = [a for i in (position, *(i for g in guards for i in ex.ints(g))) for a in i.axes]
+        if _pending(position) or _pending(size):
+            return None
+        looked = {name: self.settled(n) for name, n in below.items()}
+        for margin, where in (
+            (position, f"before 0 of its axis (0 to {size - 1})"),
+            (size - 1 - position, f"past the end of its axis (0 to {size - 1})"),
+        ):
+            if not nonnegative_under(margin, guards, self._all(axes), looked):
+                said = f"{place.text} {place.verb} a position {where}, which its brackets do not exclude"
+                raise Refusal(f"{said}; {_advice(position, size)}").at(place.node)
+        return None
 
     def _check_bare(self, axis: str, size: Int, place: Place) -> tuple[Int, str] | None:
         """A bare index whose range was found elsewhere: shorter is fine, another size is not."""

@@ -7,6 +7,7 @@ rows that stand before position 0 (`h[n, -1, k] = h0[n, k]`) are the tensor's ea
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from symgrad.errors import Refusal, listing
 from symgrad.language import declarations, equations, ints, subscripts
 from symgrad.language import expr as ex
+from symgrad.language.brackets import guarded, nonnegative_under
 from symgrad.language.expr import Cmp, Condition, Expr
 from symgrad.language.frames import Equation
 from symgrad.language.implicit import IMPLICIT
@@ -441,15 +443,16 @@ def _loop(
     axis: dict[int, str] = {}
     while len(axis) < len(inside):
         if not _spread(places, along, axis):
-            # without a start that tells, it is the axis along which something earlier is read
-            earlier = (
+            # without a start that tells, it is the axis along which something earlier is read, and nothing later
+            earlier = [
                 (t, k)
-                for met in places.values()
-                for t, index in met
+                for s in inside
+                for t, index in places[id(s)]
                 for k, i in enumerate(index)
-                if _gap(i) < 0
-            )
-            tensor, place = next(((t, k) for t, k in earlier if t not in along), ("", 0))
+                if t not in along and _gap(i) < 0 and i.axes[0] in s.kept
+            ]
+            found = (x for x in earlier if _steps_along(*x, inside, places))
+            tensor, place = next(itertools.chain(found, earlier), ("", 0))
             if not tensor:
                 said = f"{listing(names.values())} read one another at the same step only"
                 raise Refusal(f"{said}; one of them must be read at a step before, `t - 1`")
@@ -458,7 +461,7 @@ def _loop(
         pass
     for s in inside:
         for tensor, index in places[id(s)]:
-            i = index[along[tensor]]
+            i = index[along[tensor]] if tensor in along else ints.ZERO
             if i.axes != (axis[id(s)],) or _gap(i) > 0:
                 name = names.get(tensor, "the recurrence")
                 said = f"{name} is read at {plain(i)} along its steps; a recurrence runs along one axis, and reads"
@@ -491,6 +494,21 @@ def _spread(
     return len(along) + len(axis) > known
 
 
+def _steps_along(
+    tensor: str,
+    place: int,
+    inside: Sequence[Statement],
+    places: Mapping[int, list[tuple[str, tuple[Int, ...]]]],
+) -> bool:
+    """Whether an axis can count the steps: nothing reads a later row along it, nor its own equation the same one."""
+    for s in inside:
+        reads = [index[place] for t, index in places[id(s)][1:] if t == tensor]
+        last = -1 if s.out == tensor else 0
+        if not all(_gap(i) <= last and i.axes[0] in s.kept for i in reads):
+            return False
+    return True
+
+
 _LATER = 10**9
 
 
@@ -503,14 +521,21 @@ def _gap(i: Int) -> int:
 
 
 def _check_start(s: Statement, axis: str, reach: Mapping[str, int], names: Mapping[str, str]) -> None:
-    """Refuse a read before all starts, unless a bracket or the guard speaks of the step."""
-    conditions = [e for e in ex.walk(s.body) if isinstance(e, ex.Bracket)]
-    if any(axis in ex.axes(b) for b in conditions):
-        return
-    for x in ex.accesses(s.body):
-        gap = min((_gap(i) for i in x.index if axis in i.axes), default=0)
-        if x.tensor in names and -gap > reach[x.tensor]:
-            name, at = names[x.tensor], ", ".join(str(gap) if axis in i.axes else plain(i) for i in x.index)
-            raise Refusal(
-                f"nothing says what stands before the first step of {name}: add its start, `{name}[{at}] = ...`"
-            )
+    """Refuse a read before all starts, unless brackets or the guard exclude it."""
+    for x, conditions in guarded(s.body):
+        if s.guard is not None and (x.tensor != s.out or s.op != "="):
+            conditions = (
+                *conditions,
+                s.guard,
+            )  # of what reads itself an entry not written is a missing start
+        steps = [i for i in x.index if axis in i.axes]
+        gap = min(map(_gap, steps), default=0)
+        if x.tensor not in names or -gap <= reach[x.tensor]:
+            continue
+        about = [c for c in conditions if axis in ex.axes(c)]
+        if about and all(nonnegative_under(i + reach[x.tensor], about, s.ranges, {}) for i in steps):
+            continue
+        name, at = names[x.tensor], ", ".join(str(gap) if axis in i.axes else plain(i) for i in x.index)
+        raise Refusal(
+            f"nothing says what stands before the first step of {name}: add its start, `{name}[{at}] = ...`"
+        )

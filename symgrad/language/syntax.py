@@ -298,6 +298,13 @@ def grouped(text: str) -> str:
     return text if re.fullmatch(r"[\w.]+(\[[^]]*\])?", text) else f"({text})"
 
 
+def unsigned(node: ast.expr) -> ast.expr:
+    """What stands behind signs: of `-[i > 0]*x[i]` Python sees the sign before the bracket alone."""
+    while isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        node = node.operand
+    return node
+
+
 def is_condition(node: ast.expr) -> bool:
     """Whether it is a condition in square brackets."""
     if not isinstance(node, ast.List) or len(node.elts) != 1:

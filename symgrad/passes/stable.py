@@ -238,16 +238,19 @@ def _log(u: Expr, inside: Look) -> Expr | None:
     return None
 
 
-def _open(u: Expr, inside: Look) -> Expr:
-    """An intermediate replaced by what it stands for, where that shows an exponential form."""
-    if isinstance(u, Access):
+def _open(u: Expr, inside: Look, opened: tuple[str, ...] = ()) -> Expr:
+    """An intermediate replaced by what it stands for, where that shows an exponential form.
+
+    `opened`: the tensors on the way here, of which in a loop one may stand for itself at an earlier step.
+    """
+    if isinstance(u, Access) and u.tensor not in opened:
         body = inside(u)
         if body is not None:
-            opened = _open(body, inside)
-            if _exponential(opened):
-                return opened
+            form = _open(body, inside, (*opened, u.tensor))
+            if _exponential(form):
+                return form
     if isinstance(u, Mul):
-        parts = [_open(f, inside) if isinstance(f, Access) else f for f in u.args]
+        parts = [_open(f, inside, opened) if isinstance(f, Access) else f for f in u.args]
         return ex.mul(*parts)
     return u
 

@@ -13,7 +13,7 @@ from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Expr
 from symgrad.language.ints import Int
-from symgrad.language.program import Block, Program, Statement, Tensor
+from symgrad.language.program import Block, Program, Statement, Tensor, inside
 from symgrad.passes.recurrent.told import Told
 
 
@@ -26,7 +26,7 @@ def stilled(program: Program, block: Block, told: Told) -> tuple[Program, Block,
     mirrored = _mirrored(block)
     shared: dict[str, str] = {}
     for s in block:
-        split = _split(s, moving)
+        split = _split(s, moving, program)
         if split is None:
             after.append(s)
             continue
@@ -71,8 +71,11 @@ def _recurring(block: Block) -> set[str]:
     return {name for name in outs if name in circles or reads[name] & circles}
 
 
-def _split(s: Statement, moving: set[str]) -> tuple[Expr, list[Expr]] | None:
-    """The factors of a statement's body that do not recur, as one, and the others; None if nothing is saved."""
+def _split(s: Statement, moving: set[str], program: Program) -> tuple[Expr, list[Expr]] | None:
+    """The factors of a statement's body that do not recur, as one, and the others; None if nothing is saved.
+
+    Brackets that keep the others from reading outside of a tensor stay with them.
+    """
     if s.reduced or s.guard is not None or s.op not in ("=", "+=") or not isinstance(s.body, ex.Mul):
         return None
     rest = [f for f in s.body.args if moving.intersection(ex.tensors(f))]
@@ -82,7 +85,12 @@ def _split(s: Statement, moving: set[str]) -> tuple[Expr, list[Expr]] | None:
         return None
     if any(not isinstance(f, Access) for f in rest):
         return None
-    return still, rest
+    if all(
+        inside(f.index, program[f.tensor], s.ranges, program.tensors) for f in rest if isinstance(f, Access)
+    ):
+        return still, rest
+    kept = [f for f in others if isinstance(f, ex.Bracket)]
+    return (still, [*kept, *rest]) if len(kept) < len(others) else None
 
 
 def _mirrored(block: Block) -> dict[str, bool]:

@@ -1,0 +1,121 @@
+"""Random programs over every kind of statement, and the small ones that what failed was shrunk to."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from programs.judged import PROPERTIES, Case, installed
+from programs.many import EVERY, FEW, chunk
+from strategies import Sample
+
+import symgrad as sg
+from symgrad.language.implicit import IMPLICIT
+from symgrad.language.reader import read
+from symgrad.language.samples import inputs, small_sizes
+from symgrad.leaves import LEAVES
+from symgrad.library import DEFINITIONS
+
+
+@pytest.mark.parametrize("shard", range(4))
+def test_random_programs(shard: int) -> None:
+    chunk(0, shard, Counter(), count=50, most=5, every=FEW)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(100))
+def test_many_random_programs(number: int) -> None:
+    chunk(0, number, Counter(), count=100, every=EVERY)
+
+
+# ---------------------------------------------------------------------- failures that were found so
+
+FOUND = {
+    "a loop that multiplies its own earlier row": "w: weight[k]; v: data[k]; u: data[m];"
+    "z[j] = sum(r, [j >= 1]*h[j - 1]/m), r < m; h[j] = tanh(w[j])*tanh([j >= 1]*h[j - 1]) + v[j]*z[j]; loss = sum(h)",
+    "a sign before a bracket": "x: weight[n]; loss = sum(i < n, tanh(-[i >= 1]*x[i - 1]))",
+    "brackets that keep a loop in range stay with what they guard": "w: weight[n]; v: data[k];"
+    "z[j] = max(r, [0 <= r - 1]*[r - 1 < n]*[j >= 1]*h[r - 1, j - 1], ties='first'), j < k, r < n;"
+    "h[p, j] = sin([j >= 1]*h[p, j - 1] + z[j] + w[p]), j < k; loss = sum(h) + sum(v)",
+    "the steps run along the axis that nothing reads ahead on": "w: weight[n]; v: data[k];"
+    "z[j] = max(r, v[j]*[0 <= r - 1]*[r - 1 < n]*[j >= 1]*h[r - 1, j - 1]), r < n;"
+    "h[p, j] = sin([j >= 1]*h[p, j - 1] + z[j] + w[p]); loss = sum(h)",
+    "a guard on a part of a loop": "w: weight[n]; v: data[k];"
+    "z[j] = sum(r, [j >= 1]*h[r, j - 1]*v[j]), r < n; h[p, j] = tanh(z[j] + w[p]); loss = sum(h)",
+    "lengths of a stack of matrices": "X: weight[m, n, k]; loss = sum(norm(X, axis=(1, 2))**3)",
+    "an axis like a size": "s: weight[k, k]; x: weight[n]; y[n, i] = s[k - 1, i]*x[n]; loss = sum(y**2)",
+    "written in part": "x: weight[n]; f: zeros[n + 2]; f[i] = x[i]**2, i < n; loss = sum(cos(f))",
+    "the last place is a size": "x: weight[n]; a: zeros[n + 1]; a[n + 0] += x[0]**2; a[i] += x[i]; loss = sum(a**2)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FOUND.values(), ids=FOUND)
+def test_found_once(text: str) -> None:
+    program = read(text, definitions=DEFINITIONS)
+    sizes = small_sizes(program)
+    given = inputs(program, sizes, np.random.default_rng(1))
+    case = Case(Sample(program, sizes, given, tuple(t.name for t in program.role("weight"))))
+    for name in ("gradient", "text", "forms", "passes", "realisations", "compiled_loops"):
+        PROPERTIES[name](case)
+
+
+OUTSIDE = [
+    "y[i] = [i >= 0]*x[i - 1], i < n; loss = sum(y)",
+    "y[i] = [i >= 1]*x[i + 1], i < n; loss = sum(y)",
+    "loss = sum(i < n, [g[i] > 0], x[i]*x[i - 1])",
+    "loss = sum(i < n, [not i == 0 or g[i] > 0], x[i - 1])",
+    "h[t] = tanh([t >= 1]*h[t - 2] + x[t]); loss = sum(h)",
+]
+
+
+@pytest.mark.parametrize("line", OUTSIDE)
+def test_a_bracket_must_exclude_what_is_read_outside(line: str) -> None:
+    with pytest.raises(
+        sg.SymgradError, match=r"which its brackets do not exclude|what stands before the first step"
+    ):
+        sg.derive(f"x: weight[n]; g: data[n]; {line}")
+
+
+INSIDE = [
+    "loss = sum(i < n, [i >= 1 and g[i] > 0], x[i - 1])",
+    "loss = sum(i < n, [not (i == 0 or g[i] > 0)], x[i - 1])",
+    "loss = sum(i < n, [i != 0]*x[i - 1])",
+    "loss = sum(i < n, j < n, [j < i]*x[i - j - 1])",
+    "loss = sum(i < n, [c[i] + i < n]*x[c[i] + i])",
+    "h[t] = tanh([t >= 2]*h[t - 2] + x[t]); loss = sum(h)",
+]
+
+
+@pytest.mark.parametrize("line", INSIDE)
+def test_a_bracket_that_excludes_it_is_enough(line: str) -> None:
+    assert sg.derive(f"x: weight[n]; g: data[n]; c: label[n] < n; {line}").check().ok
+
+
+# ---------------------------------------------------------------------- the judges
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_framework_is_a_judge_that_can_fail(name: str) -> None:
+    pytest.importorskip(name)
+    assert name in installed()
+    program = read("x: weight[n]; y: weight[n]; loss = sum(i, max(j, x[j]*y[i]) + prod(j, x[j] + y[i]))")
+    given = {"x": np.array([0.5, 1.0, 1.0]), "y": np.array([2.0, 1.5, -1.0])}
+    PROPERTIES["frameworks"](Case(Sample(program, {"n": 3}, given, ("x", "y"))))
+    case = Case(Sample(program, {"n": 3}, given, ("x", "y")))
+    case.arrays[case.derived.gradients["x"]][0] *= 1.001
+    with pytest.raises(AssertionError, match=name):
+        PROPERTIES["frameworks"](case)
+
+
+@pytest.mark.long
+def test_the_kinds_of_statements_that_are_met() -> None:
+    total: Counter[str] = Counter()
+    for number in range(3):
+        chunk(7, number, total, every={"gradient": 4})
+    met = {
+        k.removeprefix("statement ").removesuffix(" in a loop") for k in total if k.startswith("statement ")
+    }
+    assert met >= {"=", "+=", "max=", "min=", "prod=", *(set(IMPLICIT) - {"minors", "eigvecs"})}
+    assert any(k.endswith("in a loop") for k in total)
+    assert LEAVES
