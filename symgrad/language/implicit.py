@@ -306,8 +306,8 @@ def show(s: Statement) -> str:
     if not IMPLICIT[s.op].square:
         (e,) = operands(s)
         along = [k for k, i in enumerate(e.index) if i.axis in places(s).values()]
-        axes = along[0] if len(along) == 1 else tuple(along)
-        axis = f", axis={axes}" if len(along) < len(e.index) else ""
+        chosen = str(along[0] if len(along) == 1 else tuple(along))
+        axis = f", axis={chosen}" if len(along) < len(e.index) else ""
         return f"{s.out} = {spoken(s.op)}({e.tensor}{axis})"
     how = layout(s)
     parts = []

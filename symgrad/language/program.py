@@ -491,9 +491,10 @@ def _on_the_left(i: Int) -> str:
 def _sizes_meant(s: Statement, program: Program | None) -> set[str]:
     """Letters of a statement's axes that its text cannot use: those of sizes that stand where the axis would be read,
     in positions, in brackets and in its own range."""
-    inside = [b for b in ex.walk(s.body) if isinstance(b, ex.Bracket)]
+    conditions = [b.condition for b in ex.walk(s.body) if isinstance(b, ex.Bracket)]
+    conditions += [] if s.guard is None else [s.guard]
     places = [i for a in ex.walk(s.body) if isinstance(a, (ex.Access, ex.Val)) for i in _bracketed(a)]
-    places += [i for c in (*inside, *filter(None, [s.guard])) for i in ex.ints(c)]
+    places += [i for c in conditions for i in ex.ints(c)]
     sizes = {a.name for i in (*places, *s.left) for a in i.atoms() if isinstance(a, Size)}
     sizes.update(a for a, n in _unseen(s, program) if Size(a) in n.atoms())
     if program is not None:  # in a compound place on the left a letter is a size before it is an axis

@@ -522,12 +522,10 @@ def _gap(i: Int) -> int:
 
 def _check_start(s: Statement, axis: str, reach: Mapping[str, int], names: Mapping[str, str]) -> None:
     """Refuse a read before all starts, unless brackets or the guard exclude it."""
-    for x, conditions in guarded(s.body):
-        if s.guard is not None and (x.tensor != s.out or s.op != "="):
-            conditions = (
-                *conditions,
-                s.guard,
-            )  # of what reads itself an entry not written is a missing start
+    for x, above in guarded(s.body):
+        # of what reads itself, an entry that is not written is a missing start
+        own = () if s.guard is None or x.tensor == s.out and s.op == "=" else (s.guard,)
+        conditions = (*above, *own)
         steps = [i for i in x.index if axis in i.axes]
         gap = min(map(_gap, steps), default=0)
         if x.tensor not in names or -gap <= reach[x.tensor]:

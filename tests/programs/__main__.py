@@ -55,7 +55,8 @@ def main() -> int:
     statements = {k[10:]: n for k, n in sorted(total.items()) if k.startswith("statement ")}
     others = {k: n for k, n in sorted(total.items()) if not k.startswith("statement ")}
     print(
-        f"seed {options.seed}, chunks {first}:{last} of {CHUNK}; judges beside complex steps: {', '.join(installed()) or 'none'}"
+        f"seed {options.seed}, chunks {first}:{last} of {CHUNK}; "
+        f"judges beside complex steps: {', '.join(installed()) or 'none'}"
     )
     print("; ".join(f"{k} {n}" for k, n in others.items()))
     print("statements: " + ", ".join(f"{k} {n}" for k, n in statements.items()))

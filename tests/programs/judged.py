@@ -81,11 +81,11 @@ def close(a: Any, b: Any, tolerance: float = 1e-9) -> bool:
 def alike(case: Case, loss: Any, gradients: Mapping[str, Any], what: str, tolerance: float = 1e-9) -> None:
     """A loss and gradients are those of the reference."""
     target = case.derived.program.target
-    for name, own, right in [
+    for name, given, right in [
         (target, loss, case.arrays[target]),
         *((w, gradients[w], g) for w, g in case.gradients.items()),
     ]:
-        own = np.asarray(own)
+        own = np.asarray(given)
         assert own.shape == right.shape, f"{what}: {name} has shape {own.shape}, not {right.shape}"
         scale = 1e-1 + np.abs(right).max(initial=0)
         assert np.abs(own - right).max(initial=0) <= tolerance * scale, (
