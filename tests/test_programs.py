@@ -44,6 +44,13 @@ FOUND = {
     "a guard on a part of a loop": "w: weight[n]; v: data[k];"
     "z[j] = sum(r, [j >= 1]*h[r, j - 1]*v[j]), r < n; h[p, j] = tanh(z[j] + w[p]); loss = sum(h)",
     "lengths of a stack of matrices": "X: weight[m, n, k]; loss = sum(norm(X, axis=(1, 2))**3)",
+    "one number in every place": "w: weight[n]; y[i] = tanh(hypot(w[0], w[0])), i < n; loss = sum(y**2)",
+    "a pass over fewer axes than what it reads has": "a: data[k]; b: data[h + 1]; w: weight; x: 0.5 < data <= 2;"
+    "f: zeros[2*k, h + 1]; m = min(i < 3, x); y = log1p(3.8*sigmoid(w) - 0.8) - tanh(m/x + w);"
+    "g[p, n] = [p != 1]*xlogy(2.8*sigmoid(tanh(w + y)) + 0.2, 2.8*sigmoid(y) + 0.2), p < h + 1, n < h + 1;"
+    "f[2*i, q] = y, i < k; f[2*i + 1, q] = stop(tanh(dsinc(tanh([0 <= q - 1]*[q - 1 < h + 1]*g[q - 1, q]))))"
+    "*tanh(dsinc(tanh([0 <= q - 1]*[q - 1 < h + 1]*g[q - 1, q]))), i < k;"
+    "loss = sum(j, p, sin(f[j, p])/k) + sum(a) + sum(b)",
     "an axis like a size": "s: weight[k, k]; x: weight[n]; y[n, i] = s[k - 1, i]*x[n]; loss = sum(y**2)",
     "written in part": "x: weight[n]; f: zeros[n + 2]; f[i] = x[i]**2, i < n; loss = sum(cos(f))",
     "the last place is a size": "x: weight[n]; a: zeros[n + 1]; a[n + 0] += x[0]**2; a[i] += x[i]; loss = sum(a**2)",

@@ -299,6 +299,8 @@ def _reads(v: Value, nest: Nest) -> list[Value]:
 def met(a: Value, nest: Nest) -> bool:
     """Whether an argument is read at the very place that a pass is at."""
     own = places(nest.space)
+    if len(a.shape) > len(own):
+        return False
     base, index = located(a, own[len(own) - len(a.shape) :])
     return base.shape == nest.space and index == own
 

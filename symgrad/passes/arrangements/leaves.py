@@ -69,7 +69,7 @@ def _apart(s: Statement, program: Program, tensors: dict[str, Tensor]) -> list[S
         return None
 
     body = ex.rewrite(s.body, one, bottom_up=True)
-    if isinstance(s.body, Call):  # the last of them is the statement itself
+    if isinstance(s.body, Call) and ex.axes(s.body):  # the last of them is the statement itself
         last = made.pop()
         body = last.body
         del tensors[last.out]
