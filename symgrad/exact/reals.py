@@ -27,10 +27,13 @@ MP.dps = DIGITS
 class Real:
     """A number: its digits, and its signature if it has one. Whole numbers and fractions may stand beside it."""
 
-    __slots__ = ("exact", "signature", "value")
+    __slots__ = ("exact", "fraction", "signature", "value")
 
-    def __init__(self, exact: Exact, value: Any, signature: Signature | None):
+    def __init__(
+        self, exact: Exact, value: Any, signature: Signature | None, fraction: Fraction | None = None
+    ):
         self.exact, self.value, self.signature = exact, value, signature
+        self.fraction = fraction  # what it is, of a number that stands in the text
 
     def _combined(self, other: Any, value: Callable[[Any, Any], Any], signature: Any) -> Any:
         b = self.exact.lift(other)
@@ -178,7 +181,7 @@ class Exact(Arithmetic):
         found = self._known.get(value)
         if found is None:
             digits = MP.mpf(value.numerator) / value.denominator
-            found = self._known[value] = Real(self, digits, self.signatures.number(value))
+            found = self._known[value] = Real(self, digits, self.signatures.number(value), value)
         return found
 
     def whole(self, values: Any) -> Any:
@@ -218,6 +221,9 @@ class Exact(Arithmetic):
     def sqrt(self, x: Real) -> Real:
         if x.value < 0:
             return Real(self, MP.nan, None)
+        known = self.signatures.root(x.fraction) if x.fraction else None
+        if known is not None:
+            return Real(self, MP.sqrt(x.value), known)
         return self.opaque("sqrt", MP.sqrt, x)
 
     def circle(self, x: Real) -> tuple[Real, Real]:

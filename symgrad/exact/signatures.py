@@ -25,16 +25,18 @@ Signature = tuple[
     int, ...
 ]  # residues: of the number, of it in an exponent, of it in an exponent's exponent, ...
 NESTED = 10  # exponents in one another; what is deeper has no signature
+SMALL = (2, 3, 5, 7)  # numbers that have a square root modulo every prime
 _BITS = 61
 
 
 class Prime(NamedTuple):
-    """A prime, an element of the order of the next one and another, and a square root of -1."""
+    """A prime, an element of the order of the next one and another, a square root of -1, and those of `SMALL`."""
 
     p: int
     g: int
     h: int
     i: int
+    roots: tuple[int, ...]
 
 
 @cache
@@ -48,12 +50,22 @@ def chain() -> tuple[Prime, ...]:
     """
     import sympy
 
+    def fits(p: int) -> bool:
+        # whether 2 and odd r have roots modulo a p that is 1 modulo 4 (Gauss), and only then whether p is a prime
+        residues = p % 8 == 1 and all(pow(p, (r - 1) // 2, r) == 1 for r in SMALL[1:])
+        return residues and bool(sympy.isprime(p))
+
+    def roots(p: int) -> tuple[int, ...]:
+        return tuple(int(sympy.ntheory.sqrt_mod(r, p)) for r in SMALL)
+
     source = random.Random(20)  # noqa: S311
     q = sympy.nextprime(2**_BITS + source.getrandbits(_BITS - 1))
-    found = [Prime(q, 0, 0, 0)]
+    while not fits(q):
+        q = sympy.nextprime(q)
+    found = [Prime(q, 0, 0, 0, roots(q))]
     for _ in range(NESTED):
         c = 4
-        while not sympy.isprime(c * q + 1):
+        while not fits(c * q + 1):
             c += 4
         p = c * q + 1
 
@@ -64,7 +76,7 @@ def chain() -> tuple[Prime, ...]:
                     return x
 
         i = next(x for x in iter(lambda p=p: drawn((p - 1) // 4, p), 0) if x * x % p == p - 1)  # type: ignore[misc]
-        found.append(Prime(p, drawn(c), drawn(c), i))
+        found.append(Prime(p, drawn(c), drawn(c), i, roots(p)))
         q = p
     return tuple(found[::-1])
 
@@ -111,12 +123,27 @@ class Signatures:
     def circle(self, a: Signature) -> tuple[Signature, Signature] | None:
         """cos and sin, from e = exp(ix): (e + 1/e)/2 and (e - 1/e)/2i."""
         cos, sin = [], []
-        for x, (p, _, h, i) in zip(a[1:], self.primes, strict=False):
+        for x, (p, _, h, i, _) in zip(a[1:], self.primes, strict=False):
             e = pow(h, x, p)
             back = pow(e, -1, p)
             cos.append((e + back) * pow(2, -1, p) % p)
             sin.append((e - back) * pow(2 * i, -1, p) % p)
         return (tuple(cos), tuple(sin)) if cos else None
+
+    def root(self, value: Fraction) -> Signature | None:
+        """The square root of a positive number that is made of `SMALL` ones; None of others."""
+        found = [1] * len(self.moduli)
+        for rest, sign in ((value.numerator, 1), (value.denominator, -1)):
+            part = rest
+            for k, r in enumerate(SMALL):
+                while part % r == 0:
+                    part //= r
+                    found = [
+                        x * pow(p.roots[k], sign, p.p) % p.p for x, p in zip(found, self.primes, strict=True)
+                    ]
+            if part != 1:
+                return None
+        return tuple(found)
 
     def opaque(self, name: str, *args: Signature) -> Signature:
         """A number that nothing is known of but that it is the same for the same arguments."""
