@@ -73,17 +73,17 @@ TOLD = {
 }
 
 
-@sg.op
-def chosen(a, b=None, c=True, d="no"):
-    """An operation with options, as a user writes one."""
-    z = a if b is None else a * b
-    if d == "yes":
-        z = sg.tanh(z)
-    return z * sg.exp(z) if c else z
-
-
 def written_in_python() -> str:
     """A network of Python objects as text."""
+
+    @sg.op
+    def chosen(a, b=None, c=True, d="no"):
+        """An operation with options, as a user writes one."""
+        z = a if b is None else a * b
+        if d == "yes":
+            z = sg.tanh(z)
+        return z * sg.exp(z) if c else z
+
     enc, dec = sg.Dense(3), sg.Dense(3)
     x = sg.data("n", 3)
     h = enc(dec(x))
