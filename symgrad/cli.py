@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 import time
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
     try:
-        status = options.run(options)
-        sys.stdout.flush()
-        return int(status)
+        with _terminated_tidily():
+            status = options.run(options)
+            print(end="", flush=True)  # sys.stdout is None where there is no output
+            return int(status)
     except SymgradError as problem:
         print(f"symgrad: {problem}", file=sys.stderr)
         return 2
@@ -64,6 +68,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+
+
+@contextmanager
+def _terminated_tidily() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that no temporary file stays."""
+    before = None
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    ):
+        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,7 +159,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
     sub.add_argument("--seed", type=_natural, default=0)
-    sub.add_argument("--exact", action="store_true", help="prove them instead, in exact numbers of small sizes")
+    sub.add_argument(
+        "--exact", action="store_true", help="prove them instead, in exact numbers of small sizes"
+    )
     _kinds(sub)
 
     sub = command(

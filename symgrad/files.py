@@ -5,38 +5,75 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import stat
 from pathlib import Path
 from typing import Any
 
 from symgrad.errors import SymgradError
 
+ABANDONED = 3600  # seconds after which a temporary file is one that a killed process has left
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file as a whole or not at all: a temporary file beside it, flushed, then renamed over it.
+    """Write a file as a whole or not at all, even when the process is killed or the machine stops.
+
+    A temporary file beside it is flushed to the disk and then renamed over it, and the folder, made if need be, is
+    flushed too. A link stays one: the file that it leads to is written. A file keeps its mode, and one that may not
+    be written is left alone; a new one has the mode that the process gives to new files. What is no plain file,
+    such as /dev/stdout, is written to as it is. A process that is killed outright may leave its temporary file,
+    `.symgrad-*.tmp`; a later write into that folder, after an hour, removes it.
 
     Raises:
         SymgradError: the folder or the file cannot be written.
     """
-    temporary = None
-    data = content if isinstance(content, bytes) else content.encode("utf-8")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as problem:
-        raise SymgradError(
-            f"{path} cannot be written: {problem.strerror or problem}; nothing was changed"
-        ) from None
-    finally:
-        if temporary is not None:
+        data = content if isinstance(content, bytes) else content.encode("utf-8")
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as file:  # raises for a folder
+                file.write(data)
+            return
+        target = os.path.realpath(path)
+        folder = os.path.dirname(target)
+        os.makedirs(folder, exist_ok=True)
+        if os.path.exists(target) and not os.access(target, os.W_OK):
+            raise PermissionError(None, "it may only be read")
+        temporary = os.path.join(folder, f".symgrad-{os.urandom(8).hex()}.tmp")
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                _remove_abandoned(folder, os.fstat(file.fileno()).st_mtime)
+            if os.path.exists(target):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+            os.replace(temporary, target)
+        finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+    except (OSError, ValueError) as problem:  # ValueError: the name, or the text, holds what none may
+        told = getattr(problem, "strerror", None) or problem
+        raise SymgradError(f"{path} cannot be written: {told}; nothing was changed") from None
+    _flush_folder(folder)
+
+
+def _flush_folder(folder: str) -> None:
+    """So that the new name outlasts the machine too, where a folder can be flushed."""
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def _remove_abandoned(folder: str, now: float) -> None:
+    """Remove temporary files of processes that were killed; `now` is the time by the clock of the file system."""
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".symgrad-") and entry.name.endswith(".tmp"):
+            with contextlib.suppress(OSError):  # it has gone by itself
+                if entry.stat().st_mtime < now - ABANDONED:
+                    os.unlink(entry.path)
 
 
 def json_of(text: str) -> Any:

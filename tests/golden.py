@@ -16,6 +16,7 @@ from pathlib import Path
 
 import symgrad as sg
 from symgrad import gallery
+from symgrad.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ROOT / "generated"
@@ -72,8 +73,7 @@ def accept(made: Iterable[tuple[Path, str]], there: Iterable[Path], folder: Path
         if old not in texts:
             (folder / old).unlink()
     for path, text in texts.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8", newline="\n")
+        write_atomically(folder / path, text)
 
 
 def split(folder: Path = GENERATED) -> tuple[set[Path], set[Path]]:

@@ -209,8 +209,10 @@ def test_another_run_is_refused_by_name(tmp_path: Path) -> None:
         net["Model"](lr=0.1).fit(x, t, **asked, resume=True)
     with pytest.raises(net["Problem"], match="with dtype = float32, not float64"):
         net["Model"](dtype=np.float64).fit(x, t, **asked, resume=True)
-    with pytest.raises(net["Problem"], match="with arrays"):
+    with pytest.raises(net["Problem"], match="with other x and other t:"):
         net["Model"]().fit(x[1:], t[1:], **asked, resume=True)
+    with pytest.raises(net["Problem"], match="with other t:"):
+        net["Model"]().fit(x, (t + 1) % 3, **asked, resume=True)
     other = module("drawn")
     with pytest.raises(other["Problem"], match=r"damaged|network"):
         other["Model"]().fit(x, t, **asked, resume=True)

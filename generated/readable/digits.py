@@ -21,11 +21,12 @@ import math
 import os
 import shutil
 import signal
+import stat
 import sys
-import tempfile
 import threading
 import time
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -292,36 +293,56 @@ def _write_arrays(path, arrays):
     _write_whole(path, lambda file: write(file, {name: np.asarray(a) for name, a in arrays.items()}))
 
 
-def _write_whole(path, write):
-    """Write a file by `write(file)`: the whole file or nothing of it."""
-    path = os.fsdecode(path)
-    temporary = None
+def _write_whole(path, write=None):
+    """Write a file by `write(file)`, as a whole or not at all, even when the process or the machine stops.
+
+    Nothing to write: only whether it could be is found out. A link stays one, and a file keeps its mode.
+    """
+    told = os.fsdecode(path)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=".", dir=os.path.dirname(path) or ".")
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        path = os.path.realpath(told)
+        folder = os.path.dirname(path)
+        temporary = os.path.join(folder, f".symgrad-{os.urandom(8).hex()}.tmp")
+        known = os.path.exists(path)
+        if known and not os.path.isfile(path):
+            raise OSError(None, "it is a folder" if os.path.isdir(path) else "it is no plain file")
+        if known and not os.access(path, os.W_OK):
+            raise OSError(None, "it may only be read")
+        try:
+            with open(temporary, "xb") as file:
+                if write is None:
+                    return
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            if known:
+                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
     except (OSError, ValueError) as problem:
         why = getattr(problem, "strerror", None) or problem
-        raise Problem(f"{path} cannot be written: {why}; nothing was changed") from None
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        raise Problem(f"{told} cannot be written: {why}; nothing was changed") from None
+    with contextlib.suppress(OSError):  # so that the name outlasts the machine, where folders can be flushed
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _check_writable(path):
-    """Refuse a path that cannot be written to, before there is something to lose."""
-    try:
-        if os.path.isdir(path):
-            raise IsADirectoryError(None, "it is a folder")
-        tempfile.TemporaryFile(prefix=".", dir=os.path.dirname(path) or ".").close()
-    except OSError as problem:
-        raise Problem(
-            f"{path} cannot be written: {problem.strerror or problem}; nothing was changed"
-        ) from None
+    """Refuse a path that cannot be written to, before there is something to lose.
+
+    What writers left beside it who were killed is removed, when it is an hour old.
+    """
+    _write_whole(path)
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(os.path.dirname(os.path.realpath(os.fsdecode(path)))):
+            ours = entry.name.startswith(".symgrad-") and entry.name.endswith(".tmp")
+            if ours and entry.stat().st_mtime < time.time() - 3600:
+                os.unlink(entry.path)
 
 
 def _read_arrays(path):
@@ -499,6 +520,15 @@ class _Run:
             self.rng.bit_generator.state = self.drawn
         return self.rng.permutation(self.count)
 
+    def marks(self, arrays):
+        """What data are known again by: their shapes, and a checksum where a checkpoint asks for it."""
+        found = {}
+        for name, a in arrays.items():
+            found[name] = [*a.shape, 0]
+            for _, part in _parts(a if a.shape else a[None]) if self.checkpoint else ():
+                found[name][-1] = zlib.crc32(np.ascontiguousarray(part), found[name][-1])
+        return found
+
     def close(self, row):
         """The epoch under way is a whole one."""
         now = time.perf_counter()
@@ -605,7 +635,10 @@ class _Progress:
 
     def __init__(self, run, quiet):
         self.run, self.quiet = run, quiet
-        self.live = not quiet and sys.stdout.isatty()
+        try:
+            self.live = not quiet and sys.stdout.isatty()
+        except (AttributeError, ValueError):  # there is no output, or it was closed
+            self.live = False
         self.start, self.before = time.perf_counter(), run.epoch * run.count + run.done
         # the step at which the line is drawn next, 0.1 s later: counting costs less than a look at the clock
         self.due, self.latest = 0 if self.live else math.inf, None
@@ -654,7 +687,7 @@ class _Progress:
         room = min(20, width - len(line) - len(end) - 3)
         if room >= 5:
             line += f" [{('#' * (room * done // every)).ljust(room, '.')}]"
-        print("\r" + (line + end)[:width].ljust(width), end="", flush=True)
+        self.say("\r" + (line + end)[:width].ljust(width), end="")
 
     def __enter__(self):
         return self
@@ -662,12 +695,17 @@ class _Progress:
     def __exit__(self, *problem):
         """The line stays as it is."""
         if self.live and (self.run.rows or self.run.done):
-            print(flush=True)
+            self.say("")
         self.live, self.due = False, math.inf
 
-    def say(self, text):
-        if not self.quiet:
-            print(text, flush=True)
+    def say(self, text, end="\n"):
+        """Print, until that fails: a reader who has gone, or a full disk, ends no run."""
+        if self.quiet:
+            return
+        try:
+            print(text, end=end, flush=True)
+        except (OSError, ValueError):
+            self.quiet, self.live, self.due = True, False, math.inf
 
 
 class Model:
@@ -1035,9 +1073,9 @@ class Model:
 
         Ctrl-C and SIGTERM end it after the step under way, and it returns as after the last epoch.
         `self.stopped` says why it ended: "epochs", "patience", "interrupted" (Ctrl-C), "terminated",
-        "diverged", or "finished" where a run to resume had ended before. `self.history` has a row for each
-        epoch. With `validation` or `patience` the weights of the best epoch are put back at the end; after
-        a run that diverged, always.
+        "diverged", "unwritten" (a file of the run), or "finished" where a run to resume had ended before.
+        `self.history` has a row for each epoch. With `validation` or `patience` the weights of the best
+        epoch are put back at the end; after a run that diverged, always.
 
         Args:
             epochs: how often all examples are used.
@@ -1077,11 +1115,11 @@ class Model:
                 "validation": validation
             }
         )
-        run.arguments["arrays"] = {name: list(a.shape) for name, a in arrays.items()}
+        run.arguments["arrays"] = run.marks(arrays)
         if apart is None and validation is not None:
             self._check_names(validation)
             apart = self._ready({name: validation[name] for name in DATA})[1], None
-            run.arguments["validation"] = {name: list(a.shape) for name, a in apart[0].items()}
+            run.arguments["validation"] = run.marks(apart[0])
         run.first = self.steps
         if run.resume:
             self._resume(run)
@@ -1106,19 +1144,20 @@ class Model:
                 self.stopped = run.over()
                 if run.every is None or self.steps % run.every == 0 or self.stopped:
                     self._keep(run)
+        self.stopped = interrupts.caught or self.stopped  # one behind the last step is not lost
         if run.best_epoch and (apart is not None or run.patience is not None):
             self.set_weights(run.best)
         if self.stopped in SIGNALS.values():
             kept = f"; {run.checkpoint} has the run, to go on with resume" if run.checkpoint else ""
-            progress.say(f"{self.stopped} after step {self.steps}, in epoch {run.epoch + 1}{kept}")
+            progress.say(
+                f"{self.stopped} after step {self.steps}, in epoch {min(run.epoch + 1, run.epochs)}{kept}"
+            )
         return [row["loss"] for row in run.rows]
 
     def _epoch(self, arrays, chosen, run, progress, interrupts):
         """What is left of an epoch, batch by batch; the word for a signal that ends it."""
-        order, size, count, every = chosen[run.order()], run.batch_size, run.count, run.every
-        while run.done < count:
-            if interrupts.caught:
-                return interrupts.caught
+        order, size, count, every, start = chosen[run.order()], run.batch_size, run.count, run.every, run.done
+        while run.done < count and not interrupts.caught:
             start = run.done
             rows = order[start : start + size]
             loss = float(self._train_rows(arrays, rows).real)
@@ -1129,13 +1168,16 @@ class Model:
             self._advance()
             run.total += loss * len(rows)
             run.done = start + size
-            if every and self.steps % every == 0 and run.done < count:
-                self._keep(run)
+            if every and self.steps % every == 0 and run.done < count and self._keep(run):
+                break
             if self.steps >= progress.due and run.done < count:
                 progress.step(self)
         if not np.isfinite(self._w).all():
-            self._diverged(run, f"weights are no longer finite at step {self.steps}", arrays, order[-size:])
-        return ""
+            self._diverged(
+                run, f"weights are no longer finite at step {self.steps}", arrays,
+                order[start : start + size]
+            )
+        return interrupts.caught if run.done < count else ""
 
     def _judge(self, run, apart):
         """Close an epoch: a row of the history, and whether it is the best."""
@@ -1150,7 +1192,7 @@ class Model:
         if run.better(row.get("validation_loss", row["loss"])):
             run.best = self.get_weights()
         if run.history:
-            _write_history(run.history, run.rows)
+            self._file(_write_history, run.history, run.rows)
 
     def _diverged(self, run, told, arrays, rows):
         """Say at which step, in which layer first and at what learning rate; put the best weights back.
@@ -1174,13 +1216,24 @@ class Model:
         )
 
     def _keep(self, run):
-        """Write a checkpoint: the model, and the run as JSON in the entry .run."""
+        """Write a checkpoint: the model, and the run as JSON in .run; true where it could not be used."""
         if run.checkpoint is None:
-            return
+            return False
+        if not np.isfinite(self._w).all():  # the one before stays
+            return True
         told = {**run.told(), "start": self._seed}
         arrays = {**self._packed(), ".run": np.frombuffer(json.dumps(told).encode(), np.uint8)}
         arrays.update({f".best.{name}": a for name, a in run.best.items()})
-        _write_arrays(run.checkpoint, arrays)
+        self._file(_write_arrays, run.checkpoint, arrays)
+        return False
+
+    def _file(self, write, path, what):
+        """Write a file of a run, which ends where that fails."""
+        try:
+            write(path, what)
+        except Problem:
+            self.stopped = "unwritten"
+            raise
 
     def _resume(self, run):
         """Go on from a checkpoint; one of another run is refused, before anything is changed."""
@@ -1201,6 +1254,13 @@ class Model:
         for name, value in json.loads(json.dumps(run.arguments)).items():
             if name not in kept or kept[name] != value:
                 told = f"{name} = {kept.get(name)}, not {value}"
+                if isinstance(value, dict) and isinstance(
+                    kept.get(name), dict
+                ) and list(kept[name]) == list(value):
+                    told = "other " + " and other ".join(
+                        key for key in value if value[key] != kept[name][key]
+                    )
+                    told += " in its validation" if name == "validation" else ""
                 raise Problem(f"{path} is of a run with {told}: a run goes on with the same, or starts anew")
         self._unpack(arrays, path)
         run.take(told)
@@ -1768,15 +1828,16 @@ def _train_command(options):
             *(training[name] for name in DATA), batch_size=options.batch, validation=validation, **asked
         )
     except Problem:
-        if model.stopped == "diverged" and model.history:
-            model.save(options.save)
-            print(f"saved {_seen(options.save)}, the best weights before it diverged")
+        failed = model.stopped == "unwritten"
+        if failed or model.stopped == "diverged" and model.history:
+            with contextlib.suppress(Problem):  # what went wrong first is told
+                model.save(options.save)
+                told = "as it was then" if failed else "the best weights before it diverged"
+                print(f"saved {_seen(options.save)}, {told}")
         raise
-    if model.stopped == "finished":
-        return 0
+    model.save(options.save)
     stopped = [128 + number for number, word in SIGNALS.items() if word == model.stopped]
     if stopped:
-        model.save(options.save)
         print(f"saved {_seen(options.save)}")
         if options.checkpoint:
             print("the same command goes on" if options.resume else "the same command with --resume goes on")
@@ -1786,7 +1847,6 @@ def _train_command(options):
         print(f"validation: {model.score(validation)}")
     if test is not None:
         print(f"test: {model.score(test)}")
-    model.save(options.save)
     print(f"saved {_seen(options.save)}")
     return 0
 
@@ -1857,15 +1917,24 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         status = options.run(options)
-        sys.stdout.flush()
+        print(end="", flush=True)  # sys.stdout is None where there is no output
         return status
-    except BrokenPipeError:  # the reader of the output has gone
+    except OSError as problem:  # of the output: those of files are told by name
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if isinstance(problem, BrokenPipeError):  # its reader has gone
+            return 0
+        told, status = f"what it tells cannot be written: {problem.strerror or problem}", 2
     except (Problem, MemoryError) as problem:
-        print(f"digits: {_why(problem)}", file=sys.stderr)
-        return 2
+        told, status = _why(problem), 2
+    except KeyboardInterrupt:
+        told, status = "interrupted", 130
+    print(f"digits: {told}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":
+    if signal.getsignal(
+        signal.SIGTERM
+    ) == signal.SIG_DFL:  # let it end as Ctrl-C does: nothing stays half done
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())
