@@ -23,7 +23,7 @@ import symgrad
 from symgrad import declaration_options, shipped, update_options
 from symgrad.commands import Parser, quoted, wrote
 from symgrad.errors import SymgradError
-from symgrad.files import json_of, write_atomically
+from symgrad.files import json_of, read_text, write_atomically
 from symgrad.seen import straight
 
 if TYPE_CHECKING:  # a command imports what it needs, so that help and complaints come at once
@@ -55,6 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader of our output has gone; nothing is left to say, and nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeEncodeError as problem:
+        print(
+            f"symgrad: the output's encoding, {problem.encoding}, has no {problem.object[problem.start]!a}; "
+            "set PYTHONIOENCODING=utf-8, or write a file with -o",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("symgrad: interrupted", file=sys.stderr)
         return 130
@@ -232,15 +239,14 @@ class _TrainHelp(argparse.Action):
 
 def _natural(text: str) -> int:
     """A whole number from 0; argparse says so in a sentence."""
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
+    if not re.fullmatch("[0-9]{1,300}", text):
+        raise argparse.ArgumentTypeError(f"takes a whole number from 0, not '{text}'")
+    return int(text)
 
 
 def _counted(text: str) -> int | str | None:
     """A whole number, or a word; "none" as Python has it."""
-    return int(text) if text.isdecimal() else None if text == "none" else text
+    return int(text) if re.fullmatch("[0-9]{1,300}", text) else None if text == "none" else text
 
 
 def _module_options(sub: argparse.ArgumentParser) -> None:
@@ -479,8 +485,10 @@ def _grade(options: argparse.Namespace) -> int:
 
 def _json(path: Path) -> Any:
     try:
-        return json_of(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+        return json_of(read_text(path))
+    except SymgradError:
+        raise
+    except ValueError as problem:
         raise SymgradError(f"{path} cannot be read as JSON: {problem}") from None
 
 

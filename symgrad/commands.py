@@ -11,10 +11,10 @@ from symgrad.seen import straight
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints quote what was typed without letting it act on the terminal."""
+    """A parser that complains in one paragraph, as all else does; what it quotes cannot act on the terminal."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(straight(message))
+        self.exit(2, f"symgrad: {straight(message)}; `{self.prog} --help` says what there is\n")
 
 
 def wrote(path: str | os.PathLike[str], more: str = "") -> None:

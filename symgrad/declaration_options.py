@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from symgrad import shipped
-from symgrad.errors import SymgradError
+from symgrad.errors import SymgradError, did_you_mean, listing
+from symgrad.language.syntax import LENGTH
 
 
 def add(sub: argparse.ArgumentParser, needed: bool = True) -> None:
@@ -36,10 +37,26 @@ def read(options: argparse.Namespace) -> tuple[str | Path, dict[str, int]]:
 def _declaration(text: str) -> str | Path:
     """A text as it is; a file, or that of a shipped network, as its path."""
     if text == "-":
-        return sys.stdin.read()
-    if text.endswith(".sg") or ("\n" not in text and os.path.isfile(text)):
+        return _standard_input()
+    if text.endswith(".sg") or ("\n" not in text and "\0" not in text and os.path.isfile(text)):
         return Path(text)
-    return shipped.network(text) if text in shipped.DATA else text
+    if text in shipped.DATA:
+        return shipped.network(text)
+    if text.isidentifier():  # one word computes nothing
+        near = did_you_mean(text, shipped.DATA)
+        raise SymgradError(
+            f"there is no shipped network '{text}'{near} (there are {listing(shipped.DATA)}), and no file of that "
+            "name; a declaration typed here needs an equation, such as 'x: weight[n]; loss = sum(x**2)'"
+        )
+    return text
+
+
+def _standard_input() -> str:
+    try:
+        text = sys.stdin.read(LENGTH + 1) if sys.stdin else ""
+    except (OSError, UnicodeDecodeError):
+        raise SymgradError("standard input cannot be read as text in UTF-8") from None
+    return text
 
 
 def _sizes(given: Sequence[str]) -> dict[str, int]:

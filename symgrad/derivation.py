@@ -19,6 +19,7 @@ from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listin
 from symgrad.explain import Drawing, grading, record
 from symgrad.explain.document import Document
 from symgrad.explain.grading import Grade
+from symgrad.files import read_text
 from symgrad.language.bind import bind
 from symgrad.language.program import Program
 from symgrad.language.reader import read
@@ -484,13 +485,7 @@ def read_program(
         )
     text = str(declaration)
     if isinstance(declaration, os.PathLike) or ("\n" not in text and text.strip().endswith(".sg")):
-        path = Path(text.strip())
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise SymgradError(f"there is no file {path}") from None
-        except (OSError, UnicodeDecodeError) as problem:
-            raise SymgradError(f"{path} cannot be read as text: {problem}") from None
+        text = read_text(Path(text.strip()))
     return read(text, definitions=DEFINITIONS, sizes=sizes, training=training)
 
 

@@ -1,4 +1,4 @@
-"""Files are written as a whole or not at all; and what is in one that is JSON."""
+"""Files are read up to a bound, and written as a whole or not at all; and what is in one that is JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,33 @@ from typing import Any
 from symgrad.errors import SymgradError
 
 ABANDONED = 3600  # seconds after which a temporary file is one that a killed process has left
+TEXT = 4_000_000  # bytes of a text file that is read whole
+
+
+def read_text(path: Path, most: int = TEXT) -> str:
+    """A text file in UTF-8, without a mark of the byte order; what is no file of at most `most` bytes is not read.
+
+    Raises:
+        SymgradError: one sentence that names the file.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a folder, a device or a pipe may have no end
+            raise SymgradError(f"{path} is no file")
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise SymgradError(f"{path} has more than {most} bytes, too many for a text")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except FileNotFoundError:
+        raise SymgradError(f"there is no file {path}") from None
+    except UnicodeDecodeError:
+        raise SymgradError(f"{path} cannot be read: it is no text in UTF-8") from None
+    except SymgradError:
+        raise
+    except (OSError, ValueError) as problem:  # ValueError: the name holds what no name may
+        raise SymgradError(
+            f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}"
+        ) from None
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

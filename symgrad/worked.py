@@ -21,7 +21,7 @@ from symgrad.explain.numbered import Numbering, Rounding
 from symgrad.explain.parts import Story
 from symgrad.explain.picture import Drawing, drawing
 from symgrad.explain.values import Values, read_array, read_number
-from symgrad.files import json_of
+from symgrad.files import json_of, read_text
 from symgrad.language.samples import drawn
 from symgrad.language.trace import Derived, Key
 
@@ -232,7 +232,7 @@ def _file(path: Path) -> dict[str, Any]:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: np.asarray(arrays[name]) for name in arrays.files}
         if path.suffix == ".json":
-            held = json_of(path.read_text(encoding="utf-8"))
+            held = json_of(read_text(path))
             if isinstance(held, dict):
                 return held
             raise SymgradError(f'{path} must hold an object of arrays by name, such as {{"w": [1, 2]}}')

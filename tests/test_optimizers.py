@@ -252,7 +252,7 @@ def test_what_is_not_asked_for_is_not_written() -> None:
         ({"schedule": "lr/"}, "no formula of lr, t and T"),
         ({"schedule": "lr*sinc(t)"}, "uses sinc"),
         ({"schedule": "def s(lr, t): lr = lr"}, "the arguments of the schedule s are lr, t, T"),
-        ({"schedule": "def s(lr, t, T): T = 3\n def r(lr, t, T): lr = lr"}, "cannot be read"),
+        ({"schedule": "def s(lr, t, T): lr = (3"}, "cannot be read"),
         ({"schedule": "def s(lr, t, T):\n T = 3\n lr = T"}, "T is given to the schedule s"),
         ({"schedule": "def s(lr, t, T):\n u = u + 1\n lr = u"}, "'u' is unknown"),
         ({"schedule": "no/such.sg"}, "there is no file no/such.sg"),

@@ -6,6 +6,7 @@ the values of what it reads, and must be the value of its tensor: so each step t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -23,6 +24,7 @@ from symgrad.language.bind import bind
 from symgrad.language.expr import Expr
 from symgrad.language.program import Program, Statement, Tensor, blocks, in_rows, stored
 from symgrad.language.reference import FLOATS, Arithmetic, composed, execute, trimmed
+from symgrad.language.syntax import DIGITS
 from symgrad.language.trace import Derived
 from symgrad.leaves import LEAVES, Leaf
 
@@ -414,6 +416,21 @@ def read_array(name: str, given: Any) -> np.ndarray:
     return out if entries else out.astype(float)
 
 
+def fraction(text: str) -> Fraction:
+    """The number that a text writes, exactly.
+
+    Raises:
+        ValueError: it is no number, or one of more digits than anybody writes: `1e999999999` has a milliard.
+
+    >>> fraction(" 1/3 "), fraction("2.5e-1")
+    (Fraction(1, 3), Fraction(1, 4))
+    """
+    text = text.strip()
+    if len(text) > DIGITS or re.search(r"[eE][-+]?\d{4}", text.replace("_", "")):
+        raise ValueError(f"{text[:40]} is too long a number")
+    return Fraction(text)
+
+
 def read_number(name: str, x: Any) -> Any:
     """A number that was given: a `Fraction` or a whole number where it is exact, else a float."""
     match x:
@@ -429,7 +446,7 @@ def read_number(name: str, x: Any) -> Any:
             raise Refusal(f"{name} holds complex numbers; a worked derivation takes real ones")
         case str():
             try:
-                return Fraction(x.strip())
+                return fraction(x)
             except (ValueError, ZeroDivisionError):
                 raise Refusal(f"{name} must hold numbers such as 2, 0.5 or \"1/3\", not '{x[:40]}'") from None
     raise Refusal(f"{name} must be an array of numbers; {str(x)[:40]!r} in it is none")

@@ -23,6 +23,7 @@ TOKENS = 100_000
 BRACKETS = 60  # open at once
 DEPTH = 80  # levels of a tree, a chain of sums or products counting as one
 DIGITS = 400  # of one number
+HINTED = 2000  # characters of a line in which the notation that was meant is sought
 
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ"
 _SUPERSCRIPT = str.maketrans(_RAISED, "0123456789-n")
@@ -179,7 +180,8 @@ def _explained(problem: SyntaxError, text: str) -> Refusal:
     number = min(max(problem.lineno or 1, 1), len(lines))
     line = lines[number - 1]
     for pattern, hint in _HABITS:
-        found = re.search(pattern, line)
+        # a pattern may take the square of a line's length
+        found = re.search(pattern, line) if len(line) <= HINTED else None
         if found:
             words = {k: v or "" for k, v in found.groupdict().items()}
             if "power" in words:
@@ -289,7 +291,11 @@ def chain(node: ast.BinOp) -> list[tuple[ast.operator | None, ast.expr]]:
 
 def words(node: ast.AST, most: int = 40) -> str:
     """What the user wrote, for a message."""
-    text = ast.unparse(node)
+    return shortened(ast.unparse(node), most)
+
+
+def shortened(text: str, most: int = 40) -> str:
+    """A text for a message, its end left out where it is long."""
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

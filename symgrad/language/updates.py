@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from symgrad.errors import Refusal, did_you_mean
 from symgrad.language import expr as ex
+from symgrad.language import syntax
 from symgrad.language.expr import Access, Expr, Num
 from symgrad.language.scalar import scalar
-from symgrad.language.syntax import is_name
+from symgrad.language.syntax import is_name, shortened
 
 COUNT = "t"  # the number of the step, from 1
 TOTAL = "T"  # the number of all steps of the training
@@ -191,10 +192,11 @@ def parse_schedules(text: str) -> dict[str, Update]:
     if "def " in text:
         return _parsed(text, _SCHEDULE)
     try:
-        (line,) = ast.parse(text.strip()).body
-    except (SyntaxError, ValueError):
+        (line,) = syntax.parse(text)[1].body
+    except ValueError as problem:
+        said = f": {problem.reason}" if isinstance(problem, Refusal) else ""
         raise Refusal(
-            f"the schedule '{text.strip()}' is no formula of lr, t and T, such as lr/sqrt(t)"
+            f"the schedule '{shortened(text.strip())}' is no formula of lr, t and T, such as lr/sqrt(t){said}"
         ) from None
     if isinstance(line, ast.Assign):
         return _parsed(f"def formula(lr, t, T):\n    {text.strip()}", _SCHEDULE)
@@ -203,16 +205,18 @@ def parse_schedules(text: str) -> dict[str, Update]:
 
 def _parsed(text: str, kind: _Kind) -> dict[str, Update]:
     try:
-        tree = ast.parse(text)
-    except SyntaxError as problem:
-        raise Refusal(
-            f"the definition of {_a(kind.word)} cannot be read: {problem.msg}", problem.lineno
-        ) from None
+        _, tree = syntax.parse(text)
+    except Refusal as problem:
+        problem.reason = f"the definition of {_a(kind.word)} cannot be read: {problem.reason}"
+        raise
     found = {}
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef):
             raise Refusal(f"{_a(kind.word)} is {kind.example} and its update equations").at(node)
-        found[node.name] = _definition(node, kind)
+        try:
+            found[_named(node.name)] = _definition(node, kind)
+        except RecursionError:
+            raise Refusal("this is nested too deeply; give parts a line of their own").at(node) from None
     return found
 
 
@@ -279,7 +283,10 @@ def _options(node: ast.FunctionDef, kind: _Kind) -> dict[str, float]:
             value = None
         if not isinstance(value, Num):
             raise Refusal(f"the default of {name} must be a number").at(default)
-        options[_named(name)] = float(value.value)
+        try:
+            options[_named(name)] = float(value.value)
+        except OverflowError:
+            raise Refusal(f"the default of {name} is too large a number").at(default) from None
     return options
 
 

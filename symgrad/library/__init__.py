@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
+from symgrad.files import read_text
 from symgrad.language import updates
 from symgrad.language.definitions import Definition, parse_definitions
 from symgrad.language.expr import Access
@@ -216,20 +217,16 @@ def _one(name: str | os.PathLike[str], word: str, file: str, reader: _Reader) ->
     known = defined(file)
     text = os.fspath(name)
     if isinstance(name, os.PathLike) or text.endswith(".sg") and "\n" not in text:
-        try:
-            text = Path(text).read_text("utf-8-sig")
-        except FileNotFoundError:
-            raise Refusal(f"there is no file {text}") from None
-        except (OSError, UnicodeDecodeError) as problem:
-            raise Refusal(f"{text} cannot be read: {problem}") from None
+        text = read_text(Path(text))
     elif text in known:
         return _read(file, reader)[text]
     elif is_name(text) or word == "optimiser" and "def " not in text:
         raise Refusal(f"there is no {word} '{text}'{did_you_mean(text, known)} (there are {listing(known)})")
+    text = text.strip("\n")  # so that a complaint counts the lines as they are read
     try:
         found = reader(text)
     except Refusal as problem:
-        where = "" if text == os.fspath(name) else f"{os.fspath(name)}, " if problem.line else f"{name}: "
+        where = "" if text == os.fspath(name).strip("\n") else f"{os.fspath(name)}, " if problem.line else f"{name}: "
         raise Refusal(f"{where}{complete(problem, text)}") from None
     if len(found) != 1:
         raise Refusal(f"one {word} is asked for, and {text.strip()!r} defines {len(found)}: {listing(found)}")

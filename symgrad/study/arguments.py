@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ def counted(least: int) -> Callable[[str], int]:
     """What reads a whole number of at least so many."""
 
     def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
+        if not re.fullmatch("[0-9]{1,300}", text) or int(text) < least:
             raise argparse.ArgumentTypeError(f"takes a whole number of at least {least}, not '{text}'")
         return int(text)
 
