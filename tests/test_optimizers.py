@@ -265,6 +265,8 @@ def test_what_is_not_asked_for_is_not_written() -> None:
         ({"optimizer": "def a(w, g, b=1):\n b = 3\n w = w - g"}, "b is given to the optimiser a"),
         ({"clip_norm": 0}, "clip_norm is a number above 0, not 0"),
         ({"l2": -1}, "l2 is a number from 0, not -1"),
+        ({"schedule": "warmup", "warmup_steps": -3}, "warmup_steps is a number from 0, not -3"),
+        ({"schedule": "one_cycle", "pct_start": 2}, "pct_start is a number from 0 to 1, not 2"),
         ({"clip_nrm": 1}, "no option 'clip_nrm'; did you mean 'clip_norm'"),
         ({"beta1": "0.9"}, "beta1 of adam is a number"),
     ],
@@ -408,6 +410,11 @@ def test_names_are_the_users(style: str) -> None:
             names = NAMES[k : k + 9]
             mine = dict(zip(letters, names[3 * turn :] + names[: 3 * turn], strict=True))
             text = re.sub(r"\b[A-I]\b", lambda m: mine[m[0]], plain)  # noqa: B023
+            arguments = [mine[a] for a in "ABC" if mine[a] in ("dtype", "threads", "tile", "micro_batch", "compiled")]
+            if arguments:  # of Model
+                with pytest.raises(SymgradError, match=f"a module has an argument {arguments[0]} of its own"):
+                    tiny(style, optimizer=text)
+                continue
             model = tiny(style, optimizer=text, clip_norm=2.0, schedule="step")["Model"](dtype=np.float64)
             model.step([1.0, 2.0])
             model.step([1.0, 2.0])

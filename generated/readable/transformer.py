@@ -583,9 +583,9 @@ def _array(name, a):
         raise Problem(f"{name} must be an array of numbers; what was given is ragged") from None
 
 
-def _numeric(name, a):
+def _numeric(name, a, kinds="fiub"):
     """The same array, if it is one of numbers."""
-    if a.dtype.kind not in "fiubc":
+    if a.dtype.kind not in kinds:
         raise Problem(f"{name} must be an array of numbers, not of type {a.dtype}")
     return a
 
@@ -627,7 +627,8 @@ def _start(rng, shape, how, *numbers, count=None):
 # what a .safetensors file calls the types of its entries; BF16 is the upper half of a float32
 ENTRIES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "|b1"}
 ENTRIES.update({f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)})
-CONTROL = frozenset(map(chr, (*range(9), *range(14, 32), *range(127, 160))))  # characters that no word has
+# characters that no word has: controls, and halves of pairs
+CONTROL = frozenset(map(chr, (*range(9), *range(14, 32), *range(127, 160), *range(0xD800, 0xE000))))
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
 
 
@@ -729,7 +730,14 @@ def _read_npz(file, otherwise, wanted=None):
         size = sum(e.file_size for e in archive.zip.infolist() if e.filename.removesuffix(".npy") in names)
         if size > MEMORY:
             raise ValueError(f"its arrays take {size} bytes, more than the memory of this machine")
-        return {name: np.asarray(archive[name]) for name in names}
+        return {name: _readable(np.asarray(archive[name])) for name in names}
+
+
+def _readable(a):
+    """The same array; words that are made of no characters are an error."""
+    if a.dtype.kind == "U":
+        max(a.flat, default="")
+    return a
 
 
 def _write_npz(file, arrays):
@@ -913,6 +921,8 @@ class _Run:
 
     def take(self, told):
         """Go on from what `told` gave."""
+        for row in told["rows"]:  # an error where something in it is no number
+            sum((row["epoch"], row["loss"], row["gradient_norm"], *row.values()))
         for name in (
             "epoch", "done", "total", "norm", "rows", "best_loss", "best_epoch", "waited", "first",
             "seconds"
@@ -1074,9 +1084,9 @@ class Model:
         self.dtype = np.dtype(dtype)
         self.options = {"lr": float(lr), "beta1": float(beta1), "beta2": float(beta2), "eps": float(eps)}
         for name, number in self.options.items():
-            least = {"lr": "from"}.get(name)
-            if not math.isfinite(number) or least and number < 0 or least == "above" and number == 0:
-                raise Problem(f"{name} is a finite number{f' {least} 0' if least else ''}, not {number}")
+            lies = {"lr": "from 0"}.get(name, "")
+            if not math.isfinite(number) or lies and number < 0 or lies == "above 0" and number == 0:
+                raise Problem(f"{name} is a finite number{lies and ' ' + lies}, not {number}")
         self.weights, self.steps = {}, 0
         self.history, self.stopped = [], ""  # of the latest fit
         self.init(0)
@@ -1173,7 +1183,7 @@ class Model:
         a = _array(name, a)
         if name in INTEGER and a.dtype.kind in "OSTU":
             a = self._numbered(name, a)
-        _numeric(name, a)
+        _numeric(name, a, "fiubc" if self.dtype.kind == "c" else "fiub")
         if name not in INTEGER:
             return a.astype(self.dtype, copy=False)
         if a.dtype.kind in "fc" and not ((a == np.floor(a.real)) & (abs(a) < 1 << 53)).all():
@@ -1263,9 +1273,10 @@ class Model:
                 arrays[name] = _Rows(self, name, a) if in_file else self._enter(name, a)
         sizes = self._make({name: a.shape for name, a in arrays.items()})
         for name, a in arrays.items():
-            for start, part in _parts(a) if isinstance(a, _Rows) else [(0, a)]:
-                _check_finite(name, part, start)
-                self._check(name, part, sizes)
+            with np.errstate(over="ignore"):
+                for start, part in _parts(a) if isinstance(a, _Rows) else [(0, a)]:
+                    _check_finite(name, part, start)
+                    self._check(name, part, sizes)
         return sizes, arrays
 
     def _bind(self, given):
@@ -1625,10 +1636,10 @@ class Model:
         best = {name: arrays.get(f".best.{name}") for name in WEIGHTS}
         try:
             told = json.loads(arrays[".run"].tobytes())
-            kept = told["arguments"]
+            kept = dict(told["arguments"])
             _Run.take(copy.copy(run), told)
             np.random.default_rng().bit_generator.state = told["draws"]
-            whole = told["epoch"] == len(told["rows"]) and all(
+            whole = told["done"] >= 0 and told["epoch"] == len(told["rows"]) and all(
                 a is not None and a.shape == arrays[name].shape for name, a in best.items()
             )
         except Exception:  # noqa: BLE001 - whatever it holds instead
@@ -2044,13 +2055,13 @@ def _by_name(path):
 def _load(path):
     """What NumPy wrote; an array alone is not read yet."""
     with _reading(path, "arrays"):
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return _readable(np.lib.format.open_memmap(path, "r"))  # which refuses Python objects
 
 
 def _matrix(model, path, with_target):
     """A table that is one array, in a file: its columns are those of a CSV."""
     a = _load(path)
-    if not isinstance(a, np.ndarray) or a.dtype.names:
+    if a.dtype.names:
         told = f"save an array of numbers, or {', '.join(_wanted(with_target))} by name (.npz)"
         raise Problem(f"{path} has columns of types of their own; {told}")
     if a.size == 0 or a.ndim == 0:
@@ -2076,7 +2087,9 @@ def _archive(path, names):
         if name not in arrays:
             raise Problem(f"{path} has no array {name}; the network takes {', '.join(names)}")
     for name, a in arrays.items():
-        if a.ndim == 0 or len(a) != len(arrays[names[0]]):
+        if a.ndim == 0:
+            raise Problem(f"{path}: {name} is no array of examples")
+        if a.shape[:1] != arrays[names[0]].shape[:1]:
             raise Problem(f"{path}: {name} and {names[0]} differ in the number of their examples")
     return arrays
 
@@ -2215,7 +2228,7 @@ def _train_command(options):
     arrays = _data(model, options.data, options.target, missing=options.missing)
     count = len(arrays[DATA[0]])
     apart = round(count * options.test_split)
-    if apart == count:
+    if apart == count > 0:
         raise Problem(f"the test split leaves none of the {count} examples to train on")
     order = np.random.default_rng(options.seed).permutation(count)
     training = {name: _choose(a, order[apart:]) for name, a in arrays.items()} if apart else arrays
@@ -2302,7 +2315,7 @@ def _check_command(options):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        super().error(_seen(message))
+        self.exit(2, f"{self.prog}: {_seen(message)}; --help says what there is\n")
 
 
 def main(arguments=None):

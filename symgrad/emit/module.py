@@ -21,7 +21,7 @@ from symgrad.emit.fast import Fast, Plan
 from symgrad.emit.frames import fill
 from symgrad.emit.layers import layers
 from symgrad.emit.load import Source
-from symgrad.emit.names import Names, identifier, words
+from symgrad.emit.names import Names, identifier, words, wrapped
 from symgrad.emit.nests import NoLoops
 from symgrad.emit.plainly import python
 from symgrad.emit.readable import Readable
@@ -45,50 +45,14 @@ TARGETS = ("numpy", "numba")
 MOST_THREADS = 1024
 _MAKES = {"training": "_training", "loss": "_evaluate", "forward": "_network"}
 # what the methods that take arrays call their own variables
-_METHODS = frozenset(
-    [
-        "s",
-        "Problem",
-        "BATCHED",
-        "BELOW",
-        "TARGET",
-        "found",
-        "len",
-        "map",
-        "others",
-        "str",
-        "arrays",
-        "batch_size",
-        "checkpoint",
-        "class_weight",
-        "compiled",
-        "count",
-        "done",
-        "epoch",
-        "epochs",
-        "every",
-        "given",
-        "gradients",
-        "history",
-        "improvement",
-        "losses",
-        "order",
-        "patience",
-        "quiet",
-        "resume",
-        "rng",
-        "rows",
-        "seed",
-        "start",
-        "threads",
-        "tile",
-        "micro_batch",
-        "told",
-        "total",
-        "validation",
-        "weights",
-    ]
-)
+_METHODS = [
+    "_compiled", "_compiles", "_Run", "_training", "arrays", "batch_size", "BATCHED", "BELOW",
+    "checkpoint", "class_weight", "compiled", "count", "done", "epoch", "epochs", "every", "found",
+    "given", "gradients", "history", "improvement", "int", "isinstance", "len", "losses", "made",
+    "map", "math", "micro_batch", "order", "others", "patience", "Problem", "quiet", "resume",
+    "rng", "rows", "s", "seed", "self", "start", "str", "TARGET", "threads", "tile", "told",
+    "total", "validation", "weights",
+]  # fmt: skip
 
 
 def module_source(derived: Derived, **options: Any) -> Source:
@@ -310,7 +274,7 @@ class Module:
             name=self.name,
             style=self.style,
             starred=any(number.endswith("*") for number in self.numbers.values()),
-            declaration=_wrapped(str(self.declared.text or self.declared), 96),
+            declaration=wrapped(str(self.declared.text or self.declared), 96),
             parts=parts,
             layers=named,
             whole=whole(self.evaluated),
@@ -327,7 +291,7 @@ class Module:
             estimator=self._estimator(letters),
             helpers=[head.helper(h, names) for h in self.helpers],
             rule=self.rule,
-            about=_wrapped(self.rule.about, 100),
+            about=wrapped(self.rule.about, 100),
             options=[(n, _float(v)) for n, v in self.rule.options.items()],
             bounds=json.dumps(library.bounds(self.rule)),
             numbers=list(self.rule.numbers),
@@ -614,16 +578,10 @@ class _Keyed(Names):
         return f's["{identifier(name)}"]'
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    """A user's text as lines of a docstring."""
-    lines = [words(line) if line.strip() else "" for line in text.strip("\n").expandtabs(4).splitlines()]
-    return [part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="    ") or [""]]
-
-
 def _quoted(text: str, width: int) -> list[str]:
     """A sentence as literals that stand one under the other."""
-    parts = textwrap.wrap(words(text), width, drop_whitespace=False, break_on_hyphens=False)
-    return [repr(part) if "\\" in part or '"' in part else f'"{part}"' for part in parts]
+    parts = textwrap.wrap(text, width, drop_whitespace=False, break_on_hyphens=False)
+    return [json.dumps(part, ensure_ascii=False) for part in parts]
 
 
 def _keyed(n: Int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import textwrap
 from collections.abc import Callable, Iterable
 
 from symgrad.errors import Refusal
@@ -34,8 +35,23 @@ def identifier(name: str) -> str:
 
 def words(text: str) -> str:
     """A user's text as it may stand in a comment or a docstring: one line, and nothing in it that could end either."""
+    return _plain(text).replace("\\", "\\\\")
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A user's text as lines of a docstring; only then are backslashes doubled, so that no line ends between two.
+
+    >>> wrapped("a long word \\\\ here", 12)
+    ['a long word', '    \\\\\\\\ here']
+    """
+    lines = map(_plain, text.strip("\n").splitlines())
+    parts = (textwrap.wrap(line, width, subsequent_indent="    ") or [""] for line in lines)
+    return [part.replace("\\", "\\\\") for some in parts for part in some]
+
+
+def _plain(text: str) -> str:
     line = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else "?" for c in line).replace("\\", "\\\\").replace('"""', "'''")
+    return "".join(c if c.isprintable() else "?" for c in line).replace('"""', "'''")
 
 
 class Names:

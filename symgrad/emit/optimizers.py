@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterable, Mapping
 
 from symgrad.emit.fast import Fast, Plan
-from symgrad.emit.names import Names, words
+from symgrad.emit.names import Names, wrapped
 from symgrad.emit.plainly import FUNCTIONS, NoFormula, python
 from symgrad.emit.readable import Readable
 from symgrad.emit.updates import Folded, folded
@@ -119,7 +118,16 @@ _OWN = (
 
 
 def sourced(rule: Rule) -> Rule:
-    """The rule with names that can stand in a module beside the module's own: one that cannot ends with `_`."""
+    """The rule with names that can stand in a module beside the module's own: one that cannot ends with `_`.
+
+    Raises:
+        Refusal: a number is called as another argument of the module's `Model`.
+    """
+    for name in rule.options:
+        if name in ("self", "dtype", "threads", "tile", "micro_batch", "compiled"):
+            raise Refusal(
+                f"a module has an argument {name} of its own: give the number of {rule.name} another name"
+            )
     names = Names((*_OWN.split(), *LEAVES))
 
     def renamed(part: Update) -> Update:
@@ -146,7 +154,7 @@ def schedule(rule: Rule) -> dict[str, object] | None:
         ) from None
     return {
         "name": rule.schedule.name,
-        "about": textwrap.wrap(words(rule.schedule.about), 100),
+        "about": wrapped(rule.schedule.about, 100),
         "lines": lines,
         "result": result,
         "numbers": list(rule.schedule.options),

@@ -152,6 +152,11 @@ def define(text: str) -> tuple[str, ...]:
 OPTIMIZERS: tuple[str, ...] = defined("optimizers.sg")
 SCHEDULES: tuple[str, ...] = defined("schedules.sg")
 PRECEDING: tuple[str, ...] = defined("preceding.sg")
+_BOUNDS = dict.fromkeys(("lr", *PRECEDING, "warmup_steps", "start_factor", "end_factor", "lr_min"), "from 0")
+_BOUNDS |= dict.fromkeys(
+    ("clip_norm", "clip_value", "step_size", "div_factor", "final_div_factor"), "above 0"
+)
+_BOUNDS["pct_start"] = "from 0 to 1"
 _Reader = Callable[[str], dict[str, updates.Update]]
 
 
@@ -234,10 +239,8 @@ def _one(name: str | os.PathLike[str], word: str, file: str, reader: _Reader) ->
 
 
 def bounds(rule: updates.Rule) -> dict[str, str]:
-    """Which numbers of an optimiser must be "above" 0, and which may start "from" it; others may be any."""
-    return {
-        n: "above" if n.startswith("clip_") else "from" for n in rule.options if n == "lr" or n in PRECEDING
-    }
+    """Where numbers of a rule lie, in words: "above 0", "from 0" or "from 0 to 1"; others may be any."""
+    return {n: _BOUNDS[n] for n in rule.options if n in _BOUNDS}
 
 
 def _number(rule: updates.Rule, name: str, value: Any) -> float:
@@ -249,7 +252,7 @@ def _number(rule: updates.Rule, name: str, value: Any) -> float:
         )
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise Refusal(f"{name} of {rule.name} is a number, such as {rule.options[name]}, not {value!r}")
-    least = bounds(rule).get(name)
-    if least and value < 0 or least == "above" and value == 0:
-        raise Refusal(f"{name} is a number {least} 0, not {value!r}")
-    return float(value)
+    number, lies = float(value), bounds(rule).get(name, "")
+    if lies and number < 0 or lies == "above 0" and number == 0 or lies.endswith("1") and number > 1:
+        raise Refusal(f"{name} is a number {lies}, not {value!r}")
+    return number
