@@ -166,8 +166,12 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
     sub.add_argument("--seed", type=_natural, default=0)
-    sub.add_argument(
+    how = sub.add_mutually_exclusive_group()
+    how.add_argument(
         "--exact", action="store_true", help="prove them instead, in exact numbers of small sizes"
+    )
+    how.add_argument(
+        "--digits", type=_natural, metavar="50", help="compute with so many digits, from 20 to 1000"
     )
     _kinds(sub)
 
@@ -452,7 +456,8 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     d = _derived(options)
-    verdict = d.check(seed=options.seed, exact=True) if options.exact else d.check(seed=options.seed)
+    seed = options.seed
+    verdict = d.check(seed=seed, exact=True) if options.exact else d.check(seed=seed, digits=options.digits)
     print(verdict)
     return 0 if verdict else 1
 

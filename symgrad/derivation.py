@@ -256,7 +256,7 @@ class Derivation:
                 with np.errstate(divide="ignore", over="ignore"):
                     loss, gradients = raw(*arrays.values())  # in declared order
             except np.linalg.LinAlgError as problem:
-                raise SymgradError(f"these numbers have no result: {str(problem).lower()}") from None
+                raise _no_result(problem) from None
             # a constant comes as a plain number
             return loss, {k: g if hasattr(g, "shape") else np.asarray(g, float) for k, g in gradients.items()}
 
@@ -273,7 +273,13 @@ class Derivation:
 
     @overload
     def check(
-        self, given: Mapping[str, Any] | None = None, *, seed: int = 0, tolerance: float = 1e-9, entries: int = 24
+        self,
+        given: Mapping[str, Any] | None = None,
+        *,
+        seed: int = 0,
+        tolerance: float | None = None,
+        entries: int = 24,
+        digits: int | None = None,
     ) -> Verdict: ...
 
     def check(
@@ -281,17 +287,25 @@ class Derivation:
         given: Mapping[str, Any] | None = None,
         *,
         seed: int = 0,
-        tolerance: float = 1e-9,
+        tolerance: float | None = None,
         entries: int = 24,
+        digits: int | None = None,
         exact: bool = False,
     ) -> Verdict | Proof:
         """A numeric verdict: complex steps through the reference realisation, and both emitted styles against it.
+
+        At a kink, where a relu is of 0 or a maximum has two winners, the slopes to both sides differ, and whatever lies
+        between them is right; the table says for how many entries that was so. Where no complex step passes, as at the
+        norm of zeros, central differences of many steps are taken.
 
         Args:
             given: arrays for all inputs; random ones of small pairwise different sizes if None.
             exact: whether to prove it instead, for small sizes: by forward mode in exact numbers, and by sympy where
                 the scalar written out is short. `tolerance` and `entries` play no part then.
-            tolerance: largest accepted error, relative to the largest entry of a gradient.
+            tolerance: largest accepted error, relative to the largest entry of a gradient; 1e-9 if None, or half of
+                the digits.
+            digits: compute in numbers of so many digits, from 20 to 1000, and compare with central differences; the
+                code that is emitted, which has floats, is not judged then.
             entries: how many entries of a tensor are stepped one by one; random directions judge them all.
                 Of a gradient by many tensors, as many entries in all; directions that move all tensors judge
                 them at a bounded cost.
@@ -300,23 +314,28 @@ class Derivation:
             a verdict with `.ok`, `.worst` and a table (`print` it); if exact a proof with `.ok`, `.exact` and a table.
 
         Raises:
-            SymgradError: the arrays do not fit; too many numbers for exact arithmetic.
+            SymgradError: the arrays do not fit, or have no result, such as a singular matrix; too many numbers for
+                exact arithmetic or for so many digits.
 
         Example:
             >>> import symgrad as sg
             >>> d = sg.derive("x: data[n]; y: data[n]; w: weight; loss = mean((w*x - y)**2)")
-            >>> d.check().ok, d.check(exact=True).exact
-            (True, True)
+            >>> d.check().ok, d.check(exact=True).exact, d.check(digits=50).worst < 1e-30
+            (True, True, True)
         """
         try:
             if exact:
                 return prove(self.derived, given, seed=seed)
-            styles = {style: self._compiled(style, f"symgrad_{style}") for style in ("readable", "fast")}
+            styles = ("readable", "fast") if digits is None else ()
+            code = {style: self._compiled(style, f"symgrad_{style}") for style in styles}
             return judge(
-                self.derived, given, realisations=styles, seed=seed, tolerance=tolerance, entries=entries
-            )
+                self.derived, given, realisations=code, seed=seed, tolerance=tolerance, entries=entries,
+                digits=digits,
+            )  # fmt: skip
         except Refusal as problem:
             raise SymgradError(problem.reason) from None
+        except np.linalg.LinAlgError as problem:
+            raise _no_result(problem) from None
 
     def grade(
         self,
@@ -457,6 +476,10 @@ class Derivation:
 
 
 @put_off()
+def _no_result(problem: np.linalg.LinAlgError) -> SymgradError:
+    return SymgradError(f"these numbers have no result: {str(problem).lower()}")
+
+
 def _with_update(options: dict[str, Any]) -> dict[str, Any]:
     """Options of a document, in which an optimiser with its numbers is a rule."""
     if options.get("optimizer") is None:

@@ -12,7 +12,7 @@ import pytest
 
 import symgrad as sg
 from symgrad.chain import partial
-from symgrad.check import numeric
+from symgrad.check import steps
 from symgrad.check.numeric import check
 from symgrad.check.together import MANY
 from symgrad.language import expr as ex
@@ -46,7 +46,7 @@ def deep() -> Derived:
 def test_many_weights_are_judged_at_once(deep: Derived, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a number of runs that does not grow with the number of weights."""
     runs = []
-    monkeypatch.setattr(numeric, "run", lambda *a: runs.append(1) or run(*a))
+    monkeypatch.setattr(steps, "run", lambda *a, **k: runs.append(1) or run(*a, **k))
     verdict = check(deep)
     assert verdict.ok, verdict
     assert [r.name for r in verdict.rows] == list(deep.gradients)

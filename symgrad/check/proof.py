@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.check.questions import Slope, movable, moved, question, shown
+from symgrad.check.sides import Sides
 from symgrad.errors import Refusal, listing
 from symgrad.exact.duals import Dual, Duals
 from symgrad.exact.equality import same_digits, same_exactly
@@ -223,7 +224,7 @@ class _Judge:
             )
             own = sum((g * x for g, x in pairs), self.point.exact.number(0))
             along = {n: moved(source[n], v) for n, v in directions.items()}
-            return self._between(names[0], np.asarray(own, object), lambda sign: slope(along, sign))
+            return self._compared(names[0], np.asarray(own, object), *slope(along).both)
 
         found = tried({n: self._direction(numbers(source[n], sizes)) for n in names})
         if found.equal or len(names) > 1:
@@ -237,7 +238,7 @@ class _Judge:
         def tried(v: np.ndarray) -> Proven:
             along = (v + np.swapaxes(v, -1, -2)) / 2 if asked.symmetric else v
             own = np.asarray(np.tensordot(result, v, len(asked.shape)), object)
-            return self._between(asked.name, own, lambda sign: asked.slope(along, sign))
+            return self._compared(asked.name, own, *asked.slope(along).both)
 
         found = tried(self._direction(asked.shape))
         return found if found.equal else self._placed(found, asked.shape, tried)
@@ -253,13 +254,6 @@ class _Judge:
                 at = (*(row.place or ()), *place)
                 return Proven(found.name, False, row.exactly, row.kinks, at, row.derived, row.forward)
         return found
-
-    def _between(self, name: str, own: np.ndarray, slope: Callable[[int], np.ndarray]) -> Proven:
-        before = self.forward.duals.ties
-        up = np.asarray(slope(1), object)
-        ties = self.forward.duals.ties - before
-        down = np.asarray(slope(-1), object) if ties else up
-        return self._compared(name, own, up, down)
 
     def _compared(self, name: str, own: np.ndarray, up: np.ndarray, down: np.ndarray) -> Proven:
         """Whether a result is the slope; at a kink, whether it lies between the slopes to both sides."""
@@ -299,12 +293,17 @@ class _Forward:
         program, arrays, shifts = movable(program, sizes, arrays, names)
         program = replace(program, statements=needed(program.statements, [watched]))
 
-        def slope(directions: Mapping[str, np.ndarray], sign: int) -> np.ndarray:
+        def side(directions: Mapping[str, np.ndarray], sign: int) -> np.ndarray:
             given = dict(arrays)
             for name, v in directions.items():
                 given[shifts[name]] = self._on_its_way(arrays[shifts[name]], v, sign)
             out = run(program, sizes, given, object, self.duals)[watched]
-            return np.asarray(np.frompyfunc(self.duals.slope, 1, 1)(out), object) * sign
+            return np.asarray(np.asarray(np.frompyfunc(self.duals.slope, 1, 1)(out), object) * sign, object)
+
+        def slope(directions: Mapping[str, np.ndarray]) -> Sides:
+            before = self.duals.ties
+            up = side(directions, 1)
+            return Sides(up, up if self.duals.ties == before else side(directions, -1))
 
         return slope
 

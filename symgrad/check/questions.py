@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from symgrad.check.sides import Sides, stacked
 from symgrad.language import ints
 from symgrad.language.expr import Access
 from symgrad.language.ints import Int
@@ -16,7 +17,7 @@ from symgrad.language.reference import Arrays
 from symgrad.language.samples import numbers
 from symgrad.language.trace import Derived, Key
 
-Slope = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
+Slope = Callable[[Mapping[str, np.ndarray]], Sides]
 
 
 class How(Protocol):
@@ -29,7 +30,7 @@ class How(Protocol):
     def stepped(
         self, program: Program, sizes: Mapping[str, int], arrays: Arrays, names: tuple[str, ...], watched: str
     ) -> Slope:
-        """The slope of a tensor along directions of some others, to one side (`sign` is 1 or -1)."""
+        """The slopes of a tensor along directions of some others, to both sides."""
         ...
 
 
@@ -39,15 +40,14 @@ def shown(key: Key) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """What a result is asked: for a direction `v` of the variable, in `shape`, the slope of each watched entry.
+    """What a result is asked: for a direction `v` of the variable, in `shape`, the slopes of each watched entry.
 
-    The result has the watched axes first, then `shape`. `sign` tells to which side. `symmetric`: the variable only
-    moves along symmetric `v`.
+    The result has the watched axes first, then `shape`. `symmetric`: the variable only moves along symmetric `v`.
     """
 
     name: str
     shape: tuple[int, ...]
-    slope: Callable[[np.ndarray, int], np.ndarray]
+    slope: Callable[[np.ndarray], Sides]
     symmetric: bool = False
 
 
@@ -59,7 +59,7 @@ def question(derived: Derived, sizes: Mapping[str, int], arrays: Arrays, key: Ke
         vectors = dict(zip(base.gradients, [n for n in arrays if n not in base.source.tensors], strict=True))
         moves = {str(w): moved(source[str(w)], arrays[v]) for w, v in vectors.items()}
         slope = how.stepped(base.program, sizes, arrays, tuple(moves), base.gradients[key])
-        return Question(key, (), lambda v, sign: slope({w: m * v for w, m in moves.items()}, sign))
+        return Question(key, (), lambda v: slope({w: m * v for w, m in moves.items()}))
     program, name, watched = source, key, source.target
     if base is not None and not isinstance(key, str):
         first, name = key
@@ -75,12 +75,12 @@ def question(derived: Derived, sizes: Mapping[str, int], arrays: Arrays, key: Ke
             )
         ]
 
-        def each(v: np.ndarray, sign: int) -> np.ndarray:
-            return np.array([slope({name: v}, sign) for slope in slopes]) / len(slopes)
+        def each(v: np.ndarray) -> Sides:
+            return stacked([slope({name: v}) for slope in slopes], len(slopes))
 
         return Question(name, numbers(t, sizes), each, t.facts.symmetric)
     slope = how.stepped(program, sizes, arrays, (name,), watched)
-    return Question(shown(key), numbers(t, sizes), lambda v, sign: slope({name: v}, sign), t.facts.symmetric)
+    return Question(shown(key), numbers(t, sizes), lambda v: slope({name: v}), t.facts.symmetric)
 
 
 def moved(t: Tensor, v: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The gradients by many tensors judged at once, so that a check costs a bounded number of runs and not some for each.
 
-A complex step that moves all tensors at once has the slope `sum_k v_k·g_k`. The parts `v_k` are drawn independently,
+A step that moves all tensors at once has the slope `sum_k v_k·g_k`. The parts `v_k` are drawn independently,
 each in units of its own gradient: a fault of one gradient shows as it would alone, and faults of several cancel with
 probability zero. Only where the two sides differ, or a kink makes the slope one-sided, the tensors are halved until it
 is known which they are, and those are judged alone. Beside that, single entries of some tensors are stepped.
@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from symgrad.check.verdict import Row
+from symgrad.check.questions import Slope
+from symgrad.check.verdict import Row, scale_of, worst_of
 
 MANY = 32  # with more gradients than this, they are judged together
 _ALONE = (
     16  # at most so many tensors are judged alone: with more faults than that, the rest are named in groups
 )
 _DIRECTIONS = 2
-# the slope of the target along a direction for some of the tensors, by a complex step to one side
-Slope = Callable[[Mapping[str, np.ndarray], int], float]
 
 
 def together(
@@ -40,8 +39,10 @@ def together(
     Example:
         >>> gradients = {"x": np.ones(3), "y": np.ones(2), "z": np.array([1.0, 1.001])}
         >>> alone = {"z": Row("z", "complex step", 1e-3, (1,), 1.001, 1.0)}
-        >>> def slope(parts, sign):
-        ...     return sum(float(v.sum()) for v in parts.values())
+        >>> from symgrad.check.sides import Sides
+        >>> def slope(parts):
+        ...     found = sum(float(v.sum()) for v in parts.values())
+        ...     return Sides(found, found)
         >>> rows = together(gradients, slope, alone.get, np.random.default_rng(0), 0, 1e-9)
         >>> rows["x"].place, rows["x"].error < 1e-15, rows["z"].error
         ('direction 1 of 2 at once', True, 0.001)
@@ -70,8 +71,8 @@ class _Judge:
             self.left -= 1
             return {names[0]: self.alone(names[0])}
         tried = [self._direction(names, k) for k in range(_DIRECTIONS)]
-        worst = max(tried, key=_error)
-        if self.left <= 0 or _error(worst) <= self.tolerance and not any(r.kinks for r in tried):
+        worst = worst_of(tried)
+        if self.left <= 0 or worst.error <= self.tolerance and not any(r.kinks for r in tried):
             kinks = sum(r.kinks for r in tried)
             return {n: replace(worst, name=n, kinks=kinks) for n in names}
         half = (len(names) + 1) // 2
@@ -83,31 +84,23 @@ class _Judge:
         place = tuple(int(k) for k in np.unravel_index(int(self.rng.integers(result.size)), result.shape))
         v = np.zeros(result.shape)
         v[place] = 1.0
-        found = self._row(name, place, {name: v}, _scale(result))
-        return replace(max(row, found, key=_error), kinks=row.kinks + found.kinks)
+        found = self._row(name, place, {name: v}, scale_of(result))
+        return replace(worst_of([row, found]), kinks=row.kinks + found.kinks)
 
     def _direction(self, names: tuple[str, ...], k: int) -> Row:
         """A random direction for each tensor, of length one in units of its gradient."""
         parts = {}
         for n in names:
             v = self.rng.standard_normal(self.results[n].shape)
-            parts[n] = v / (float(np.abs(v).sum()) * _scale(self.results[n]))
+            parts[n] = v / (float(np.abs(v).sum()) * scale_of(self.results[n]))
         return self._row(names[0], f"direction {k + 1} of {len(names)} at once", parts, 1.0)
 
     def _row(
         self, name: str, place: tuple[int, ...] | str, parts: Mapping[str, np.ndarray], unit: float
     ) -> Row:
-        up, down = self.slope(parts, 1), self.slope(parts, -1)
-        own = math.fsum(float((self.results[n] * v).sum()) for n, v in parts.items())
-        low, high = min(up, down), max(up, down)
-        numeric = low if math.isnan(own) else min(max(own, low), high)
-        kink = not high - low <= 1e-12 * max(1.0, abs(high))
-        return Row(name, "complex step", abs(own - numeric) / unit, place, own, numeric, int(kink))
-
-
-def _error(row: Row) -> float:
-    return math.inf if math.isnan(row.error) else row.error
-
-
-def _scale(result: np.ndarray) -> float:
-    return max(1e-3, float(np.abs(result).max()))
+        sides = self.slope(parts)
+        products = [x for n, v in parts.items() for x in (self.results[n] * v).flat]
+        own = math.fsum(products) if all(isinstance(x, float) for x in products) else sum(products)
+        numeric = sides.nearest(own).item()
+        error = float(abs(own - numeric)) / unit
+        return Row(name, sides.against, error, place, float(own), float(numeric), int(sides.parted))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,16 @@ class Row:
     derived: float
     numeric: float
     kinks: int = 0
+
+
+def worst_of(rows: Sequence[Row]) -> Row:
+    """The row with the largest error; the first that is no number, if there is one."""
+    return max(rows, key=lambda r: math.inf if math.isnan(r.error) else r.error)
+
+
+def scale_of(gradient: np.ndarray) -> float:
+    """What errors of a gradient are relative to: its largest entry, but no less than a thousandth."""
+    return max(1e-3, float(np.asarray(np.abs(gradient), float).max(initial=0)))
 
 
 @dataclass(frozen=True)
@@ -58,16 +69,17 @@ class Verdict:
 
     def __str__(self) -> str:
         head = ("gradient", "against", "worst error", "at", "derived", "numeric", "kinks")
-        table = [head] + [
-            (r.name, r.against, f"{r.error:.1e}", str(list(r.place)) if isinstance(r.place, tuple) else r.place,
-             f"{r.derived:.6g}", f"{r.numeric:.6g}", str(r.kinks))
-            for r in self.rows
-        ]  # fmt: skip
+        table = [head]
+        for r in self.rows:
+            at = str(list(r.place)) if isinstance(r.place, tuple) else r.place
+            digits = 6 if r.error <= self.tolerance else 12
+            derived, numeric = (f"{x:.{digits}g}" for x in (r.derived, r.numeric))
+            table.append((r.name, r.against, f"{r.error:.1e}", at, derived, numeric, str(r.kinks)))
         widths = [max(len(row[k]) for row in table) for k in range(len(head))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table]
         sizes = ", ".join(f"{k} = {v}" for k, v in self.sizes.items())
-        verdict = "agrees" if self.ok else "DOES NOT AGREE"
-        last = f"{verdict}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}" + f" ({sizes})" * bool(
-            sizes
-        )
+        last = f"{'agrees' if self.ok else 'DOES NOT AGREE'}: worst {self.worst:.1e}, tolerance {self.tolerance:.0e}"
+        last += f" ({sizes})" if sizes else ""
+        if any(r.kinks for r in self.rows):
+            last += "; at a kink whatever lies between the slopes to both sides is right"
         return "\n".join([*lines, last])

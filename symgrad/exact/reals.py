@@ -251,6 +251,20 @@ class Exact(Arithmetic):
         return stacked(op, arrays, lambda *a: MATRICES[op][1](self, *a))
 
 
+class Digits(Exact):
+    """The same numbers without signatures, for those who only want their digits.
+
+    Example:
+        >>> with MP.workdps(30):
+        ...     str(Digits().apply("exp", 1).value)
+        '2.71828182845904523536028747135'
+    """
+
+    def number(self, value: Fraction | int) -> Real:
+        value = Fraction(value)
+        return Real(self, MP.mpf(value.numerator) / value.denominator, None)
+
+
 def stacked(op: str, arrays: Sequence[np.ndarray], one: Callable[..., Any]) -> np.ndarray:
     """The results of an operation on stacks of matrices, by `one` that takes a matrix of each."""
     arrays = [np.asarray(a, object) for a in arrays]
@@ -383,9 +397,16 @@ def _det(k: Exact, a: np.ndarray) -> Real:
 
 
 def _cofactor(k: Exact, a: np.ndarray) -> np.ndarray:
-    """det(a) inv(a).T, which at the random points where equality is decided there is."""
-    x, det = _eliminated(k, a, k.whole(np.eye(len(a), dtype=int)))
-    return x.T * det
+    """det(a) inv(a).T; of a singular matrix the signed determinants without a row and a column."""
+    n = len(a)
+    try:
+        x, det = _eliminated(k, a, k.whole(np.eye(n, dtype=int)))
+        return x.T * det
+    except np.linalg.LinAlgError:
+        found = np.empty((n, n), object)
+        for i, j in np.ndindex(n, n):
+            found[i, j] = _det(k, np.delete(np.delete(a, i, 0), j, 1)) * (-1) ** (i + j)
+        return found
 
 
 def _minors(k: Exact, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -76,6 +76,13 @@ class Arithmetic:
         """A power whose exponent is no whole number that stands in the text."""
         return base**exponent
 
+    def compare(self, op: str, a: Any, b: Any) -> Any:
+        """Where a comparison of numbers holds; complex ones go by their real parts first."""
+        return _COMPARE[op](a, b)
+
+    def won(self, body: Any, best: Any) -> None:
+        """Told what a maximum or minimum was taken of, and what came out, point by point."""
+
     def stopped(self, values: Any) -> Any:
         """A deliberate constant: no step passes through it, as one may through a held value."""
         return np.real(values) if np.iscomplexobj(values) else values
@@ -199,6 +206,8 @@ def _execute(s: Statement, program: Program, here: _Here, dtype: Any, step: int 
         _AT[s.op].at(out, where, body)
     else:
         out[...] = _AT[s.op].reduce(np.append(body, out))
+    if s.op in ("max=", "min="):
+        here.kind.won(body, out[where])
 
 
 def _room(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
@@ -290,7 +299,7 @@ def _holds(c: Any, grid: Mapping[str, np.ndarray], points: int, here: _Here) -> 
     """Where a condition holds. What `and` has excluded already is not read, nor what `or` has settled."""
     match c:
         case Cmp(op, a, b):
-            where = _COMPARE[op](_value(a, grid, here), _value(b, grid, here))
+            where = here.kind.compare(op, _value(a, grid, here), _value(b, grid, here))
             return np.broadcast_to(where, (points,))
         case Logic("not", (a,)):
             return ~_holds(a, grid, points, here)
