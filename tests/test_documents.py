@@ -34,15 +34,15 @@ import symgrad as sg
 from symgrad import explain
 from symgrad.cli import main
 from symgrad.errors import SymgradError
-from symgrad.explain import boxes, html, marked, mathml, pdf, record, scripts, terminal, tex
+from symgrad.explain import boxes, html, latex, marked, mathml, pdf, record, terminal, tex
 from symgrad.explain.cast import Cast
 from symgrad.explain.document import Document
 from symgrad.explain.formula import Symbol, plus
 from symgrad.explain.indices import Indices
+from symgrad.explain.latex import LATEX
 from symgrad.explain.mathml import APPLY, TIMES
 from symgrad.explain.parts import Equation, Listing, Passage, Prose, Remark, Story, Table
 from symgrad.explain.plain import columns, spans_of_code
-from symgrad.explain.scripts import LATEX
 from symgrad.explain.style import STYLE
 from symgrad.language.expr import Expr
 from symgrad.language.implicit import IMPLICIT
@@ -134,7 +134,7 @@ def test_style_fetches_nothing() -> None:
 def test_templates_are_read_as_boxes() -> None:
     """Every template of the tables is made of signs that are known, and is written back as it was."""
     for name in [*LEAVES, *IMPLICIT]:
-        text = scripts._holes(scripts._template(name))
+        text = latex._holes(latex._template(name))
         found = boxes.read(text)
         assert boxes.source(found) == text
         assert "unknown" not in repr(found)

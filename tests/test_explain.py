@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import symgrad as sg
 from symgrad import explain
 from symgrad.errors import Refusal
+from symgrad.explain.breaking import fold
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import (
     ONES,
@@ -36,9 +37,10 @@ from symgrad.explain.formula import (
     walk,
 )
 from symgrad.explain.indices import Indices
+from symgrad.explain.latex import LATEX
 from symgrad.explain.names import GREEK, escape, mathematical
 from symgrad.explain.parts import Passage, spans
-from symgrad.explain.scripts import CODE, LATEX, TEXT, fold
+from symgrad.explain.scripts import CODE, TEXT
 from symgrad.explain.story import Teller
 from symgrad.language import expr as ex
 from symgrad.language import reference, samples

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from symgrad.explain import beside, mathml
+from symgrad.explain.latex import LATEX
 from symgrad.explain.parts import (
     Equation,
     Listing,
@@ -26,7 +27,7 @@ from symgrad.explain.parts import (
     spans,
 )
 from symgrad.explain.plain import spans_of_code
-from symgrad.explain.scripts import LATEX, TEXT
+from symgrad.explain.scripts import TEXT
 from symgrad.explain.style import STYLE
 from symgrad.explain.tex import WIDE, broken
 from symgrad.seen import isolated, shown

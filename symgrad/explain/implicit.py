@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from fractions import Fraction
 
+from symgrad.explain.factors import matmul
 from symgrad.explain.formula import (
     IDENTITY,
     Apply,
@@ -19,7 +20,6 @@ from symgrad.explain.formula import (
     plus,
     times,
 )
-from symgrad.explain.matrices import matmul
 from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.program import Statement
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from symgrad.explain.beside import shown
 from symgrad.explain.formula import Formula
+from symgrad.explain.latex import LATEX
 from symgrad.explain.parts import (
     Equation,
     Listing,
@@ -26,7 +27,6 @@ from symgrad.explain.parts import (
     spans,
 )
 from symgrad.explain.plain import spans_of_code
-from symgrad.explain.scripts import LATEX
 from symgrad.explain.tex import WIDE, rows
 from symgrad.seen import straight
 

@@ -21,7 +21,8 @@ from symgrad.explain.boxes import (
     Token,
 )
 from symgrad.explain.formula import Formula
-from symgrad.explain.scripts import LATEX, TEXT
+from symgrad.explain.latex import LATEX
+from symgrad.explain.scripts import TEXT
 
 NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 

@@ -38,8 +38,9 @@ from symgrad.explain.formula import (
     entry,
     minus,
 )  # fmt: skip
+from symgrad.explain.latex import LATEX
 from symgrad.explain.parts import Equation, Group, Part, Passage, Prose, Remark, Sentence, Story
-from symgrad.explain.scripts import LATEX, TEXT
+from symgrad.explain.scripts import TEXT
 from symgrad.explain.values import Run, Values, finite
 
 COLUMNS, HIGH, WIDE = 10, 16, 300.0  # of a matrix in LaTeX: amsmath's own limit, rows, points

@@ -31,8 +31,8 @@ from typing import Any
 from symgrad.explain import result_equations, result_latex
 from symgrad.explain.cast import Cast
 from symgrad.explain.indices import Indices
+from symgrad.explain.latex import LATEX
 from symgrad.explain.plan import labels, numbers
-from symgrad.explain.scripts import LATEX
 from symgrad.explain.sentences import RULES, Sentences
 from symgrad.explain.sides import Sides
 from symgrad.explain.tex import said

@@ -42,9 +42,10 @@ from symgrad.explain.formula import (
     walk,
 )  # fmt: skip
 from symgrad.explain.indices import REDUCERS, Indices, Inline, scale
+from symgrad.explain.latex import LATEX
 from symgrad.explain.names import Names
 from symgrad.explain.parts import Equation, Group, Passage
-from symgrad.explain.scripts import CODE, LATEX, TEXT
+from symgrad.explain.scripts import CODE, TEXT
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Bracket, Cmp, Condition, Expr, Logic, Mul, Num, Stop, Val

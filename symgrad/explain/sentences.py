@@ -29,9 +29,10 @@ from symgrad.explain.formula import (
     entry,
     walk,
 )  # fmt: skip
+from symgrad.explain.latex import LATEX
 from symgrad.explain.matrices import NoForm
 from symgrad.explain.parts import Sentence
-from symgrad.explain.scripts import LATEX, TEXT
+from symgrad.explain.scripts import TEXT
 from symgrad.explain.sides import Sides
 from symgrad.language import expr as ex
 from symgrad.language.implicit import IMPLICIT

@@ -24,7 +24,8 @@ from symgrad.explain.formula import (
     walk,
 )
 from symgrad.explain.indices import Indices
-from symgrad.explain.matrices import Arrays, Mathematics, NoForm, Numpy, Reason
+from symgrad.explain.matrices import Arrays, NoForm, Reason
+from symgrad.explain.notations import Mathematics, Numpy
 from symgrad.explain.parts import Group, Passage
 from symgrad.explain.scalars import Scalars, in_order, refuse_much, written
 from symgrad.language import expr as ex

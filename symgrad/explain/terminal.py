@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from symgrad.explain.beside import shown
+from symgrad.explain.breaking import fold
 from symgrad.explain.parts import (
     Equation,
     Listing,
@@ -20,7 +21,7 @@ from symgrad.explain.parts import (
     spans,
 )
 from symgrad.explain.plain import columns
-from symgrad.explain.scripts import TEXT, fold
+from symgrad.explain.scripts import TEXT
 from symgrad.seen import straight
 
 _MARGIN = 10  # columns of the numbers of equations; longer ones widen their own passage

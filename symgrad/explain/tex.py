@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from symgrad.explain.beside import shown
+from symgrad.explain.breaking import folded, joined
 from symgrad.explain.formula import Piece
+from symgrad.explain.latex import LATEX
 from symgrad.explain.names import escape
 from symgrad.explain.parts import (
     Equation,
@@ -22,7 +24,6 @@ from symgrad.explain.parts import (
     spans,
 )
 from symgrad.explain.plain import spans_of_code
-from symgrad.explain.scripts import LATEX, folded, joined
 
 NARROW, WIDE = 345.0, 455.0  # text widths in points: of the article class on A4, and of our own document
 _GAP, _COLUMN = 10.0, 12  # between columns of forms, and the equations that one holds

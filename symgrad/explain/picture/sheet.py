@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import listing
+from symgrad.explain.breaking import fold
 from symgrad.explain.formula import Derivative, Entry, Formula
+from symgrad.explain.latex import LATEX
 from symgrad.explain.names import escape
 from symgrad.explain.picture import layout
 from symgrad.explain.picture.drawn import DRAWN, width
 from symgrad.explain.picture.graph import Graph, Node, Read, Shown
 from symgrad.explain.picture.layout import Placed, Port, Wire
-from symgrad.explain.scripts import LATEX, TEXT, fold
+from symgrad.explain.scripts import TEXT
 
 DIRECTIONS = ("forward", "backward", "both")
 _WIDE, _ROWS = 190.0, 3  # of an equation in a box; longer ones end in dots
