@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from symgrad.errors import listing
-from symgrad.explain.factors import count_of_ones, gathered, is_simple, scaled, transposed, axis_first
+from symgrad.explain.factors import axis_first, count_of_ones, gathered, is_simple, scaled, transposed
 from symgrad.explain.formula import (
     ONE,
     Apply,

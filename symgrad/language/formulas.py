@@ -16,7 +16,18 @@ from fractions import Fraction
 from typing import Any
 
 from symgrad.errors import Refusal, did_you_mean
-from symgrad.language import calls, functions, ints, matrices, moves, subscripts
+from symgrad.language import (
+    arguments,
+    calls,
+    functions,
+    ints,
+    made,
+    matrices,
+    moves,
+    products,
+    subscripts,
+    turns,
+)
 from symgrad.language import expr as ex
 from symgrad.language.build import Builder
 from symgrad.language.definitions import Definition
@@ -34,7 +45,11 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 _DECIDE: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
-FUNCTIONS = {**functions.FUNCTIONS, **matrices.FUNCTIONS, **moves.FUNCTIONS}
+FUNCTIONS = {
+    name: function
+    for room in (functions, products, turns, made, moves, matrices)
+    for name, function in room.FUNCTIONS.items()
+}
 _MODULES = ("np", "numpy", "torch", "jnp", "jax", "math", "F", "tf", "scipy", "sg")
 _INNER_MODULES = ("linalg", "nn", "functional", "special", "numpy")
 
@@ -286,7 +301,7 @@ class Formulas:
 
     def _binary(self, node: ast.BinOp) -> Array:
         if isinstance(node.op, ast.MatMult):
-            return functions.matmul(self, [node.left, node.right])
+            return products.matmul(self, [node.left, node.right])
         a, b = self.array(node.left), self.array(node.right)
         if isinstance(node.op, ast.Pow):
             return self.power(a, b, node)
@@ -335,9 +350,9 @@ class Formulas:
         if known in ("pi", "e"):
             return scalar(Const(known))
         if node.attr == "T":
-            return functions.transpose(self, node.value)
+            return turns.transpose(self, node.value)
         if node.attr == "mT":
-            return functions.matrix_transpose(self, node.value)
+            return turns.matrix_transpose(self, node.value)
         if node.attr == "shape":
             raise Refusal(f"take one size of it: {words(node)}[0]")
         if node.attr == "size":
@@ -591,7 +606,7 @@ class Formulas:
 
     def leaf(self, name: str, args: list[ast.expr], keywords: Mapping[str, ast.expr]) -> Array:
         """A scalar function, entry by entry."""
-        functions.no_more(name, keywords)
+        arguments.no_more(name, keywords)
         params = LEAVES[name].params
         if len(args) != len(params):
             raise Refusal(f"{name} takes {len(params)} argument{'s' * (len(params) > 1)}, not {len(args)}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from symgrad.errors import Refusal
 from symgrad.language import calls, ints, reductions, subscripts
 from symgrad.language import expr as ex
+from symgrad.language.arguments import Args, Keywords, letters_of, no_more, takes
 from symgrad.language.expr import Access, Call
-from symgrad.language.functions import Args, Keywords, letters_of, no_more, product_of, takes
 from symgrad.language.implicit import IMPLICIT
+from symgrad.language.products import product_of
 from symgrad.language.program import Statement
 from symgrad.language.ranges import letter
 from symgrad.language.syntax import is_condition, words

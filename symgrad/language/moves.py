@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language import ints
+from symgrad.language.arguments import Args, Keywords, axis_number, letters_of, no_more, takes
 from symgrad.language.expr import Bracket, Cmp, Expr
-from symgrad.language.functions import Args, Keywords, axis_number, letters_of, no_more, takes
 from symgrad.language.ints import Int, product
 from symgrad.language.program import Tensor
 from symgrad.language.syntax import words
