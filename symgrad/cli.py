@@ -8,20 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 import sys
 import tempfile
-import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import symgrad
 from symgrad import declaration_options, shipped, update_options
-from symgrad.commands import Parser, quoted, wrote
+from symgrad.commands import Parser, keep_apart, quoted, terminated_tidily, wrote
 from symgrad.errors import SymgradError
 from symgrad.files import json_of, read_text, write_atomically
 from symgrad.seen import straight
@@ -44,17 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
     try:
-        with _terminated_tidily():
+        with terminated_tidily():
+            keep_apart(options)
             status = options.run(options)
             print(end="", flush=True)  # sys.stdout is None where there is no output
             return int(status)
     except SymgradError as problem:
         print(f"symgrad: {problem}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # the reader of our output has gone; nothing is left to say, and nobody to say it to
+    except OSError as problem:  # of the output: those of files are told by name
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if isinstance(problem, BrokenPipeError):  # its reader has gone
+            return 0
+        what = problem.filename or "what it tells cannot be written"
+        print(straight(f"symgrad: {what}: {problem.strerror or problem}"), file=sys.stderr)
+        return 2
     except UnicodeEncodeError as problem:
         print(
             f"symgrad: the output's encoding, {problem.encoding}, has no {problem.object[problem.start]!a}; "
@@ -75,22 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-
-
-@contextmanager
-def _terminated_tidily() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does, so that no temporary file stays."""
-    before = None
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    ):
-        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -288,7 +273,12 @@ def _written(options: argparse.Namespace, document: Document, **more: Callable[[
     if options.open and format not in _SHOWN:
         raise SymgradError(f"--open shows html or pdf in the browser, not {format}")
     if options.open and path is None:
-        path = Path(tempfile.mkdtemp(prefix="symgrad-")) / f"derivation{_SHOWN[format]}"
+        try:
+            path = Path(tempfile.mkdtemp(prefix="symgrad-")) / f"derivation{_SHOWN[format]}"
+        except OSError as problem:
+            raise SymgradError(
+                f"there is no place for it: {problem.strerror or problem}; -o names a file"
+            ) from None
     if format == "pdf" and path is None:
         raise SymgradError("a PDF is written to a file: give its name, such as -o derivation.pdf")
     width = min(100, os.get_terminal_size().columns) if sys.stdout.isatty() else 80

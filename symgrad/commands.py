@@ -1,12 +1,18 @@
-"""What all commands share: the parser of their arguments, and how they say where something was written."""
+"""What all commands share: the parser of their arguments, how they say where something was written, how they end."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
+from symgrad.errors import SymgradError
 from symgrad.seen import straight
 
 
@@ -29,3 +35,42 @@ def quoted(*words: object) -> str:
     "symgrad ops 'my file.py'"
     """
     return straight(shlex.join(map(str, words)))
+
+
+@contextmanager
+def terminated_tidily() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that no temporary file stays."""
+    before = None
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    ):
+        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def keep_apart(options: argparse.Namespace) -> None:
+    """Refuse to write over a file that the command reads.
+
+    Raises:
+        SymgradError: an output is also the declaration or a file of numbers.
+    """
+    given = vars(options)
+    declaration, values, at = (given.get(name) for name in ("declaration", "values", "at"))
+    # what goes on to a module is for it to judge, but it does not know the declaration
+    rest = [word.partition("=")[2] or word for word in options.rest]
+    for path, read in [
+        (given.get("output"), (declaration, values, at)),
+        *((word, (declaration,)) for word in rest),
+    ]:
+        if path is not None and any(other is not None and _same(path, other) for other in read):
+            raise SymgradError(f"{path} cannot be written: the command reads it; name another file")
+
+
+def _same(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two names are those of one file that is there."""
+    return os.path.isfile(path) and os.path.isfile(other) and os.path.samefile(path, other)

@@ -70,7 +70,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-                _remove_abandoned(folder, os.fstat(file.fileno()).st_mtime)
+                with contextlib.suppress(OSError):  # a folder may be one to write to, but not to read
+                    _remove_abandoned(folder, os.fstat(file.fileno()).st_mtime)
             if os.path.exists(target):
                 os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
             os.replace(temporary, target)

@@ -1,6 +1,6 @@
 """Training and writing while things go wrong: processes are killed, disks are full, files are damaged.
 
-python -m tests.kills --points 200 --seed 0
+python -m tests.kills --count 300 --seed 0
 
 Each point is a process of its own (forked, so POSIX only) in which one fault happens at a random place: at the k-th
 line of the generated module, or at its k-th write, flush to the disk, renaming, or update. Nothing depends on the
@@ -11,10 +11,8 @@ be, bit by bit, that of a run that was never disturbed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import errno
-import io
 import json
 import os
 import random
@@ -24,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,10 +33,8 @@ import numpy as np
 
 import symgrad as sg
 from symgrad import emit
-
-CODES = [getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS", "EACCES", "EDQUOT")]
-SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
-TEMPORARY = ".symgrad-"
+from tests.faults import CODES, SIGNALS, TEMPORARY, Fault, Watch, Wrong, forked, require
+from tests.kills_commands import commands
 
 DROPOUT = """
     x: data[n, 5]
@@ -60,10 +56,6 @@ WORDS = """
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 
 
-class Wrong(AssertionError):
-    """What a fault has broken."""
-
-
 @dataclass
 class Case:
     """A run to disturb: a module, the arguments of `fit`, and what they lead to when nothing happens."""
@@ -79,6 +71,8 @@ class Case:
     totals: Counter[str] = field(default_factory=Counter)
     steps: dict[int, bytes] = field(default_factory=dict)
     end: dict[str, Any] = field(default_factory=dict)
+    checkpoint: str = "run.npz"
+    lasts: int = 0  # how many microseconds it takes undisturbed
 
     def __post_init__(self) -> None:
         self.net = emit.load(sg.Model(self.text).source("net", **self.made), "net")
@@ -97,7 +91,7 @@ class Case:
 
     def run(self, folder: Path, resume: bool) -> int:
         """The run, in a process that was forked for it; its exit status."""
-        files = {"checkpoint": folder / "run.npz", "history": folder / "rows_of.csv"}
+        files = {"checkpoint": folder / self.checkpoint, "history": folder / "rows_of.csv"}
         if self.command:
             words = ["train", str(folder / "rows.csv"), "--save", str(folder / "weights.npz")]
             names = {"batch_size": "batch"}
@@ -126,160 +120,30 @@ class Case:
         return {"interrupted": 130, "terminated": 143}.get(model.stopped, 0)
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What happens, at the k-th of which events."""
-
-    kind: str
-    event: str = ""
-    at: int = 0
-    code: int = 0
-
-
-class Watch:
-    """Counts the events of a process, and lets the fault happen."""
-
-    def __init__(self, case: Case, folder: Path, fault: Fault | None):
-        self.case, self.folder, self.fault, self.counts = case, folder, fault, Counter[str]()
-        self.steps: dict[int, bytes] = {}
-        self.again = 0  # the line of a second signal
-
-    def happened(self, event: str) -> None:
-        self.counts[event] += 1
-        fault, count = self.fault, self.counts[event]
-        if self.again and event == "line" and count >= self.again:
-            self.again = 0
-            os.kill(os.getpid(), signal.SIGINT)
-        if fault is None or (event, count) != (fault.event, fault.at):
-            return
-        if fault.kind == "INT INT":
-            self.again = self.counts["line"] + 1 + fault.code
-            os.kill(os.getpid(), signal.SIGINT)
-        elif fault.kind in SIGNALS:
-            os.kill(os.getpid(), SIGNALS[fault.kind])
-        elif fault.kind == "error":
-            raise OSError(fault.code, os.strerror(fault.code))
-        elif fault.kind == "MemoryError":
-            raise MemoryError
-        elif fault.kind == "pipe":
-            reader, writer = os.pipe()
-            os.close(reader)
-            os.dup2(writer, 1)
-        elif fault.kind == "no folder":
-            shutil.rmtree(self.folder)
-        elif fault.kind in ("garbage", "garbage KILL"):
-            (self.folder / "run.npz").write_bytes(b"garbage" * fault.at)
-            if fault.kind == "garbage KILL":
-                os.kill(os.getpid(), signal.SIGKILL)
-        elif fault.kind == "truncated data":
-            os.truncate(self.folder / "x.npy", 0)
-
-    def install(self) -> None:
-        """Watch this process."""
-        for name in ("fsync", "replace"):
-            setattr(os, name, self.watched(name, getattr(os, name)))
-        watch = self
-
-        class File(io.BufferedWriter):
-            def write(self, data: Any) -> int:
-                super().flush()  # so that half a file is half a file on the disk too
-                watch.happened("write")
-                return super().write(data)
-
-        def opened(path: Any, mode: str = "r", *more: Any, **others: Any) -> Any:
-            if mode == "xb":
-                watch.happened("open")
-                return File(io.FileIO(path, "x"))
-            return open(path, mode, *more, **others)
-
-        model, advance = self.case.net["Model"], self.case.net["Model"]._advance
-
-        def advanced(model: Any) -> None:
-            advance(model)
-            self.steps[model.steps] = model._w.tobytes()
-            self.happened("step")
-
-        model._advance = advanced
-        self.case.net["open"] = opened
-        code = model.fit.__code__.co_filename
-        fault = self.fault
-        if fault is None or "line" in (fault.event, "line" if fault.kind == "INT INT" else ""):
-
-            def lines(frame: Any, event: str, _: Any) -> Any:
-                if event == "line":
-                    self.happened("line")
-                return lines
-
-            sys.settrace(lambda frame, *_: lines if frame.f_code.co_filename == code else None)
-        if fault is not None and fault.kind == "full":
-            import resource
-
-            resource.setrlimit(resource.RLIMIT_FSIZE, (fault.at, resource.RLIM_INFINITY))
-
-    def watched(self, name: str, does: Callable[..., Any]) -> Callable[..., Any]:
-        def doing(*arguments: Any, **more: Any) -> Any:
-            self.happened(name)
-            made = does(*arguments, **more)
-            if name == "replace" and str(arguments[1]).endswith("run.npz"):
-                with contextlib.suppress(OSError), (self.folder.parent / "kept").open("a") as file:
-                    file.write("1")  # from here on there is a checkpoint
-            return made
-
-        return doing
-
-
-def forked(run: Callable[[], int], folder: Path) -> tuple[int, str]:
-    """Run in a process of its own; its exit status (less than 0: the signal that ended it) and its errors."""
-    sys.stdout.flush()
-    process = os.fork()
-    if process == 0:
-        status = 99
-        try:
-            for number, name in ((1, "out"), (2, "err")):
-                os.dup2(os.open(folder.parent / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            signal.signal(
-                signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
-            )  # as a module's last lines do
-            status = run()
-        except SystemExit as left:
-            status = int(left.code or 0)
-        except KeyboardInterrupt:
-            status = 130
-        except BaseException:  # noqa: BLE001 - a process that was forked ends here
-            sys.settrace(None)
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            sys.settrace(None)
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.flush()
-            os._exit(status)
-    _, ended = os.waitpid(process, 0)
-    return os.waitstatus_to_exitcode(ended), (folder.parent / "err").read_text()
-
-
 def disturbed(
     case: Case, folder: Path, fault: Fault | None, resume: bool = False, told: Path | None = None
 ) -> Any:
     """The run of a case in a process of its own, with a fault."""
 
     def run() -> int:
-        watch = Watch(case, folder, fault)
-        watch.install()
+        watch, model, steps = Watch(folder, fault, case.checkpoint), case.net["Model"], {}
+        advance = model._advance
+
+        def advanced(self: Any) -> None:
+            advance(self)
+            steps[str(self.steps)] = np.frombuffer(self._w.tobytes(), np.uint8)
+            watch.happened("step")
+
+        model._advance = advanced
+        watch.install(case.net, model.fit.__code__.co_filename)
         try:
             return case.run(folder, resume)
         finally:
             if told is not None:
                 sys.settrace(None)
-                steps = {str(k): np.frombuffer(w, np.uint8) for k, w in watch.steps.items()}
                 np.savez(told, counts=np.array(json.dumps(watch.counts)), **steps)
 
-    return forked(run, folder)
+    return forked(run, folder, fault)
 
 
 def untimed(path: Path) -> list[list[str]]:
@@ -291,7 +155,8 @@ def untimed(path: Path) -> list[list[str]]:
 
 def found(case: Case, folder: Path) -> dict[str, Any]:
     """Everything that a run leaves, but for its times."""
-    arrays = {name: case.net["_read_arrays"](folder / f"{name}.npz") for name in ("run", "weights")}
+    names = {"run": case.checkpoint, "weights": "weights.npz"}
+    arrays = {name: case.net["_read_arrays"](folder / file) for name, file in names.items()}
     told = json.loads(arrays["run"].pop(".run").tobytes())
     for row in [told, *told["rows"]]:
         row.pop("seconds")
@@ -301,11 +166,6 @@ def found(case: Case, folder: Path) -> dict[str, Any]:
         for key, a in f.items()
     }
     return {**held, "run": told, "history": untimed(folder / "rows_of.csv")}
-
-
-def require(holds: bool, told: str) -> None:
-    if not holds:
-        raise Wrong(told)
 
 
 def prepare(case: Case, root: Path) -> None:
@@ -319,6 +179,12 @@ def prepare(case: Case, root: Path) -> None:
         case.totals = Counter(json.loads(str(told["counts"])))
         case.steps = {int(name): told[name].tobytes() for name in told.files if name != "counts"}
     case.end = found(case, folder)
+    (folder / case.checkpoint).unlink()
+    (folder / "rows_of.csv").unlink()
+    start = time.perf_counter()
+    disturbed(case, folder, Fault("none"))
+    case.lasts = round((time.perf_counter() - start) * 1e6)
+    require(found(case, folder) == case.end, "two undisturbed runs differ")
 
 
 def choose(case: Case, rng: random.Random) -> Fault:
@@ -328,7 +194,18 @@ def choose(case: Case, rng: random.Random) -> Fault:
         return event, rng.randint(1, case.totals[event])
 
     events = ("line", "line", "write", "fsync", "replace", "open", "step")
-    kinds = ["error", "error", "error", "full", "MemoryError", "pipe", "no folder", "garbage", "garbage KILL"]
+    kinds = [
+        "error",
+        "error",
+        "error",
+        "full",
+        "MemoryError",
+        "pipe",
+        "no folder",
+        "garbage",
+        "garbage KILL",
+        "cut KILL",
+    ]
     kind = rng.choice(
         [*SIGNALS, "KILL", "INT INT"] if rng.random() < 0.6 else kinds + ["truncated data"] * case.mapped
     )
@@ -336,17 +213,20 @@ def choose(case: Case, rng: random.Random) -> Fault:
         return Fault(kind, "", rng.randint(1, 6000))
     if kind == "error":
         return Fault(kind, *at(rng.choice(["write", "fsync", "replace", "open"])), rng.choice(CODES))
+    if kind in SIGNALS and rng.random() < 0.2:
+        return Fault(kind, "moment", rng.randint(0, case.lasts))
     if kind in (*SIGNALS, "INT INT"):
         return Fault(kind, *at(rng.choice(events)), rng.choice([0, 1, 5, 30, 200]))
-    return Fault(kind, *at("step"))
+    return Fault(kind, *at("step"), rng.randint(0, 249))
 
 
 def judge(case: Case, folder: Path, fault: Fault, status: int, errors: str) -> bool:
     """What is on the disk after a fault; whether there is a checkpoint to go on from."""
     require("Traceback" not in errors and errors.count("\n") <= 1, f"more than a sentence is told: {errors}")
     expected = {
-        "INT": {130}, "INT INT": {130}, "TERM": {143}, "KILL": {-9}, "garbage KILL": {-9}, "pipe": {0}, "garbage": {0},
-        "MemoryError": {2}, "no folder": {2}, "truncated data": {-signal.SIGBUS, 0}, "full": {0, 2}, "error": {0, 2},
+        "INT": {130}, "INT INT": {130}, "TERM": {143}, "KILL": {-9}, "garbage KILL": {-9}, "cut KILL": {-9},
+        "pipe": {0}, "garbage": {0}, "MemoryError": {2}, "no folder": {2}, "full": {0, 2}, "error": {0, 2},
+        "truncated data": {-signal.SIGBUS, 0},
     }  # fmt: skip
     require(status in expected[fault.kind], f"the exit status is {status}: {errors}")
     require(status != 2 or not case.command or errors != "", "nothing is told")
@@ -356,12 +236,14 @@ def judge(case: Case, folder: Path, fault: Fault, status: int, errors: str) -> b
         (folder.parent / "kept").unlink(missing_ok=True)
         return False
     left = [name for name in os.listdir(folder) if name.startswith(TEMPORARY)]
-    require(not left or status < 0 or fault.kind == "INT INT", f"a temporary file stays: {left}")
+    # a signal that comes just as a file is removed may leave it
+    may = status < 0 or fault.kind == "INT INT" or fault.kind in SIGNALS and fault.event in ("line", "moment")
+    require(not left or may, f"a temporary file stays: {left}")
     for name in left:
         (folder / name).unlink()
     kept = (folder.parent / "kept").exists()
-    path = folder / "run.npz"
-    if fault.kind == "garbage KILL":
+    path = folder / case.checkpoint
+    if fault.kind in ("garbage KILL", "cut KILL"):
         status, errors = disturbed(case, folder, None, resume=True)
         told = "cannot be read" in errors or "cannot be used" in errors
         require(
@@ -399,13 +281,12 @@ def point(case: Case, root: Path, rng: random.Random) -> list[Fault]:
         if fault.kind == "truncated data":
             case.write_data(folder)
         try:
-            reached = status != 0
-            if not reached or resume:  # a run that goes on has fewer events: the fault may not have come
-                require(
-                    status in (0, 2, 130, 143, -9, -signal.SIGBUS), f"the exit status is {status}: {errors}"
-                )
-                require("Traceback" not in errors, errors)
-            resume = judge(case, folder, fault, status, errors) if reached else (folder / "run.npz").exists()
+            # a run that goes on has fewer events: the fault may not have come
+            late = status == 0 and (resume or fault.event == "moment")
+            require("Traceback" not in errors, errors)
+            resume = (
+                (folder / case.checkpoint).exists() if late else judge(case, folder, fault, status, errors)
+            )
         except Wrong as wrong:
             raise Wrong(f"{wrong}; {faults} of {case.made} {case.own} {case.asked} {case.command}") from None
     status, errors = disturbed(case, folder, None, resume)
@@ -436,7 +317,8 @@ def cases(rng: random.Random) -> Iterator[Case]:
             "every": rng.choice([None, 1, 3]), "validation": rng.choice([None, 0.25]),
             "patience": rng.choice([None, 2]),
         }  # fmt: skip
-        yield Case(text, made, asked, command, text is WORDS, mapped, own)
+        checkpoint = rng.choice(["run.npz", "run.npz", "run.safetensors"])
+        yield Case(text, made, asked, command, text is WORDS, mapped, own, checkpoint=checkpoint)
 
 
 def trained(points: int, seed: int) -> Counter[str]:
@@ -453,20 +335,29 @@ def trained(points: int, seed: int) -> Counter[str]:
                 case, root = next(source), Path(name) / str(k)
                 prepare(case, root)
             for fault in point(case, root, rng):
-                counts[fault.kind if fault.kind != "error" else errno.errorcode[fault.code]] += 1
+                told = errno.errorcode[fault.code] if fault.kind == "error" else fault.kind
+                counts[told + " at a moment" * (fault.event == "moment")] += 1
     return counts
+
+
+def tell(what: str, points: int, counted: Counter[str], start: float) -> None:
+    for kind, count in sorted(counted.items()):
+        print(f"{kind:17} {count:5}")
+    seconds = time.perf_counter() - start
+    print(f"{points} {what}, {sum(counted.values())} faults, {seconds:.0f} s: nothing is lost", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, default=200)
+    parser.add_argument(
+        "--count", type=int, default=300, help="of the runs; of commands there are half as many"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    start = time.perf_counter()
     print(f"seed {options.seed}", flush=True)
-    counted = trained(options.points, options.seed)
-    for kind, count in sorted(counted.items()):
-        print(f"{kind:15} {count:5}")
-    print(
-        f"{options.points} points, {sum(counted.values())} faults, {time.perf_counter() - start:.0f} s: nothing is lost"
-    )
+    start = time.perf_counter()
+    tell("runs", options.count, trained(options.count, options.seed), start)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        made = commands(options.count // 2, options.seed, Path(name))
+    tell("commands", options.count // 2, made, start)

@@ -5,10 +5,13 @@
 
 import ast
 import os
+import re
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +49,13 @@ def kills(*words: str) -> str:
 
 @posix
 def test_a_few_runs_are_killed_and_go_on() -> None:
-    assert "nothing is lost" in kills("--points", "4", "--seed", "2")
+    assert "nothing is lost" in kills("--count", "3", "--seed", "2")
 
 
 @posix
 @pytest.mark.long
 def test_runs_are_killed_and_go_on() -> None:
-    assert "nothing is lost" in kills("--points", "200", "--seed", "3")
+    assert "nothing is lost" in kills("--count", "200", "--seed", "3")
 
 
 # ---------------------------------------------------------------------- one file
@@ -152,23 +155,100 @@ def test_what_a_killed_writer_left_is_removed(write: Any, tmp_path: Path) -> Non
     assert sorted(os.listdir(tmp_path)) == [".symgrad-fresh.tmp", "f"]
 
 
-def test_one_place_writes_files() -> None:
-    """So that what holds for it holds for every file; a PDF is made in a temporary folder."""
+@WRITERS
+def test_a_folder_that_cannot_be_read_takes_files(write: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    def fails(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", fails)  # root may read all
+    write(tmp_path / "f", b"1")
+    assert (tmp_path / "f").read_bytes() == b"1"
+
+
+def test_no_place_for_a_pdf_is_told(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", fails)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert cli.main(["ops", "relu", "-o", str(tmp_path / "f.pdf")]) == 2
+    assert capsys.readouterr().err == "symgrad: no PDF could be made: No space left on device\n"
+    assert cli.main(["ops", "relu", "--open"]) == 2
+    assert "no place for it: No space left on device" in capsys.readouterr().err
+
+
+OPENING = {"open", "fdopen", "FileIO", "ZipFile", "memmap", "open_memmap"}
+OTHERS = {("os", "open"), ("self", "open"), ("webbrowser", "open")}  # descriptors of folders; no files
+WRITING = {
+    "write_text", "write_bytes", "tofile", "savez", "savez_compressed", "savetxt", "savefig", "touch", "mkstemp",
+    "NamedTemporaryFile", "TemporaryFile", "copyfile", "copy2", "copytree", "move",
+    "FileHandler", "link", "symlink", "truncate",
+}  # fmt: skip
+OF_MODULES = {("os", "replace"), ("os", "rename"), ("shutil", "copy"), ("np", "save"), ("json", "dump")}
+NAMES = re.compile(r"\b(" + "|".join(sorted(OPENING | WRITING | {name for _, name in OF_MODULES})) + r")\(")
+
+
+def writers(text: str) -> set[tuple[str, str]]:
+    """Where a source writes to files: the function and what it calls."""
     found = set()
-    for path in (ROOT / "symgrad").rglob("*.py"):
-        text = path.read_text("utf-8")
-        for call in ast.walk(ast.parse(text)) if "write_" in text or "open(" in text else ():
-            if not isinstance(call, ast.Call):
-                continue
-            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-            modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
-            if (
-                name in ("write_text", "write_bytes")
-                or name == "open"
-                and {"w", "wb", "x", "xb"} & set(modes)
-            ):
-                found.add(path.relative_to(ROOT / "symgrad").as_posix())
-    assert found == {"files.py", "explain/pdf.py"}
+
+    def writes(call: ast.Call, owner: str, name: str) -> bool:
+        if name not in OPENING or (owner, name) in OTHERS:
+            return name in WRITING or (owner, name) in OF_MODULES
+        of_path = isinstance(call.func, ast.Attribute) and name == "open" and owner != "io"
+        modes = [*call.args[0 if of_path else 1 :][:1], *(k.value for k in call.keywords if k.arg == "mode")]
+        if name.endswith("memmap") and not modes:  # it writes if it is not told
+            return True
+        return not all(isinstance(m, ast.Constant) and m.value in ("r", "rb", "rt") for m in modes)
+
+    def look(node: ast.AST, function: str) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            function = node.name
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if writes(node, getattr(getattr(node.func, "value", None), "id", ""), name):
+                found.add((function, name))
+        for child in ast.iter_child_nodes(node):
+            look(child, function)
+
+    if NAMES.search(text):
+        look(ast.parse(text), "")
+    return found
+
+
+def test_one_place_writes_files() -> None:
+    """So that what holds for it holds for every file; a PDF is made in a temporary folder, a plot in memory."""
+    found = {
+        (path.relative_to(ROOT / "symgrad").as_posix(), *place)
+        for path in (ROOT / "symgrad").rglob("*.py")
+        for place in writers(path.read_text("utf-8"))
+    }
+    assert found == {
+        ("files.py", "write_atomically", "open"),
+        ("files.py", "write_atomically", "replace"),
+        ("explain/pdf.py", "_typeset", "write_text"),
+        ("explain/pdf.py", "_printed", "write_text"),
+        ("study/plots.py", "_drawn", "savefig"),
+    }
+
+
+@pytest.mark.parametrize("style", ["fast", "readable"])
+def test_one_place_of_a_module_writes_files(style: str) -> None:
+    text = (ROOT / "generated" / style / "digits.py").read_text("utf-8")
+    archive = {("_write_npz", "ZipFile"), ("_write_npz", "open")}  # into the file that it is given
+    assert writers(text) == {("_write_whole", "open"), ("_write_whole", "replace"), *archive}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open(p, 'w')", "open(p, mode='a')", "open(p, mode)", "p.open('wb')", "io.open(p, 'x')", "p.write_text(t)",
+        "np.save(p, a)", "np.savez(p, a)", "a.tofile(p)", "os.replace(a, b)", "os.fdopen(h, 'w')", "shutil.move(a, b)",
+        "figure.savefig(p)", "json.dump(a, f)", "zipfile.ZipFile(p, 'w')", "np.memmap(p)",
+    ],
+)  # fmt: skip
+def test_another_place_would_be_found(line: str) -> None:
+    assert writers(f"def f():\n    {line}")
 
 
 # ---------------------------------------------------------------------- a run
@@ -229,6 +309,47 @@ def test_a_run_whose_files_cannot_be_written_says_so(tmp_path: Path, monkeypatch
     assert saved.steps == 20
 
 
+def test_no_file_of_a_run_is_written_over_another(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    x, y = data()
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("t.csv", np.column_stack([x, y]), delimiter=",")
+    shutil.copy("t.csv", "v.csv")
+    Path("link.csv").symlink_to("t.csv")
+    NET["Model"]().save("w.npz")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for words in (
+        "--save t.csv", "--save ./t.csv", "--save link.csv", "--checkpoint t.csv", "--history t.csv",
+        "--validation-data v.csv --history v.csv", "--save r.npz --checkpoint r.npz",
+        "--history r.npz --checkpoint ../" + tmp_path.name + "/r.npz", "--save r --history r",
+        "--weights w.npz --checkpoint w.npz",
+    ):  # fmt: skip
+        assert NET["main"](["train", "t.csv", *words.split(), "--quiet"]) == 2
+        assert capsys.readouterr().err.endswith(
+            "cannot be written: it is named for something else too; name another file\n"
+        )
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with pytest.raises(NET["Problem"], match="for something else too"):
+        NET["Model"]().fit(x, y, history="r", checkpoint=tmp_path / "r")
+    assert NET["main"](["train", "t.csv", "--weights", "w.npz", "--save", "w.npz", "--quiet"]) == 0
+
+
+def test_no_command_writes_over_what_it_reads(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.sg").write_text(TEXT.replace("; ", "\n"))
+    Path("v.json").write_text('{"w": [1, 2]}')
+    Path("link.sg").symlink_to("net.sg")
+    for words in (
+        "derive net.sg --format text -o net.sg", "derive net.sg --format text -o ./link.sg",
+        "derive net.sg --values v.json --format text -o v.json", "train net.sg digits --save net.sg",
+        "train net.sg digits --save=net.sg",
+    ):  # fmt: skip
+        assert cli.main(words.split()) == 2
+        assert capsys.readouterr().err.endswith(
+            "cannot be written: the command reads it; name another file\n"
+        )
+    assert Path("net.sg").read_text().startswith("x: data") and Path("v.json").read_text().startswith("{")
+
+
 class Gone:
     """An output that nobody reads."""
 
@@ -252,6 +373,23 @@ def test_no_run_ends_for_want_of_a_reader(output: Any, monkeypatch: pytest.Monke
     model = NET["Model"]()
     model.fit(*data(), epochs=2)
     assert model.stopped == "epochs" and model.steps == 2
+
+
+def test_an_output_that_is_full_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    """And its file is there."""
+    with (tmp_path / "out").open("w") as file:
+
+        class Full(Gone):
+            def fileno(self) -> int:
+                return file.fileno()
+
+            def isatty(self) -> bool:
+                return False
+
+        monkeypatch.setattr(sys, "stdout", Full(OSError(28, "No space left on device")))
+        assert cli.main(["ops", "relu", "-o", str(tmp_path / "relu.tex")]) == 2
+    assert capsys.readouterr().err == "symgrad: what it tells cannot be written: No space left on device\n"
+    assert (tmp_path / "relu.tex").read_text().endswith("\\end{document}\n")
 
 
 def test_a_signal_behind_the_last_step_is_not_lost(tmp_path: Path) -> None:

@@ -629,6 +629,16 @@ def _check_writable(path):
                 os.unlink(entry.path)
 
 
+def _check_apart(path, others):
+    """Refuse to write over a file that the same run reads, or writes for something else."""
+    if path is not None and os.path.realpath(os.fsdecode(path)) in {
+        os.path.realpath(os.fsdecode(p)) for p in others if p is not None
+    }:
+        raise Problem(
+            f"{os.fsdecode(path)} cannot be written: it is named for something else too; name another file"
+        )
+
+
 def _read_arrays(path):
     """The arrays of a file by name, all of them or none; nothing in it is executed."""
     path = os.fsdecode(path)
@@ -785,6 +795,7 @@ class _Run:
             raise Problem(
                 f"{'resume' if resume else 'every'} needs the name of a checkpoint, such as run.npz"
             )
+        _check_apart(history, [checkpoint])
         for path in (history, checkpoint):
             if path is not None:
                 _check_writable(path)
@@ -2328,6 +2339,10 @@ def _train_command(options):
         raise Problem(f"the test split is a part from 0 to below 1, not {options.test_split}")
     if options.resume and not options.checkpoint:
         raise Problem("--resume goes on from a checkpoint: name it with --checkpoint")
+    read = [sys.argv[0], options.data, options.validation_data]
+    _check_apart(options.save, read)
+    for path in (options.checkpoint, options.history):
+        _check_apart(path, [*read, options.weights, options.save])
     _check_writable(options.save)
     numbers = dict(options.set)
     for name in numbers:

@@ -44,8 +44,12 @@ def made(tex: Callable[[], str], page: Callable[[], str]) -> tuple[bytes, str]:
         program = next((p for name in names if (p := shutil.which(name))), None)
         if program is None:
             continue
-        with tempfile.TemporaryDirectory(prefix="symgrad-", ignore_cleanup_errors=True) as folder:
-            found = way(program, Path(folder), source())
+        document = source()
+        try:
+            with tempfile.TemporaryDirectory(prefix="symgrad-", ignore_cleanup_errors=True) as folder:
+                found = way(program, Path(folder), document)
+        except OSError as problem:
+            raise Refusal(f"no PDF could be made: {problem.strerror or problem}") from None
         if isinstance(found, bytes):
             return found, Path(program).stem
         reasons.append(f"{Path(program).stem} {found}")
