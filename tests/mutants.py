@@ -2,8 +2,9 @@
 
     python -m tests.mutants --count 2000 --seed 0
 
-Whether a fault changes anything is decided without the checkers: the program and the one with the fault are run at many
-points and sizes, and where loss and gradients are equal everywhere, it is no fault.
+The programs are those below, an example of every operation, the shipped networks and random ones. Whether a fault
+changes anything is decided without the checkers: the program and the one with the fault are run at many points and
+sizes, and where loss and gradients are equal everywhere, it is no fault.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -26,14 +28,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from planting import Place, places
 from strategies import Sample, samples
+from test_ops import OPS
 
 import symgrad as sg
 from symgrad.check.numeric import check
+from symgrad.check.proof import prove
 from symgrad.errors import Refusal
 from symgrad.language.program import Facts, Program
 from symgrad.language.reference import run
 from symgrad.language.samples import inputs, small_sizes
 from symgrad.language.trace import Derived
+from symgrad.ops import examples
 from symgrad.passes import second
 from symgrad.passes.derive import derive
 from symgrad.shipped import DATA as NETWORKS
@@ -114,6 +119,8 @@ def derivation(name: str) -> Derived:
         return kind(sg.derivation.read_program(text, None, True))
     if name in TEXTS:
         return sg.derive(TEXTS[name]).derived
+    if name.startswith("op "):
+        return sg.derive(examples(name.removeprefix("op "))[0].declaration).derived
     if name in NETWORKS:
         text = network(name).read_text(encoding="utf-8")
         for old, new in SMALLER.get(name, {}).items():
@@ -137,6 +144,12 @@ def random_program(number: int) -> Derived:
     collect()
     longest = max(found, key=lambda sample: len(sample.program.statements))
     return derive(longest.program, longest.wrt)
+
+
+def everything(start: int) -> list[str]:
+    """The names of all programs, 30 random ones among them."""
+    randoms = (f"random {start * 1000 + k}" for k in range(30))
+    return [*TEXTS, *SECOND, *NETWORKS, *(f"op {name}" for name in OPS), *randoms]
 
 
 def mutants(name: str, d: Derived) -> list[Mutant]:
@@ -245,10 +258,10 @@ class Tally:
     """What became of the mutants, by their kinds."""
 
     rows: dict[str, Counter[str]] = field(default_factory=dict)
-    survivors: list[Mutant] = field(default_factory=list)
-    false_alarms: list[Mutant] = field(default_factory=list)
+    survivors: list[str] = field(default_factory=list)
+    false_alarms: list[str] = field(default_factory=list)
 
-    def judge(self, m: Mutant, truth: Truth) -> None:
+    def judge(self, m: Mutant, truth: Truth, judges: Iterable[str]) -> None:
         row = self.rows.setdefault(m.place.kind, Counter())
         try:
             wrong = m.plant()
@@ -260,23 +273,33 @@ class Tally:
             row["stillborn"] += 1
             return
         row["planted"] += 1
-        noticed = not passes(wrong)
-        if changed == "no":
-            row["equivalent"] += 1
-            if noticed:
-                self.false_alarms.append(m)
-        elif noticed:
-            row["caught"] += 1
-        else:
-            row["survived"] += 1
-            self.survivors.append(m)
+        row["equivalent"] += changed == "no"
+        for judge in judges:
+            if JUDGES[judge](wrong):
+                if changed == "no":
+                    self._tell("FALSE ALARM", self.false_alarms, judge, m)
+                row[judge] += changed == "yes"
+            elif changed == "yes":
+                row["survived"] += 1
+                self._tell("SURVIVED", self.survivors, judge, m)
+
+    def _tell(self, what: str, where: list[str], judge: str, m: Mutant) -> None:
+        where.append(f"{judge}: {m}")
+        print(what, where[-1], flush=True)
 
     def total(self, what: str) -> int:
         return sum(row[what] for row in self.rows.values())
 
     def __str__(self) -> str:
-        heads = ("kind of fault", "planted", "equivalent", "caught numerically", "survived")
-        keys = ("planted", "equivalent", "caught", "survived")
+        heads = (
+            "kind of fault",
+            "planted",
+            "equivalent",
+            "caught by proof",
+            "caught numerically",
+            "survived",
+        )
+        keys = ("planted", "equivalent", "proof", "numeric", "survived")
         lines = [heads, *((k, *(str(row[c]) for c in keys)) for k, row in sorted(self.rows.items()))]
         lines.append(("all", *(str(self.total(c)) for c in keys)))
         widths = [max(len(line[k]) for line in lines) for k in range(len(heads))]
@@ -287,23 +310,30 @@ class Tally:
         )
 
 
-def passes(wrong: Derived) -> bool:
-    """Whether the numeric check finds nothing."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return check(wrong).ok
-        except (Refusal, *_FAILURES):
-            return False
+def _noticed(judge: Callable[[Derived], Any]) -> Callable[[Derived], bool]:
+    """Whether a check that is asked nothing but the derivation finds it wrong, or cannot run it."""
+
+    def noticed(wrong: Derived) -> bool:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return not judge(wrong).ok
+            except (Refusal, *_FAILURES):
+                return True
+
+    return noticed
 
 
-def judged(names: Iterable[str], count: int, start: int) -> Tally:
+JUDGES = {"proof": _noticed(prove), "numeric": _noticed(check)}
+
+
+def judged(names: Iterable[str], count: int, start: int, judges: Iterable[str] = tuple(JUDGES)) -> Tally:
     """What becomes of so many mutants of some programs."""
     tally, truths = Tally(), {}
     for m in drawn(names, count, start):
         if m.program not in truths:
             truths[m.program] = Truth(derivation(m.program))
-        tally.judge(m, truths[m.program])
+        tally.judge(m, truths[m.program], judges)
     return tally
 
 
@@ -313,14 +343,10 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", nargs="*", default=None)
     args = options.parse_args()
-    names = args.only or [*TEXTS, *SECOND, *NETWORKS, *(f"random {args.seed * 1000 + k}" for k in range(30))]
+    names = args.only or everything(args.seed)
     begun = time.process_time()
     tally = judged(names, args.count, args.seed)
     print(tally)
-    for m in tally.survivors:
-        print("SURVIVED", m)
-    for m in tally.false_alarms:
-        print("FALSE ALARM", m)
     print(
         f"seed {args.seed}, {tally.total('stillborn')} more did not run, {time.process_time() - begun:.1f} s"
     )

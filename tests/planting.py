@@ -45,6 +45,13 @@ def places(program: Program) -> list[Place]:
                 return replace(program, statements=(*around[:k], *here, *around[k + 1 :]))
 
             found.append(Place(kind, s.out, f"{what} in {s}", planted))
+        if s.op in ("+=", "prod="):
+
+            def twice(k: int = k, s: Statement = s) -> Program:
+                around = program.statements
+                return replace(program, statements=(*around[:k], s, *around[k:]))
+
+            found.append(Place("statement twice", s.out, f"twice {s}", twice))
     found += _loops(program)
     return found
 

@@ -165,6 +165,29 @@ def test_a_wrong_gradient_is_placed() -> None:
     assert "NOT EQUAL: W2" in str(found)
 
 
+def test_a_function_at_zero_is_written_out() -> None:
+    assert sg.derive("x: weight[n]; loss = sum(tanh(x - x) + x**2)").check(exact=True).expanded
+
+
+def test_what_is_nowhere_finite_is_not_passed_over() -> None:
+    """The definition says where a point is good, not what was derived; and a sum over nothing is an exact zero."""
+    d = sg.derive("x: weight[n, k]; l[k] = min(n, x[n, k]); loss = sum(exp(l))").derived
+    (ties,) = (s for s in d.program.statements if s.out == "l_ties")
+    fewer = replace(ties, axes=tuple((a, m - 1 if a == "n" else m) for a, m in ties.axes))
+    statements = tuple(fewer if s is ties else s for s in d.program.statements)
+    found = prove(replace(d, program=replace(d.program, statements=statements)))
+    assert [r.name for r in found.rows if not r.equal] == ["x"]
+
+
+def test_every_way_through_a_program_is_gone() -> None:
+    """A fault where one entry of few is the largest, or far out, is met at one of several points."""
+    d = sg.derive("x: weight[2]; loss = sum(max(i, x[i])**2)").derived
+    for wrong in ("max(i, x[i])**2 + [x[0] > x[1]]*x[0]", "max(i, x[i])**2 + [x[0] < x[1]]*x[0]",
+                  "max(i, x[i])**2 + [x[0] > 1.5]*x[0]"):  # fmt: skip
+        other = sg.derive(f"x: weight[2]; loss = sum({wrong})").derived
+        assert not prove(replace(other, source=d.source)).ok, wrong
+
+
 def test_a_wrong_value_is_found() -> None:
     d = sg.derive(RIGHT["two layers"]).derived
     assert not prove(changed(d, d.source.target)).ok

@@ -168,8 +168,8 @@ class _Formulas(Arithmetic):
             v = list(map(self.lift, given))
             if leaf.name not in _KNOWN:
                 return FUNCTIONS[leaf.name](self, *v)
-            base = self.exact.apply(leaf.name, *(x.base for x in v if x))
-            return _Written(self, base, getattr(sp, leaf.name)(*(x.formula for x in v if x)))
+            base = self.exact.apply(leaf.name, *(x.base for x in v if x is not None))
+            return _Written(self, base, getattr(sp, leaf.name)(*(x.formula for x in v if x is not None)))
 
         return np.frompyfunc(one, len(values), 1)(*values)
 

@@ -24,8 +24,8 @@ from symgrad.check.sides import Sides
 from symgrad.errors import Refusal, listing
 from symgrad.exact.duals import Dual, Duals
 from symgrad.exact.equality import same_digits, same_exactly
-from symgrad.exact.points import Point, exact_point, points, work
-from symgrad.exact.reals import MP
+from symgrad.exact.points import Point, exact_point, has_kinks, points, work
+from symgrad.exact.reals import MP, Exact
 from symgrad.language.program import Program, needed
 from symgrad.language.reference import Arrays, run
 from symgrad.language.samples import numbers
@@ -35,6 +35,8 @@ BITS = 60  # of an entry of a direction
 GRID = 2**31 - 1  # inputs are fractions over this
 MOST = 2_000_000  # numbers that a program may compute
 MANY = 100_000  # and beyond which it is tried for one choice of sizes only
+WAYS = 8  # points more for a program that goes different ways for different numbers
+WORTH = 10_000  # numbers that those may compute
 LOOKED = 64  # entries that are tried one by one to say where a gradient is wrong
 
 
@@ -129,7 +131,8 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
 
     Args:
         given: arrays for all inputs; random fractions as declared, for two choices of sizes that differ and for all of
-            them 1, if None (for the first one only where that is much to compute).
+            them 1, if None (for the first one only where that is much to compute; at more points where a program goes
+            different ways for different numbers).
         seed: of the inputs and of the directions.
 
     Returns:
@@ -147,8 +150,7 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
         w       yes    exact arithmetic  0
         proved for n = 2, n = 3 and n = 1: as rational functions with exp, ...
     """
-    tried = points(derived, seed, grid=GRID, spare=1) if given is None else [exact_point(derived, given)]
-    tried = tried[:1] + [p for p in tried[1:] if work(derived.program, p.sizes) <= MANY]
+    tried = _points(derived, seed) if given is None else [exact_point(derived, given)]
     judged = [
         _Judge(derived, point, np.random.default_rng([seed, k])).rows() for k, point in enumerate(tried)
     ]
@@ -159,7 +161,43 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
             row = row & other
         rows.append(row)
     functions = dict.fromkeys(name for point in tried for name in sorted(point.exact.used))
-    return Proof(tuple(rows), tuple(p.sizes for p in tried), tuple(functions), _expanded(derived, tried[0]))
+    sizes = [p.sizes for k, p in enumerate(tried) if p.sizes not in [q.sizes for q in tried[:k]]]
+    return Proof(tuple(rows), tuple(sizes), tuple(functions), _expanded(derived, tried[0]))
+
+
+def _points(derived: Derived, seed: int) -> list[Point]:
+    """Where the definition is smooth, whatever was derived; where a program goes different ways, at more points."""
+    program, source = derived.program, derived.source
+
+    def smooth(point: Point) -> bool:
+        moving = [t for t in source.inputs if not t.integer]
+        rng, forward = np.random.default_rng(seed), _Forward(point)
+        ahead = {t.name: moved(t, _direction(numbers(t, point.sizes), rng, point.exact)) for t in moving}
+        slope = forward.stepped(source, point.sizes, point.objects, tuple(ahead), source.target)
+        try:
+            found = slope(ahead).up
+        except (np.linalg.LinAlgError, Refusal):
+            return False
+        return all(MP.isfinite(point.exact.value(x)) for x in found.flat)
+
+    def tried(more: int) -> list[Point]:
+        return points(derived, seed, more, grid=GRID, spare=1, smooth=smooth)
+
+    found = tried(0)
+    cost = [work(program, p.sizes) for p in found]
+    found = found[:1] + [p for p, c in zip(found[1:], cost[1:], strict=True) if c <= MANY]
+    if has_kinks(program) or has_kinks(source):
+        more = min(WAYS, WORTH // max(cost))
+        found += tried(more) if more else []
+    return found
+
+
+def _direction(shape: tuple[int, ...], rng: np.random.Generator, exact: Exact) -> np.ndarray:
+    """Random fractions of 60 bits between -1 and 1; 1 for no axes is as good as any."""
+    found = np.empty(shape, object)
+    for place in np.ndindex(*shape):
+        found[place] = exact.number(Fraction(int(rng.integers(-(2**BITS), 2**BITS)), 2**BITS))
+    return found
 
 
 def _expanded(derived: Derived, point: Point) -> bool | None:
@@ -205,12 +243,7 @@ class _Judge:
         return found + [self._row(key) for key in names]
 
     def _direction(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Random fractions of 60 bits between -1 and 1; 1 for no axes is as good as any."""
-        found = np.empty(shape, object)
-        for place in np.ndindex(*shape):
-            part = Fraction(int(self.rng.integers(-(2**BITS), 2**BITS)), 2**BITS)
-            found[place] = self.point.exact.number(part)
-        return found
+        return _direction(shape, self.rng, self.point.exact)
 
     def _gradients(self, names: list[str]) -> Proven:
         """Gradients by some tensors, along a direction of them all."""

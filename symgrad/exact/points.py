@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
@@ -85,12 +85,15 @@ def work(program: Program, sizes: Mapping[str, int]) -> int:
 
 
 def points(
-    derived: Derived, seed: int = 0, more: int = 0, *, grid: int = GRID, spare: int = 3
-) -> list[Point]:
+    derived: Derived, seed: int = 0, more: int = 0, *, grid: int = GRID, spare: int = 3,
+    smooth: Callable[[Point], bool] | None = None,
+) -> list[Point]:  # fmt: skip
     """Random inputs for three choices of sizes: two with sizes that all differ, and all of them 1 where that may be.
 
     Args:
         more: so many further ones instead, of the first sizes in turn.
+        smooth: tells where the definition has a finite value and slope, for a derivation that may be wrong: such a
+            point counts, whatever is derived there.
         grid: what inputs are fractions over.
         spare: how many exponentials more than the derivation has may stand in exponents of one another.
 
@@ -106,9 +109,11 @@ def points(
         wide = (
             _WIDE if more and k % 4 > 1 else 1
         )  # some lie far out, beyond kinks that numbers near 0 do not meet
-        given = _finite(derived, sizes, np.random.default_rng([seed, more, k]), wide, grid)
-        if given is not None:
-            found.append(Point(sizes, given, exact))
+        for given, finite in _drawn(derived, sizes, np.random.default_rng([seed, more, k]), wide, grid):
+            point = Point(sizes, given, exact)
+            if finite or (smooth is not None and smooth(point)):
+                found.append(point)
+                break
     if not found:
         raise Refusal(
             f"at no random point {derived.source.target} and its derivative are finite numbers: declare where the "
@@ -167,11 +172,10 @@ def _tight(program: Program) -> Iterator[dict[str, int]]:
                 break
 
 
-def _finite(
+def _drawn(
     derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, wide: int, grid: int
-) -> Arrays | None:
-    """Random inputs, those without facts `wide` times as large, at which the target and its derivatives are finite;
-    None where none were found."""
+) -> Iterator[tuple[Arrays, bool]]:
+    """Random inputs, those without facts `wide` times as large, and whether target and derivatives are finite there."""
     source, watched = derived.source, (derived.source.target, *derived.gradients.values())
     for low, high in (*_RANGES, *_RANGES):
         drawn = inputs(source, sizes, rng)
@@ -188,9 +192,7 @@ def _finite(
                 joint = run(derived.program, sizes, floats)
         except np.linalg.LinAlgError:
             continue
-        if all(np.isfinite(joint[name]).all() for name in watched):
-            return given
-    return None
+        yield given, all(np.isfinite(joint[name]).all() for name in watched)
 
 
 def fractions(drawn: np.ndarray, t: Tensor, grid: int = GRID) -> np.ndarray:

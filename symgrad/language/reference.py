@@ -172,7 +172,7 @@ def execute(
         _execute(block[0], program, here, dtype)
         return
     for s in block:
-        _room(s, program, sizes, arrays, dtype)
+        _room(s, program, here, dtype)
     steps = range(int(block[0].ranges[scan.axis].evaluate(lambda a: sizes[a.name])))  # type: ignore[union-attr]
     for step in reversed(steps) if scan.backward else steps:
         for s in block:
@@ -194,7 +194,7 @@ def _execute(s: Statement, program: Program, here: _Here, dtype: Any, step: int 
     if s.guard is not None:
         kept = _holds(s.guard, grid, points, here)
         grid, points = {a: g[kept] for a, g in grid.items()}, int(kept.sum())
-    _room(s, program, sizes, arrays, dtype)
+    _room(s, program, here, dtype)
     if not points:
         return  # what is excluded everywhere is not computed: it may divide by zero
     body = np.broadcast_to(_value(s.body, grid, here), (points,))
@@ -210,10 +210,12 @@ def _execute(s: Statement, program: Program, here: _Here, dtype: Any, step: int 
         here.kind.won(body, out[where])
 
 
-def _room(s: Statement, program: Program, sizes: Mapping[str, int], arrays: Arrays, dtype: Any) -> None:
+def _room(s: Statement, program: Program, here: _Here, dtype: Any) -> None:
     """Make the array that a statement writes into, unless an earlier one did."""
-    if s.out not in arrays:
-        arrays[s.out] = np.full(shape(program, s.out, sizes), _START[s.op], dtype)
+    if s.out not in here.arrays:
+        start = _START[s.op]
+        start = here.kind.number(int(start)) if np.isfinite(start) else start
+        here.arrays[s.out] = np.full(shape(program, s.out, here.sizes), start, dtype)
 
 
 def _implicit(s: Statement, here: _Here) -> np.ndarray:
@@ -333,6 +335,6 @@ def _product(args: Any, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
             total = total * _value(a, kept_grid, here)
     if inside is None or not grid:
         return total
-    out = np.zeros(points, np.result_type(np.asarray(total).dtype, float))
+    out = np.full(points, here.kind.number(0), np.result_type(np.asarray(total).dtype, float))
     out[inside] = total
     return out
