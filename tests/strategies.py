@@ -283,6 +283,8 @@ class _Builder:
 
     def write(self, name: str, left: tuple[Int, ...], op: str, body: Expr, scope: Scope, **more: Any) -> None:
         axes = tuple(scope.items())
+        if body == ex.ZERO:
+            more.pop("guard", None)  # nothing would be left of it in the text
         self.statements.append(Statement(name, left, op, body, axes, **more))
 
     def place(self, scope: Scope, most: int = 3) -> tuple[list[str], tuple[Int, ...], tuple[Int, ...]]:

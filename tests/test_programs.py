@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from programs.judged import PROPERTIES, Case, installed
-from programs.many import EVERY, FEW, chunk
+from programs.many import LONG, SHORT, Run, chunk
 from strategies import Sample
 
 import symgrad as sg
@@ -20,13 +20,13 @@ from symgrad.library import DEFINITIONS
 
 @pytest.mark.parametrize("shard", range(4))
 def test_random_programs(shard: int) -> None:
-    chunk(0, shard, Counter(), count=50, most=5, every=FEW)
+    chunk(SHORT, 0, shard, Counter(), shrink=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(100))
 def test_many_random_programs(number: int) -> None:
-    chunk(0, number, Counter(), count=100, every=EVERY)
+    chunk(LONG, 0, number, Counter())
 
 
 # ---------------------------------------------------------------------- failures that were found so
@@ -51,6 +51,14 @@ FOUND = {
     "f[2*i, q] = y, i < k; f[2*i + 1, q] = stop(tanh(dsinc(tanh([0 <= q - 1]*[q - 1 < h + 1]*g[q - 1, q]))))"
     "*tanh(dsinc(tanh([0 <= q - 1]*[q - 1 < h + 1]*g[q - 1, q]))), i < k;"
     "loss = sum(j, p, sin(f[j, p])/k) + sum(a) + sum(b)",
+    "what a loop without steps has named": "w: weight[k]; v: weight[k]; h[i, 0] = w[i]; h[i, n] = tanh([i + 1 < k]"
+    "*h[i + 1, n - 1]*sin(v[i] + w[i] + v[i]*w[i])*cos(v[i] + w[i] + v[i]*w[i])), n < 1;"
+    "loss = sum(i < k, [i + 1 < k]*h[i + 1, 0])",
+    "what is computed before a loop has its memory until the loop ends": "x: data[m]; w: weight[n]; v: weight[n];"
+    "h[p, i] = sin([p >= 1]*h[p - 1, i] + sin([p >= 1]*h[p - 1, 0]) + tanh(w[i])*tanh(v[i])), p < m + 3;"
+    "loss = sum(h) + sum(x)",
+    "one label is a place to write at": "c: label < n; w: weight[n]; a: zeros[n]; a[c] += w[0]**2; a[i] += w[i];"
+    "loss = sum(a**3)",
     "an axis like a size": "s: weight[k, k]; x: weight[n]; y[n, i] = s[k - 1, i]*x[n]; loss = sum(y**2)",
     "written in part": "x: weight[n]; f: zeros[n + 2]; f[i] = x[i]**2, i < n; loss = sum(cos(f))",
     "the last place is a size": "x: weight[n]; a: zeros[n + 1]; a[n + 0] += x[0]**2; a[i] += x[i]; loss = sum(a**2)",
@@ -119,7 +127,7 @@ def test_a_framework_is_a_judge_that_can_fail(name: str) -> None:
 def test_the_kinds_of_statements_that_are_met() -> None:
     total: Counter[str] = Counter()
     for number in range(3):
-        chunk(7, number, total, every={"gradient": 4})
+        chunk(Run("", 100, 12, {"gradient": 4}), 7, number, total)
     met = {
         k.removeprefix("statement ").removesuffix(" in a loop") for k in total if k.startswith("statement ")
     }

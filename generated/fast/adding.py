@@ -361,8 +361,8 @@ def _evaluate(s, dtype, weights, gradients):
     view6 = part4[:16]
     view7 = part4[16:18]
     part4_T = part4.T
-    h_2 = _room((64, n), dtype)
     const1 = np.full((64, n), 0, dtype)
+    h_2 = _room((64, n), dtype)
     part5 = _room((64, n), dtype)
     part6 = _room((64, n), dtype)
     const2 = np.asarray(1, dtype)
@@ -456,8 +456,8 @@ def _network(s, dtype, weights, gradients):
     view6 = part4[:16]
     view7 = part4[16:18]
     part4_T = part4.T
-    h_2 = _room((64, n), dtype)
     const1 = np.full((64, n), 0, dtype)
+    h_2 = _room((64, n), dtype)
     part5 = _room((64, n), dtype)
     part6 = _room((64, n), dtype)
     const2 = np.asarray(1, dtype)

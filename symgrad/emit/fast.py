@@ -82,12 +82,10 @@ class _Writing:
 
     Attributes:
         views: views of each step, with their names.
-        varying: values that differ from step to step.
     """
 
     loop: Loop
     views: list[tuple[str, str]] = field(default_factory=list)
-    varying: set[Value] = field(default_factory=set)
 
 
 class Fast:
@@ -157,10 +155,10 @@ class Fast:
             while self.loop is None and loops and loops[0].start <= v.number:
                 loop = loops.pop(0)
                 if v.number < loop.end:
-                    self._open(loop, order)
+                    self._open(loop)
             while starts and starts[0] <= v.number:
                 waiting += heads[starts.pop(0)]
-            if not v.once and v.op not in VIEWS and v.op != "input" and not self._outside(v):
+            if not v.once and v.op not in VIEWS and v.op != "input":
                 told = [line for s in waiting for line in work.comment(s, self.numbers)]
                 self.plan.steps += told
                 self.heading = " ".join(line.removeprefix("#").strip() for line in told) or self.heading
@@ -187,19 +185,8 @@ class Fast:
 
     # ---- loops
 
-    def _outside(self, v: Value) -> bool:
-        """Whether a value of a loop is the same at every step, so that it is computed before the first."""
-        return self.loop is not None and v not in self.loop.varying
-
-    def _open(self, loop: Loop, order: list[Value]) -> None:
-        writing = _Writing(loop)
-        changed = {v.root for v in order if loop.start <= v.number < loop.end and v.op in ("put", "store")}
-        for v in order:
-            if loop.start <= v.number < loop.end and (
-                v.moving or v.op in CHANGED or any(a in writing.varying or a.root in changed for a in v.args)
-            ):
-                writing.varying.add(v)
-        self.loop, self.before, self.plan.steps = writing, self.plan.steps, []
+    def _open(self, loop: Loop) -> None:
+        self.loop, self.before, self.plan.steps = _Writing(loop), self.plan.steps, []
 
     def _close(self) -> None:
         """The lines of a loop that is complete: its views of each step are made once."""
@@ -356,13 +343,7 @@ class Fast:
     # ---- a place and a line for each value
 
     def _place(self, v: Value) -> None:
-        if self._outside(v) and not v.once:
-            inside, self.plan.steps = self.plan.steps, self.before
-            loop, self.loop = self.loop, None
-            self._write(v)
-            self.plan.steps, self.loop = inside, loop
-        else:
-            self._write(v)
+        self._write(v)
         for a in (*v.args, v):
             self._release(a, v)
 

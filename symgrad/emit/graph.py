@@ -5,7 +5,7 @@ A pass takes a graph and gives one: most are a rule for single values, applied b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from symgrad.emit.lower import Lowering
@@ -87,10 +87,13 @@ def lowered(lowering: Lowering, statements: Iterable[Statement], kept: Sequence[
     return Graph(table, _needed(table, results.values(), loops), results, heads, loops, labels)
 
 
-def rebuild(graph: Graph, rule: Rule) -> Graph:
+def rebuild(graph: Graph, rule: Rule, before: Mapping[Loop, Sequence[Value]] | None = None) -> Graph:
     """The graph with each value made anew by `rule`, from its new arguments; where that gives None, as it was.
 
     What the rule makes on the way stands where the value stood. A rule may give a value made before.
+
+    Args:
+        before: for each loop, those of its values that are to stand before it, in order.
     """
     table = Values()
     new: dict[Value, Value] = {}
@@ -103,6 +106,11 @@ def rebuild(graph: Graph, rule: Rule) -> Graph:
         loops[-1].end = len(table.all)
         table.forget(loops[-1].start)
 
+    def add(v: Value) -> None:
+        args = tuple(new[a] for a in v.args)
+        made = rule(table, v, args)
+        new[v] = table.make(v.op, args, v.info, v.shape, v.kind) if made is None else made
+
     for v in graph.order:
         if end is not None and end <= v.number:
             leave()
@@ -110,13 +118,15 @@ def rebuild(graph: Graph, rule: Rule) -> Graph:
         while end is None and coming and coming[0].start <= v.number:
             loop = coming.pop(0)
             if v.number < loop.end:
+                for x in (before or {}).get(loop, ()):
+                    add(x)
                 loops.append(Loop(loop.run, len(table.all)))
                 end = loop.end
+        if v in new:
+            continue
         while starts and starts[0] <= v.number:
             heads.setdefault(len(table.all), []).extend(graph.heads[starts.pop(0)])
-        args = tuple(new[a] for a in v.args)
-        made = rule(table, v, args)
-        new[v] = table.make(v.op, args, v.info, v.shape, v.kind) if made is None else made
+        add(v)
     if end is not None:
         leave()
     results = {name: new[v] for name, v in graph.results.items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symgrad.emit.graph import Graph, Loop
-from symgrad.emit.values import CHANGED, VIEWS, Shape, Value, python
+from symgrad.emit.values import VIEWS, Shape, Value, python
 from symgrad.emit.views import located, places
 from symgrad.language.program import Statement
 
@@ -100,7 +100,6 @@ class Grouping:
         self.steps: list[Step] = []
         self.at: dict[Value, tuple[list[Step], int]] = {}  # where a value is computed
         self.outer: list[tuple[list[Step], Repeat]] = []
-        self.varying: set[Value] = set()
         self.waiting: list[Statement] = []
         loops, starts = list(graph.loops), sorted(graph.heads)
         order = graph.placed()
@@ -110,7 +109,7 @@ class Grouping:
             while not self.outer and loops and loops[0].start <= v.number:
                 loop = loops.pop(0)
                 if v.number < loop.end:
-                    self._open(loop, order)
+                    self._open(loop)
             while starts and starts[0] <= v.number:
                 self.waiting += graph.heads[starts.pop(0)]
             self._place(v)
@@ -125,13 +124,7 @@ class Grouping:
         assert loop is not None
         return loop
 
-    def _open(self, loop: Loop, order: list[Value]) -> None:
-        inside = [v for v in order if loop.start <= v.number < loop.end]
-        changed = {v.root for v in inside if v.op in ("put", "store")}
-        self.varying = set()
-        for v in inside:
-            if v.moving or v.op in CHANGED or any(a in self.varying or a.root in changed for a in v.args):
-                self.varying.add(v)
+    def _open(self, loop: Loop) -> None:
         self.outer.append((self.steps, Repeat(loop=loop)))
         self.steps = self.outer[-1][1].steps
 
@@ -148,14 +141,6 @@ class Grouping:
     def _place(self, v: Value) -> None:
         if v.once or v.op in VIEWS or v.op == "input":
             return
-        if self.outer and v not in self.varying:
-            inside, self.steps = self.steps, self.outer[-1][0]
-            self._step(v)
-            self.steps = inside
-        else:
-            self._step(v)
-
-    def _step(self, v: Value) -> None:
         folded = fold(v)
         if folded is not None:
             self._join(v, folded.space, folded.factors, folded)

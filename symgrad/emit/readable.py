@@ -60,8 +60,10 @@ class Readable:
             self.lines.append(f"{own} = {self.text(v)}")
             self.lowering.env[name] = self.lowering.input(name)
         outer, self.lines = self.lines, []
+        named = dict(self.text.bound)
         for origin, step in zip(run.origin, run.steps, strict=True):
             self._statement(origin, step, inline)
+        self.text.bound = named  # a loop without steps gives no names
         header = f"for {self.text.names.of(run.letter)} in {self._range(run)}:"
         self.lines = [*outer, header, *("    " + line for line in self.lines)]
         self.lowering.leave()

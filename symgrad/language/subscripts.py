@@ -303,15 +303,16 @@ def shape_entry(f: Formulas, of_what: ast.expr, which: ast.expr) -> Array:
 def left_positions(f: Formulas, target: ast.Subscript) -> tuple[Int | None, ...]:
     """The positions of a left side; its letters become bound. None stands for `...`.
 
-    Bare names are letters; in a compound position a name is a letter if it is one elsewhere on the left or no
-    size.
+    Bare names are letters, unless they are labels; in a compound position a name is a letter
+    if it is one elsewhere on the left or no size.
     """
     members = items(target.slice)
     equation = f.equation
     for m in members:
         match m:
             case ast.Name(id=name):
-                _bind_left(f, name, m)
+                if not _looked_up(f, name):
+                    _bind_left(f, name, m)
             case ast.Compare(left=ast.Name(id=name), ops=[ast.Lt() | ast.LtE() as op], comparators=[bound]):
                 size = f.range(bound, name, op)
                 _own_range(f, name, bound)
@@ -356,7 +357,15 @@ def _known_whole(f: Formulas, name: str) -> bool:
     if name in f.equation.given:
         return False
     v = f.frame.values.get(name)
-    return name in f.frame.sizes or (isinstance(v, Array) and (v.integer is not None or bool(v.shape)))
+    return name in f.frame.sizes or isinstance(v, Array) and (v.integer is not None or bool(v.shape))
+
+
+def _looked_up(f: Formulas, name: str) -> bool:
+    """Whether a name is one entry of an integer tensor, such as a label, and no letter of this equation."""
+    v = f.frame.values.get(name)
+    if name in f.equation.given or not isinstance(v, Array) or v.whole is None:
+        return False
+    return any(isinstance(a, ints.Look) for a in v.whole.atoms())
 
 
 def refuse_tensor_letter(f: Formulas, name: str, node: ast.AST) -> None:

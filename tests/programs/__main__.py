@@ -1,11 +1,12 @@
 """python -m tests.programs --count 10000 --seed 0    judges that many random programs; a failure is shrunk and told.
 
-Chunks of 100 programs have seeds of their own, so that a part of a run can be repeated: `--chunks 40:60`.
+Chunks of programs have seeds of their own, so that a part of a run can be repeated: `--chunks 40:60`.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -21,7 +22,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from programs.judged import installed  # noqa: E402
-from programs.many import CHUNK, EVERY, chunk  # noqa: E402
+from programs.many import LONG, SHORT, chunk  # noqa: E402
 
 
 def main() -> int:
@@ -30,11 +31,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--chunks", default="", metavar="FROM:TO", help="only these chunks of the run")
     parser.add_argument("--only", default="", help="the names of some properties, with commas")
+    parser.add_argument("--short", action="store_true", help="the programs of the normal run of the tests")
     parser.add_argument("--quick", action="store_true", help="do not shrink what fails")
     options = parser.parse_args()
-    every = dict.fromkeys(options.only.split(","), 1) if options.only else EVERY
+    run = SHORT if options.short else LONG
+    if options.only:
+        run = dataclasses.replace(run, every=dict.fromkeys(options.only.split(","), 1))
     warnings.simplefilter("error")  # as in the tests
-    first, last = 0, -(-options.count // CHUNK)
+    first, last = 0, -(-options.count // run.count)
     if options.chunks:
         first, last = (int(x) for x in options.chunks.split(":"))
     total: Counter[str] = Counter()
@@ -42,7 +46,7 @@ def main() -> int:
     begun, used = time.perf_counter(), time.process_time()
     for k in range(first, last):
         try:
-            chunk(options.seed, k, total, every=every, shrink=not options.quick)
+            chunk(run, options.seed, k, total, shrink=not options.quick)
         except Exception:  # noqa: BLE001 - whatever it is, it is told, and the next chunk is judged
             failures += 1
             print(f"chunk {k} of seed {options.seed} FAILED\n{traceback.format_exc()}", flush=True)
@@ -55,7 +59,7 @@ def main() -> int:
     statements = {k[10:]: n for k, n in sorted(total.items()) if k.startswith("statement ")}
     others = {k: n for k, n in sorted(total.items()) if not k.startswith("statement ")}
     print(
-        f"seed {options.seed}, chunks {first}:{last} of {CHUNK}; "
+        f"seed {options.seed}, chunks {first}:{last} of {run.count}; "
         f"judges beside complex steps: {', '.join(installed()) or 'none'}"
     )
     print("; ".join(f"{k} {n}" for k, n in others.items()))

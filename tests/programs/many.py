@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -11,22 +12,35 @@ from strategies import Sample, samples
 
 from .judged import PROPERTIES, Case
 
-CHUNK = 100
-# every program is judged by complex steps, and by each other property one in so many, in turn
-EVERY = {
+SETTINGS = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+@dataclass(frozen=True)
+class Run:
+    """How many programs a chunk has, how many statements at most are asked for, and every how many programs a
+    property is judged."""
+
+    option: str  # of the command that repeats it
+    count: int
+    most: int
+    every: Mapping[str, int]
+
+
+LONG = Run("", 100, 12, {
     "gradient": 1, "text": 2, "forms": 4, "passes": 4, "realisations": 4, "compiled_loops": 5, "second_order": 15,
     "frameworks": 10,
-}  # fmt: skip
-FEW = {
-    "gradient": 1, "text": 4, "forms": 7, "passes": 6, "realisations": 5, "compiled_loops": 5, "second_order": 20,
-}  # fmt: skip
-SETTINGS = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+})  # fmt: skip
+SHORT = Run(" --short", 50, 3, {
+    "gradient": 1, "text": 4, "forms": 6, "passes": 12, "realisations": 5, "compiled_loops": 6, "second_order": 40,
+})  # fmt: skip
+TURNS = 120
 
 
 def judge(sample: Sample, number: int, total: Counter[str], every: Mapping[str, int]) -> None:
     """Judge a program by the properties whose turn it is, and count them."""
     case = Case(sample, number)
-    for name in (name for name, turns in every.items() if number % turns == 0):
+    # in the middle of its turns, as hypothesis likes the first and the last of all numbers
+    for name in (name for name, turns in every.items() if number % turns == turns // 2):
         PROPERTIES[name](case)
         total[name] += 1
     total["programs"] += 1
@@ -35,17 +49,19 @@ def judge(sample: Sample, number: int, total: Counter[str], every: Mapping[str, 
         total[f"statement {s.op}{' in a loop' if s.scan else ''}"] += 1
 
 
-def chunk(
-    base: int, number: int, total: Counter[str], *, count: int = CHUNK, most: int = 12,
-    every: Mapping[str, int] = EVERY, shrink: bool = True,
-) -> None:  # fmt: skip
-    """Judge the programs of a chunk; the first failure is shrunk and raised."""
+def chunk(run: Run, base: int, number: int, total: Counter[str], *, shrink: bool = True) -> None:
+    """Judge the programs of a chunk; the first failure is raised, shrunk if asked for (which may take minutes)."""
     phases = [Phase.generate, *([Phase.shrink] if shrink else [])]
 
     @seed(base * 1_000_003 + number)
-    @settings(SETTINGS, max_examples=count, phases=phases)
-    @given(samples(most=most), st.integers(0, 119))
+    @settings(SETTINGS, max_examples=run.count, phases=phases)
+    @given(samples(most=run.most), st.integers(0, TURNS - 1))
     def judged(sample: Sample, turn: int) -> None:
-        judge(sample, turn, total, every)
+        judge(sample, turn, total, run.every)
 
-    judged()
+    try:
+        judged()
+    except Exception as problem:
+        again = f"python -m tests.programs{run.option} --seed {base} --chunks {number}:{number + 1}"
+        problem.add_note(f"shrunk by: {again}")
+        raise

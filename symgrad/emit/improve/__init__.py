@@ -1,6 +1,7 @@
 """Passes from graph to graph that make the fast form faster and keep every value: a file each, in order."""
 
 from symgrad.emit.graph import Pass
+from symgrad.emit.improve.ahead import ahead
 from symgrad.emit.improve.borders import borders
 from symgrad.emit.improve.direct import direct
 from symgrad.emit.improve.flats import flats
@@ -21,5 +22,5 @@ from symgrad.emit.improve.winner import winner
 
 IMPROVEMENTS: tuple[Pass, ...] = (
     winner, flats, shifts, orientation, turns, outer, maxima, products, sums, scales, ones, gathers, onehots,
-    stages, widen, borders, direct,
+    stages, widen, borders, direct, ahead,
 )  # fmt: skip
