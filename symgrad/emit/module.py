@@ -17,13 +17,14 @@ from symgrad.emit import elementary, head, optimizers, starts, target
 from symgrad.emit.compiled import Compiled
 from symgrad.emit.estimator import Estimator
 from symgrad.emit.estimator import estimator as estimator_of
-from symgrad.emit.fast import Fast, Plan
+from symgrad.emit.fast import Fast
 from symgrad.emit.frames import fill
 from symgrad.emit.layers import layers
 from symgrad.emit.load import Source
 from symgrad.emit.names import Names, identifier, words, wrapped
 from symgrad.emit.nests import NoLoops
 from symgrad.emit.plainly import python
+from symgrad.emit.plan import Plan
 from symgrad.emit.readable import Readable
 from symgrad.emit.roles import Roles, roles
 from symgrad.emit.text import number

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from symgrad.emit.fast import Fast, Plan
+from symgrad.emit.fast import Fast
 from symgrad.emit.names import Names, wrapped
 from symgrad.emit.plainly import FUNCTIONS, NoFormula, python
+from symgrad.emit.plan import Plan
 from symgrad.emit.readable import Readable
 from symgrad.emit.updates import Folded, folded
 from symgrad.errors import Refusal, listing

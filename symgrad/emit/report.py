@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symgrad.emit.fast import Work
 from symgrad.emit.graph import Loop
 from symgrad.emit.module import prepared
+from symgrad.emit.plan import Work
 from symgrad.emit.values import Value, python
 from symgrad.errors import Refusal, listing
 from symgrad.language.ints import Atom, Int, Size
