@@ -67,11 +67,12 @@ class Case:
     words: bool = False  # labels as words
     mapped: bool = False  # data in a .npy file, which stays there
     own: dict[str, Any] = field(default_factory=dict)  # arguments of the model
+    checkpoint: str = "run.npz"
+    apart: bool = False  # the validation is data of its own
     net: dict[str, Any] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
     steps: dict[int, bytes] = field(default_factory=dict)
     end: dict[str, Any] = field(default_factory=dict)
-    checkpoint: str = "run.npz"
     lasts: int = 0  # how many microseconds it takes undisturbed
 
     def __post_init__(self) -> None:
@@ -94,9 +95,10 @@ class Case:
         files = {"checkpoint": folder / self.checkpoint, "history": folder / "rows_of.csv"}
         if self.command:
             words = ["train", str(folder / "rows.csv"), "--save", str(folder / "weights.npz")]
-            names = {"batch_size": "batch"}
+            words += ["--validation-data", str(folder / "rows.csv")] if self.apart else []
             for name, value in {**self.asked, **files, **self.own}.items():
-                words += [] if value is None else [f"--{names.get(name, name)}", str(value)]
+                option = "batch" if name == "batch_size" else name.replace("_", "-")
+                words += [] if value is None else [f"--{option}", str(value)]
             return int(self.net["main"](words + ["--resume"] * resume))
         load: Any = (lambda name: np.load(folder / name, mmap_mode="r")) if self.mapped else None
         if self.mapped:
@@ -108,7 +110,12 @@ class Case:
             t = t if self.words else t.astype(int)
         model = self.net["Model"](**self.own)
         try:
-            model.fit(x, t, **self.asked, **files, resume=resume)
+            asked = (
+                {**self.asked, "validation": {"x": x[:20], self.net["TARGET"]: t[:20]}}
+                if self.apart
+                else self.asked
+            )
+            model.fit(x, t, **asked, **files, resume=resume)
             model.save(folder / "weights.npz")
         except self.net["Problem"] as problem:
             print(problem, file=sys.stderr)
@@ -236,9 +243,7 @@ def judge(case: Case, folder: Path, fault: Fault, status: int, errors: str) -> b
         (folder.parent / "kept").unlink(missing_ok=True)
         return False
     left = [name for name in os.listdir(folder) if name.startswith(TEMPORARY)]
-    # a signal that comes just as a file is removed may leave it
-    may = status < 0 or fault.kind == "INT INT" or fault.kind in SIGNALS and fault.event in ("line", "moment")
-    require(not left or may, f"a temporary file stays: {left}")
+    require(not left or status < 0 or fault.kind == "INT INT", f"a temporary file stays: {left}")
     for name in left:
         (folder / name).unlink()
     kept = (folder.parent / "kept").exists()
@@ -306,10 +311,12 @@ def cases(rng: random.Random) -> Iterator[Case]:
         made: dict[str, Any] = {"optimizer": rng.choice(OPTIMIZERS), "style": style}
         if rng.random() < 0.4:
             made["schedule"] = rng.choice(["cosine", "warmup", "one_cycle", "lr/t"])
+        if rng.random() < 0.3:
+            made["clip_norm"] = 0.5
         command, mapped = rng.random() < 0.6, False
         own: dict[str, Any] = {}
         if style == "fast" and text is not DROPOUT:
-            own = rng.choice([{}, {"threads": 2}, {"tile": 4}])
+            own = rng.choice([{}, {"threads": 2}, {"tile": 4}, {"micro_batch": 3}])
         if text in (PLAIN, LINE) and not command:
             mapped = rng.random() < 0.6
         asked = {
@@ -317,8 +324,11 @@ def cases(rng: random.Random) -> Iterator[Case]:
             "every": rng.choice([None, 1, 3]), "validation": rng.choice([None, 0.25]),
             "patience": rng.choice([None, 2]),
         }  # fmt: skip
+        apart = asked["validation"] is None and rng.random() < 0.5
+        if text is not LINE and rng.random() < 0.3:
+            made["weighted"], asked["class_weight"] = True, "balanced"
         checkpoint = rng.choice(["run.npz", "run.npz", "run.safetensors"])
-        yield Case(text, made, asked, command, text is WORDS, mapped, own, checkpoint=checkpoint)
+        yield Case(text, made, asked, command, text is WORDS, mapped, own, checkpoint, apart)
 
 
 def trained(points: int, seed: int) -> Counter[str]:

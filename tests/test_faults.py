@@ -236,7 +236,7 @@ def test_one_place_writes_files() -> None:
 def test_one_place_of_a_module_writes_files(style: str) -> None:
     text = (ROOT / "generated" / style / "digits.py").read_text("utf-8")
     archive = {("_write_npz", "ZipFile"), ("_write_npz", "open")}  # into the file that it is given
-    assert writers(text) == {("_write_whole", "open"), ("_write_whole", "replace"), *archive}
+    assert writers(text) == {("_replace", "open"), ("_replace", "replace"), *archive}
 
 
 @pytest.mark.parametrize(
@@ -404,6 +404,24 @@ def test_a_signal_behind_the_last_step_is_not_lost(tmp_path: Path) -> None:
     model._keep = late
     model.fit(*data(), epochs=2, checkpoint=tmp_path / "run.npz", quiet=True)
     assert model.stopped == "interrupted" and len(model.history) == 2
+
+
+@posix
+def test_a_signal_while_a_file_is_written_acts_afterwards(tmp_path: Path, monkeypatch: Any) -> None:
+    """It would cut off the archive between two of its entries, which then cannot be closed."""
+    model, write_array = NET["Model"](), np.lib.format.write_array
+
+    def struck(entry: Any, a: np.ndarray, **more: Any) -> None:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+        write_array(entry, a, **more)
+
+    monkeypatch.setattr(np.lib.format, "write_array", struck)
+    with pytest.raises(KeyboardInterrupt):
+        model.save(tmp_path / "w.npz")
+    assert os.listdir(tmp_path) == ["w.npz"]
+    NET["Model"]().load(tmp_path / "w.npz")
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 @pytest.mark.parametrize(

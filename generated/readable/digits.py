@@ -298,33 +298,39 @@ def _write_whole(path, write=None):
     """Write a file by `write(file)`, as a whole or not at all, even when the process or the machine stops.
 
     Nothing to write: only whether it could be is found out. A link stays one, and a file keeps its mode.
+    A signal acts when that is done, or when it comes twice.
     """
     told = os.fsdecode(path)
-    try:
-        path = os.path.realpath(told)
-        folder = os.path.dirname(path)
-        temporary = os.path.join(folder, f".symgrad-{os.urandom(8).hex()}.tmp")
-        known = os.path.exists(path)
-        if known and not os.path.isfile(path):
-            raise OSError(None, "it is a folder" if os.path.isdir(path) else "it is no plain file")
-        if known and not os.access(path, os.W_OK):
-            raise OSError(None, "it may only be read")
+    with _Interrupts() as interrupts:
         try:
-            with open(temporary, "xb") as file:
-                if write is None:
-                    return
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            if known:
-                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-    except (OSError, ValueError) as problem:
-        why = getattr(problem, "strerror", None) or problem
-        raise Problem(f"{told} cannot be written: {why}; nothing was changed") from None
+            _replace(os.path.realpath(told), write)
+        except (OSError, ValueError) as problem:
+            why = getattr(problem, "strerror", None) or problem
+            raise Problem(f"{told} cannot be written: {why}; nothing was changed") from None
+    interrupts.act()
+
+
+def _replace(path, write):
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".symgrad-{os.urandom(8).hex()}.tmp")
+    known = os.path.exists(path)
+    if known and not os.path.isfile(path):
+        raise OSError(None, "it is a folder" if os.path.isdir(path) else "it is no plain file")
+    if known and not os.access(path, os.W_OK):
+        raise OSError(None, "it may only be read")
+    try:
+        with open(temporary, "xb") as file:
+            if write is None:
+                return
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if known:
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
     with contextlib.suppress(OSError):  # so that the name outlasts the machine, where folders can be flushed
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -639,6 +645,12 @@ class _Interrupts:
                 self.before[number] = before
                 signal.signal(number, self.note)
         return self
+
+    def act(self):
+        """Let the signal that was noted do what it does elsewhere."""
+        for number, word in SIGNALS.items():
+            if word == self.caught:
+                signal.raise_signal(number)
 
     def note(self, number, frame):
         if self.caught:
