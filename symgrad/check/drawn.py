@@ -52,7 +52,7 @@ def _point(derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator)
             joint = run(derived.program, sizes, given)
             if all(np.isfinite(joint[name]).all() for name in (source.target, *derived.gradients.values())):
                 return given
-            if _smooth(source, sizes, given, rng):
+            if is_smooth(source, sizes, given, rng):
                 return given
     raise Refusal(
         f"at no random point {source.target} and its gradients are finite numbers: declare where the inputs lie, "
@@ -60,7 +60,7 @@ def _point(derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator)
     )
 
 
-def _smooth(source: Program, sizes: Mapping[str, int], given: Arrays, rng: np.random.Generator) -> bool:
+def is_smooth(source: Program, sizes: Mapping[str, int], given: Arrays, rng: np.random.Generator) -> bool:
     """Whether the definition has a finite value and a finite slope here."""
     moved = {
         t.name: given[t.name] + 1j * STEP * rng.standard_normal(given[t.name].shape)

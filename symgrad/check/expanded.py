@@ -198,8 +198,8 @@ class _Formulas(Arithmetic):
 
 
 def agrees(derived: Derived, point: Point) -> bool | None:
-    """Whether the derivatives that sympy finds are the derived ones; None where it cannot say: at a kink, for
-    derivatives by what is computed, for eigenvalues."""
+    """Whether the derivatives that sympy finds are the derived ones; None where it cannot say: at a kink or a
+    pole, for derivatives by what is computed, for eigenvalues."""
     source = derived.source
     names = list(map(str, derived.gradients))
     if any(source.writers(n) for n in names) or any(
@@ -237,5 +237,8 @@ def agrees(derived: Derived, point: Point) -> bool | None:
         gradient = np.asarray(results[derived.gradients[name]], object)
         for g, x in zip(gradient.flat, along[name].flat, strict=True):
             own += point.exact.value(g) * MP.mpf(float(x))
-    found = MP.mpf(str(sp.N(slope, 55)))
+    number = sp.N(slope, 55)
+    if not number.is_finite:
+        return None
+    found = MP.mpf(str(number))
     return bool(abs(found - own) <= MP.mpf(10) ** -CLOSE * max(1, abs(own)))

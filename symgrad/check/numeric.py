@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from symgrad.check.drawn import points
+from symgrad.check.drawn import is_smooth, points
 from symgrad.check.questions import Question, moved, question, shown
 from symgrad.check.steps import ComplexSteps, Differences, digits_of
 from symgrad.check.together import MANY, together
 from symgrad.check.verdict import Row, Verdict, scale_of, worst_of
 from symgrad.errors import Refusal
-from symgrad.exact.points import work
+from symgrad.exact.points import Point, work
+from symgrad.exact.points import points as exact_points
 from symgrad.exact.reals import MP
 from symgrad.language.bind import bind
 from symgrad.language.reference import Arrays
 from symgrad.language.trace import Derived, Key
 
 _AT_KINKS = 8  # directions there
+_COSTLY = 30_000  # numbers of many digits, beyond which not each gradient is judged by itself
 FEWEST, MOST = 20, 1000  # digits
 Realisation = Callable[..., tuple[Any, Mapping[Any, Any]]]
 
@@ -52,7 +55,7 @@ def check(
         tolerance: largest accepted error, relative to the largest entry of the gradient (at least 1e-3); 1e-9, and with
             `digits` half of them, if None.
         digits: compute in numbers of so many decimal digits, from 20 to 1000, with differences in place of complex
-            steps.
+            steps; for the smallest sizes that differ, and of fewer entries where that is much to compute.
 
     Returns:
         the verdict; where no arrays were given and it finds nothing, that at other sizes if it finds something there.
@@ -90,7 +93,14 @@ class _Judge:
     def verdict(
         self, derived: Derived, given: Mapping[str, Any] | None, realisations: Mapping[str, Realisation], entries: int
     ) -> Verdict:  # fmt: skip
-        tried = points(derived, self.rng) if given is None else iter([given])
+        if given is not None:
+            tried = iter([given])
+        elif isinstance(self.how, ComplexSteps):
+            tried = points(derived, self.rng)
+        else:  # numbers of many digits are slow: the smallest sizes that differ
+            smooth = partial(self._smooth, derived)
+            found = exact_points(derived, int(self.rng.integers(2**31)), smooth=smooth)
+            tried = (p.floats for p in found[:2])
         verdict = self.at(derived, next(tried), realisations, entries)
         for point in tried if verdict.ok else ():
             again = self.at(derived, point, realisations, min(entries, 2))
@@ -98,17 +108,25 @@ class _Judge:
                 return again
         return verdict
 
+    def _smooth(self, derived: Derived, point: Point) -> bool:
+        return is_smooth(derived.source, point.sizes, point.floats, self.rng)
+
     def at(
         self, derived: Derived, given: Mapping[str, Any], realisations: Mapping[str, Realisation], entries: int
     ) -> Verdict:  # fmt: skip
         """The verdict at one point."""
         source, how = derived.source, self.how
         sizes, floats = bind(source, given)
-        if work(derived.program, sizes) > how.most:
+        cost = work(source, sizes) + 1
+        if cost > how.most:
             raise Refusal(
                 "this computes too many numbers of many digits: declare smaller sizes, or check it without `digits`"
             )
-        arrays = how.given(floats)
+        many = len(derived.gradients) > MANY
+        if not isinstance(how, ComplexSteps):
+            cost *= len(derived.gradients)
+            many, entries = many or cost > _COSTLY, max(1, min(entries, 4 * _COSTLY // cost))
+        arrays = how.given(source, floats)
         joint = how.run(derived.program, sizes, arrays)
         others = {what: realisation(*floats.values()) for what, realisation in realisations.items()}
 
@@ -117,7 +135,7 @@ class _Judge:
             return _row(asked, joint[derived.gradients[key]], self.rng, entries)
 
         judged: Mapping[Any, Row] = {}
-        if derived.kind == "gradient" and len(derived.gradients) > MANY:
+        if derived.kind == "gradient" and many:
             names = tuple(map(str, derived.gradients))
             slope = how.stepped(source, sizes, arrays, names, source.target)
             judged = together(

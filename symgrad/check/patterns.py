@@ -1,5 +1,5 @@
-"""Which way a program goes: the sign of every number at whose zero a function has a kink, every comparison, and the
-winner of every maximum.
+"""Which way a program goes: the sign of every number at whose zero a function has a kink, or a root its branch point,
+every comparison, and the winner of every maximum.
 
 Between two points with the same pattern a program is one smooth formula. Where the pattern on one side of a point is
 not that on the other, the point is at a kink.
@@ -56,9 +56,12 @@ class Watched(Arithmetic):
     def leaf(self, leaf: Leaf, values: Sequence[Any]) -> Any:
         for distance in _distances(leaf):
             self._ordered(composed(distance, values, self.base), 0)
+        if leaf.name == "sqrt":
+            self._ordered(values[0], 0)
         return self.base.leaf(leaf, values)
 
     def power(self, base: Any, exponent: Any) -> Any:
+        self._ordered(base, 0)
         return self.base.power(base, exponent)
 
     def implicit(self, op: str, arrays: Sequence[np.ndarray]) -> Any:
@@ -71,11 +74,12 @@ class Watched(Arithmetic):
         self._ordered(a, b)
         return self.base.compare(op, a, b)
 
-    def won(self, body: Any, best: Any) -> None:
+    def won(self, body: Any, best: Any) -> Any:
         winners = np.asarray(body == best, bool)
         self._pattern.append(np.packbits(winners).tobytes())
         if np.iscomplexobj(body):
             self.ties += int(((np.real(body) == np.real(best)) & ~winners).sum())
+        return best
 
     def stopped(self, values: Any) -> Any:
         """The same as in the other run, if there was one."""

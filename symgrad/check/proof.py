@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from symgrad.check.corners import ranges
 from symgrad.check.questions import Slope, movable, moved, question, shown
 from symgrad.check.sides import Sides
 from symgrad.errors import Refusal, listing
@@ -233,7 +234,7 @@ class _Judge:
     def rows(self) -> list[Proven]:
         source = self.derived.source
         value = self.point.run(source, [source.target], exact=True)[source.target]
-        found = [self._compared(source.target, self.results[source.target], value, value)]
+        found = [self._compared(source.target, self.results[source.target], Sides(value, value))]
         names = list(self.derived.gradients)
         if self.derived.kind == "gradient":
             joint = self._gradients(list(map(str, names)))
@@ -257,7 +258,7 @@ class _Judge:
             )
             own = sum((g * x for g, x in pairs), self.point.exact.number(0))
             along = {n: moved(source[n], v) for n, v in directions.items()}
-            return self._compared(names[0], np.asarray(own, object), *slope(along).both)
+            return self._compared(names[0], np.asarray(own, object), slope(along))
 
         found = tried({n: self._direction(numbers(source[n], sizes)) for n in names})
         if found.equal or len(names) > 1:
@@ -271,7 +272,7 @@ class _Judge:
         def tried(v: np.ndarray) -> Proven:
             along = (v + np.swapaxes(v, -1, -2)) / 2 if asked.symmetric else v
             own = np.asarray(np.tensordot(result, v, len(asked.shape)), object)
-            return self._compared(asked.name, own, *asked.slope(along).both)
+            return self._compared(asked.name, own, asked.slope(along))
 
         found = tried(self._direction(asked.shape))
         return found if found.equal else self._placed(found, asked.shape, tried)
@@ -288,9 +289,9 @@ class _Judge:
                 return Proven(found.name, False, row.exactly, row.kinks, at, row.derived, row.forward)
         return found
 
-    def _compared(self, name: str, own: np.ndarray, up: np.ndarray, down: np.ndarray) -> Proven:
+    def _compared(self, name: str, own: np.ndarray, sides: Sides) -> Proven:
         """Whether a result is the slope; at a kink, whether it lies between the slopes to both sides."""
-        exact = self.point.exact
+        exact, up, down = self.point.exact, sides.up, sides.down
         if own.shape != up.shape:
             return Proven(name, False, True, 0, None, f"shape {own.shape}", f"shape {up.shape}")
         if same_exactly(own, up, exact) and same_exactly(own, down, exact):
@@ -298,14 +299,17 @@ class _Judge:
         if same_digits(own, up, exact) and same_digits(own, down, exact):
             return Proven(name, True, False)
         kinks = 0
+        numeric = sides.nearest(own)
         for place in np.ndindex(*own.shape):
-            one = [np.asarray(a[place], object) for a in (own, up, down)]
+            one = [np.asarray(np.asarray(a, object)[place], object) for a in (own, up, down, numeric)]
             if same_digits(one[0], one[1], exact) and same_digits(one[0], one[2], exact):
                 continue
-            value, *sides = (exact.value(a.item()) for a in one)
-            margin = MP.mpf(10) ** -40 * max(map(abs, sides))
-            if not min(sides) - margin <= value <= max(sides) + margin or same_digits(one[1], one[2], exact):
-                told = [str(MP.nstr(v, 12)) for v in (value, sides[0])]
+            if (
+                same_digits(one[1], one[2], exact)
+                and not sides.corners
+                or not same_digits(one[0], one[3], exact)
+            ):
+                told = [str(MP.nstr(exact.value(a.item()), 12)) for a in (one[0], one[1])]
                 return Proven(name, False, True, kinks, place, *told)
             kinks += 1
         return Proven(name, True, False, kinks)
@@ -336,7 +340,11 @@ class _Forward:
         def slope(directions: Mapping[str, np.ndarray]) -> Sides:
             before = self.duals.ties
             up = side(directions, 1)
-            return Sides(up, up if self.duals.ties == before else side(directions, -1))
+            if self.duals.ties == before:
+                return Sides(up, up)
+            near = {shifts[n]: v for n, v in directions.items()}
+            corners = partial(ranges, program, sizes, arrays, near, watched, self.exact)
+            return Sides(up, side(directions, -1), corners=corners)
 
         return slope
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,15 @@ class Sides:
         up, down: both, each an array; the same away from kinks.
         spread: how far they may be off, as far as is known.
         against: how they were found.
+        corners: gives the lowest and the highest slopes that a choice at every single kink may give; where several
+            kinks meet, more than lies between the slopes to both sides of the whole.
     """
 
     up: Any
     down: Any
     spread: Any = 0.0
     against: str = ""
-
-    @property
-    def both(self) -> tuple[Any, Any]:
-        return self.up, self.down
+    corners: Callable[[], tuple[Any, Any]] | None = None
 
     @property
     def parted(self) -> bool:
@@ -37,15 +36,21 @@ class Sides:
         if self.up is self.down:
             return False
         up, down = np.asarray(self.up), np.asarray(self.down)
-        width = np.abs(up - down) - 2 * np.asarray(self.spread)
-        return bool(np.asarray(width > _ROUNDING * np.maximum(1, np.abs(up)), bool).any())
+        rounding = _SURE if np.any(self.spread) else _ROUNDING
+        return bool(np.asarray(np.abs(up - down) > rounding * np.maximum(1, np.abs(up)), bool).any())
 
     def nearest(self, own: Any) -> Any:
         """The numbers between the slopes that are nearest to those given; a slope where there is none."""
         margin = np.minimum(self.spread, _SURE * np.maximum(1, np.abs(self.up))) if np.any(self.spread) else 0
         low, high = np.minimum(self.up, self.down) - margin, np.maximum(self.up, self.down) + margin
-        inside = np.asarray(low <= own, bool) & np.asarray(own <= high, bool)
-        return np.where(inside, own, np.where(np.asarray(own < low, bool), low, high))
+        if self.corners is not None and not _between(low, own, high).all():
+            least, most = self.corners()
+            low, high = np.minimum(low, least), np.maximum(high, most)
+        return np.where(_between(low, own, high), own, np.where(np.asarray(own < low, bool), low, high))
+
+
+def _between(low: Any, x: Any, high: Any) -> Any:
+    return np.asarray(low <= x, bool) & np.asarray(x <= high, bool)
 
 
 def stacked(sides: Sequence[Sides], share: int) -> Sides:
@@ -55,4 +60,9 @@ def stacked(sides: Sequence[Sides], share: int) -> Sides:
     up = np.array([s.up for s in sides]) / share
     down = up if same else np.array([s.down for s in sides]) / share
     spread = np.array([np.broadcast_to(s.spread, np.shape(s.up)) for s in sides]) / share
-    return Sides(up, down, spread, how)
+
+    def corners() -> tuple[Any, Any]:
+        pairs = [(s.up, s.down) if s.corners is None else s.corners() for s in sides]
+        return np.array([low for low, _ in pairs]) / share, np.array([high for _, high in pairs]) / share
+
+    return Sides(up, down, spread, how, corners if any(s.corners for s in sides) else None)

@@ -22,15 +22,18 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.check.corners import ranges
 from symgrad.check.patterns import Watched
 from symgrad.check.questions import Slope, movable
 from symgrad.check.sides import Sides
+from symgrad.exact.points import work
 from symgrad.exact.reals import Digits
 from symgrad.language.program import Program, needed
 from symgrad.language.reference import FLOATS, Arithmetic, Arrays, run
 from symgrad.leaves import Leaf
 
 _Pattern = tuple[bytes, ...]
+_Corners = Callable[[], tuple[Any, Any]] | None
 _Value = tuple[Any, _Pattern]  # a tensor, and the way the program went
 STEP = 1e-30
 _SQUARED = 1e-40  # what is below zero by less than this was zero before a complex step
@@ -74,6 +77,21 @@ def _away(base: Any) -> None:
         raise _BranchPoint
 
 
+def _corners(
+    program: Program, sizes: Mapping[str, int], arrays: Arrays, directions: Mapping[str, np.ndarray], watched: str
+) -> _Corners:  # fmt: skip
+    """What slopes may be, corner by corner, in floats where the arrays have floats; None where that is too much."""
+    if work(program, sizes) > _HEAVY:
+        return None
+
+    def found() -> tuple[np.ndarray, np.ndarray]:
+        low, high = ranges(program, sizes, arrays, directions, watched)
+        exact = any(a.dtype == object for a in arrays.values())
+        return (low, high) if exact else (low.astype(float), high.astype(float))
+
+    return found
+
+
 class ComplexSteps:
     """Slopes by complex steps; where none passes, by differences.
 
@@ -82,7 +100,7 @@ class ComplexSteps:
 
     most = math.inf
 
-    def given(self, arrays: Arrays) -> Arrays:
+    def given(self, program: Program, arrays: Arrays) -> Arrays:
         return arrays
 
     def run(self, program: Program, sizes: Mapping[str, int], arrays: Arrays) -> Arrays:
@@ -106,7 +124,10 @@ class ComplexSteps:
                 down = side(directions, -1)[0] if ties else up
             except _BranchPoint:
                 return Differences().stepped(program, sizes, arrays, names, watched)(directions)
-            return Sides(up, down, against="complex step")
+            return Sides(up, down, 0.0, "complex step", corners(directions) if ties else None)
+
+        def corners(directions: Mapping[str, np.ndarray]) -> _Corners:
+            return _corners(stepped, sizes, values, {shifts[n]: v for n, v in directions.items()}, watched)
 
         return slope
 
@@ -137,9 +158,16 @@ class Differences:
             against,
         )
 
-    def given(self, arrays: Arrays) -> Arrays:
-        """The arrays in numbers of this kind."""
-        return {n: a if a.dtype.kind == "i" else self._exactly(a) for n, a in arrays.items()}
+    def given(self, program: Program, arrays: Arrays) -> Arrays:
+        """The arrays in numbers of this kind, for which the declared facts hold to the last digit."""
+        found = {n: a if a.dtype.kind == "i" else self._exactly(a) for n, a in arrays.items()}
+        for name, a in found.items() if self.dtype is object else ():
+            facts = program[name].facts
+            if facts.distribution:
+                found[name] = a / a.sum(-1, keepdims=True)
+            if facts.symmetric:
+                found[name] = (a + np.swapaxes(a, -1, -2)) / 2
+        return found
 
     def run(self, program: Program, sizes: Mapping[str, int], arrays: Arrays) -> Arrays:
         return run(program, sizes, arrays, self.dtype, self.kind)
@@ -167,8 +195,13 @@ class Differences:
                 return found, kind.pattern
 
             up, down, spread = self._sides(at, here.pattern)
-            up, down = up * length, up * length if up is down else down * length
-            return Sides(up, down, spread * float(length), self.against)
+            spread = spread * float(length)
+            if up is down:
+                both = up * length
+                return Sides(both, both, spread, self.against)
+            near = {shifts[n]: v for n, v in moves.items()}
+            corners = _corners(program, sizes, arrays, near, watched)
+            return Sides(up * length, down * length, spread, self.against, corners)
 
         return slope
 

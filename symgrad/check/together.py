@@ -44,8 +44,8 @@ def together(
         ...     found = sum(float(v.sum()) for v in parts.values())
         ...     return Sides(found, found)
         >>> rows = together(gradients, slope, alone.get, np.random.default_rng(0), 0, 1e-9)
-        >>> rows["x"].place, rows["x"].error < 1e-15, rows["z"].error
-        ('direction 1 of 2 at once', True, 0.001)
+        >>> rows["x"].error < 1e-15, rows["z"].place, rows["z"].error
+        (True, (1,), 0.001)
     """
     judge = _Judge(results, slope, alone, rng, tolerance)
     rows = judge.rows(tuple(n for n, g in results.items() if g.size))

@@ -10,7 +10,7 @@ point a little further along the direction lies, so that at a kink the slope is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Union
 
 import numpy as np
@@ -191,6 +191,8 @@ class Duals(Arithmetic):
         """A scalar function of the language by its name."""
         if not any(isinstance(a, Dual) for a in args):
             return self.exact.apply(name, *args)
+        if name == "hypot" and all(self.value(a) == 0 for a in args):
+            return self.cone(args)
         lifted = [a if isinstance(a, Dual) else self.exact.lift(a) for a in args]
         found: Number = FUNCTIONS[name](self, *lifted)
         return found
@@ -198,7 +200,20 @@ class Duals(Arithmetic):
     def implicit(self, op: str, arrays: Sequence[np.ndarray]) -> Any:
         if op in ("eigvals", "eigvecs"):
             return stacked(op, arrays, lambda a: self._eigen(a, op == "eigvecs"))
+        if op in ("norm", "frobenius"):
+            return stacked(op, arrays, self._length)
         return stacked(op, arrays, lambda *a: MATRICES[op][1](self, *a))
+
+    def _length(self, a: np.ndarray) -> Any:
+        zero = all(self.value(x) == 0 for x in a.flat)
+        return self.cone(a.flat) if zero else MATRICES["norm"][1](self, a)
+
+    def cone(self, args: Iterable[Any]) -> Number:
+        """The length of numbers that are all zero: it grows by the length of what they move."""
+        slopes = [self.slope(x) for x in args]
+        self.ties += any(x.value for x in slopes)
+        zero = self.exact.number(0)
+        return Dual(self, zero, self.exact.sqrt(sum((x * x for x in slopes), zero)))
 
     # what the functions of the language are made of, each with its slope
 

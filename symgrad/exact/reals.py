@@ -315,7 +315,7 @@ def _dsinc(k: Exact, x: Real) -> Real:
 
 
 def _sign(k: Exact, x: Real) -> Real:
-    return k.number((x.value > 0) - (x.value < 0))
+    return k.number((x > 0) - (x < 0))
 
 
 def _xlogy(k: Exact, x: Real, y: Real) -> Real:

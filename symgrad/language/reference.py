@@ -80,8 +80,9 @@ class Arithmetic:
         """Where a comparison of numbers holds; complex ones go by their real parts first."""
         return _COMPARE[op](a, b)
 
-    def won(self, body: Any, best: Any) -> None:
-        """Told what a maximum or minimum was taken of, and what came out, point by point."""
+    def won(self, body: Any, best: Any) -> Any:
+        """Told what a maximum or minimum was taken of, and what came out, point by point: the latter."""
+        return best
 
     def stopped(self, values: Any) -> Any:
         """A deliberate constant: no step passes through it, as one may through a held value."""
@@ -207,7 +208,7 @@ def _execute(s: Statement, program: Program, here: _Here, dtype: Any, step: int 
     else:
         out[...] = _AT[s.op].reduce(np.append(body, out))
     if s.op in ("max=", "min="):
-        here.kind.won(body, out[where])
+        out[where] = here.kind.won(body, out[where])
 
 
 def _room(s: Statement, program: Program, here: _Here, dtype: Any) -> None:
