@@ -122,10 +122,12 @@ class Watch:
     def watched(self, name: str, does: Callable[..., Any]) -> Callable[..., Any]:
         def doing(*arguments: Any, **more: Any) -> Any:
             self.happened(name)
+            if name != "replace" or not str(arguments[1]).endswith(self.checkpoint.name):
+                return does(*arguments, **more)
+            kept = Path(arguments[0]).read_bytes()
             made = does(*arguments, **more)
-            if name == "replace" and str(arguments[1]).endswith(self.checkpoint.name):
-                with contextlib.suppress(OSError), (self.folder.parent / "kept").open("a") as file:
-                    file.write("1")  # from here on there is a checkpoint
+            with contextlib.suppress(OSError):  # no folder, no room: then it is judged by less
+                (self.folder.parent / "kept").write_bytes(kept)  # the last good checkpoint, from here on
             return made
 
         return doing

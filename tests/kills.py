@@ -53,6 +53,7 @@ WORDS = """
     z = dense(x, 3)
     loss = softmax_cross_entropy(z, t)
 """
+DATA = ("rows.csv", "x.npy", "t.npy")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 
 
@@ -73,6 +74,7 @@ class Case:
     totals: Counter[str] = field(default_factory=Counter)
     steps: dict[int, bytes] = field(default_factory=dict)
     end: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, bytes] = field(default_factory=dict)
     lasts: int = 0  # how many microseconds it takes undisturbed
 
     def __post_init__(self) -> None:
@@ -186,6 +188,7 @@ def prepare(case: Case, root: Path) -> None:
         case.totals = Counter(json.loads(str(told["counts"])))
         case.steps = {int(name): told[name].tobytes() for name in told.files if name != "counts"}
     case.end = found(case, folder)
+    case.data = {path.name: path.read_bytes() for path in folder.iterdir() if path.name in DATA}
     (folder / case.checkpoint).unlink()
     (folder / "rows_of.csv").unlink()
     start = time.perf_counter()
@@ -202,17 +205,8 @@ def choose(case: Case, rng: random.Random) -> Fault:
 
     events = ("line", "line", "write", "fsync", "replace", "open", "step")
     kinds = [
-        "error",
-        "error",
-        "error",
-        "full",
-        "MemoryError",
-        "pipe",
-        "no folder",
-        "garbage",
-        "garbage KILL",
-        "cut KILL",
-    ]
+        "error", "error", "error", "full", "MemoryError", "pipe", "no folder", "garbage", "garbage KILL", "cut KILL",
+    ]  # fmt: skip
     kind = rng.choice(
         [*SIGNALS, "KILL", "INT INT"] if rng.random() < 0.6 else kinds + ["truncated data"] * case.mapped
     )
@@ -246,8 +240,9 @@ def judge(case: Case, folder: Path, fault: Fault, status: int, errors: str) -> b
     require(not left or status < 0 or fault.kind == "INT INT", f"a temporary file stays: {left}")
     for name in left:
         (folder / name).unlink()
-    kept = (folder.parent / "kept").exists()
-    path = folder / case.checkpoint
+    data = {name: (folder / name).read_bytes() for name in case.data}
+    require(data == case.data or fault.kind == "truncated data", "the data are others")
+    kept, path = folder.parent / "kept", folder / case.checkpoint
     if fault.kind in ("garbage KILL", "cut KILL"):
         status, errors = disturbed(case, folder, None, resume=True)
         told = "cannot be read" in errors or "cannot be used" in errors
@@ -256,13 +251,17 @@ def judge(case: Case, folder: Path, fault: Fault, status: int, errors: str) -> b
             f"a damaged checkpoint is taken: {status} {errors}",
         )
         path.unlink()
-        (folder.parent / "kept").unlink(missing_ok=True)
-        kept = False
-    require(path.exists() or not kept, "the checkpoint is gone")
+        kept.unlink(missing_ok=True)
+    if kept.exists() and fault.kind not in ("full", "garbage"):
+        same = path.exists() and path.read_bytes() == kept.read_bytes()
+        require(
+            same or path.exists() and fault.event == "moment", "it is not the last checkpoint that is there"
+        )
     if path.exists():
         model = case.net["Model"](**case.own)
         model.load(path)
         require(model._w.tobytes() == case.steps.get(model.steps), "the checkpoint is not of its step")
+        kept.write_bytes(path.read_bytes())  # a moment may have come before it was noted
     if (folder / "rows_of.csv").exists():
         rows = untimed(folder / "rows_of.csv")
         require(rows == case.end["history"][: len(rows)], "the history is another")
