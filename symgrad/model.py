@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keyword
 import os
+import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,8 @@ from symgrad.language.trace import Derived
 from symgrad.objects.expressions import Expression
 from symgrad.objects.writing import Written, write
 from symgrad.passes.weighted import weighted as with_weights
+
+_IMPORTED = ("numpy", "numba", "scipy", "sklearn")  # by modules, or by what they import
 
 
 class Model:
@@ -213,9 +217,14 @@ class Model:
                 f'a module is written to the path of a file, such as "digits.py", not to {path!r}'
             )
         path = Path(path)
-        if path.suffix != ".py" or not path.stem.isidentifier() or keyword.iskeyword(path.stem):
+        stem = unicodedata.normalize("NFKC", path.stem)  # what Python looks for
+        if path.suffix != ".py" or not stem.isidentifier() or keyword.iskeyword(stem) or stem != path.stem:
             raise SymgradError(
                 f"a module is written to a file such as digits.py, whose name can be imported, not to '{path.name}'"
+            )
+        if path.stem in sys.stdlib_module_names or path.stem in _IMPORTED:
+            raise SymgradError(
+                f"a module called {path.stem} would be imported in place of Python's or NumPy's: choose another name"
             )
         write_atomically(
             path,

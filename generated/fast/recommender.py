@@ -637,9 +637,11 @@ def _check_writable(path):
 
 def _check_apart(path, others):
     """Refuse to write over a file that the same run reads, or writes for something else."""
-    if path is not None and os.path.realpath(os.fsdecode(path)) in {
-        os.path.realpath(os.fsdecode(p)) for p in others if p is not None
-    }:
+    def real(name):
+        name = os.fsdecode(name)
+        return name if "\0" in name else os.path.realpath(name)
+
+    if path is not None and real(path) in {real(name) for name in others if name is not None}:
         raise Problem(
             f"{os.fsdecode(path)} cannot be written: it is named for something else too; name another file"
         )

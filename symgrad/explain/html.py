@@ -230,11 +230,19 @@ def _coloured(text: str, language: str) -> list[Content]:
 
 def _figure(svg: str, alt: str) -> Element:
     """A drawing as part of the page."""
-    ElementTree.register_namespace("", _SVG)
-    drawing = ElementTree.fromstring(svg)  # noqa: S314 (an SVG of ours)
-    drawing.set("role", "img")
-    drawing.set("aria-label", shown(alt))
-    return _element("figure", drawing, _element("figcaption", _words(alt)))
+    drawn = drawing(svg)
+    drawn.set("role", "img")
+    drawn.set("aria-label", shown(alt))
+    return _element("figure", drawn, _element("figcaption", _words(alt)))
+
+
+def drawing(svg: str | bytes) -> Element:
+    """An SVG of ours whose elements are named as those of a page: the one outermost says that they are SVG."""
+    root = ElementTree.fromstring(svg)  # noqa: S314 (an SVG of ours)
+    for e in root.iter():
+        e.tag = e.tag.removeprefix(f"{{{_SVG}}}")
+    root.set("xmlns", _SVG)
+    return root
 
 
 def _element(tag: str, *content: Content, **look: str) -> Element:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from symgrad.explain.beside import shown
+from symgrad.explain.boxes import words
 from symgrad.explain.formula import Formula
 from symgrad.explain.latex import LATEX
 from symgrad.explain.parts import (
@@ -33,6 +34,7 @@ from symgrad.seen import straight
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _ACTIVE = re.compile(r"[\\`*_{}\[\]#$|~!]")
 _START = re.compile(r"^(\s*)([-+=]|\d{1,9}(?=[.)]))")
+_LETTER = re.compile(r"""\\(?:[`'^~"=.cvrHu]\{\\?[a-zA-Z]\}|(?:ss|ae|AE|oe|OE|[oOlLi])\{\})""")
 _ALLOWED = ((r"\operatorname{", r"\mathrm{"), ("<", r"\lt "), (">", r"\gt "), ("|", r"\vert "))
 
 
@@ -147,7 +149,8 @@ def escaped(text: str, cell: bool = False) -> str:
 
 
 def _mathematics(latex: str) -> str:
-    """LaTeX of ours in macros that every reader of Markdown knows."""
+    """LaTeX of ours in macros that every reader of Markdown knows, letters without: one accent is a backtick."""
+    latex = _LETTER.sub(lambda m: words(m[0]), latex)
     for sign, macro in _ALLOWED:
         latex = latex.replace(sign, macro)
     return latex

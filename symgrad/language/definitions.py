@@ -187,8 +187,8 @@ def define(node: ast.FunctionDef, text: str, where: str = "") -> Definition:
     if len(set(names)) != len(names):
         raise Refusal("two parameters have the same name").at(node)
     body = list(node.body)
-    doc = ast.get_docstring(node) or ""
-    if doc:
+    doc = ast.get_docstring(node)
+    if doc is not None:  # an empty one too
         body = body[1:]
     for line in body:
         _check_line(line, last=line is body[-1])
@@ -197,7 +197,7 @@ def define(node: ast.FunctionDef, text: str, where: str = "") -> Definition:
         raise Refusal(f"the definition of {node.name} must end with `return ...`").at(node)
     source = "\n".join(text.split("\n")[node.lineno - 1 : node.end_lineno])
     layer = any(isinstance(s, ast.AnnAssign) and _declares(s) == "weight" for s in body)
-    return Definition(node.name, params, tuple(body), source, doc, "layer" if layer else "function", where)
+    return Definition(node.name, params, tuple(body), source, doc or "", "layer" if layer else "function", where)
 
 
 def _declares(line: ast.AnnAssign) -> str:

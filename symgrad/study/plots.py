@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from symgrad.errors import SymgradError
+from symgrad.explain.html import drawing
 
 if TYPE_CHECKING:
     from symgrad.study.report import Plot
@@ -27,7 +28,7 @@ _LOOK = {
     "legend.frameon": False,
     "figure.facecolor": "white",
 }
-_SVG, _LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
+_LINK = "{http://www.w3.org/1999/xlink}href"
 
 
 def label(text: str) -> str:
@@ -103,13 +104,12 @@ def png(plot: Plot) -> bytes:
 
 def svg(plot: Plot) -> str:
     """A plot as SVG without date, metadata and style sheet, so that it can stand in a page beside others."""
-    root = ElementTree.fromstring(_drawn(plot, "svg", metadata={"Date": None}))  # noqa: S314 - matplotlib's own
+    root = drawing(_drawn(plot, "svg", metadata={"Date": None}))
     root.set("stroke-linejoin", "round")
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
+            if child.tag in ("metadata", "style"):
                 parent.remove(child)
         if _LINK in parent.attrib:
             parent.set("href", parent.attrib.pop(_LINK))
-    ElementTree.register_namespace("", _SVG)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
