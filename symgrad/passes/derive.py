@@ -16,6 +16,7 @@ from symgrad.language.program import Program, Statement, blocks, in_step_order, 
 from symgrad.language.trace import Derived, Key, Step
 from symgrad.passes.forms import cheap, expand, factors, size, terms
 from symgrad.passes.held import cancelled, prove
+from symgrad.passes.roots import rooted
 from symgrad.passes.stable import logdets, pure, shifted, stable, stored
 from symgrad.passes.symmetry import prove_symmetric
 from symgrad.passes.tidy import PASSES, Group, Sheet, is_sum, placeable, put_in, triable
@@ -65,7 +66,7 @@ def prepare(program: Program, names: Collection[str], proved: bool = False) -> t
         Refusal: a `held` that matters.
     """
     steps = [Step(0, "definition", (s,), reason=_given(s)) for s in program.statements]
-    for change in FORWARD:
+    for change in (*FORWARD, rooted):
         program, more = change(program, names)
         steps += more
     if not proved:

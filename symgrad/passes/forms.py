@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from math import prod
 
 from symgrad.language import expr as ex
 from symgrad.language.expr import Access, Add, Bracket, Call, Expr, Mul, Num, Pow
@@ -211,6 +212,17 @@ def expand(e: Expr, limit: int = 64) -> Expr | None:
     if isinstance(e, Pow) and isinstance(e.base, Add) and e.exponent == Num(Fraction(2)):
         return expand(Mul((e.base, Add(e.base.args))), limit) if len(e.base.args) ** 2 <= limit else None
     return e
+
+
+def products(e: Expr) -> int:
+    """How many products `expand` adds up, before like ones are collected."""
+    if isinstance(e, Add):
+        return sum(map(products, e.args))
+    if isinstance(e, Mul):
+        return prod(map(products, e.args))
+    if isinstance(e, Pow) and isinstance(e.base, Add) and e.exponent == Num(Fraction(2)):
+        return products(e.base) ** 2
+    return 1
 
 
 def shortest(*candidates: Expr) -> Expr:

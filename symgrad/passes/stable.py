@@ -25,6 +25,8 @@ from symgrad.passes.forms import factors, match_index, placed, swapped
 Look = Callable[[Access], Expr | None]
 Change = tuple[Program, list[Step]]
 
+_LOGARITHMS = {"cosh": "logcosh", "sigmoid": "logsigmoid"}  # leaves whose logarithm is one
+
 
 def stable(program: Program, wanted: Collection[str] = ()) -> Change:
     """Formulas with a stable leaf of their own are brought to it.
@@ -70,6 +72,13 @@ def _stable(e: object, inside: Look) -> Expr | None:
             one == 1 == -m
         ):
             return ex.call("sigmoid", -u)
+        case Pow(Call("exp", (u,)), Num(c)) if c != -1:
+            return ex.call("exp", ex.mul(c, u))
+        case Pow(Call("cosh", (u,)), Num(c)) if c < 0:
+            # the slope of a quotient by cosh is one of two infinities
+            return ex.call("exp", ex.mul(c, ex.call("logcosh", u)))
+        case Call("sqrt", (Call("exp", (u,)),)):
+            return ex.call("exp", ex.mul(Fraction(1, 2), u))
         case Mul(args):
             # exp(u)/(1 + exp(u)), which the case above has made exp(u)*sigmoid(-u)
             for f in args:
@@ -96,6 +105,11 @@ def _ratio(args: Sequence[Expr]) -> Expr | None:
     """Shares of a few exponentials, `exp(a)/(exp(a) + exp(b))`; `(exp(a) - exp(b))/(exp(a) + exp(b))` is a tanh."""
     for f in args:
         rest = [a for a in args if a is not f]
+        if isinstance(f, Call) and f.name == "sinh":
+            other = ex.call("exp", -ex.call("logcosh", *f.args))  # 1/cosh by now
+            if other in rest:
+                rest.remove(other)
+                return ex.mul(*rest, ex.call("tanh", *f.args))
         if isinstance(f, Call) and f.name == "expm1":
             # (exp(u) - 1)/(exp(u) + 1), of which the parts are known by now
             other = Call("sigmoid", (-f.args[0],))
@@ -192,10 +206,8 @@ def _log(u: Expr, inside: Look) -> Expr | None:
     u = _open(u, inside)
     if isinstance(u, Call) and u.name == "exp":
         return u.args[0]
-    if isinstance(u, Call) and u.name == "cosh":
-        return ex.call("logcosh", *u.args)
-    if isinstance(u, Call) and u.name == "sigmoid":
-        return ex.call("logsigmoid", *u.args)
+    if isinstance(u, Call) and u.name in _LOGARITHMS:
+        return _logarithm(u)
     if isinstance(u, Call) and u.name == "expm1":
         return ex.add(*u.args, ex.call("log1mexp", *u.args))
     opposite = ex.mul(-1, u)
@@ -203,15 +215,14 @@ def _log(u: Expr, inside: Look) -> Expr | None:
         return ex.call("log1mexp", -opposite.args[0])
     if isinstance(u, Mul):
         # log(exp(a)/s) is a - log(s); only where an exponential goes away
-        exponents = [f for f in u.args if isinstance(f, Call) and f.name in ("exp", "sigmoid")]
+        exponents = [f for f in u.args if isinstance(f, Call) and (f.name == "exp" or f.name in _LOGARITHMS)]
         if exponents:
             rest = ex.mul(*(f for f in u.args if f not in exponents))
             if isinstance(rest, Pow) and rest.exponent == Num(Fraction(-1)):
                 log = -ex.call("log", rest.base)
             else:  # one logarithm: two factors may both be negative
                 log = ex.ZERO if rest == ex.ONE else ex.call("log", rest)
-            logs = (f.args[0] if f.name == "exp" else ex.call("logsigmoid", *f.args) for f in exponents)
-            return ex.add(*logs, log)
+            return ex.add(*(f.args[0] if f.name == "exp" else _logarithm(f) for f in exponents), log)
         return None
     if isinstance(u, Add) and len(u.args) == 2:
         a, b = (_open(t, inside) for t in u.args)
@@ -236,6 +247,10 @@ def _log(u: Expr, inside: Look) -> Expr | None:
             other = u.args[1 - u.args.index(ex.ONE)]
             return ex.call("log1p", other) if ex.split(other)[0] > 0 else None
     return None
+
+
+def _logarithm(u: Call) -> Expr:
+    return ex.call(_LOGARITHMS[u.name], *u.args)
 
 
 def _open(u: Expr, inside: Look, opened: tuple[str, ...] = ()) -> Expr:
@@ -309,11 +324,31 @@ def _shift(
     total = program.fresh(f"{s.out}_shifted") if program[s.out].named else s.out
 
     def scaled(e: object) -> Expr | None:
+        """The sum as its largest exponential times the shifted sum."""
         if isinstance(e, Access) and e.tensor == s.out:
             return ex.mul(ex.call("exp", Stop(Access(top, e.index), "held")), Access(total, e.index))
+        return opened(e)
+
+    def together(e: object) -> Expr | None:
+        """The sum as one exponential, so that `1 + s` is a sum of two."""
+        if isinstance(e, Access) and e.tensor == s.out:
+            log = ex.call("log", Access(total, e.index))
+            return ex.call("exp", ex.add(Stop(Access(top, e.index), "held"), log))
+        return opened(e)
+
+    def opened(e: object) -> Expr | None:
         if isinstance(e, Access) and isinstance(body := inside(e), Call) and body.name == "exp":
             return body
         return None
+
+    def left(e: object) -> bool:
+        """Whether it is the exponential of the largest exponent, which may overflow."""
+        if not (isinstance(e, Call) and e.name == "exp"):
+            return False
+        terms = e.args[0].args if isinstance(e.args[0], Add) else e.args
+        return any(isinstance(t, Stop) and ex.tensors(t) == (top,) for t in terms) and not any(
+            ex.split(t)[0] < 0 for t in terms
+        )
 
     shift = Stop(Access(top, s.left), "held")
     new: dict[Statement, tuple[Statement, ...]] = {
@@ -326,12 +361,13 @@ def _shift(
         if t.guard is not None and s.out in ex.tensors(t.guard):
             return None
         if s.out in t.reads:
-            body = ex.rewrite(
-                ex.rewrite(t.body, scaled), lambda e: _together(e) or _stable(e, inside), bottom_up=True
-            )
-            if any(
-                isinstance(c, Call) and c.name == "exp" and isinstance(c.args[0], Stop) for c in ex.walk(body)
-            ):
+            for form in (scaled, together):
+                body = ex.rewrite(
+                    ex.rewrite(t.body, form), lambda e: _together(e) or _stable(e, inside), bottom_up=True
+                )
+                if not any(map(left, ex.walk(body))):
+                    break
+            else:
                 return None
             new[t] = (replace(t, body=body),)
     if len(new) == 1:
@@ -354,9 +390,16 @@ def _shift(
 
 
 def _together(e: object) -> Expr | None:
-    """`exp(a)/exp(b)` as `exp(a - b)`."""
+    """`exp(a)/exp(b)` as `exp(a - b)`, and `exp(a)*sigmoid(b)` as `exp(a + logsigmoid(b))`."""
     if isinstance(e, Mul):
         parts = factors(e)
+        pair = [
+            f for f in parts if isinstance(f, Call) and f.name in ("exp", "sigmoid") and parts[f] == ex.ONE
+        ]
+        if {f.name for f in pair} == {"exp", "sigmoid"}:
+            rest = [ex.power(f, x) for f, x in parts.items() if f not in pair]
+            logs = (f.args[0] if f.name == "exp" else ex.call("logsigmoid", *f.args) for f in pair)
+            return ex.mul(*rest, ex.call("exp", ex.add(*logs)))
         exps = [f for f in parts if isinstance(f, Call) and f.name == "exp"]
         if any(parts[f] == Num(Fraction(-1)) for f in exps) and len(exps) > 1:
             rest = [ex.power(f, x) for f, x in parts.items() if f not in exps]

@@ -27,10 +27,12 @@ from symgrad.passes.forms import (
     match,
     match_index,
     placed,
+    products,
     quotient,
     shortest,
     size,
     swapped,
+    terms,
 )
 
 Group = tuple[Statement, ...]
@@ -510,22 +512,33 @@ def outputs(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
     names: dict[str, None] = {}
     here: Mapping[str, Int] = {}
 
+    def known(e: Expr) -> Access | None:
+        key, axes = _canonical(e)
+        s = sheet.bodies.get(key)
+        if s is None:
+            return None
+        bound = dict(zip(_canonical(s.body)[1], map(ints.axis, axes), strict=True))
+        if not all(
+            i.axis in bound and within(bound[i.axis], s.ranges[i.axis], here, sheet.tensors) for i in s.left
+        ):
+            return None
+        names[s.out] = None
+        return Access(s.out, tuple(bound[i.axis or ""] for i in s.left))
+
     def one(e: object) -> Expr | None:
         if not isinstance(e, (Call, ex.Pow, Add, Mul)):
             return None
-        key, axes = _canonical(e)
-        s = sheet.bodies.get(key)
-        if s is not None:
-            own = _canonical(s.body)[1]
-            bound = dict(zip(own, map(ints.axis, axes), strict=True))
-            if all(
-                i.axis in bound and within(bound[i.axis], s.ranges[i.axis], here, sheet.tensors)
-                for i in s.left
-            ):
-                names[s.out] = None
-                return Access(s.out, tuple(bound[i.axis or ""] for i in s.left))
+        value = known(e)
+        if value is not None:
+            return value
         if isinstance(e, Mul):
-            for base in factors(e):
+            parts = factors(e)
+            for b in parts:  # what a bracket hides in a value, it hides here too: the rest is that value
+                for f in parts if isinstance(b, Bracket) else ():
+                    value = known(ex.mul(b, f)) if isinstance(f, Call) else None
+                    if value is not None:
+                        return ex.mul(*(ex.power(value if g == f else g, x) for g, x in parts.items()))
+            for base in parts:
                 if not isinstance(base, Access):
                     continue
                 for s in sheet.products.get(base.tensor, ()):
@@ -736,13 +749,17 @@ def _share(e: Expr, base: Access, s: Statement, sheet: Sheet) -> tuple[Expr, str
     return None
 
 
-def cancel(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
-    """Common factors in front; products of sums multiplied out only where terms cancel."""
+def cancel(group: Group, sheet: Sheet) -> tuple[Group, str] | None:
+    """Common factors in front; products of sums multiplied out only where terms cancel exactly.
+
+    Elsewhere they would cancel in floating point: for large x, 1 + x - a*x is not 1 + x*(1 - a).
+    """
     new = []
     for s in group:
         body = ex.rewrite(s.body, lambda e: collect(e) if isinstance(e, Add) else None, bottom_up=True)
-        flat = expand(ex.rewrite(body, _mirror, bottom_up=True))
-        if flat is not None:
+        mirrored = ex.rewrite(body, _mirror, bottom_up=True)
+        flat = expand(mirrored)
+        if flat is not None and _meet(replace(s, body=mirrored), sheet):
             gathered = ex.rewrite(flat, lambda e: collect(e) if isinstance(e, Add) else None, bottom_up=True)
             if size(gathered) < size(body):
                 body = gathered
@@ -754,6 +771,14 @@ def cancel(group: Group, _sheet: Sheet) -> tuple[Group, str] | None:
         if tuple(new) != group
         else None
     )
+
+
+def _meet(s: Statement, sheet: Sheet) -> bool:
+    """Whether terms are alike once products are multiplied out, those counted that have a name already."""
+    found = outputs((s,), sheet)
+    named = s.body if found is None else found[0][0].body
+    flat = expand(named)
+    return flat is not None and len(terms(flat)) < products(named)
 
 
 def _mirror(e: object) -> Expr | None:
