@@ -3,9 +3,10 @@
 python -m tests.kills --count 300 --seed 0
 
 Each point is a process of its own (forked, so POSIX only) in which one fault happens at a random place: at the k-th
-line of the generated module, or at its k-th write, flush to the disk, renaming, or update. Nothing depends on the
-clock. Afterwards what is on the disk is judged, and the run goes on, sometimes to be killed once more; its end must
-be, bit by bit, that of a run that was never disturbed.
+line of the generated module, or at its k-th write, flush to the disk, renaming, or update; without --repeatable some
+signals come from outside, after a random time. Afterwards what is on the disk is judged, and the run goes on, sometimes
+to be killed once more; its end must be, bit by bit, that of a run that was never disturbed. Then commands that write
+files are disturbed in the same ways.
 """
 
 from __future__ import annotations
@@ -139,6 +140,7 @@ def disturbed(
         advance = model._advance
 
         def advanced(self: Any) -> None:
+            steps.setdefault(str(self.steps), np.frombuffer(self._w.tobytes(), np.uint8))  # at the start
             advance(self)
             steps[str(self.steps)] = np.frombuffer(self._w.tobytes(), np.uint8)
             watch.happened("step")
@@ -214,7 +216,7 @@ def choose(case: Case, rng: random.Random) -> Fault:
         return Fault(kind, "", rng.randint(1, 6000))
     if kind == "error":
         return Fault(kind, *at(rng.choice(["write", "fsync", "replace", "open"])), rng.choice(CODES))
-    if kind in SIGNALS and rng.random() < 0.2:
+    if kind in SIGNALS and case.lasts and rng.random() < 0.2:
         return Fault(kind, "moment", rng.randint(0, case.lasts))
     if kind in (*SIGNALS, "INT INT"):
         return Fault(kind, *at(rng.choice(events)), rng.choice([0, 1, 5, 30, 200]))
@@ -330,7 +332,7 @@ def cases(rng: random.Random) -> Iterator[Case]:
         yield Case(text, made, asked, command, text is WORDS, mapped, own, checkpoint, apart)
 
 
-def trained(points: int, seed: int) -> Counter[str]:
+def trained(points: int, seed: int, moments: bool = True) -> Counter[str]:
     """Disturb so many runs; how many faults of each kind there were.
 
     Raises:
@@ -343,6 +345,7 @@ def trained(points: int, seed: int) -> Counter[str]:
             if k % 8 == 0:
                 case, root = next(source), Path(name) / str(k)
                 prepare(case, root)
+                case.lasts *= moments
             for fault in point(case, root, rng):
                 told = errno.errorcode[fault.code] if fault.kind == "error" else fault.kind
                 counts[told + " at a moment" * (fault.event == "moment")] += 1
@@ -362,10 +365,13 @@ if __name__ == "__main__":
         "--count", type=int, default=300, help="of the runs; of commands there are half as many"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--repeatable", action="store_true", help="no signals from outside, which come by the clock"
+    )
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     start = time.perf_counter()
-    tell("runs", options.count, trained(options.count, options.seed), start)
+    tell("runs", options.count, trained(options.count, options.seed, not options.repeatable), start)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         made = commands(options.count // 2, options.seed, Path(name))
