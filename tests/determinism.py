@@ -132,7 +132,7 @@ def products(part: str) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "index of the gallery", gallery.index
     elif part == "networks":
         for path, text in golden.products():
-            yield path.as_posix(), partial(str, text)
+            yield path.as_posix(), partial(str, text.rstrip("\n") + "\n")
     elif part == "weights":
         for style in ("readable", "fast"):
             yield style, partial(trained, style)
@@ -164,9 +164,20 @@ def module(**options: Any) -> str:
     return str(sg.Model(NET).source("net", **options))
 
 
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def digests(part: str) -> dict[str, str]:
     """The digest of each product."""
-    return {name: hashlib.sha256(make().encode()).hexdigest()[:16] for name, make in products(part)}
+    return {name: digest(make()) for name, make in products(part)}
+
+
+def committed() -> dict[str, str]:
+    """The digests of what stands in `generated/` of the networks."""
+    folders = ("readable", "fast", "derivations")
+    files = [f for folder in folders for f in sorted((golden.GENERATED / folder).iterdir()) if f.is_file()]
+    return {f.relative_to(golden.GENERATED).as_posix(): digest(f.read_text("utf-8")) for f in files}
 
 
 def elsewhere(part: str, python: str = sys.executable) -> dict[str, str]:
@@ -225,5 +236,5 @@ if __name__ == "__main__":
     if asked.matrix:
         sys.exit(not matrix(asked.part or TEXTS))
     for part in asked.part or PARTS:
-        for name, digest in digests(part).items():
-            print(name, digest)
+        for name, found in digests(part).items():
+            print(name, found)
