@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 from symgrad.seen import straight
 
+SHOWN = 300  # characters of a line that a message shows
+
 
 class SymgradError(ValueError):
     """What every public call raises for input that it cannot take: its text is one paragraph for the user.
@@ -56,6 +58,11 @@ def complete(problem: Refusal, text: str) -> SymgradError:
     line = lines[problem.line - 1]
     # ast counts columns in bytes of UTF-8
     column = len(line.encode()[: problem.column].decode(errors="ignore"))
+    if len(line) > SHOWN:  # the part around what is marked
+        first = max(0, min(column - SHOWN // 3, len(line) - SHOWN))
+        last = first + SHOWN
+        line = f"{'...' if first else ''}{line[first:last]}{'...' if last < len(line) else ''}"
+        column += 3 * (first > 0) - first
     marked = straight(line[column : column + problem.width])
     before = " " * len(straight(line[:column]))
     return SymgradError(

@@ -103,12 +103,16 @@ def reads(text: str, k: int) -> None:
 
 
 def derives(text: str, k: int) -> None:
-    """Everything that is made of a program: printed in each format, both modules, run and checked."""
+    """Everything that is made of a program: printed, both modules written and one of them loaded, run and checked."""
     m = sg.Model(text)
     d = m.derive()
-    d.text(), d.latex(), d.html()
+    d.text(), d.latex(), d.numpy()
+    if k % 4 == 0:
+        d.html(), d.markdown()
     for style in ("readable", "fast"):
-        load(m.source("hostile", style=style), "hostile")
+        source = m.source("hostile", style=style)
+        if k % 2 == (style == "fast"):
+            load(source, "hostile")
     d.check()
 
 

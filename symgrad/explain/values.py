@@ -23,13 +23,13 @@ from symgrad.language import expr as ex
 from symgrad.language.bind import bind
 from symgrad.language.expr import Expr
 from symgrad.language.program import Program, Statement, Tensor, blocks, in_rows, stored
-from symgrad.language.reference import FLOATS, Arithmetic, composed, execute, trimmed
+from symgrad.language.reference import FLOATS, POINTS, Arithmetic, composed, execute, trimmed
 from symgrad.language.syntax import DIGITS
 from symgrad.language.trace import Derived
 from symgrad.leaves import LEAVES, Leaf
 
-POINTS = 20_000_000  # of the largest grid that is computed
 EXACT = 100_000  # of the largest grid that is computed with fractions
+BITS = 10_000  # of the numbers above and below a fraction; of longer ones nobody sees more than a float
 PARTIAL = ("chain", "definition")  # the rules of steps that may give one of several contributions
 _NUDGE, _AGREE = 1e-13, 1e-9
 
@@ -37,7 +37,11 @@ Arrays = dict[str, np.ndarray]
 
 
 class _Fractions(Arithmetic):
-    """Exact where all that made a number is rational; a float from the first other function on."""
+    """Exact where all that made a number is rational; a float from the first other function on.
+
+    Raises:
+        OverflowError: a fraction with more than `BITS`, which repeated squares soon have.
+    """
 
     _LEAVES: Mapping[str, Any] = {
         "maximum": np.maximum,
@@ -58,6 +62,15 @@ class _Fractions(Arithmetic):
             return self._LEAVES[leaf.run](*values)
         return np.asarray(getattr(np, leaf.run)(*map(_floats, values))).astype(object)
 
+    def whole_power(self, base: Any, exponent: int) -> Any:
+        if _bits(base) * abs(exponent) > 2 * BITS:
+            raise OverflowError
+        return base**exponent
+
+    def written(self, values: Any) -> None:
+        if _bits(values) > BITS:
+            raise OverflowError
+
     def power(self, base: Any, exponent: Any) -> Any:
         return (_floats(base) ** _floats(exponent)).astype(object)
 
@@ -68,6 +81,12 @@ class _Fractions(Arithmetic):
 def finite(values: Any) -> bool:
     """Whether all entries are finite."""
     return bool(np.isfinite(_floats(values)).all())
+
+
+def _bits(values: Any) -> int:
+    """The length of the longest whole number that fractions among these are made of."""
+    fractions = (x for x in np.asarray(values, dtype=object).flat if isinstance(x, Fraction))
+    return max((max(x.numerator.bit_length(), x.denominator.bit_length()) for x in fractions), default=0)
 
 
 def _floats(values: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -77,11 +78,11 @@ def _tried(
 ) -> bool:
     """Whether it holds at one choice of sizes."""
     extents = [max(0, int(n.evaluate(lambda a: sizes[a]))) for n in free.values()]
-    if np.prod(extents, dtype=float) > _POINTS:
+    points = prod(extents)
+    if not 0 < points <= _POINTS:
         return True
     grid = dict(zip(free, np.indices(extents).reshape(len(extents), -1), strict=True))
     values = {**sizes, **grid}
-    points = int(np.prod(extents, dtype=int))
     here = np.ones(points, bool)
     for c in conditions:
         here &= _may_hold(c, values, points, True)

@@ -7,6 +7,7 @@ equal bases together, keeping the order in which the user wrote things; they nev
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TypeVar, Union
 
 from symgrad.errors import Refusal
 from symgrad.language.ints import Int, IntLike, Look, Size, of
+from symgrad.language.syntax import shortened
 
 
 class Node:
@@ -258,7 +260,8 @@ def power(base: ExprLike, exponent: ExprLike) -> Expr:
     if isinstance(base, Num) and isinstance(exponent, Num):
         longest = max(base.value.numerator.bit_length(), base.value.denominator.bit_length())
         if abs(exponent.value) * longest > 4096 and abs(base.value) != 1:
-            raise Refusal(f"{decimal(base.value)}**{decimal(exponent.value)} has too many digits")
+            shown = shortened(decimal(base.value)), shortened(decimal(exponent.value))
+            raise Refusal(f"{shown[0]}**{shown[1]} has too many digits")
         if whole and (base.value or exponent.value > 0):
             return Num(base.value ** int(exponent.value))
         if base.value == 0 and exponent.value > 0:
@@ -450,8 +453,12 @@ def decimal(x: Fraction) -> str:
     """`0.25`, `1/3`, `-2`, `1e-09`: the shortest text of the language with exactly this value."""
     if x.denominator == 1 and abs(x) < 10**16:
         return str(x.numerator)
-    f = float(x)
-    return repr(f) if Fraction(repr(f)) == x else f"{x.numerator}/{x.denominator}"
+    try:
+        f = float(x)
+    except OverflowError:
+        f = math.inf
+    exact = math.isfinite(f) and Fraction(repr(f)) == x
+    return repr(f) if exact else str(x)
 
 
 def show(e: Any, level: int = SUM, inside: bool = False) -> str:

@@ -36,7 +36,7 @@ from symgrad.language.frames import Equation, Frame, Layer, Option, Value
 from symgrad.language.ints import Int, Look, of
 from symgrad.language.program import Nested, Tensor
 from symgrad.language.syntax import chain, grouped, is_condition, unsigned, words
-from symgrad.language.values import Array, Pending, elementwise, inner, integer, scalar
+from symgrad.language.values import Array, Pending, Positions, elementwise, inner, integer, scalar
 from symgrad.leaves import LEAVES
 
 _COMPARE: dict[type[ast.cmpop], str] = {
@@ -114,6 +114,22 @@ class Formulas:
             yield
         finally:
             self.equation.scopes.pop()
+
+    @contextmanager
+    def read_once(self, node: ast.expr) -> Iterator[tuple[ast.expr, Array]]:
+        """What an expression gives, and a name for it inside: formulas that read a part twice would double the work
+        for each part inside a part."""
+        a = self.array(node)
+        if isinstance(node, ast.Name):
+            yield node, a
+            return
+        name = words(node)  # the name of nothing else, and what a message says of it
+        values = self.frame.values
+        values[name] = a
+        try:
+            yield ast.copy_location(ast.Name(name, ast.Load()), node), a
+        finally:
+            values.pop(name, None)
 
     # values
 
@@ -293,9 +309,12 @@ class Formulas:
             return None
         assert isinstance(a, Pending)
         inside, times = a.body, factor.fixed
-        out = self.builder.pending(
-            "+=", a.shape, lambda p: (ex.mul(times, inside(p)[0]), inside(p)[1]), a.reduced, a.letters
-        )
+
+        def body(position: Positions) -> tuple[Expr, Condition | None]:
+            summand, guard = inside(position)  # once: signs before signs would double the work each
+            return ex.mul(times, summand), guard
+
+        out = self.builder.pending("+=", a.shape, body, a.reduced, a.letters)
         out.guards, out.label = a.guards, a.label
         return out
 
@@ -381,6 +400,11 @@ class Formulas:
             case ast.Compare(left=first, ops=ops, comparators=others):
                 nodes = [first, *others]
                 sides = [self.array(n) for n in nodes]
+                # a condition stands twice in what chooses by it: a choice inside one would double each time
+                sides = [
+                    self.builder.stored(a) if any(isinstance(x, ast.IfExp) for x in ast.walk(n)) else a
+                    for n, a in zip(nodes, sides, strict=True)
+                ]
                 if any(type(op) not in _COMPARE for op in ops):
                     raise Refusal("compare with `<`, `<=`, `>`, `>=`, `==` or `!=`")
                 texts = [words(n) for n in nodes]

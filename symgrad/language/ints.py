@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Union
 
+from symgrad.errors import Refusal
+
+ATOMS = 500  # that an expression is written with: products of sums, and sizes of sizes, grow fast
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -83,6 +87,11 @@ class Int:
             found = kept["_hash"] = hash(self.terms)
         return found
 
+    @cached_property
+    def length(self) -> int:
+        """How many atoms it is written with, those inside quotients and look-ups too."""
+        return sum(map(_length, (a for m, _ in self.terms for a in m)))
+
     # arithmetic
     def __add__(self, other: IntLike) -> Int:
         other = of(other)
@@ -104,6 +113,7 @@ class Int:
             for k, d in other.terms:
                 monomial = tuple(sorted(m + k, key=_order))
                 total[monomial] = total.get(monomial, 0) + c * d
+            _bounded(sum(map(len, total)))
         return _make(total)
 
     def __neg__(self) -> Int:
@@ -124,6 +134,7 @@ class Int:
         """
         other = of(other)
         b = other.number
+        _bounded(self.length + other.length)
         if not b:
             return of(Quotient(self, other))
         outside, rest = self._split(b, -(-self.constant // b))
@@ -134,6 +145,7 @@ class Int:
     def __mod__(self, other: IntLike) -> Int:
         other = of(other)
         b = other.number
+        _bounded(self.length + other.length)
         if not b:
             return of(Remainder(self, other))
         _, rest = self._split(b, self.constant // b)
@@ -268,6 +280,17 @@ class Int:
         return text
 
     __repr__ = __str__
+
+
+def _length(a: Atom) -> int:
+    if isinstance(a, (Quotient, Remainder)):
+        return 1 + a.top.length + a.bottom.length
+    return 1 + sum(i.length for i in a.index) if isinstance(a, Look) else 1
+
+
+def _bounded(length: int) -> None:
+    if length > ATOMS:
+        raise Refusal(f"a size or a position here takes more than {ATOMS} letters to write")
 
 
 IntLike = Union[Int, int, Axis, Size, Quotient, Remainder, Look]

@@ -216,10 +216,21 @@ def _norm(f: Formulas, args: Args, keywords: Keywords) -> Array:
         if named[k] is not None:
             raise Refusal(f"norm gets {('ord', 'axis')[k]} twice")
         named[k] = extra
-    x, (order, axis) = args[0], named
+    with f.read_once(args[0]) as (x, a):
+        return _normed(f, x, a, named[0], named[1], keep)
+
+
+def _normed(
+    f: Formulas,
+    x: ast.expr,
+    a: Array,
+    order: ast.expr | None,
+    axis: ast.expr | None,
+    keep: ast.expr | None,
+) -> Array:
     options = {name: node for name, node in (("axis", axis), ("keepdims", keep)) if node is not None}
     kind = _order(f, order)
-    if f.array(x).rank == 2 and axis is None:
+    if a.rank == 2 and axis is None:
         if kind in (1, "inf"):  # the largest sum over a column, over a row
             return f.array(_formula(f"max(sum(abs(x), axis={0 if kind == 1 else 1}))", x))
         if order is not None and kind != "fro":
@@ -228,7 +239,7 @@ def _norm(f: Formulas, args: Args, keywords: Keywords) -> Array:
                 'norm(A, "fro"), norm(A, 1) and norm(A, inf)'
             )
     if kind in (None, 2, "fro"):
-        return _length(f, f.array(x), axis, keep)
+        return _length(f, a, axis, keep)
     if kind in (1, "inf"):
         return f.array(_formula("sum(abs(x))" if kind == 1 else "max(abs(x))", x, options))
     assert order is not None

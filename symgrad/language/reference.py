@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from symgrad.errors import Refusal
 from symgrad.language import expr as ex
 from symgrad.language.expr import (
     Access,
@@ -49,6 +51,8 @@ _AT = {"+=": np.add, "max=": np.maximum, "min=": np.minimum, "prod=": np.multipl
 
 Arrays = dict[str, np.ndarray]
 
+POINTS = 20_000_000  # of the largest grid that is computed, and entries of the largest array
+
 
 class Arithmetic:
     """What numbers are: those of floating point, unless a class of this kind says otherwise.
@@ -79,6 +83,13 @@ class Arithmetic:
     def compare(self, op: str, a: Any, b: Any) -> Any:
         """Where a comparison of numbers holds; complex ones go by their real parts first."""
         return _COMPARE[op](a, b)
+
+    def whole_power(self, base: Any, exponent: int) -> Any:
+        """A power whose exponent is a whole number that stands in the text."""
+        return base**exponent
+
+    def written(self, values: Any) -> None:
+        """Told what a statement, or a step of one in a loop, writes."""
 
     def won(self, body: Any, best: Any) -> Any:
         """Told what a maximum or minimum was taken of, and what came out, point by point: the latter."""
@@ -188,7 +199,11 @@ def _execute(s: Statement, program: Program, here: _Here, dtype: Any, step: int 
         return
     loop = s.scan.axis if s.scan is not None else None
     extents = [1 if a == loop else int(n.evaluate(lambda a: sizes[a.name])) for a, n in s.axes]  # type: ignore[union-attr]
-    points = int(np.prod(extents, dtype=int))
+    points = prod(extents)
+    computable(s.out, points, sizes)
+    if not points:
+        _room(s, program, here, dtype)
+        return
     grid = dict(zip((a for a, _ in s.axes), np.indices(extents).reshape(len(extents), points), strict=True))
     if loop is not None:
         grid[loop] = grid[loop] + step
@@ -199,6 +214,7 @@ def _execute(s: Statement, program: Program, here: _Here, dtype: Any, step: int 
     if not points:
         return  # what is excluded everywhere is not computed: it may divide by zero
     body = np.broadcast_to(_value(s.body, grid, here), (points,))
+    here.kind.written(body)
     out = arrays[s.out]
     where = tuple(np.broadcast_to(_int(i, grid, here), (points,)) for i in s.left)
     if s.op == "=":
@@ -211,12 +227,28 @@ def _execute(s: Statement, program: Program, here: _Here, dtype: Any, step: int 
         out[where] = here.kind.won(body, out[where])
 
 
+def computable(name: str, points: int, sizes: Mapping[str, int]) -> None:
+    """Refuse what is too large to be computed here: every point takes some hundred bytes.
+
+    Raises:
+        Refusal: more points, or entries, than `POINTS`.
+    """
+    if points > POINTS:
+        at = ", ".join(f"{letter} = {n}" for letter, n in sizes.items())
+        raise Refusal(
+            f"{name} takes {points if points < 10**15 else 'more than 10**15'} numbers{f' for {at}' if at else ''}; "
+            f"up to {POINTS:,} are computed one by one: give smaller sizes"
+        )
+
+
 def _room(s: Statement, program: Program, here: _Here, dtype: Any) -> None:
     """Make the array that a statement writes into, unless an earlier one did."""
     if s.out not in here.arrays:
+        extents = shape(program, s.out, here.sizes)
+        computable(s.out, prod(extents), here.sizes)
         start = _START[s.op]
         start = here.kind.number(int(start)) if np.isfinite(start) else start
-        here.arrays[s.out] = np.full(shape(program, s.out, here.sizes), start, dtype)
+        here.arrays[s.out] = np.full(extents, start, dtype)
 
 
 def _implicit(s: Statement, here: _Here) -> np.ndarray:
@@ -265,7 +297,7 @@ def _value(e: Any, grid: Mapping[str, np.ndarray], here: _Here) -> Any:
         case Mul(args):
             return _product(args, grid, here)
         case Pow(a, Num(v)) if v.denominator == 1:
-            return go(a) ** int(v)
+            return here.kind.whole_power(go(a), int(v))
         case Pow(a, b):
             return here.kind.power(go(a), go(b))
         case Call(name, args):

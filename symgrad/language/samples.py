@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from symgrad.errors import Refusal
 from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import Int
 from symgrad.language.program import Program, Tensor
-from symgrad.language.reference import run
+from symgrad.language.reference import computable, run
 
 
 def small_sizes(program: Program, start: int = 2) -> dict[str, int]:
@@ -100,6 +101,7 @@ def draw(t: Tensor, sizes: Mapping[str, int], rng: np.random.Generator) -> np.nd
     draw as its distribution says.
     """
     shape, f = numbers(t, sizes), t.facts
+    computable(t.name, prod(shape), sizes)
     if t.role == "draw":
         assert t.start is not None
         how, *given = t.start[0], *(float(x) for x in t.start[1:])  # type: ignore[arg-type]

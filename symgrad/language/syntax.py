@@ -23,6 +23,7 @@ TOKENS = 100_000
 BRACKETS = 60  # open at once
 DEPTH = 80  # levels of a tree, a chain of sums or products counting as one
 DIGITS = 400  # of one number
+NAME = 200  # characters of one name
 HINTED = 2000  # characters of a line in which the notation that was meant is sought
 
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ"
@@ -94,7 +95,9 @@ def parse(text: str) -> tuple[str, ast.Module]:
     except SyntaxError as problem:
         raise _explained(problem, text) from None
     except (RecursionError, MemoryError, ValueError) as problem:
-        raise Refusal("the text is nested too deeply, or holds a number that is too long") from problem
+        raise Refusal(
+            "the text is nested too deeply, has a sum of too many terms, or a number that is too long"
+        ) from problem
     _check(tree)
     tree.body = _unpacked(tree.body)
     return text, tree
@@ -145,6 +148,8 @@ def _bound(text: str) -> None:
             raise Refusal(f"the text has more than {TOKENS} words and signs", *here)
         if token.type == tokenize.NUMBER and len(token.string) > DIGITS:
             raise Refusal(f"a number has at most {DIGITS} digits", *here)
+        if token.type == tokenize.NAME and len(token.string) > NAME:
+            raise Refusal(f"a name has at most {NAME} characters, not {len(token.string)}", *here[:2], 1)
         if token.type == tokenize.NAME and not keyword.iskeyword(token.string) and not is_name(token.string):
             raise _no_name(token.string, here)
         if token.type == tokenize.OP:

@@ -42,7 +42,7 @@ def _symmetric(program: Program, place: int, s: Statement) -> bool:
     try:
         with np.errstate(all="ignore"):
             a = run(before, sizes, inputs(program, sizes, np.random.default_rng(0)))[name]
-    except np.linalg.LinAlgError:  # of a matrix that is never regular nothing is known
+    except (np.linalg.LinAlgError, Refusal):  # of one that is never regular, or too large, nothing is known
         return False
     known = a[np.isfinite(a)]
     turned, scale = np.swapaxes(a, -1, -2), np.abs(known).max(initial=0)

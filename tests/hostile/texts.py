@@ -281,13 +281,13 @@ class Maker:
         way = r.random()
         if mild:
             return grammar(r, wild=0.01) if way < 0.6 else self.mutated(r, 1, 0.1)
-        if way < 0.5:
+        if way < 0.6:
             return self.mutated(r, r.choice((1, 1, 2, 3, 6, 12)), 0.5)
-        if way < 0.65:
+        if way < 0.7:
             return self.spliced(r)
-        if way < 0.9:
+        if way < 0.8:
             return grammar(r, wild=r.choice((0.0, 0.02, 0.1)))
-        if way < 0.97:
+        if way < 0.95:
             return " ".join(r.choice(r.choice((WORDS, ATTACKS))) for _ in range(r.randrange(1, 40)))
         return "".join(
             chr(r.choice((r.randrange(128), r.randrange(0x3000), r.randrange(0x110000)))) for _ in range(30)
@@ -297,7 +297,7 @@ class Maker:
         """A text of the corpus with some words changed."""
         at = r.randrange(len(self.pieces))
         words = list(self.pieces[at])
-        if len(words) > 400:  # a part of a long one: the time goes to many texts
+        if len(words) > 150:  # a part of a long one: the time goes to many texts
             lines = self.corpus[at].splitlines(keepends=True)
             first = r.randrange(len(lines))
             words = _PIECE.findall("".join(lines[first : first + r.randrange(1, 12)]))
@@ -335,7 +335,7 @@ class Maker:
         """Lines of two texts."""
         a, b = (r.choice(self.corpus).splitlines(keepends=True) for _ in range(2))
         k, m = r.randrange(len(a) + 1), r.randrange(len(b) + 1)
-        return "".join(a[max(0, k - 8) : k] + b[m : m + 8])
+        return "".join(a[max(0, k - 4) : k] + b[m : m + 4])
 
 
 def grammar(r: random.Random, wild: float = 0.0) -> str:
