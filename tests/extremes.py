@@ -104,6 +104,17 @@ def _widened(declaration: str, free: bool) -> str:
 # ---------------------------------------------------------------------- the comparison
 
 TOLERANCE = {"float64": 1e-7, "float32": 5e-3}
+# Operations whose limits at infinity are values of their formulas too, as that of silu, infinity times 0, is not; of a
+# softmax an entry may be missing.
+_MISSING = (-np.inf,)
+_EITHER = (np.inf, -np.inf)
+INFINITE = dict.fromkeys(("softmax", "logsumexp", "cross_entropy", "softmax by hand"), _MISSING) | dict.fromkeys(
+    (
+        "sigmoid", "tanh", "relu", "logsigmoid", "elu", "selu", "atan", "erf", "erfc", "hardtanh", "hardsigmoid",
+        "leaky_relu", "exp", "logcosh", "abs", "log of 1 + exp", "one over cosh", "length",
+    ),
+    _EITHER,
+)  # fmt: skip
 ROUNDINGS = 8  # of the inputs, whose effect on the slopes is no error
 Realisation = Callable[..., tuple[Any, Mapping[Any, Any]]]
 
@@ -137,21 +148,24 @@ def _ways(d: Derivation, sizes: Mapping[str, int]) -> Iterator[tuple[str, str, R
             yield style, dtype, load(source, f"extremes_{style}_{dtype}")[function_name(d.derived)]
 
 
-def operation(name: str, entries: int = 24, seed: int = 0) -> list[Outcome]:
+def operation(name: str, entries: int = 12, seed: int = 0) -> list[Outcome]:
     """What is found for each definition of an operation, or for one of the declarations below."""
     if name in WRITTEN:
         return outcomes(name, sg.derive(WRITTEN[name]), entries, seed)
     found = []
     for e in examples(name):
-        text = _widened(e.declaration, not e.code)  # the domain of a function is for the judge to find
+        # the domain of a function is for the judge to find; that of x**y is x > 0, where a step to any side has a value
+        text = _widened(e.declaration, name in LEAVES and not e.code)
         found += outcomes(name, sg.derive(text), entries, seed)
     return found
 
 
-def outcomes(name: str, d: Derivation, entries: int = 24, seed: int = 0) -> list[Outcome]:
+def outcomes(name: str, d: Derivation, entries: int = 12, seed: int = 0) -> list[Outcome]:
     """What is found for a declaration."""
     found = []
-    small = samples.small_sizes(d.program)
+    small = {letter: 2 + k for k, letter in enumerate(d.program.sizes)}
+    if samples.unmet(d.program, small):
+        small = samples.small_sizes(d.program)
     ones = dict(small)
     for letter in small:
         if not samples.unmet(d.program, {**ones, letter: 1}):
@@ -162,10 +176,32 @@ def outcomes(name: str, d: Derivation, entries: int = 24, seed: int = 0) -> list
         judge = Judge(d.derived.source, sizes, names, entries, rng)
         ways = list(_ways(d, sizes))
         said = ", ".join(f"{k}={n}" for k, n in sizes.items())
-        for what, given in points(d, sizes, rng):
+        hard = [*points(d, sizes, rng), *infinite(d, sizes, INFINITE.get(name, ()), rng)]
+        for what, given in hard:
             case = _Case(judge, given)
             found += [Outcome(name, what, said, w, dtype, case.told(f, dtype)) for w, dtype, f in ways]
     return found
+
+
+def infinite(
+    d: Derivation, sizes: Mapping[str, int], values: Sequence[float], rng: np.random.Generator
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Arrays for all inputs, one entry of the first weight infinite, as long as others are not."""
+    given = samples.inputs(d.program, sizes, rng)
+    first = d.program.role("weight")[0].name
+    for value in values if given[first].shape[-1] > 1 else ():
+        moved = given[first].astype(np.float32).astype(float)
+        moved.reshape(-1)[rng.integers(moved.size)] = value
+        yield f"an entry of {first} is {value}", {**given, first: moved}
+
+
+def _without_infinity(given: Mapping[str, np.ndarray], power: int) -> dict[str, np.ndarray]:
+    """Infinite entries as a number so large that a limit is reached, or seen not to be."""
+    far = 10.0**power
+    return {
+        n: np.nan_to_num(a, nan=np.nan, posinf=far, neginf=-far) if a.dtype.kind == "f" else a
+        for n, a in given.items()
+    }
 
 
 class _Case:
@@ -174,8 +210,9 @@ class _Case:
     def __init__(self, judge: Judge, given: Mapping[str, np.ndarray]):
         self.judge, self.given = judge, given
         self.places = judge.places(given)
-        self.limits = judge.at(given, self.places)
-        self._near: dict[str, list[Limits]] = {}
+        self.limits = judge.at(_without_infinity(given, 30), self.places)
+        if any(np.isinf(a).any() for a in given.values()):
+            self.limits = self.limits.where_alike(judge.at(_without_infinity(given, 29), self.places))
 
     def told(self, compute: Realisation, dtype: str) -> str:
         """What a realisation makes of it."""
@@ -215,26 +252,20 @@ class _Case:
     def _rounded(self, place: Place, value: float, dtype: str) -> bool:
         """Whether a value is as near to the slopes as those of inputs that differ by a few roundings."""
         low, high = self.limits.slopes[place]
-        pairs = [x.slopes[place] for x in self._moved(dtype)]
+        pairs = [x.slopes.get(place, (MP.nan, MP.nan)) for x in self._moved(dtype, [place])]
         room = max((abs(a - b) for pair in pairs for a, b in zip(pair, (low, high), strict=True)), default=0)
-        return low - room <= value <= high + room
+        return bool(low - room <= value <= high + room)
 
-    def _moved(self, dtype: str) -> list[Limits]:
+    def _moved(self, dtype: str, places: Sequence[Place] = ()) -> Iterator[Limits]:
         """What is right where all entries are off by a few roundings."""
-        if dtype not in self._near:
-            eps = ROUNDINGS * float(np.finfo(dtype).eps)
-            rng = np.random.default_rng(1)
-            self._near[dtype] = [
-                self.judge.at(
-                    {
-                        n: a * (1 + eps * rng.choice([-1, 1], a.shape)) if a.dtype.kind == "f" else a
-                        for n, a in self.given.items()
-                    },
-                    self.places,
-                )
-                for _ in range(3)
-            ]
-        return self._near[dtype]
+        eps = ROUNDINGS * float(np.finfo(dtype).eps)
+        rng = np.random.default_rng(1)
+        for _ in range(3):
+            moved = {
+                n: a * (1 + eps * rng.choice([-1, 1], a.shape)) if a.dtype.kind == "f" else a
+                for n, a in _without_infinity(self.given, 30).items()
+            }
+            yield self.judge.at(moved, places)
 
 
 # what people write by hand, and targets as they are

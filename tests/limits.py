@@ -130,7 +130,7 @@ def exact(values: Any) -> Any:
 
 
 BEYOND = MP.mpf(10) ** 100  # a difference of this size has no limit
-_BUDGET = 300_000  # numbers computed for the slopes at one point
+_BUDGET = 30_000  # numbers computed for the slopes at one point
 Place = tuple[str, tuple[int, ...]]
 
 
@@ -148,8 +148,19 @@ class Limits:
 
     @property
     def finite(self) -> list[Any]:
-        """The slopes that are numbers."""
-        return [x for x in self.sides if is_limit(x)]
+        """The slopes that are numbers, where the loss is one."""
+        return [x for x in self.sides if is_limit(x) and MP.isfinite(self.loss)]
+
+    def where_alike(self, other: Limits) -> Limits:
+        """What is the same at two points, the rest as undefined."""
+
+        def alike(a: Any, b: Any) -> bool:
+            return bool(abs(a - b) <= abs(a) / 10**9 or max(abs(a), abs(b)) < MP.mpf(10) ** -20)
+
+        loss = self.loss if alike(self.loss, other.loss) else MP.nan
+        pairs = {p: (x, other.slopes[p]) for p, x in self.slopes.items() if p in other.slopes}
+        same = {p: alike(x[0], y[0]) and alike(x[1], y[1]) for p, (x, y) in pairs.items()}
+        return Limits(loss, {p: self.slopes[p] if ok else (MP.nan, MP.nan) for p, ok in same.items()})
 
 
 def is_limit(slope: Any) -> bool:

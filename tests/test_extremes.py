@@ -13,6 +13,7 @@ from tests.extremes import OPERATIONS, operation, outcomes
 
 SOME = (
     "bce of sigmoid", "focal 0.5", "length", "one over cosh", "root of relu", "quotient of exponentials", "tanh", "std",
+    "softmax by hand", "normalize", "bce", "log of sum of exp",
 )  # fmt: skip
 
 
