@@ -330,3 +330,34 @@ def test_points_lie_where_the_formula_is_defined(text: str) -> None:
 def test_a_formula_that_is_defined_nowhere_is_said_to_be() -> None:
     with pytest.raises(sg.SymgradError, match="declare where the inputs lie"):
         sg.derive("x: weight[n]; loss = sum(log(-x**2))").check()
+
+
+# ---------------------------------------------------------------------- where nothing is finite
+
+ENDLESS = {"sqrt(x)": [0.0, 1.0, 4.0], "x**(1/4)": [0.0, 2.0, 1.0]}
+
+
+@pytest.mark.parametrize("leaf", ENDLESS)
+def test_an_infinite_slope_agrees_and_all_else_is_judged_as_ever(leaf: str) -> None:
+    traced = derived(f"x: weight[n]; y: weight[n]; loss = sum({leaf}*exp(y)) - sum(x**2)")
+    given = {"x": ENDLESS[leaf], "y": [0.5, -0.5, 0.25]}
+    right = check(traced, given)
+    assert right.ok, right
+
+    def times(factor: int) -> Derived:
+        return changed(traced, "x", lambda e: ex.mul(factor, e))
+
+    assert not check(times(-1), given).ok
+    assert not check(times(2), given).ok
+    assert not check(changed(traced, "y", lambda e: ex.mul(2, e)), given).ok
+
+
+@pytest.mark.parametrize(("x", "told"), [(-1.0, "loss is nan"), (0.0, "loss is -inf")])
+def test_without_a_finite_value_nothing_is_judged(x: float, told: str) -> None:
+    d = sg.derive("x: weight[n]; loss = sum(log(x))")
+    for way in ({}, {"digits": 30}):
+        with pytest.raises(sg.SymgradError, match=told):
+            d.check({"x": [1.0, x]}, **way)
+    with pytest.raises(sg.SymgradError, match="loss or its slope is not finite"):
+        d.check({"x": [1.0, x]}, exact=True)
+    assert d.check(exact=True).exact  # at points above zero

@@ -17,7 +17,7 @@ from symgrad.check.drawn import is_smooth, points
 from symgrad.check.questions import Question, moved, question, shown
 from symgrad.check.steps import ComplexSteps, Differences, digits_of
 from symgrad.check.together import MANY, together
-from symgrad.check.verdict import Row, Verdict, scale_of, worst_of
+from symgrad.check.verdict import Row, Verdict, errors_of, floats, scale_of, worst_of
 from symgrad.errors import Refusal
 from symgrad.exact.points import Point, work
 from symgrad.exact.points import points as exact_points
@@ -62,13 +62,14 @@ def check(
         So with a second derivative and the gradient that was differentiated.
 
     Raises:
-        Refusal: the arrays do not fit; the result is finite at no random point; too many numbers for `digits`.
+        Refusal: the arrays do not fit; the result is no finite number for them, or at no random point; too many numbers
+            for `digits`.
     """
     if digits is not None and not (isinstance(digits, int) and FEWEST <= digits <= MOST):
         raise Refusal(f"digits must be a whole number from {FEWEST} to {MOST}, not {digits!r}")
     if tolerance is None:
         tolerance = 1e-9 if digits is None else 10.0 ** -(digits // 2)
-    with MP.workdps(digits or MP.dps):
+    with MP.workdps(digits or MP.dps), np.errstate(all="ignore"):
         judge = _Judge(
             np.random.default_rng(seed), tolerance, ComplexSteps() if digits is None else digits_of(digits)
         )
@@ -159,11 +160,22 @@ class _Judge:
     ) -> list[Row]:
         """A row where the derived program computes another value of the target than its definition."""
         target = derived.source.target
-        defined = self.how.run(derived.source, sizes, arrays)[target]
-        if not np.isfinite(np.asarray(defined, float)).all():
+        defined = np.asarray(self.how.run(derived.source, sizes, arrays)[target])
+        if (there := _not_finite(defined)) is not None:
+            if _not_finite(value) is not None:
+                raise Refusal(
+                    f"{target} is {there} for these arrays, and has no gradient there: give some for which it is finite"
+                )
             return []  # a stable form may have a value where the definition overflows
         row = _compare(target, "its definition", value, defined)
         return [] if row.error <= self.tolerance else [row]
+
+
+def _not_finite(values: np.ndarray) -> float | None:
+    """The first that is infinite or no number."""
+    found = floats(values)
+    found = found[~np.isfinite(found)]
+    return float(found.flat[0]) if found.size else None
 
 
 def _row(asked: Question, result: np.ndarray, rng: np.random.Generator, entries: int) -> Row:
@@ -174,13 +186,18 @@ def _row(asked: Question, result: np.ndarray, rng: np.random.Generator, entries:
     if len(places) > entries:
         places = [places[k] for k in sorted(rng.choice(len(places), entries, replace=False))]
     scale = scale_of(result)
+    endless = np.isinf(floats(result))
+    level = endless.any(tuple(range(result.ndim - len(shape))))
     rows, corners = [], np.zeros(shape, bool)
     for one in places:
         v = np.zeros(shape)
         v[one] = 1.0
         rows.append(_along(asked, result, v, one, scale))
         corners[one] = rows[-1].kinks > 0
-    for told, v in _directions(rng, len(places), corners):
+    # an infinite slope says nothing of a sum that it is part of
+    result = np.where(endless, 0, result)
+    for told, random in _directions(rng, len(places), corners):
+        v = np.where(level, 0, random)
         rows.append(_along(asked, result, v, told, scale * float(np.abs(v).sum())))
     if not rows:
         return Row(asked.name, "nothing", 0.0, "", 0.0, 0.0)
@@ -208,9 +225,10 @@ def _along(
 ) -> Row:
     """The worst of the watched entries along one direction."""
     sides = asked.slope((v + np.swapaxes(v, -1, -2)) / 2 if asked.symmetric else v)
-    own = np.asarray(np.tensordot(result, v, len(asked.shape)))
+    moving = v != 0
+    own = np.asarray(np.tensordot(np.where(moving, result, 0), v, len(asked.shape)))
     numeric = np.asarray(sides.nearest(own))
-    errors = np.asarray(np.abs(own - numeric) / span, float)
+    errors = errors_of(own, numeric, span)
     if not errors.size:
         return Row(asked.name, sides.against, 0.0, told, 0.0, 0.0)
     at = np.unravel_index(int(np.argmax(np.nan_to_num(errors, nan=np.inf))), errors.shape)
@@ -229,7 +247,7 @@ def _along(
 def _compare(name: str, what: str, other: np.ndarray, gradient: np.ndarray) -> Row:
     if other.shape != gradient.shape:
         return Row(name, what, float("inf"), f"shape {other.shape} for {gradient.shape}", 0.0, 0.0)
-    errors = np.asarray(np.abs(other - gradient) / scale_of(gradient), float)
+    errors = errors_of(gradient, other, scale_of(gradient))
     if not errors.size:
         return Row(name, what, 0.0, (), 0.0, 0.0)
     place = tuple(

@@ -140,7 +140,7 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
         a proof with `.ok`, `.exact` and a table (`print` it).
 
     Raises:
-        Refusal: the program is too large for exact numbers, or finite at no random point.
+        Refusal: the program is too large for exact numbers, or finite at no random point or not for the arrays.
 
     Example:
         >>> from symgrad.language.reader import read
@@ -151,7 +151,14 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
         w       yes    exact arithmetic  0
         proved for n = 2, n = 3 and n = 1: as rational functions with exp, ...
     """
-    tried = _points(derived, seed) if given is None else [exact_point(derived, given)]
+    if given is None:
+        tried = _points(derived, seed)
+    else:
+        tried = [exact_point(derived, given)]
+        if not _smooth(derived, seed, tried[0]):
+            raise Refusal(
+                f"{derived.source.target} or its slope is not finite for these arrays: give some for which both are"
+            )
     judged = [
         _Judge(derived, point, np.random.default_rng([seed, k])).rows() for k, point in enumerate(tried)
     ]
@@ -170,19 +177,8 @@ def _points(derived: Derived, seed: int) -> list[Point]:
     """Where the definition is smooth, whatever was derived; where a program goes different ways, at more points."""
     program, source = derived.program, derived.source
 
-    def smooth(point: Point) -> bool:
-        moving = [t for t in source.inputs if not t.integer]
-        rng, forward = np.random.default_rng(seed), _Forward(point)
-        ahead = {t.name: moved(t, _direction(numbers(t, point.sizes), rng, point.exact)) for t in moving}
-        slope = forward.stepped(source, point.sizes, point.objects, tuple(ahead), source.target)
-        try:
-            found = slope(ahead).up
-        except (np.linalg.LinAlgError, Refusal):
-            return False
-        return all(MP.isfinite(point.exact.value(x)) for x in found.flat)
-
     def tried(more: int) -> list[Point]:
-        return points(derived, seed, more, grid=GRID, spare=1, smooth=smooth)
+        return points(derived, seed, more, grid=GRID, spare=1, smooth=partial(_smooth, derived, seed))
 
     found = tried(0)
     cost = [work(program, p.sizes) for p in found]
@@ -191,6 +187,20 @@ def _points(derived: Derived, seed: int) -> list[Point]:
         more = min(WAYS, WORTH // max(cost))
         found += tried(more) if more else []
     return found
+
+
+def _smooth(derived: Derived, seed: int, point: Point) -> bool:
+    """Whether the definition has a finite value and a finite slope."""
+    source, sizes = derived.source, point.sizes
+    moving = [t for t in source.inputs if not t.integer]
+    rng, forward = np.random.default_rng(seed), _Forward(point)
+    ahead = {t.name: moved(t, _direction(numbers(t, sizes), rng, point.exact)) for t in moving}
+    try:
+        value = point.run(source, [source.target], exact=True)[source.target]
+        slope = forward.stepped(source, sizes, point.objects, tuple(ahead), source.target)(ahead).up
+    except (np.linalg.LinAlgError, Refusal):
+        return False
+    return all(MP.isfinite(point.exact.value(x)) for a in (value, slope) for x in a.flat)
 
 
 def _direction(shape: tuple[int, ...], rng: np.random.Generator, exact: Exact) -> np.ndarray:

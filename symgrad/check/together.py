@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from symgrad.check.questions import Slope
-from symgrad.check.verdict import Row, scale_of, worst_of
+from symgrad.check.verdict import Row, errors_of, floats, scale_of, worst_of
 
 MANY = 32  # with more gradients than this, they are judged together
 _ALONE = (
@@ -92,15 +92,16 @@ class _Judge:
         parts = {}
         for n in names:
             v = self.rng.standard_normal(self.results[n].shape)
-            parts[n] = v / (float(np.abs(v).sum()) * scale_of(self.results[n]))
+            v[np.isinf(floats(self.results[n]))] = 0  # says nothing of a sum that it is part of
+            parts[n] = v / ((float(np.abs(v).sum()) or 1.0) * scale_of(self.results[n]))
         return self._row(names[0], f"direction {k + 1} of {len(names)} at once", parts, 1.0)
 
     def _row(
         self, name: str, place: tuple[int, ...] | str, parts: Mapping[str, np.ndarray], unit: float
     ) -> Row:
         sides = self.slope(parts)
-        products = [x for n, v in parts.items() for x in (self.results[n] * v).flat]
+        products = [x for n, v in parts.items() for x in (self.results[n][v != 0] * v[v != 0])]
         own = math.fsum(products) if all(isinstance(x, float) for x in products) else sum(products)
         numeric = sides.nearest(own).item()
-        error = float(abs(own - numeric)) / unit
+        error = float(errors_of(own, numeric, unit))
         return Row(name, sides.against, error, place, float(own), float(numeric), int(sides.parted))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+_ENDLESS = 1e6  # a slope so many times larger than the finite ones passes for an infinite one
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,34 @@ def worst_of(rows: Sequence[Row]) -> Row:
 
 
 def scale_of(gradient: np.ndarray) -> float:
-    """What errors of a gradient are relative to: its largest entry, but no less than a thousandth."""
-    return max(1e-3, float(np.asarray(np.abs(gradient), float).max(initial=0)))
+    """What errors of a gradient are relative to: its largest finite entry, but no less than a thousandth."""
+    sizes = np.abs(floats(gradient))
+    return max(1e-3, float(sizes[np.isfinite(sizes)].max(initial=0)))
+
+
+def errors_of(own: Any, numeric: Any, scale: float) -> np.ndarray:
+    """How far numbers are from those they should be, in units of `scale`.
+
+    Where a slope is infinite, as that of sqrt(x) at 0, a step finds one that is as large as the step is small, or none
+    where it leads out of what is defined: that agrees.
+    """
+    far = np.isinf(floats(own)) & ~(floats(numeric) * np.sign(floats(own)) <= _ENDLESS * scale)
+    return np.where(far, 0.0, np.asarray(np.abs(own - numeric) / scale, float))
+
+
+def floats(values: Any) -> np.ndarray:
+    """Numbers of any kind as floats; what is not real, as the root of a negative number of many digits, is nan."""
+    values = np.asarray(values)
+    if values.dtype != object:
+        return values.astype(float)
+    return np.array([_float(x) for x in values.flat], float).reshape(values.shape)
+
+
+def _float(x: Any) -> float:
+    try:
+        return float(x)
+    except TypeError:  # a complex number
+        return math.nan
 
 
 @dataclass(frozen=True)
@@ -82,4 +111,6 @@ class Verdict:
         last += f" ({sizes})" if sizes else ""
         if any(r.kinks for r in self.rows):
             last += "; at a kink whatever lies between the slopes to both sides is right"
+        if any(math.isinf(r.derived) for r in self.rows):
+            last += "; an infinite slope agrees where steps find no finite one"
         return "\n".join([*lines, last])
