@@ -92,7 +92,19 @@ DEFINED: dict[str, Callable[..., Any]] = {
 
 
 class Digits(Arithmetic):
-    """Numbers of mpmath in arrays of objects."""
+    """Numbers of mpmath in arrays of objects.
+
+    Args:
+        stops: values of what is stopped, in order, so that no step moves it; those of this run if None.
+    """
+
+    def __init__(self, stops: Sequence[Any] | None = None):
+        self.stops: list[Any] = []
+        self._given = None if stops is None else iter(stops)
+
+    def stopped(self, values: Any) -> Any:
+        self.stops.append(values if self._given is None else next(self._given))
+        return self.stops[-1]
 
     def number(self, value: Fraction | int) -> Any:
         value = Fraction(value)
@@ -188,21 +200,22 @@ class Judge:
     def at(self, given: Mapping[str, Any], places: Sequence[Place]) -> Limits:
         """The loss and the slopes of some entries."""
         numbers = {n: exact(a) for n, a in given.items()}
-        here = self._loss(numbers)
+        kind = Digits()
+        here = self._loss(numbers, kind)
         found = {}
         for name, place in places if MP.isfinite(here) else ():
             sides = []
             for sign in (-1, 1):
                 moved = numbers[name].copy()
                 moved[place] = moved[place] + sign * STEP
-                sides.append(sign * (self._loss({**numbers, name: moved}) - here) / STEP)
+                sides.append(sign * (self._loss({**numbers, name: moved}, Digits(kind.stops)) - here) / STEP)
             defined = not any(map(MP.isnan, sides))
             found[name, place] = (min(sides), max(sides)) if defined else (MP.nan, MP.nan)
         return Limits(here, found)
 
-    def _loss(self, given: Mapping[str, Any]) -> Any:
+    def _loss(self, given: Mapping[str, Any], kind: Digits) -> Any:
         """The loss, all digits of it; nan where it is not defined."""
         try:
-            return run(self.program, self.sizes, given, object, Digits())[self.program.target][()]
+            return run(self.program, self.sizes, given, object, kind)[self.program.target][()]
         except ZeroDivisionError:
             return MP.nan

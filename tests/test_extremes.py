@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import symgrad as sg
+from symgrad.check.numeric import check
 from symgrad.leaves import LEAVES
 from tests.extremes import OPERATIONS, operation, outcomes
 
@@ -53,6 +54,18 @@ def test_the_length_of_nothing_has_slope_0() -> None:
     x = np.array([[0.0, 0.0], [3.0, 4.0]])
     np.testing.assert_allclose(d.function()(x)[1]["x"], [[0, 0], [0.6, 0.8]], rtol=1e-15)
     assert d.check({"x": x}), d.check({"x": x})
+
+
+def test_the_check_holds_where_the_definition_overflows() -> None:
+    """In so many digits that nothing does; and a gradient that is wrong there is told."""
+    d = sg.derive("z: weight[n]\ny: weight[n]\nloss = sum(log(1 + exp(z)))*sum(y)")
+    given = {"z": [1000.0, -1000.0], "y": [1.0, 2.0]}
+    verdict = d.check(given)
+    assert verdict, verdict
+    assert "1000 digits" in str(verdict)
+    other = sg.derive("z: weight[n]\ny: weight[n]\nloss = sum(log(1 + exp(z)))*sum(1.001*y)").derived
+    wrong = check(replace(d.derived, program=other.program, gradients=other.gradients), given)
+    assert not wrong
 
 
 def test_only_roots_that_may_be_of_0_have_a_guard() -> None:

@@ -6,6 +6,7 @@ At a kink the slopes to both sides differ, and anything between them is accepted
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -129,11 +130,19 @@ class _Judge:
             many, entries = many or cost > _COSTLY, max(1, min(entries, 4 * _COSTLY // cost))
         arrays = how.given(source, floats)
         joint = how.run(derived.program, sizes, arrays)
+        with np.errstate(all="ignore"):
+            defined = np.asarray(how.run(source, sizes, arrays)[source.target])
+        overflows = _not_finite(defined) is not None
         others = {what: realisation(*floats.values()) for what, realisation in realisations.items()}
 
         def alone(key: Key) -> Row:
-            asked = question(derived, sizes, arrays, key, how)
-            return _row(asked, joint[derived.gradients[key]], self.rng, entries)
+            result = derived.gradients[key]
+            with np.errstate(all="ignore"):  # a slope that is no number is judged once more, or told
+                row = _row(question(derived, sizes, arrays, key, how), joint[result], self.rng, entries)
+            failed = math.isnan(row.error) or (overflows and row.error > self.tolerance)
+            if failed and isinstance(how, ComplexSteps) and np.isfinite(joint[result]).all():
+                return self._in_digits(derived, sizes, floats, key, joint[result], entries) or row
+            return row
 
         judged: Mapping[Any, Row] = {}
         if derived.kind == "gradient" and many:
@@ -144,7 +153,7 @@ class _Judge:
                 lambda vs: slope({n: moved(source[n], v) for n, v in vs.items()}),
                 alone, self.rng, entries, self.tolerance,
             )  # fmt: skip
-        rows = self._of_value(derived, sizes, arrays, joint[source.target])
+        rows = self._of_value(derived, defined, joint[source.target])
         for key, result in derived.gradients.items():
             rows.append(judged[key] if judged else alone(key))
             for what, (_, gradients) in others.items():
@@ -155,12 +164,24 @@ class _Judge:
                 rows.append(_compare(source.target, what, np.asarray(values), value))
         return Verdict(tuple(rows), self.tolerance, sizes)
 
-    def _of_value(
-        self, derived: Derived, sizes: Mapping[str, int], arrays: Arrays, value: np.ndarray
-    ) -> list[Row]:
+    def _in_digits(
+        self, derived: Derived, sizes: Mapping[str, int], floats: Arrays, key: Key, result: np.ndarray, entries: int
+    ) -> Row | None:  # fmt: skip
+        """The row of a result where the definition overflows in floats, as a softmax by hand does at 1000, and its
+        stable form does not: in so many digits that exp(1000) stands beside 1. None where that is too much."""
+        how = digits_of(MOST)
+        cost = work(derived.source, sizes) + 1
+        if cost > how.most:
+            return None
+        name = derived.gradients[key]
+        with MP.workdps(MOST):
+            asked = question(derived, sizes, how.given(derived.source, floats), key, how)
+            exactly = how.given(derived.program, {name: result})[name]
+            return _row(asked, exactly, self.rng, max(1, min(entries, _COSTLY // cost)))
+
+    def _of_value(self, derived: Derived, defined: np.ndarray, value: np.ndarray) -> list[Row]:
         """A row where the derived program computes another value of the target than its definition."""
         target = derived.source.target
-        defined = np.asarray(self.how.run(derived.source, sizes, arrays)[target])
         if (there := _not_finite(defined)) is not None:
             if _not_finite(value) is not None:
                 raise Refusal(
