@@ -21,10 +21,18 @@ from symgrad.leaves import LEAVES
 def differentiate(skeleton: Expr, slot: Access) -> Expr:
     """The derivative of a body in canonical form, so that a definition is differentiated once."""
     slope = sp.diff(_to_sympy(skeleton), _symbol(slot))
-    if any(a.tensor.startswith("b") for a in ex.accesses(skeleton)):
-        return _from_sympy(slope)  # a common factor may stand outside its tensor where no bracket holds
+    if any(a.tensor.startswith("b") for a in ex.accesses(skeleton)) or _guarded(slope, _symbol(slot)):
+        return _from_sympy(
+            slope
+        )  # a common factor may stand outside its tensor, or divide, where no bracket holds
     # a common factor comes out, unless that makes numbers longer: 0.134145*x**2 + 1 is no 5e-06*(26829*x**2 + 200000)
     return min(_from_sympy(sp.factor_terms(slope)), _from_sympy(slope), key=_digits)
+
+
+def _guarded(slope: sp.Expr, by: sp.Symbol) -> bool:
+    """Whether brackets may keep a division by what depends on a symbol from 0."""
+    divided = (p.base.has(by) for p in slope.atoms(sp.Pow) if p.exp.could_extract_minus_sign())
+    return bool(slope.has(_BRACKETS["!="])) and any(divided)
 
 
 def _digits(e: Expr) -> int:

@@ -19,6 +19,7 @@ from symgrad.check.numeric import _Judge, check
 from symgrad.check.proof import prove
 from symgrad.check.steps import ComplexSteps, Differences, digits_of
 from symgrad.check.verdict import Verdict
+from symgrad.cli import main
 from symgrad.exact.points import has_kinks
 from symgrad.language import expr as ex
 from symgrad.language import ints
@@ -89,6 +90,7 @@ CORNERS = {
     "bracket": Corner("sum([x > 0]*x + [x <= 0]*5*x)", [0, 1], [[1, 1], [5, 1]], [[0.9, 1], [5.1, 1]], 1),
     "sign": Corner("sum(sign(x)*x)", [0, -3], [[0, -1], [1, -1]], [[1.1, -1], [0, 1]], 1),
     "norm": Corner("norm(x)", [0, 0], [[0, 0], [0.6, 0.8], [0, -1]], [[1.1, 0], [1, 1]], 2),
+    "cone": Corner("sum(hypot(x, 2*x))", [0, 1], [[0, 5**0.5], [2.2, 5**0.5]], [[2.3, 5**0.5], [0, 2.2]], 1),
     "of a sum": Corner("relu(x[0] + 2*x[1])", [2, -1], [[0, 0], [1, 2], [0.5, 1]], [[1, 0], [0, 2], [1.1, 2.2]], 2),
     "two": Corner("relu(x[0]) - 2*relu(-x[1])", [0, 0], [[0, 0], [1, 2], [0, 2], [1, 0]], [[1.1, 0], [0, -0.1]], 2),
     "near": Corner("sum(abs(x))", [1e-9, 1], [[1, 1]], [[0, 1], [0.99, 1]], 0),
@@ -182,7 +184,7 @@ def test_digits_see_what_floats_do_not() -> None:
     assert check(wrong).ok
     assert not check(wrong, digits=50).ok
     assert check(wrong, digits=50, tolerance=1e-15).ok
-    assert check(d, digits=200).worst < 1e-150
+    assert check(d, digits=200).worst < 1e-120
 
 
 def test_how_many_digits_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +197,19 @@ def test_how_many_digits_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "_HEAVY", 4)
     with pytest.raises(sg.SymgradError, match="too many numbers of many digits"):
         sg.derive("x: weight[5]; loss = sum(x**2)").check(digits=30)
+
+
+def test_digits_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "t: data[n, 3] & distribution; z: weight[n, 3]; loss = -sum(t*log(softmax(z)))"
+    assert main(["check", line, "--digits", "40"]) == 0
+    _, row, last = capsys.readouterr().out.splitlines()
+    assert (
+        row.split()[:3] == ["z", "40", "digits"] and last.startswith("agrees") and "tolerance 1e-20" in last
+    )
+    assert main(["check", line, "--digits", "7"]) == 2
+    assert "a whole number from 20 to 1000" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["check", line, "--digits", "40", "--exact"])
 
 
 # ---------------------------------------------------------------------- differences

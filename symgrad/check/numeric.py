@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.check.drawn import is_smooth, points
-from symgrad.check.questions import Question, moved, question, shown
+from symgrad.check.questions import Question, moved, question, short, shown
 from symgrad.check.steps import ComplexSteps, Differences, digits_of
 from symgrad.check.together import MANY, together
 from symgrad.check.verdict import Row, Verdict, errors_of, floats, scale_of, worst_of
@@ -111,7 +111,8 @@ class _Judge:
         return verdict
 
     def _smooth(self, derived: Derived, point: Point) -> bool:
-        return is_smooth(derived.source, point.sizes, point.floats, self.rng)
+        with np.errstate(all="ignore"):
+            return is_smooth(derived.source, point.sizes, point.floats, self.rng)
 
     def at(
         self, derived: Derived, given: Mapping[str, Any], realisations: Mapping[str, Realisation], entries: int
@@ -235,10 +236,10 @@ def _directions(
     room is between all their slopes.
     """
     for k in range(0 if places < 2 else _AT_KINKS if corners.any() else 2):
-        yield f"direction {k + 1}", rng.standard_normal(corners.shape)
+        yield f"direction {k + 1}", short(rng.standard_normal(corners.shape))
     if corners.sum() > 1:
         yield "all at a kink", corners * 1.0
-        yield "some at a kink", corners * rng.uniform(0.5, 1.5, corners.shape)
+        yield "some at a kink", corners * short(rng.uniform(0.5, 1.5, corners.shape))
 
 
 def _along(

@@ -88,6 +88,11 @@ def moved(t: Tensor, v: np.ndarray) -> np.ndarray:
     return (v + np.swapaxes(v, -1, -2)) / 2 if t.facts.symmetric else v
 
 
+def short(v: np.ndarray) -> np.ndarray:
+    """A direction in numbers of 24 bits, so that no digit of the mean of two is lost."""
+    return np.asarray(v, np.float32).astype(float)
+
+
 def _alone(
     program: Program,
     sizes: Mapping[str, int],

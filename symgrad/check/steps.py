@@ -262,6 +262,7 @@ def _since(ways: Sequence[Any]) -> int:
 
 
 def digits_of(count: int) -> Differences:
-    """Central differences in numbers of so many digits: good to about four fifths of them."""
-    steps = (Fraction(1, 10 ** (count // 5)), Fraction(1, 10 ** (count // 5 * 2)))
+    """Central differences in numbers of so many digits, good to about two thirds of them: also of functions that change
+    over a millionth."""
+    steps = (Fraction(1, 10 ** (count // 3)), Fraction(1, 10 ** (count * 2 // 5)))
     return Differences(Digits(), object, steps, 2, f"{count} digits", _HEAVY)

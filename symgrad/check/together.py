@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from symgrad.check.questions import Slope
+from symgrad.check.questions import Slope, short
 from symgrad.check.verdict import Row, errors_of, floats, scale_of, worst_of
 
 MANY = 32  # with more gradients than this, they are judged together
@@ -88,12 +88,14 @@ class _Judge:
         return replace(worst_of([row, found]), kinks=row.kinks + found.kinks)
 
     def _direction(self, names: tuple[str, ...], k: int) -> Row:
-        """A random direction for each tensor, of length one in units of its gradient."""
+        """A random direction for each tensor, of a length near one in units of its gradient."""
         parts = {}
         for n in names:
             v = self.rng.standard_normal(self.results[n].shape)
             v[np.isinf(floats(self.results[n]))] = 0  # says nothing of a sum that it is part of
-            parts[n] = v / ((float(np.abs(v).sum()) or 1.0) * scale_of(self.results[n]))
+            # of a random length: single numbers would all be 1 or -1, and their faults could cancel
+            length = (float(np.abs(v).sum()) or 1.0) * self.rng.uniform(0.7, 1.4)
+            parts[n] = short(v / (length * scale_of(self.results[n])))
         return self._row(names[0], f"direction {k + 1} of {len(names)} at once", parts, 1.0)
 
     def _row(
