@@ -15,7 +15,7 @@ from symgrad import emit, explain
 from symgrad.check import Proof, Verdict, prove
 from symgrad.check import check as judge
 from symgrad.collecting import put_off
-from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing
+from symgrad.errors import Refusal, SymgradError, complete, did_you_mean, listing, no_deeper
 from symgrad.explain import Drawing, grading, record
 from symgrad.explain.document import Document
 from symgrad.explain.grading import Grade
@@ -216,6 +216,7 @@ class Derivation:
         more = {".json": self.json, ".py": self.numpy, ".svg": lambda: self.picture().svg}
         self.document(**options).save(path, more)
 
+    @no_deeper()
     def numpy(self) -> str:
         """Standalone NumPy source of `loss_and_grad(...)`: the loss and a dictionary of gradients.
 
@@ -531,6 +532,7 @@ def _names(wrt: object) -> list[str]:
 
 
 @put_off()
+@no_deeper()
 def derive(
     declaration: str | os.PathLike[str] | Program | Expression,
     wrt: str | Expression | Iterable[str | Expression] | None = None,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from symgrad.seen import straight
 
@@ -68,6 +69,21 @@ def complete(problem: Refusal, text: str) -> SymgradError:
     return SymgradError(
         f"line {problem.line}: {problem.reason}\n    {line.expandtabs(1)}\n    {before}{'^' * max(1, len(marked))}"
     )
+
+
+@contextmanager
+def no_deeper() -> Iterator[None]:
+    """What is nested deeper than Python can follow, or is a product of so many factors, is told as such.
+
+    Raises:
+        SymgradError: in place of a RecursionError.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise SymgradError(
+            "a formula here has too many factors, or too many levels; give parts of it lines of their own"
+        ) from None
 
 
 def lines_of(text: str) -> list[str]:

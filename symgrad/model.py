@@ -14,7 +14,7 @@ from typing import Any
 from symgrad import emit, explain
 from symgrad.collecting import put_off
 from symgrad.derivation import Derivation, derive, read_program
-from symgrad.errors import Refusal, SymgradError
+from symgrad.errors import Refusal, SymgradError, no_deeper
 from symgrad.files import write_atomically
 from symgrad.language.program import Program
 from symgrad.language.trace import Derived
@@ -117,6 +117,7 @@ class Model:
         }
 
     @put_off()
+    @no_deeper()
     def source(
         self,
         name: str = "model",

@@ -15,6 +15,8 @@ from hostile.texts import Maker
 from hostile.watch import Executed, watching
 
 import symgrad as sg
+from symgrad import derivation
+from symgrad.explain.document import Document
 from symgrad.explain.values import fraction
 from symgrad.language import updates
 from symgrad.language.reader import read
@@ -110,15 +112,28 @@ def test_parts_in_parts_do_not_double_the_work(form: str) -> None:
             "letters to write",
         ),
         ("x: weight; loss = ((((3*x)**9)**9)**9)**9", "has too many digits"),
+        ("x: weight; loss = x*1e-310*10**-90", "this number is too small"),
         ("x" * 201 + ": weight; loss = 1", "a name has at most 200 characters, not 201"),
         ("x: weight; loss = x" + " + x" * 900 + " + y", "y is not declared"),
     ],
-    ids=["product", "sizes", "power", "name", "line"],
+    ids=["product", "sizes", "power", "small", "name", "line"],
 )
 def test_what_grows_is_refused_with_a_short_message(text: str, said: str) -> None:
     with pytest.raises(sg.SymgradError, match=re.escape(said)) as told:
         sg.derive(text)
     assert len(str(told.value)) < 1200
+
+
+def test_what_is_too_deep_to_be_written_is_told(monkeypatch) -> None:
+    def endless(*given: object, **options: object) -> object:
+        return endless(*given, **options)
+
+    m = sg.Model("x: weight; loss = x**2")
+    monkeypatch.setattr(derivation.emit, "function_source", endless)
+    monkeypatch.setattr(derivation.emit, "module_source", endless)
+    for write in (Document(endless).text, Document(endless).latex, m.source, m.derive().numpy):
+        with pytest.raises(sg.SymgradError, match="too many factors, or too many levels"):
+            write()
 
 
 def test_what_is_too_large_to_compute_is_told() -> None:

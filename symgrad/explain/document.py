@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from symgrad.errors import SymgradError, listing
+from symgrad.errors import SymgradError, listing, no_deeper
 from symgrad.explain import html, marked, pdf, terminal, tex
 from symgrad.explain.parts import Story
 from symgrad.files import write_atomically
@@ -21,7 +21,7 @@ class Document:
     """
 
     def __init__(self, tell: Callable[[bool], Story]):
-        self._tell = tell
+        self._tell = no_deeper()(tell)
 
     @cached_property
     def story(self) -> Story:

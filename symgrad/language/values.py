@@ -104,6 +104,8 @@ def scalar(e: Expr) -> Array:
             raise Refusal("this number has too many digits to be kept exactly")
         if top - bottom > 1020:
             raise Refusal("this number is too large: the largest are about 1e307")
+        if bottom - top > 1020:
+            raise Refusal("this number is too small: the smallest above 0 are about 1e-307")
     whole = of(int(e.value)) if isinstance(e, Num) and e.value.denominator == 1 else None
     return Array((), lambda _: e, integer=None if whole is None else lambda _: whole, fixed=e)
 
