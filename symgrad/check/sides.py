@@ -45,7 +45,8 @@ class Sides:
         low, high = np.minimum(self.up, self.down) - margin, np.maximum(self.up, self.down) + margin
         if self.corners is not None and not _between(low, own, high).all():
             least, most = self.corners()
-            low, high = np.minimum(low, least), np.maximum(high, most)
+            low = np.where(np.asarray(least < low, bool), least, low)  # what is no number widens nothing
+            high = np.where(np.asarray(most > high, bool), most, high)
         return np.where(_between(low, own, high), own, np.where(np.asarray(own < low, bool), low, high))
 
 
