@@ -59,6 +59,8 @@ FOUND = {
     "loss = sum(h) + sum(x)",
     "one label is a place to write at": "c: label < n; w: weight[n]; a: zeros[n]; a[c] += w[0]**2; a[i] += w[i];"
     "loss = sum(a**3)",
+    "outside a bracket acosh is taken of a number that it has": "x: weight[n];"
+    "loss = sum(i < n, [x[i] > 1.2], acosh(x[i])**2)",
     "an axis like a size": "s: weight[k, k]; x: weight[n]; y[n, i] = s[k - 1, i]*x[n]; loss = sum(y**2)",
     "written in part": "x: weight[n]; f: zeros[n + 2]; f[i] = x[i]**2, i < n; loss = sum(cos(f))",
     "the last place is a size": "x: weight[n]; a: zeros[n + 1]; a[n + 0] += x[0]**2; a[i] += x[i]; loss = sum(a**2)",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import combinations
+from math import ceil
 
 from symgrad.language import expr as ex
 from symgrad.language import ints
@@ -553,6 +554,6 @@ def _plain(e: Expr) -> bool:
 
 
 def _inside(name: str) -> Expr:
-    """A number at which a leaf is finite."""
+    """A whole number at which a leaf is finite."""
     low, high = LEAVES[name].domain
-    return ex.ONE if low <= 1 <= high else ex.lift(0)
+    return ex.lift(next(x for x in (1, 0, ceil(low)) if low <= x <= high))

@@ -50,7 +50,7 @@ def main() -> int:
         except Exception:  # noqa: BLE001 - whatever it is, it is told, and the next chunk is judged
             failures += 1
             print(f"chunk {k} of seed {options.seed} FAILED\n{traceback.format_exc()}", flush=True)
-        if (k + 1) % 10 == 0 or k + 1 == last:
+        if (k + 1) % 5 == 0 or k + 1 == last:
             spent = time.perf_counter() - begun
             print(
                 f"chunk {k + 1}/{last}: {total['programs']} programs, {failures} failed, {spent:.0f} s",

@@ -17,8 +17,8 @@ SETTINGS = settings(deadline=None, database=None, suppress_health_check=list(Hea
 
 @dataclass(frozen=True)
 class Run:
-    """How many programs a chunk has, how many statements at most are asked for, and every how many programs a
-    property is judged."""
+    """How many programs a chunk has, after how many statements none is added to what makes the target, and every how
+    many programs a property is judged."""
 
     option: str  # of the command that repeats it
     count: int
@@ -27,11 +27,11 @@ class Run:
 
 
 LONG = Run("", 100, 12, {
-    "gradient": 1, "text": 2, "forms": 4, "passes": 4, "realisations": 4, "compiled_loops": 5, "second_order": 15,
-    "frameworks": 10,
+    "gradient": 1, "text": 3, "forms": 5, "passes": 8, "realisations": 3, "compiled_loops": 5, "second_order": 24,
+    "frameworks": 8,
 })  # fmt: skip
-SHORT = Run(" --short", 50, 3, {
-    "gradient": 1, "text": 4, "forms": 6, "passes": 12, "realisations": 5, "compiled_loops": 6, "second_order": 40,
+SHORT = Run(" --short", 50, 4, {
+    "gradient": 1, "text": 4, "forms": 6, "passes": 12, "realisations": 4, "compiled_loops": 6, "second_order": 40,
 })  # fmt: skip
 TURNS = 120
 
