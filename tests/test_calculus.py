@@ -153,6 +153,7 @@ def test_a_maximum_that_matters_is_not_held() -> None:
     for text in (
         "x: weight[n]; f = sum(exp(x - max(x)))",
         "x: weight[n]; m = max(x); y = x - m; f = sum(y)*m",
+        "c: data; x: weight[n]; m = max(x); f = [c > 0.5 and c < 0.6]*sin(x[0] + m)",
     ):
         d = derived(text)
         assert "held" not in str(d.program)
@@ -200,6 +201,8 @@ def test_binary_cross_entropy_is_s_minus_t(loss: str) -> None:
 
 
 HELD_WRONGLY = {
+    "where a bracket is seldom open": "c: data[k]; z: weight[n]; m = max(z);"
+    "loss = [c[0] > 1 and c[1] > 1]*sin(z[0] + held(m)) + sum(c)",
     "a factor": "x: weight[n]; loss = sum(x*held(x))",
     "the step before": "x: data[t]; w: weight; h[t] = tanh(x[t] + w*held(h[t - 1])); h[-1] = 0; loss = sum(h)",
     "one side only": "z: weight[n, k]; m[n] = max(j, z[n, j]); loss = sum(n, log(sum(j, exp(z[n, j] - held(m[n])))))",

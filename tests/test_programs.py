@@ -61,6 +61,8 @@ FOUND = {
     "loss = sum(a**3)",
     "outside a bracket acosh is taken of a number that it has": "x: weight[n];"
     "loss = sum(i < n, [x[i] > 1.2], acosh(x[i])**2)",
+    "one entry of a step, spread over an axis": "x: data[m]; w: weight[m]; h[0, i] = w[0], i < 1;"
+    "z[j] = [j >= 1]*h[j - 1, 0], j < m; h[j, i] = [j >= 1]*sin(z[j] + tanh(z[j]) + w[j]); loss = sum(h**2) + sum(x)",
     "an axis like a size": "s: weight[k, k]; x: weight[n]; y[n, i] = s[k - 1, i]*x[n]; loss = sum(y**2)",
     "written in part": "x: weight[n]; f: zeros[n + 2]; f[i] = x[i]**2, i < n; loss = sum(cos(f))",
     "the last place is a size": "x: weight[n]; a: zeros[n + 1]; a[n + 0] += x[0]**2; a[i] += x[i]; loss = sum(a**2)",

@@ -190,8 +190,7 @@ class Fast(Memory):
         name = self._view_name(v)
         text = self._spelled(v) if still else self.text(v)
         if not v.shape:
-            # a view without axes, where NumPy would give the number of this moment
-            text = f"{text[:-1]}, ...]"
+            text = self._entry(text)
         if still:
             self._view(name, text, v.moving)
         else:

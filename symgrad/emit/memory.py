@@ -78,16 +78,27 @@ class Memory:
         bound = self.text.bound
         hidden: dict[Value, str] = {}
         x = v
-        while x.op in VIEWS and x.moving:
+        while x.op in VIEWS and (x.moving or x not in bound):
             if x in bound:
                 hidden[x] = bound.pop(x)
+            if x is not v and not x.shape:
+                break
             x = x.args[0]
-        if x in self.parts and x.moving:
+        once = x not in bound
+        if x.op in VIEWS and once:
+            bound[x] = self._entry(self._spelled(x))
+        elif x in self.parts and x.moving:
             hidden[x] = bound[x]
             bound[x] = self.parts[x]
         text = self.text(v)
+        if once:
+            bound.pop(x, None)
         bound.update(hidden)
         return text
+
+    def _entry(self, text: str) -> str:
+        """A view without axes, where NumPy would give the number of this moment."""
+        return f"{text[:-1]}, ...]"
 
     def _view(self, name: str, text: str, moving: bool) -> None:
         """A view of memory that stays where it is: made once, or once for each step of the loop."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from symgrad.errors import Refusal
 from symgrad.language import expr as ex
-from symgrad.language.expr import Access, Add, Expr, Stop
+from symgrad.language.expr import Access, Add, Cmp, Expr, Stop
 from symgrad.language.ints import ONE, ZERO, Axis, axis
 from symgrad.language.program import Facts, Program, Statement, Tensor, blocks, in_rows, stored
 from symgrad.language.reference import execute
@@ -25,6 +25,7 @@ from symgrad.language.trace import Step
 
 # beside small numbers: a kink, a bracket or a saturated function can hide what matters on one side only
 SPREADS = (4.0, 20.0, 21.0, 22.0, 100.0)
+MORE = range(1000, 1020)  # further draws, where a bracket on data may have hidden it in all of those
 
 
 def prove(program: Program, strict: bool = False) -> None:
@@ -171,8 +172,10 @@ class _Proof:
     def _matters(self, key: Expr, places: list[int]) -> str | None:
         """The first tensor downstream through which a held value reaches the end, or None if its effect dies out."""
 
-        def culprit(start: int, spread: float = 0.0) -> tuple[str | None, bool]:
-            dirty, finite = self._moved(key, start, places, spread)
+        def culprit(
+            start: int, spread: float = 0.0, seed: int | None = None, opened: bool = False
+        ) -> tuple[str | None, bool]:
+            dirty, finite = self._moved(key, start, places, spread, seed, opened)
             return next(filter(self._seen, dirty), None), finite
 
         with np.errstate(all="ignore"):
@@ -185,7 +188,31 @@ class _Proof:
                 # run from the start, large sums may saturate what follows and hide what matters
                 if wide and finite and (self.strict or culprit(0, spread) == (wide, True)):
                     return wide
+            if found is None and any(map(self._judges_data, self.run[places[0] :])):
+                doubt, finite = culprit(places[0], opened=True)
+                if doubt and finite and self.strict:
+                    return doubt
+                for seed in MORE if doubt and finite else ():
+                    rare, finite = culprit(0, 1.0, seed)
+                    if rare and finite:
+                        return rare
         return found
+
+    def _judges_data(self, s: Statement) -> bool:
+        """Whether a bracket or the guard of a statement depends on real numbers: it may be open nearly nowhere."""
+        return any(self._on_data(c) for part in (s.body, s.guard) if part is not None for c in ex.walk(part))
+
+    def _on_data(self, c: object) -> bool:
+        return isinstance(c, Cmp) and not all(self.program[t].integer for t in ex.tensors(c))
+
+    def _opened(self, s: Statement) -> Statement:
+        """The statement with every bracket on real numbers open."""
+
+        def change(c: object) -> Cmp | None:
+            return Cmp("==", ex.ZERO, ex.ZERO) if self._on_data(c) else None
+
+        guard = None if s.guard is None else ex.rewrite(s.guard, change)
+        return replace(s, body=ex.rewrite(s.body, change), guard=guard)
 
     def _seen(self, name: str) -> bool:
         """Whether a tensor is a result: the target, or one that nothing reads and that is no inner one left over."""
@@ -193,9 +220,12 @@ class _Proof:
         left_over = t.role == "value" and not t.named
         return name == self.program.target or name not in self.read and not left_over
 
-    def _moved(self, key: Expr, start: int, places: list[int], spread: float) -> tuple[dict[str, None], bool]:
-        """The tensors that differ at the end when what is held is moved, and whether all numbers were finite."""
-        rng = np.random.default_rng(int(spread))
+    def _moved(
+        self, key: Expr, start: int, places: list[int], spread: float, seed: int | None, opened: bool
+    ) -> tuple[dict[str, None], bool]:
+        """The tensors that differ at the end when what is held is moved, and whether all numbers were finite;
+        `opened`: if every bracket on real numbers were open."""
+        rng = np.random.default_rng(int(spread) if seed is None else seed)
         plain: dict[str, np.ndarray] = {}
         moved: dict[str, np.ndarray] = {}
         dirty: dict[str, None] = {}
@@ -209,7 +239,7 @@ class _Proof:
         while waiting:
             number = heapq.heappop(waiting)
             span = self.blocks[number]
-            block = shifted = tuple(self.run[k] for k in span)
+            block = shifted = tuple(self._opened(self.run[k]) if opened else self.run[k] for k in span)
             if number in holding:
                 shifted = tuple(replace(s, body=ex.rewrite(s.body, lambda e: _move(e, key))) for s in block)
             reads = tuple(r for s in block for r in s.reads)
