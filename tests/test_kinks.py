@@ -174,6 +174,10 @@ def test_operations_in_many_digits(name: str) -> None:
 def test_networks_in_many_digits(name: str) -> None:
     d = sg.Model(gallery.networks()[name]).derive()
     assert d.check().ok
+    if name == "transformer":  # too large for them
+        with pytest.raises(sg.SymgradError, match="too many numbers of many digits"):
+            d.check(digits=30)
+        return
     verdict = d.check(digits=30, entries=1)
     assert verdict.ok, verdict
 
