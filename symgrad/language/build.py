@@ -18,6 +18,8 @@ from symgrad.language.ranges import Ranges, letter
 from symgrad.language.values import Array, Pending, Positions, real, widened
 
 STATEMENTS = 20_000  # of one program
+PARTS = 5000  # of one statement's formula
+FACTORS = 100  # of one product: its derivatives have the square of them
 POOL = "jklpqrsuvabcdfghmn"  # letters for axes that nobody named
 
 
@@ -257,6 +259,15 @@ class Builder:
         self.statements.append(statement)
         if len(self.statements) > STATEMENTS:
             raise Refusal(f"the text grows to more than {STATEMENTS} statements")
+        for count, e in enumerate(ex.walk(statement.body), 1):
+            if count > PARTS:
+                raise Refusal(
+                    f"a formula here has more than {PARTS} parts; give parts of it lines of their own"
+                )
+            if isinstance(e, ex.Mul) and len(e.args) > FACTORS:
+                raise Refusal(
+                    f"a product here has more than {FACTORS} factors; give parts of it lines of their own"
+                )
 
     def settle(self, first_statement: int) -> None:
         """Put the ranges found meanwhile into statements and tensors made since."""
