@@ -247,7 +247,7 @@ _COMBINED = {
 }  # fmt: skip
 _ESCAPED = re.compile(
     "|".join(map(re.escape, sorted(_MACRO_TEXT, key=len, reverse=True)))
-    + r"|\\ensuremath\{([^{}]*)\}|\\([`'^~\"=.cvrHu])\{(?:\\?([a-zA-Z]))\}|U\+([0-9A-F]{4,6})"
+    + r"|\\ensuremath\{([^{}]*)\}|\\([`'^~\"=.cvrHu])\{(?:\\?([a-zA-Z]))\}|U\+([0-9A-F]{4,6})\{\}"
 )
 
 

@@ -79,8 +79,13 @@ def _escaped(c: str) -> str:
     if decomposed == c and unicodedata.decomposition(c)[:5] in ("<supe", "<sub>"):
         sign = "^" if "super" in unicodedata.decomposition(c) else "_"
         plain = "".join(map(_escaped, unicodedata.normalize("NFKD", c)))
-        return rf"\ensuremath{{{sign}{{{plain}}}}}" if plain.isascii() else f"U+{ord(c):04X}"
-    return f"U+{ord(c):04X}" if c.isprintable() else " "
+        return rf"\ensuremath{{{sign}{{{plain}}}}}" if plain.isascii() else _numbered(c)
+    return _numbered(c) if c.isprintable() else " "
+
+
+def _numbered(c: str) -> str:
+    """A character by its number; the braces end it where digits follow."""
+    return f"U+{ord(c):04X}{{}}"
 
 
 def _greek(c: str) -> str:
