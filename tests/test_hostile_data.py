@@ -227,6 +227,14 @@ def test_archives_that_are_none() -> None:
         refused(net, "a.npy", reason)
 
 
+def test_more_than_the_memory_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = made(CLASSES, "fast")
+    monkeypatch.setitem(net, "MEMORY", X.nbytes)  # and a header of the file
+    refused(
+        net, archive("a.npz", {"x.npy": npy(X), "t.npy": npy(WORDS)}), "more than the memory of this machine"
+    )
+
+
 def test_what_is_no_file() -> None:
     net = made(CLASSES, "fast")
     os.symlink("loop.csv", "loop.csv")
@@ -282,6 +290,14 @@ def test_tables_that_are_none(kind: str) -> None:
     data, reason = TABLES[kind]
     Path("t.csv").write_bytes(data)
     refused(made(CLASSES, "fast"), "t.csv", reason)
+
+
+def test_a_column_that_is_not_the_only_one_of_its_name() -> None:
+    net = made(CLASSES, "fast")
+    for header, reason in (("a,b,c,a,d", "has 2 columns named a"), ("b,c,d,e,f", "has no column named a")):
+        Path("t.csv").write_text(f"{header}\n{TABLE}")
+        status, _, err = ran(net, "train", "t.csv", "--target", "a", "--epochs", "1")
+        assert status == 2 and err == f"net: t.csv {reason}\n"
 
 
 def test_predictions_are_a_table_again() -> None:

@@ -2137,9 +2137,11 @@ def _data(model, path, target=None, with_target=True, missing=None):
     width = len(rows[0][1])
     order = list(range(width))
     if target is not None and with_target:
-        if names is None or target not in names:
+        found = (names or []).count(target)
+        if found != 1:
+            told = f"{found} columns" if found else "no column"
             raise Problem(
-                f"{path} has no column named {target}" + ("" if names else "; it has no line of names")
+                f"{path} has {told} named {target}" + ("" if names else "; it has no line of names")
             )
         order.remove(names.index(target))
         order.append(names.index(target))
