@@ -172,7 +172,8 @@ def test_reports_take_any_words(words: list[str]) -> None:
 
 NAMES = [
     "input", "write18", "catcode", "begin", "end", "script", "onload", "constructor", "__proto__"[1:], "hasOwnProperty",
-    "α", "勾A", "Ù", "x\u0301", "א", "ا", "\u115f", "x·y", "ßß", "_", "_x", "x__y", "loss_1", "d", "dx",
+    "α", "勾A", "Ù", "x\u0301", "א", "ا", "\u115f", "x·y", "ßß", "_", "_x", "x__y", "loss_1", "d", "dx", "A୦", "_0",
+    "_1_2", "B",
 ]  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def named(names: list[str]) -> str:
     return f"{a}: data[n, {b}]; y: data[n]; {c}: weight[{b}]; {d} = {a} @ {c}; loss = mean(({d} - y)**2)"
 
 
-@pytest.mark.parametrize("start", range(0, 24, 4))
+@pytest.mark.parametrize("start", range(0, 28, 4))
 def test_every_output_of_odd_names(start: int) -> None:
     names = NAMES[start : start + 4]
     every_output(sg.derive(named(names)))

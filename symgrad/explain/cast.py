@@ -110,7 +110,7 @@ class Cast:
             if step.rule != "chain" or step.source is None or step.access is None:
                 continue
             weight = self.tensors[step.access.tensor]
-            named = re.fullmatch(r".*?\D(\d+)", weight.name)
+            named = re.fullmatch(".*?[^0-9]([0-9]+)", weight.name)
             out = self.consumer(step.source).out
             if (
                 weight.role == "weight"

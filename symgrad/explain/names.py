@@ -105,9 +105,11 @@ def mathematical(name: str, indexed: bool = False) -> str:
     >>> mathematical("W1", indexed=True), mathematical("lam"), mathematical("y_hat")
     ('W^{(1)}', '\\lambda', '\\hat{y}')
     """
-    parts = [part for part in name.split("_") if part] or [name]
+    parts = [part for part in name.split("_") if part]
+    if not parts or parts[0].isdigit():
+        return _word(name)  # _0 is no number
     stem, labels = parts[0], parts[1:]
-    numbered = re.fullmatch(r"(.*?\D)(\d+)", stem)
+    numbered = re.fullmatch("(.*?[^0-9])([0-9]+)", stem)
     if not labels and numbered:
         stem, labels = numbered[1], [numbered[2]]
     long = len(stem) > 1 and stem not in GREEK
@@ -121,12 +123,12 @@ def mathematical(name: str, indexed: bool = False) -> str:
     if not labels:
         return shown
     if indexed:
-        inner = ",".join(f"({p})" if p.isdigit() else _word(p) for p in labels)
+        inner = ",".join(f"({p})" if p.isascii() and p.isdigit() else _word(p) for p in labels)
         return f"{shown}^{{{inner}}}"
     return (
         f"{shown}_{{{','.join(map(_word, labels))}}}"
         if len(labels) > 1 or len(_word(labels[0])) > 1
-        else f"{shown}_{labels[0]}"
+        else f"{shown}_{_word(labels[0])}"
     )
 
 
@@ -181,7 +183,7 @@ class Names:
                 continue
             text = self.loss if t.name == self.target else self.nicknames.get(t.name, t.name)
             # the next value of m1 is named after m1 with its number: both stand above
-            told = re.sub(r"(?<=\D)(\d+)$", r"_\1", t.of) + "_next" if t.role == "next" else text
+            told = re.sub(r"(?<=[^0-9])([0-9]+)$", r"_\1", t.of) + "_next" if t.role == "next" else text
             latex = mathematical(told, indexed=bool(t.shape))
             if latex in looks:
                 latex = rf"\mathrm{{{escape(text)}}}" if text.isascii() else rf"\text{{{escape(text)}}}"
