@@ -54,3 +54,12 @@ def test_commands_run(block: str, tmp_path: Path) -> None:
         assert prompt == "$"
         done = {"symgrad": symgrad, "python": python}[program](*words, cwd=tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_attacks_that_are_named_exist() -> None:
+    named = re.findall(r"`python -m tests\.(\w+)", README)
+    assert len(named) >= 5
+    for name in named:
+        file = ROOT / "tests" / f"{name}.py"
+        text = (file if file.exists() else ROOT / "tests" / name / "__main__.py").read_text("utf-8")
+        assert '__name__ == "__main__"' in text
