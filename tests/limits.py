@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from mpmath.ctx_mp import MPContext
 
-from symgrad.exact.points import work
 from symgrad.language.program import Program
 from symgrad.language.reference import Arithmetic, run
+from symgrad.language.samples import work
 from symgrad.leaves import Leaf
 
 MP = MPContext()

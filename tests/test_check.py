@@ -198,7 +198,7 @@ def test_other_realisations_are_compared() -> None:
     d = derived("x: weight[n]; loss = sum(x**2)")
     x = np.array([1.0, 2.0])
     results = (lambda x: 2 * x, lambda x: 2.002 * x, lambda x: x[:1], lambda x: x * np.nan)
-    good, wrong, short, nan = (lambda x, f=f: (0.0, {"x": f(x)}) for f in results)
+    good, wrong, short, nan = (lambda x, f=f: (x @ x, {"x": f(x)}) for f in results)
     verdict = check(d, {"x": x}, realisations={"good": good, "wrong": wrong, "short": short, "nan": nan})
     errors = {r.against: r.error for r in verdict.rows}
     assert errors["good"] == 0
@@ -207,6 +207,7 @@ def test_other_realisations_are_compared() -> None:
     assert not verdict.ok
     assert np.isnan(verdict.worst)
     assert check(d, {"x": x}, realisations={"good": good}).ok
+    assert not check(d, {"x": x}, realisations={"wrong value": lambda x: (1.001 * (x @ x), {"x": 2 * x})}).ok
 
 
 # ---------------------------------------------------------------------- the table of leaves

@@ -1661,7 +1661,7 @@ class Model:
             the largest error, relative to the largest entry of the gradient; a table is printed.
         """
         rng, h = np.random.default_rng(seed), 1e-30
-        s = {"n": 2}
+        s = {"n": 5}
         s.update(self.sizes)
         exact, stepped = Model(dtype=np.float64), Model(dtype=np.complex128)
         for model in (exact, stepped):

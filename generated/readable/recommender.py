@@ -1332,7 +1332,7 @@ class Model:
             the largest error, relative to the largest entry of the gradient; a table is printed.
         """
         rng, h = np.random.default_rng(seed), 1e-30
-        s = {"n": 2}
+        s = {"n": 13}
         s.update(self.sizes)
         exact, stepped = Model(dtype=np.float64), Model(dtype=np.complex128)
         for model in (exact, stepped):
@@ -1350,10 +1350,14 @@ class Model:
             weights[name] = draws[name](shape) if name in draws else near
         exact.set_weights(weights)
         stepped.set_weights(weights)
-        exact._train(data)
+        loss = float(exact._train(data))
         row = "{:12} {:12} {:>11}  {:18} {:>12} {:>12} {:>5}".format
         print(row("gradient", "against", "worst error", "at", "derived", "numeric", "kinks"))
         worst = 0.0
+        value = float(exact._loss(data))  # by a function of its own
+        worst = float(np.nan_to_num(abs(loss - value) / max(1e-3, abs(value)), nan=np.inf))
+        if worst > 1e-9:
+            print(row("loss", "loss alone", f"{worst:.1e}", "", f"{loss:.6g}", f"{value:.6g}", "").rstrip())
 
         def along(name, g, told, v):
             slopes = []

@@ -11,14 +11,16 @@ import numpy as np
 
 from symgrad.check.steps import STEP
 from symgrad.errors import Refusal
-from symgrad.exact.points import work
+from symgrad.exact.points import has_kinks
 from symgrad.language.program import Facts, Program
 from symgrad.language.reference import Arrays, run
-from symgrad.language.samples import inputs, small_sizes
+from symgrad.language.samples import inputs, small_sizes, work
 from symgrad.language.trace import Derived
 
 # the least sizes of a second point, all odd, and how many entries the statements may have with them
 _STARTS = ((15, 1500), (9, 1500), (5, 30_000), (3, math.inf))
+_CHEAP = 1500  # entries that the statements may have for the points beside those two
+_SCALES = (0.25, 8.0)  # of their inputs
 _RANGES = (
     (0.2, 2.0),
     (0.1, 0.9),
@@ -28,7 +30,8 @@ _RANGES = (
 
 def points(derived: Derived, rng: np.random.Generator) -> Iterator[Arrays]:
     """Random inputs of small sizes, then of sizes in another order: larger ones, as long as that is cheap, so that
-    there are enough entries on both sides of every kink and inside every window."""
+    there are enough entries on both sides of every kink and inside every window. Where a program goes different ways,
+    also inputs near 0 and far out."""
     source = derived.source
     yield _point(derived, small_sizes(source), rng)
     turned = replace(source, sizes=source.sizes[::-1])
@@ -37,17 +40,25 @@ def points(derived: Derived, rng: np.random.Generator) -> Iterator[Arrays]:
         if work(derived.program, sizes) <= most:
             with contextlib.suppress(Refusal):  # where numbers grow with the sizes
                 yield _point(derived, {letter: sizes[letter] for letter in source.sizes}, rng)
-                return
+                break
+    sizes = small_sizes(source)
+    if work(derived.program, sizes) <= _CHEAP and (has_kinks(source) or has_kinks(derived.program)):
+        for scale in _SCALES:
+            with contextlib.suppress(Refusal):
+                yield _point(derived, sizes, rng, scale)
 
 
-def _point(derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator) -> Arrays:
+def _point(
+    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, scale: float = 1.0
+) -> Arrays:
     """Random inputs at which the target and its gradients are finite; or those at which they are not, but should be."""
     source = derived.source
     for low, high in ((0.0, 0.0), *_RANGES):
         given = inputs(source, sizes, rng)
-        for t in source.inputs if high else ():
+        for t in source.inputs:
             if not t.integer and t.role != "draw" and t.facts == Facts():
-                given[t.name] = rng.uniform(low, high, given[t.name].shape)
+                shape = given[t.name].shape
+                given[t.name] = scale * (rng.uniform(low, high, shape) if high else given[t.name])
         with np.errstate(all="ignore"):
             joint = run(derived.program, sizes, given)
             if all(np.isfinite(joint[name]).all() for name in (source.target, *derived.gradients.values())):

@@ -20,11 +20,12 @@ from symgrad.check.steps import ComplexSteps, Differences, digits_of
 from symgrad.check.together import MANY, together
 from symgrad.check.verdict import Row, Verdict, errors_of, floats, scale_of, worst_of
 from symgrad.errors import Refusal
-from symgrad.exact.points import Point, work
+from symgrad.exact.points import Point
 from symgrad.exact.points import points as exact_points
 from symgrad.exact.reals import MP
 from symgrad.language.bind import bind
 from symgrad.language.reference import Arrays
+from symgrad.language.samples import work
 from symgrad.language.trace import Derived, Key
 
 _AT_KINKS = 8  # directions there
@@ -159,10 +160,10 @@ class _Judge:
             rows.append(judged[key] if judged else alone(key))
             for what, (_, gradients) in others.items():
                 rows.append(_compare(shown(key), what, np.asarray(gradients[key]), joint[result]))
-        if derived.kind == "jacobian":
-            value = joint[source.target]
-            for what, (values, _) in others.items():
-                rows.append(_compare(source.target, what, np.asarray(values), value))
+        for what, (value, _) in others.items() if derived.kind in ("gradient", "jacobian") else ():
+            row = _compare(source.target, what, np.asarray(value), joint[source.target])
+            if derived.kind == "jacobian" or not row.error <= self.tolerance:
+                rows.append(row)
         return Verdict(tuple(rows), self.tolerance, sizes)
 
     def _in_digits(

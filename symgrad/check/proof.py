@@ -25,11 +25,11 @@ from symgrad.check.sides import Sides
 from symgrad.errors import Refusal, listing
 from symgrad.exact.duals import Dual, Duals
 from symgrad.exact.equality import same_digits, same_exactly
-from symgrad.exact.points import Point, exact_point, has_kinks, points, work
+from symgrad.exact.points import Point, exact_point, has_kinks, points
 from symgrad.exact.reals import MP, Exact
 from symgrad.language.program import Program, needed
 from symgrad.language.reference import Arrays, run
-from symgrad.language.samples import numbers
+from symgrad.language.samples import numbers, work
 from symgrad.language.trace import Derived, Key
 
 BITS = 60  # of an entry of a direction

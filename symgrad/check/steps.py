@@ -26,10 +26,10 @@ from symgrad.check.corners import ranges
 from symgrad.check.patterns import Watched
 from symgrad.check.questions import Slope, movable
 from symgrad.check.sides import Sides
-from symgrad.exact.points import work
 from symgrad.exact.reals import Digits
 from symgrad.language.program import Program, needed
 from symgrad.language.reference import FLOATS, Arithmetic, Arrays, run
+from symgrad.language.samples import work
 from symgrad.leaves import Leaf
 
 _Pattern = tuple[bytes, ...]

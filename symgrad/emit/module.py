@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -31,7 +32,7 @@ from symgrad.emit.text import number
 from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language.ints import Int, Size
 from symgrad.language.program import Program, Statement, Tensor, needed, size_letters
-from symgrad.language.samples import small_sizes
+from symgrad.language.samples import small_sizes, work
 from symgrad.language.trace import Derived
 from symgrad.language.updates import Rule
 from symgrad.passes.arrange import arranged
@@ -323,7 +324,7 @@ class Module:
             draws=[(t.name, _draw(t)) for t in self.given]
             + [(w.name, _draw(w)) for w in kept if w.facts != _PLAIN],
             symmetric=[w.name for w in self.weights if w.facts.symmetric],
-            check_sizes=small_sizes(self.declared),
+            check_sizes=_check_sizes(self.declared),
             about_prediction=self._about_prediction(),
             columns=self._columns([*features, *(t.name for t in self.data if t.name not in features)]),
         )
@@ -583,6 +584,15 @@ def _quoted(text: str, width: int) -> list[str]:
     """A sentence as literals that stand one under the other."""
     parts = textwrap.wrap(text, width, drop_whitespace=False, break_on_hyphens=False)
     return [json.dumps(part, ensure_ascii=False) for part in parts]
+
+
+def _check_sizes(program: Program) -> dict[str, int]:
+    """Sizes for the module's own check: as many examples as are cheap, so that they go every way through a network."""
+    for start, most in ((13, 30_000), (5, 300_000)):
+        with contextlib.suppress(Refusal):
+            if work(program, sizes := small_sizes(program, start)) <= most:
+                return sizes
+    return small_sizes(program)
 
 
 def _keyed(n: Int) -> str:

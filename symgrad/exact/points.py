@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -19,13 +18,18 @@ from symgrad.language.bind import bind
 from symgrad.language.implicit import IMPLICIT
 from symgrad.language.program import Facts, Program, Tensor, blocks, needed
 from symgrad.language.reference import Arrays, run
-from symgrad.language.samples import inputs, small_sizes, unmet
+from symgrad.language.samples import inputs, small_sizes, unmet, work
 from symgrad.language.trace import Derived
 from symgrad.leaves import LEAVES
 
 HEAVY = 40_000  # numbers that a program computes, beyond which it is not tried in exact arithmetic
 MOST = 5_000_000  # and beyond which it is not tried at all
-_WIDE = 4
+_SCALES = (
+    4.0,
+    0.25,
+    16.0,
+    1.0,
+)  # of two further points each: all sides of kinks that numbers near 1 do not meet
 GRID = 10_007  # inputs are fractions over this, unless another number is asked for
 _RANGES = ((0.0, 0.0), (0.2, 2.0), (0.1, 0.9), (1.1, 2.0))  # where inputs are drawn that have no facts
 _STEEP = {
@@ -75,15 +79,6 @@ class Point:
             return run(part, self.sizes, given)
 
 
-def work(program: Program, sizes: Mapping[str, int]) -> int:
-    """How many numbers are computed, those of inner sums counted."""
-    total = 0
-    for s in program.statements:
-        extents = [int(n.evaluate(lambda a: sizes[a.name])) for _, n in s.axes]  # type: ignore[union-attr]
-        total += math.prod(extents) * (max(extents, default=1) if s.op in IMPLICIT else 1)
-    return total
-
-
 def points(
     derived: Derived, seed: int = 0, more: int = 0, *, grid: int = GRID, spare: int = 3,
     smooth: Callable[[Point], bool] | None = None,
@@ -106,10 +101,8 @@ def points(
     found = []
     for k, sizes in enumerate(choices):
         exact = Exact(max(levels(p, sizes) for p in (derived.source, derived.program)) + spare)
-        wide = (
-            _WIDE if more and k % 4 > 1 else 1
-        )  # some lie far out, beyond kinks that numbers near 0 do not meet
-        for given, finite in _drawn(derived, sizes, np.random.default_rng([seed, more, k]), wide, grid):
+        scale = _SCALES[k // 2 % len(_SCALES)] if more else 1.0
+        for given, finite in _drawn(derived, sizes, np.random.default_rng([seed, more, k]), scale, grid):
             point = Point(sizes, given, exact)
             if finite or (smooth is not None and smooth(point)):
                 found.append(point)
@@ -173,16 +166,16 @@ def _tight(program: Program) -> Iterator[dict[str, int]]:
 
 
 def _drawn(
-    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, wide: int, grid: int
+    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, scale: float, grid: int
 ) -> Iterator[tuple[Arrays, bool]]:
-    """Random inputs, those without facts `wide` times as large, and whether target and derivatives are finite there."""
+    """Random inputs, those without facts `scale` times as large; whether target and derivatives are finite there."""
     source, watched = derived.source, (derived.source.target, *derived.gradients.values())
     for low, high in (*_RANGES, *_RANGES):
         drawn = inputs(source, sizes, rng)
         for t in source.inputs:
             if not t.integer and t.role != "draw" and t.facts == Facts():
                 shape = drawn[t.name].shape
-                drawn[t.name] = rng.uniform(low, high, shape) if high else drawn[t.name] * wide
+                drawn[t.name] = rng.uniform(low, high, shape) if high else drawn[t.name] * scale
         given = {
             t.name: drawn[t.name] if t.integer else fractions(drawn[t.name], t, grid) for t in source.inputs
         }

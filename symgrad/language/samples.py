@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from typing import Any
@@ -173,3 +174,12 @@ def inputs(
     """Random arrays for all inputs of a program (or those named), in order."""
     wanted = None if names is None else set(names)
     return {t.name: draw(t, sizes, rng) for t in program.inputs if wanted is None or t.name in wanted}
+
+
+def work(program: Program, sizes: Mapping[str, int]) -> int:
+    """How many numbers are computed, those of inner sums counted."""
+    total = 0
+    for s in program.statements:
+        extents = [int(n.evaluate(lambda a: sizes[a.name])) for _, n in s.axes]  # type: ignore[union-attr]
+        total += math.prod(extents) * (max(extents, default=1) if s.op in IMPLICIT else 1)
+    return total
