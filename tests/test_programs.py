@@ -63,6 +63,8 @@ FOUND = {
     "loss = sum(i < n, [x[i] > 1.2], acosh(x[i])**2)",
     "one entry of a step, spread over an axis": "x: data[m]; w: weight[m]; h[0, i] = w[0], i < 1;"
     "z[j] = [j >= 1]*h[j - 1, 0], j < m; h[j, i] = [j >= 1]*sin(z[j] + tanh(z[j]) + w[j]); loss = sum(h**2) + sum(x)",
+    "a share in a sum over shares": "x: data[n, m]; w: weight; p = exp(x)/sum(exp(x));"
+    "c = sum(i, j, p[i, j]*w); loss = c**2 + sum(log(1.5 - p))",
     "an axis like a size": "s: weight[k, k]; x: weight[n]; y[n, i] = s[k - 1, i]*x[n]; loss = sum(y**2)",
     "written in part": "x: weight[n]; f: zeros[n + 2]; f[i] = x[i]**2, i < n; loss = sum(cos(f))",
     "the last place is a size": "x: weight[n]; a: zeros[n + 1]; a[n + 0] += x[0]**2; a[i] += x[i]; loss = sum(a**2)",
@@ -138,3 +140,12 @@ def test_the_kinds_of_statements_that_are_met() -> None:
     assert met >= {"=", "+=", "max=", "min=", "prod=", *(set(IMPLICIT) - {"minors", "eigvecs"})}
     assert any(k.endswith("in a loop") for k in total)
     assert LEAVES
+
+
+def test_a_maximum_in_a_loop_is_not_held_for_what_small_sizes_do_not_show() -> None:
+    d = sg.derive(
+        "w: weight[n]; h[0] = tanh(w[0]); z[p] = max(r, [p >= 1], h[p - 1]), r < 3;"
+        "h[p] = [p >= 1]*sin(h[p - 1]*w[p] + z[p]); loss = sum(p, [p >= 3]*h[p])"
+    )
+    verdict = d.check({"w": np.array([0.3, -0.5, 0.7, 1.1, -0.2, 0.9])})
+    assert verdict.ok, verdict

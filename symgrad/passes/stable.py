@@ -283,10 +283,16 @@ def shifted(program: Program, wanted: Collection[str] = ()) -> Change:
     `exp(m)` by themselves; where it stays, the sum is left as it was.
     """
     steps: list[Step] = []
-    inside = _inside({s.out: s for s in program.statements if pure(s, program) and s.out not in wanted})
+    bodies = {s.out: s for s in program.statements if pure(s, program) and s.out not in wanted}
+    inside = _inside(bodies)
     kept = {program.target, *wanted}
-    for s in program.statements:
-        if s.out not in kept and s.op == "+=" and s.plain and s.reduced and len(program.writers(s.out)) == 1:
+    for out in dict.fromkeys(s.out for s in program.statements if s.op == "+="):
+        # as it is now: what was shifted before may stand in it
+        writers = program.writers(out)
+        if out in kept or len(writers) != 1:
+            continue
+        (s,) = writers
+        if s.op == "+=" and s.plain and s.reduced:
             body = _open(s.body, inside)
             parts = body.args if isinstance(body, Mul) else (body,)
             exps = [f for f in parts if isinstance(f, Call) and f.name == "exp"]
@@ -294,6 +300,9 @@ def shifted(program: Program, wanted: Collection[str] = ()) -> Change:
                 changed = _shift(program, s, exps[0], body, inside, kept)
                 if changed is not None:
                     program, step = changed
+                    for old in step.before:
+                        bodies.pop(old.out, None)
+                    bodies.update({n.out: n for n in step.equation if pure(n, program) and n.out not in wanted})
                     steps.append(step)
     return program, steps
 
