@@ -65,6 +65,11 @@ FOUND = {
     "z[j] = [j >= 1]*h[j - 1, 0], j < m; h[j, i] = [j >= 1]*sin(z[j] + tanh(z[j]) + w[j]); loss = sum(h**2) + sum(x)",
     "a share in a sum over shares": "x: data[n, m]; w: weight; p = exp(x)/sum(exp(x));"
     "c = sum(i, j, p[i, j]*w); loss = c**2 + sum(log(1.5 - p))",
+    "a row that is read one further on": "v: weight; w: weight[3]; c[i] = v*w[i];"
+    "f[p] = tanh([0 <= p + 1]*[p + 1 < 3]*c[p + 1]), p < 3; loss = sum(f) + sum(c**3)",
+    "an axis of steps with which all equations of a loop agree": "w: weight[m]; v: data[k];"
+    "g[q, n] = tanh(-[q >= 1]*[n >= 1]*h[q - 1, n - 1] + [n >= 1]*h[q, n - 1] + w[q]*v[n]);"
+    "z[n, q] = max(r, g[r, n]), q < m, r < m; h[q, n] = sin(g[q, n] + [n >= 1]*g[q, n - 1] + z[n, q]); loss = sum(h)",
     "an axis like a size": "s: weight[k, k]; x: weight[n]; y[n, i] = s[k - 1, i]*x[n]; loss = sum(y**2)",
     "written in part": "x: weight[n]; f: zeros[n + 2]; f[i] = x[i]**2, i < n; loss = sum(cos(f))",
     "the last place is a size": "x: weight[n]; a: zeros[n + 1]; a[n + 0] += x[0]**2; a[i] += x[i]; loss = sum(a**2)",

@@ -193,7 +193,7 @@ class Grouping:
             step = self.steps[k]
             if not isinstance(step, Nest) or step.space != space:
                 continue
-            if (k > after and k < last) or (k == after and not self._met(step, args)):
+            if (k > after and k < last) or (k == after and not self._met(step, v, args)):
                 continue
             if k < last and v.kind == "bool":
                 continue
@@ -210,9 +210,11 @@ class Grouping:
         if folded is not None:
             nest.folds[v] = folded
 
-    def _met(self, nest: Nest, args: Iterable[Value]) -> bool:
-        """Whether what a pass computes is needed at the same place only."""
+    def _met(self, nest: Nest, v: Value, args: Iterable[Value]) -> bool:
+        """Whether a value needs of what a pass computes only what is at the same place."""
         here = set(nest.values)
+        if v.op == "take" and v.args[0].seen in here:
+            return False  # its positions may be any
         return not any(a.seen in here and not met(a, nest) for a in args)
 
     # ---- not too many arrays in a pass

@@ -451,7 +451,9 @@ def _loop(
                 for k, i in enumerate(index)
                 if t not in along and _gap(i) < 0 and i.axes[0] in s.kept
             ]
-            found = (x for x in earlier if _steps_along(*x, inside, places))
+            found = (
+                x for x in earlier if _steps_along(*x, inside, places) and _agrees(*x, places, along, axis)
+            )
             tensor, place = next(itertools.chain(found, earlier), ("", 0))
             if not tensor:
                 said = f"{listing(names.values())} read one another at the same step only"
@@ -507,6 +509,21 @@ def _steps_along(
         if not all(_gap(i) <= last and i.axes[0] in s.kept for i in reads):
             return False
     return True
+
+
+def _agrees(
+    tensor: str,
+    place: int,
+    places: Mapping[int, list[tuple[str, tuple[Int, ...]]]],
+    along: Mapping[str, int],
+    axis: Mapping[int, str],
+) -> bool:
+    """Whether what follows from an axis that counts the steps has every equation read the same step or earlier ones."""
+    along, axis = {**along, tensor: place}, dict(axis)
+    while _spread(places, along, axis):
+        pass
+    read = [(t, index, axis.get(own)) for own, met in places.items() for t, index in met if t in along]
+    return all(index[along[t]].axes == (a,) and _gap(index[along[t]]) <= 0 for t, index, a in read if a)
 
 
 _LATER = 10**9

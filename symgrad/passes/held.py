@@ -25,6 +25,7 @@ from symgrad.language.trace import Step
 
 # beside small numbers: a kink, a bracket or a saturated function can hide what matters on one side only
 SPREADS = (4.0, 20.0, 21.0, 22.0, 100.0)
+NOTHING = {"max=": -np.inf, "min=": np.inf}  # the extremum of no entries
 MORE = range(1000, 1020)  # further draws, where a bracket on data may have hidden it in all of those
 
 
@@ -258,8 +259,12 @@ class _Proof:
                     moved[name] = plain[name].copy()
             for arrays, run in ((plain, block), (moved, shifted)):
                 execute(run, program, self.sizes, arrays, np.float64)
+            nothing = {s.out: NOTHING[s.op] for s in block if s.op in NOTHING}
             for out in written:
-                finite = finite and bool(np.isfinite(plain[out]).all())
+                # a maximum of nothing is no overflow
+                finite = finite and bool(
+                    (np.isfinite(plain[out]) | (plain[out] == nothing.get(out, 0.0))).all()
+                )
                 if np.allclose(plain[out], moved[out], rtol=1e-9, atol=1e-12, equal_nan=True):
                     dirty.pop(out, None)
                     moved[out] = plain[out].copy()  # a later writer adds to each of them

@@ -146,12 +146,13 @@ def run(f: Any, program: Program, sizes: Mapping[str, int], given: Arrays, movin
                     if scan is not None and scan.axis in i.axes and not program[s.out].early}
             for s in block
         }  # fmt: skip
+        last = {s.out: s for s in block}
         for step in steps:
             for s in block:
                 execute(f, s, sizes, arrays, step)
                 # a computed tensor is moved where it is complete: a loop's row by row
                 t = program[s.out]
-                if s.out in moving and scan is not None and s.op == "=" and step not in first[s.out]:
+                if s.out in moving and scan is not None and last[s.out] is s and step not in first[s.out]:
                     at = next(k for k, i in enumerate(s.left) if scan.axis in i.axes)
                     k = step + (t.early[at] if t.early else 0)
                     place = (*(slice(e, None) for e in (t.early or (0,) * len(t.shape))),)

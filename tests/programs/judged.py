@@ -107,9 +107,10 @@ def gradient(case: Case) -> None:
 
 
 def rounding(case: Case) -> float:
-    """What a change of the last bits of the inputs makes of the gradients: no two ways to compute them are closer."""
+    """What a change of the last bits of the inputs makes of the gradients, or of the loss over a step of one: no two
+    ways to compute them are closer."""
     rng = np.random.default_rng(case.seed)
-    lost = 0.0
+    lost = 1e-15 * float(np.abs(case.arrays[case.derived.program.target]).max(initial=1))
     for _ in range(8):
         moved = {
             k: v if v.dtype.kind in "iu" else v * (1 + 1e-15 * rng.standard_normal(v.shape))
