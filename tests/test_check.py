@@ -362,3 +362,9 @@ def test_without_a_finite_value_nothing_is_judged(x: float, told: str) -> None:
     with pytest.raises(sg.SymgradError, match="loss or its slope is not finite"):
         d.check({"x": [1.0, x]}, exact=True)
     assert d.check(exact=True).exact  # at points above zero
+
+
+def test_corners_along_one_number() -> None:
+    """Several kinks met at once along a weight without axes."""
+    d = sg.derive("x: weight; y: data[n]; loss = sum(relu(x*y)) - relu(x) + abs(x)*sum([y > x]*y)")
+    assert d.check({"x": 0.0, "y": [1.0, -1.0, 0.0]}).ok

@@ -114,11 +114,12 @@ def test_parts_in_parts_do_not_double_the_work(form: str) -> None:
         ("x: weight; loss = ((((3*x)**9)**9)**9)**9", "has too many digits"),
         ("x: weight; loss = " + "*".join(f"(x + {k})" for k in range(101)), "more than 100 factors"),
         ("x: weight; loss = " + " + ".join(f"tanh({k}*x)" for k in range(2000)), "more than 5000 parts"),
+        ("x: weight; loss = x if 1e400 > 0 else 2*x", "this number is too large"),
         ("x: weight; loss = x*1e-310*10**-90", "this number is too small"),
         ("x" * 201 + ": weight; loss = 1", "a name has at most 200 characters, not 201"),
         ("x: weight; loss = x" + " + x" * 900 + " + y", "y is not declared"),
     ],
-    ids=["product", "sizes", "factors", "terms", "power", "small", "name", "line"],
+    ids=["product", "sizes", "factors", "terms", "large", "power", "small", "name", "line"],
 )
 def test_what_grows_is_refused_with_a_short_message(text: str, said: str) -> None:
     with pytest.raises(sg.SymgradError, match=re.escape(said)) as told:

@@ -131,7 +131,7 @@ def ranges(
     given = {n: a if a.dtype.kind == "i" else np.array(lift(a), object) for n, a in arrays.items()}
     for name, v in directions.items():
         given[name] = found = given[name].copy()
-        for place, along in zip(np.ndindex(*found.shape), lift(np.asarray(v)).flat, strict=True):
+        for place, along in zip(np.ndindex(*found.shape), np.array(lift(v), object).flat, strict=True):
             found[place] = kind._dual(found[place], Range(along, along))
     out = np.array(run(program, sizes, given, object, kind)[watched], object)
     slopes = np.frompyfunc(lambda x: _range(kind.slope(x)), 1, 1)(out)

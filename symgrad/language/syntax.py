@@ -10,6 +10,7 @@ import ast
 import inspect
 import io
 import keyword
+import math
 import re
 import tokenize
 import unicodedata
@@ -253,6 +254,8 @@ def _check(tree: ast.Module) -> None:
         if isinstance(node, ast.AnnAssign):
             annotations.update(id(n) for n in ast.walk(node.annotation))
         hint = _REFUSED.get(type(node))
+        if isinstance(node, ast.Constant) and isinstance(node.value, float) and not math.isfinite(node.value):
+            hint = "this number is too large: the largest are about 1e307"
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor) and _is_t(node.right):
             hint = f"write {grouped(words(node.left))}.T for the transpose"
         if hint is None and isinstance(node, ast.BinOp):
