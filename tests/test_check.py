@@ -365,6 +365,16 @@ def test_without_a_finite_value_nothing_is_judged(x: float, told: str) -> None:
 
 
 def test_corners_along_one_number() -> None:
-    """Several kinks met at once along a weight without axes."""
-    d = sg.derive("x: weight; y: data[n]; loss = sum(relu(x*y)) - relu(x) + abs(x)*sum([y > x]*y)")
-    assert d.check({"x": 0.0, "y": [1.0, -1.0, 0.0]}).ok
+    """Several kinks met at once by a weight without axes."""
+    inner = "([a < m]*y[a] + x)"
+    lines = (
+        "y: weight[m] > 0",
+        "x: weight",
+        f"h0[a < m] = [abs(-(sum(q00, y[q00]*2))) > ({inner} if {inner} > 0 else stop(x))]"
+        f"*({inner} if {inner} > 0 else stop(x))",
+        "h1[a < m] = max(([x > [a < m]*h0[a]]*[a < m]*h0[a] if [x > [a < m]*h0[a]]*[a < m]*h0[a] > 0 else sin(x)),"
+        " ([a < m]*y[a])**3/7/(1 + (max([a < m]*y[a], [a < m]*y[a]))**2))",
+        "loss = sum(y**2) + x**2 + mean(h0**2) + sum(h1**2) + x",
+    )
+    verdict = sg.derive("\n".join(lines)).check()
+    assert verdict.ok, verdict
