@@ -370,10 +370,14 @@ def test_corners_along_one_number() -> None:
     lines = (
         "y: weight[m] > 0",
         "x: weight",
-        f"h0[a < m] = [abs(-(sum(q00, y[q00]*2))) > ({inner} if {inner} > 0 else stop(x))]"
-        f"*({inner} if {inner} > 0 else stop(x))",
-        "h1[a < m] = max(([x > [a < m]*h0[a]]*[a < m]*h0[a] if [x > [a < m]*h0[a]]*[a < m]*h0[a] > 0 else sin(x)),"
-        " ([a < m]*y[a])**3/7/(1 + (max([a < m]*y[a], [a < m]*y[a]))**2))",
+        (
+            f"h0[a < m] = [abs(-(sum(q00, y[q00]*2))) > ({inner} if {inner} > 0 else stop(x))]"
+            f"*({inner} if {inner} > 0 else stop(x))"
+        ),
+        (
+            "h1[a < m] = max(([x > [a < m]*h0[a]]*[a < m]*h0[a] if [x > [a < m]*h0[a]]*[a < m]*h0[a] > 0 else sin(x)),"
+            " ([a < m]*y[a])**3/7/(1 + (max([a < m]*y[a], [a < m]*y[a]))**2))"
+        ),
         "loss = sum(y**2) + x**2 + mean(h0**2) + sum(h1**2) + x",
     )
     verdict = sg.derive("\n".join(lines)).check()
