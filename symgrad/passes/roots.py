@@ -27,7 +27,7 @@ def rooted(program: Program, wanted: Collection[str]) -> tuple[Program, list[Ste
         >>> from symgrad.language.reader import read
         >>> p, _ = rooted(read("x: weight[n]\\nloss = sqrt(sum(x**2)) + sqrt(sum(x**2) + 1)"), ["x"])
         >>> print(p.statements[-1])
-        loss = [loss_1 > 0]*sqrt(loss_1) + sqrt(1 + loss_2)
+        loss = [loss_1 > 0]*sqrt(loss_1) + sqrt(loss_1 + 1)
     """
     signs: dict[str, int] = {}
     moving = set(wanted)

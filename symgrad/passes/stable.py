@@ -355,9 +355,9 @@ def _shift(
         if not (isinstance(e, Call) and e.name == "exp"):
             return False
         terms = e.args[0].args if isinstance(e.args[0], Add) else e.args
-        return any(isinstance(t, Stop) and ex.tensors(t) == (top,) for t in terms) and not any(
-            ex.split(t)[0] < 0 for t in terms
-        )
+        parts = [ex.split(t) for t in terms]
+        largest = any(isinstance(rest, Stop) and ex.tensors(rest) == (top,) for _, rest in parts)
+        return largest and not any(c < 0 for c, _ in parts)
 
     shift = Stop(Access(top, s.left), "held")
     new: dict[Statement, tuple[Statement, ...]] = {
