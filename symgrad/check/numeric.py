@@ -29,6 +29,7 @@ from symgrad.language.samples import work
 from symgrad.language.trace import Derived, Key
 
 _AT_KINKS = 8  # directions there
+_ELSEWHERE = 100  # further points lie near 0 and far out, where more digits are lost
 _COSTLY = 30_000  # numbers of many digits, beyond which not each gradient is judged by itself
 FEWEST, MOST = 20, 1000  # digits
 Realisation = Callable[..., tuple[Any, Mapping[Any, Any]]]
@@ -107,7 +108,7 @@ class _Judge:
         verdict = self.at(derived, next(tried), realisations, entries)
         for point in tried if verdict.ok else ():
             again = self.at(derived, point, realisations, min(entries, 2))
-            if not again.ok:
+            if not again.worst <= _ELSEWHERE * self.tolerance:
                 return again
         return verdict
 
