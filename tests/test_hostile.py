@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import fuzz
+import numpy as np
 import pytest
 from commands import symgrad as command
 from counting import calls
@@ -16,6 +17,7 @@ from hostile.watch import Executed, watching
 
 import symgrad as sg
 from symgrad import derivation
+from symgrad.check.corners import ranges
 from symgrad.explain.document import Document
 from symgrad.explain.values import fraction
 from symgrad.language import updates
@@ -104,6 +106,28 @@ def test_parts_in_parts_do_not_double_the_work(form: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "form", ["({}/(1 + x) + 1)", "1/(1 + {})", "({} + 1)**x", "(x if {} > 1 else 2*x)", "exp({}/2)", "t[{}]"]
+)
+def test_parts_in_parts_do_not_double_what_is_told(form: str) -> None:
+    places = form == "t[{}]"
+
+    def work(depth: int) -> int:
+        inner = "i" if places else "x"
+        for _ in range(depth):
+            inner = form.format(inner)
+        text = (
+            f"t: label[n] < n\nx: weight[n]\nloss = sum(i, x[{inner}])"
+            if places
+            else (f"x: weight[n]\nloss = sum({inner})")
+        )
+        d = sg.derive(text)
+        return calls(lambda: (d.text(), d.latex()))
+
+    work(1)
+    assert work(8) < 20 * work(2)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("x: weight[" + "*".join(["(a + b + c + d + 1)"] * 20) + "]; loss = sum(x)", "letters to write"),
@@ -137,6 +161,12 @@ def test_what_is_too_deep_to_be_written_is_told(monkeypatch) -> None:
     for write in (Document(endless).text, Document(endless).latex, m.source, m.derive().numpy):
         with pytest.raises(sg.SymgradError, match="too many factors, or too many levels"):
             write()
+
+
+def test_slopes_along_a_number_at_its_corner() -> None:
+    p = read("x: data; loss = 2*abs(x)")
+    low, high = ranges(p, {}, {"x": np.zeros(())}, {"x": np.ones(())}, "loss")
+    assert (float(low), float(high)) == (-2.0, 2.0)
 
 
 def test_what_is_too_large_to_compute_is_told() -> None:

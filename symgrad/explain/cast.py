@@ -4,6 +4,7 @@ named."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from symgrad.language.program import Program, Statement, Tensor
 from symgrad.language.trace import Derived, Step
 from symgrad.passes.forms import match_index, size
 
+GROWN = 200  # nodes of a part that is put in place, with all that is put in place in it
 _SMALL = 8  # nodes of a body that may be written more than once
 
 
@@ -182,7 +184,7 @@ class Cast:
             readers = self._readers.get(name, [])
             once = len(readers) == 1 and readers[0][1] is not None and bare(readers[0][1])
             simple = s.op in ("=", "+=", *IMPLICIT) and s.plain and s.guard is None
-            if once and simple and (name not in again or size(s.body) <= _SMALL):
+            if once and simple and (name not in again or size(s.body) <= _SMALL) and grown(s, found) <= GROWN:
                 found[name] = s
         return found
 
@@ -234,6 +236,12 @@ class Cast:
     def program(self) -> Program:
         """The program with all tensors of the trace."""
         return replace(self.derived.program, tensors=self.tensors)
+
+
+def grown(s: Statement, parts: Mapping[str, Statement]) -> int:
+    """The size of a part with all that is put in place in it, wherever it stands there."""
+    inner = [e.tensor for e in ex.walk(s.body) if isinstance(e, Access) and e.tensor in parts]
+    return size(s.body) + sum(grown(parts[r], parts) for r in inner)
 
 
 def bare(a: Access) -> bool:

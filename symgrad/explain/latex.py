@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from string import Formatter
 from typing import ClassVar
 
@@ -100,7 +100,7 @@ class Latex(Script):
 
     def long(self, f: Quotient) -> bool:
         """Whether a fraction is wider than a line has room for: no line can break in it, so the top stands beside."""
-        return f.top != ONE and sum(p.width for p in self.write(f.top)) > LONG
+        return f.top != ONE and _width(self, f.top) > LONG
 
     def open(self, f: Formula) -> bool:
         return isinstance(f, Big) or isinstance(f, Product) and self.open(f.factors[-1])
@@ -193,7 +193,7 @@ class Latex(Script):
         return super().node(f, depth)
 
     def subscript(self, index: Sequence[Formula]) -> Boxes:
-        letters = all(re.fullmatch(r"[a-zA-Z]'*|\\[a-z]+", self.line(i)) for i in index)
+        letters = all(isinstance(i, Symbol) and re.fullmatch(r"[a-zA-Z]'*|\\[a-z]+", i.latex) for i in index)
         between = "" if single_digits(index) else " " if letters else ", "
         return boxes.joined(between, map(self.inside, index))
 
@@ -284,6 +284,12 @@ def _template(name: str, count: int = 1) -> str:
         return rf"\{name}({', '.join(f'{{x{k}}}' for k in range(count))})"
     shown = {"trace": "tr"}.get(name, name)
     return rf"\operatorname{{{{{shown}}}}}({', '.join(f'{{x{k}}}' for k in range(count))})"
+
+
+@lru_cache(maxsize=4096)
+def _width(script: Script, f: Formula) -> float:
+    """Kept, for each fraction in a fraction would be measured and written, twice the work for every one."""
+    return sum(p.width for p in script.write(f))
 
 
 @cache

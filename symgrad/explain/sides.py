@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from symgrad.errors import Refusal, listing
-from symgrad.explain.cast import Cast, bare
+from symgrad.explain.cast import GROWN, Cast, bare, grown
 from symgrad.explain.formula import (
     Apply,
     Big,
@@ -275,7 +275,8 @@ class Sides:
         weight = size(s.body) + sum(size(parts[r].body) for r in s.reads if r in parts)
         if self.form == "scalar" and self.scalars(parts).weight(s, s.reduced) > _TERMS:
             return False
-        return all(map(bare, places)) and weight <= (_ONCE if len(places) == 1 else _OFTEN)
+        fits = all(map(bare, places)) and weight <= (_ONCE if len(places) == 1 else _OFTEN)
+        return fits and grown(s, self._inline(parts)) <= GROWN
 
     def _unclashed(self, group: Group, parts: Parts, code: bool) -> Line:
         """A line of a result in which no letter is called like a size that stands at a place or in a condition,
