@@ -14,6 +14,7 @@ import symgrad as sg
 from symgrad.chain import partial
 from symgrad.check import steps
 from symgrad.check.numeric import check
+from symgrad.check.proof import prove
 from symgrad.check.together import MANY
 from symgrad.language import expr as ex
 from symgrad.language import ints
@@ -382,3 +383,19 @@ def test_corners_along_one_number() -> None:
     )
     verdict = sg.derive("\n".join(lines)).check()
     assert verdict.ok, verdict
+
+
+# ---------------------------------------------------------------------- branches that numbers near 0 never take
+
+FAR = ("relu(x - 50)**2", "relu(x/100 - 5)**2", "relu(mean(x) - 1000)", "[abs(x) > 20]*x**3")
+
+
+@pytest.mark.parametrize("term", FAR)
+def test_a_branch_is_judged_wherever_it_lies(term: str) -> None:
+    right = derived(f"x: weight[n]; loss = sum({term}) + sum(x**2)/1000")
+    near = derive(read("x: weight[n]; loss = sum(x**2)/1000"))
+    wrong = replace(right, program=near.program, gradients=near.gradients)
+    assert check(right).ok
+    assert prove(right).ok
+    assert not check(wrong).ok
+    assert not prove(wrong).ok

@@ -11,6 +11,7 @@ import numpy as np
 
 from symgrad.check.steps import STEP
 from symgrad.errors import Refusal
+from symgrad.exact.far import far, named
 from symgrad.exact.points import has_kinks
 from symgrad.language.program import Facts, Program
 from symgrad.language.reference import Arrays, run
@@ -31,7 +32,7 @@ _RANGES = (
 def points(derived: Derived, rng: np.random.Generator) -> Iterator[Arrays]:
     """Random inputs of small sizes, then of sizes in another order: larger ones, as long as that is cheap, so that
     there are enough entries on both sides of every kink and inside every window. Where a program goes different ways,
-    also inputs near 0 and far out."""
+    also inputs near 0, far out, and about the numbers that it turns at."""
     source = derived.source
     yield _point(derived, small_sizes(source), rng)
     turned = replace(source, sizes=source.sizes[::-1])
@@ -46,6 +47,11 @@ def points(derived: Derived, rng: np.random.Generator) -> Iterator[Arrays]:
         for scale in _SCALES:
             with contextlib.suppress(Refusal):
                 yield _point(derived, sizes, rng, scale)
+        for turn in range(2) if named(source) else ():
+            given = far(source, inputs(source, sizes, rng), turn, rng)
+            with contextlib.suppress(np.linalg.LinAlgError):
+                if _is_judged(derived, sizes, given, rng):
+                    yield given
 
 
 def _point(
@@ -59,16 +65,21 @@ def _point(
             if not t.integer and t.role != "draw" and t.facts == Facts():
                 shape = given[t.name].shape
                 given[t.name] = scale * (rng.uniform(low, high, shape) if high else given[t.name])
-        with np.errstate(all="ignore"):
-            joint = run(derived.program, sizes, given)
-            if all(np.isfinite(joint[name]).all() for name in (source.target, *derived.gradients.values())):
-                return given
-            if is_smooth(source, sizes, given, rng):
-                return given
+        if _is_judged(derived, sizes, given, rng):
+            return given
     raise Refusal(
         f"at no random point {source.target} and its gradients are finite numbers: declare where the inputs lie, "
         "such as `x: weight[n] > 0`, or give arrays"
     )
+
+
+def _is_judged(derived: Derived, sizes: Mapping[str, int], given: Arrays, rng: np.random.Generator) -> bool:
+    """Whether the target and its gradients are finite, or should be."""
+    watched = (derived.source.target, *derived.gradients.values())
+    with np.errstate(all="ignore"):
+        joint = run(derived.program, sizes, given)
+        finite = all(np.isfinite(joint[name]).all() for name in watched)
+        return finite or is_smooth(derived.source, sizes, given, rng)
 
 
 def is_smooth(source: Program, sizes: Mapping[str, int], given: Arrays, rng: np.random.Generator) -> bool:

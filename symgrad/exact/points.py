@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import Refusal
+from symgrad.exact.far import far, named
 from symgrad.exact.reals import Exact
 from symgrad.language import expr as ex
 from symgrad.language.bind import bind
@@ -98,11 +99,14 @@ def points(
     choices = list(_choices(derived))
     if more:
         choices = [choices[k % 2] for k in range(more)]
+    about = bool(more and named(derived.source))
     found = []
     for k, sizes in enumerate(choices):
         exact = Exact(max(levels(p, sizes) for p in (derived.source, derived.program)) + spare)
         scale = _SCALES[k // 2 % len(_SCALES)] if more else 1.0
-        for given, finite in _drawn(derived, sizes, np.random.default_rng([seed, more, k]), scale, grid):
+        turn = k // 2 if about and k % 4 in (0, 3) else None
+        rng = np.random.default_rng([seed, more, k])
+        for given, finite in _drawn(derived, sizes, rng, scale, turn, grid):
             point = Point(sizes, given, exact)
             if finite or (smooth is not None and smooth(point)):
                 found.append(point)
@@ -166,9 +170,10 @@ def _tight(program: Program) -> Iterator[dict[str, int]]:
 
 
 def _drawn(
-    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, scale: float, grid: int
-) -> Iterator[tuple[Arrays, bool]]:
-    """Random inputs, those without facts `scale` times as large; whether target and derivatives are finite there."""
+    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, scale: float, turn: int | None, grid: int
+) -> Iterator[tuple[Arrays, bool]]:  # fmt: skip
+    """Random inputs, those without facts `scale` times as large, or at some `turn` about the numbers that the definition
+    turns at; whether target and derivatives are finite there."""
     source, watched = derived.source, (derived.source.target, *derived.gradients.values())
     for low, high in (*_RANGES, *_RANGES):
         drawn = inputs(source, sizes, rng)
@@ -176,6 +181,8 @@ def _drawn(
             if not t.integer and t.role != "draw" and t.facts == Facts():
                 shape = drawn[t.name].shape
                 drawn[t.name] = rng.uniform(low, high, shape) if high else drawn[t.name] * scale
+        if turn is not None and not high:
+            drawn = far(source, drawn, turn, rng)
         given = {
             t.name: drawn[t.name] if t.integer else fractions(drawn[t.name], t, grid) for t in source.inputs
         }
