@@ -399,3 +399,17 @@ def test_a_branch_is_judged_wherever_it_lies(term: str) -> None:
     assert prove(right).ok
     assert not check(wrong).ok
     assert not prove(wrong).ok
+
+
+@pytest.mark.parametrize("x", [float("nan"), float("inf")])
+@pytest.mark.parametrize("way", [{"exact": True}, {"digits": 30}], ids=str)
+def test_what_is_not_finite_is_no_exact_number(x: float, way: dict[str, int]) -> None:
+    with pytest.raises(sg.SymgradError, match=f"x holds {x}, which is no exact number"):
+        sg.derive("x: weight[n]; loss = sum(x**2)").check({"x": [1.0, x]}, **way)
+
+
+def test_a_proof_says_at_what_numbers_it_was_tried() -> None:
+    d = sg.derive("x: weight[n]; loss = sum(abs(x))")
+    assert "at the numbers given" in str(d.check({"x": [2.0, 1.0]}, exact=True))
+    assert "at a kink" in str(d.check({"x": [0.0, 1.0]}, exact=True))
+    assert "at random fractions" in str(d.check(exact=True))

@@ -79,12 +79,14 @@ class Proof:
         sizes: for which sizes it holds.
         functions: the functions, beside + - * / and whole powers, that numbers went through.
         expanded: whether sympy agreed, on the scalar written out; None where that is too long.
+        given: whether it was tried at numbers given, not at random ones.
     """
 
     rows: tuple[Proven, ...]
     sizes: tuple[Mapping[str, int], ...]
     functions: tuple[str, ...]
     expanded: bool | None = None
+    given: bool = False
 
     @property
     def ok(self) -> bool:
@@ -120,10 +122,13 @@ class Proof:
         places = listing(list(dict.fromkeys(sizes)), "and")
         by = [r.name for r in self.rows if not r.exactly]
         through = f" with {listing(self.functions, 'and')}" if self.functions else ""
-        grounds = f"as rational functions{through}, at random fractions along random directions"
+        where = "the numbers given" if self.given else "random fractions"
+        grounds = f"as rational functions{through}, at {where} along random directions"
         told = f"{'equal' if by else 'proved'} for {places}: {grounds}"
         if by:
             told += f"; {listing(by, 'and')} by digits, which is no proof"
+        if any(r.kinks for r in self.rows):
+            told += "; at a kink whatever lies between the slopes to both sides is right"
         return told + ("; sympy finds the same from the scalar written out" if self.expanded else "")
 
 
@@ -170,7 +175,7 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
         rows.append(row)
     functions = dict.fromkeys(name for point in tried for name in sorted(point.exact.used))
     sizes = [p.sizes for k, p in enumerate(tried) if p.sizes not in [q.sizes for q in tried[:k]]]
-    return Proof(tuple(rows), tuple(sizes), tuple(functions), _expanded(derived, tried[0]))
+    return Proof(tuple(rows), tuple(sizes), tuple(functions), _expanded(derived, tried[0]), given is not None)
 
 
 def _points(derived: Derived, seed: int) -> list[Point]:

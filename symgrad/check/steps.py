@@ -26,6 +26,7 @@ from symgrad.check.corners import ranges
 from symgrad.check.patterns import Watched
 from symgrad.check.questions import Slope, movable
 from symgrad.check.sides import Sides
+from symgrad.exact.points import are_finite
 from symgrad.exact.reals import Digits
 from symgrad.language.program import Program, needed
 from symgrad.language.reference import FLOATS, Arithmetic, Arrays, run
@@ -160,6 +161,8 @@ class Differences:
 
     def given(self, program: Program, arrays: Arrays) -> Arrays:
         """The arrays in numbers of this kind, for which the declared facts hold to the last digit."""
+        if self.dtype is object:
+            are_finite(arrays)
         found = {n: a if a.dtype.kind == "i" else self._exactly(a) for n, a in arrays.items()}
         for name, a in found.items() if self.dtype is object else ():
             facts = program[name].facts

@@ -123,11 +123,24 @@ def exact_point(derived: Derived, given: Mapping[str, Any]) -> Point:
     """The point of some arrays, each number as the fraction that it is.
 
     Raises:
-        Refusal: they do not fit the program.
+        Refusal: they do not fit the program, or are not finite.
     """
     sizes, arrays = bind(derived.source, given)
+    are_finite(arrays)
     lifted = {n: a if a.dtype.kind == "i" else np.asarray(_exactly(a), object) for n, a in arrays.items()}
     return Point(sizes, lifted, Exact(levels(derived.program, sizes) + 3))
+
+
+def are_finite(arrays: Arrays) -> None:
+    """Refuses what no exact number is.
+
+    Raises:
+        Refusal: some number is infinite or nan.
+    """
+    for name, a in arrays.items():
+        if not np.isfinite(a).all():
+            first = a[~np.isfinite(a)].flat[0]
+            raise Refusal(f"{name} holds {first}, which is no exact number: give finite ones")
 
 
 _exactly = np.frompyfunc(lambda x: Fraction(float(x)), 1, 1)
@@ -172,7 +185,7 @@ def _tight(program: Program) -> Iterator[dict[str, int]]:
 def _drawn(
     derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, scale: float, turn: int | None, grid: int
 ) -> Iterator[tuple[Arrays, bool]]:  # fmt: skip
-    """Random inputs, those without facts `scale` times as large, or at some `turn` about the numbers that the definition
+    """Random inputs, those without facts `scale` times as large, or at some `turn` about the numbers that it
     turns at; whether target and derivatives are finite there."""
     source, watched = derived.source, (derived.source.target, *derived.gradients.values())
     for low, high in (*_RANGES, *_RANGES):
