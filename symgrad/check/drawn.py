@@ -15,7 +15,7 @@ from symgrad.exact.far import far, named
 from symgrad.exact.points import has_kinks
 from symgrad.language.program import Facts, Program
 from symgrad.language.reference import Arrays, run
-from symgrad.language.samples import inputs, small_sizes, unmet, work
+from symgrad.language.samples import inputs, small_sizes, work
 from symgrad.language.trace import Derived
 
 # the least sizes of a second point, all odd, and how many entries the statements may have with them
@@ -31,8 +31,8 @@ _RANGES = (
 
 def points(derived: Derived, rng: np.random.Generator) -> Iterator[Arrays]:
     """Random inputs of small sizes, then of sizes in another order: larger ones, as long as that is cheap, so that
-    there are enough entries on both sides of every kink and inside every window; then of sizes that are all 1. Where a
-    program goes different ways, also inputs near 0, far out, and about the numbers that it turns at."""
+    there are enough entries on both sides of every kink and inside every window. Where a program goes different ways,
+    also inputs near 0, far out, and about the numbers that it turns at."""
     source = derived.source
     yield _point(derived, small_sizes(source), rng)
     turned = replace(source, sizes=source.sizes[::-1])
@@ -42,10 +42,6 @@ def points(derived: Derived, rng: np.random.Generator) -> Iterator[Arrays]:
             with contextlib.suppress(Refusal):  # where numbers grow with the sizes
                 yield _point(derived, {letter: sizes[letter] for letter in source.sizes}, rng)
                 break
-    ones = dict.fromkeys(source.sizes, 1)
-    if source.sizes and not unmet(source, ones):
-        with contextlib.suppress(Refusal, np.linalg.LinAlgError):
-            yield _point(derived, ones, rng)
     sizes = small_sizes(source)
     if work(derived.program, sizes) <= _CHEAP and (has_kinks(source) or has_kinks(derived.program)):
         for scale in _SCALES:

@@ -37,7 +37,6 @@ GRID = 2**31 - 1  # inputs are fractions over this
 MOST = 2_000_000  # numbers that a program may compute
 MANY = 100_000  # and beyond which it is tried for one choice of sizes only
 WAYS = 8  # points more for a program that goes different ways for different numbers
-TURNED = 3_000  # numbers that may be computed for larger sizes in another order
 WORTH = 10_000  # numbers that those may compute
 LOOKED = 64  # entries that are tried one by one to say where a gradient is wrong
 
@@ -137,9 +136,9 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
     """Judge a derivation in exact numbers.
 
     Args:
-        given: arrays for all inputs; random fractions as declared, for two choices of sizes that differ, all of them 1
-            and larger ones in another order, if None (for the first one only where that is much to compute; at more
-            points where a program goes different ways).
+        given: arrays for all inputs; random fractions as declared, for two choices of sizes that differ and for all of
+            them 1, if None (for the first one only where that is much to compute; at more points where a program goes
+            different ways for different numbers).
         seed: of the inputs and of the directions.
 
     Returns:
@@ -155,7 +154,7 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
         result  equal  decided by        kinks  at  derived  forward
         loss    yes    exact arithmetic  0
         w       yes    exact arithmetic  0
-        proved for n = 2, n = 3, n = 1 and n = 7: as rational functions with exp, ...
+        proved for n = 2, n = 3 and n = 1: as rational functions with exp, ...
     """
     if given is None:
         tried = _points(derived, seed)
@@ -180,20 +179,16 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
 
 
 def _points(derived: Derived, seed: int) -> list[Point]:
-    """Where the definition is smooth, whatever was derived; at more points where a program goes different ways, by
-    kinks, labels or draws."""
+    """Where the definition is smooth, whatever was derived; where a program goes different ways, at more points."""
     program, source = derived.program, derived.source
 
-    def tried(more: int, turned: int = 0) -> list[Point]:
-        return points(
-            derived, seed, more, grid=GRID, spare=1, smooth=partial(_smooth, derived, seed), turned=turned
-        )
+    def tried(more: int) -> list[Point]:
+        return points(derived, seed, more, grid=GRID, spare=1, smooth=partial(_smooth, derived, seed))
 
-    found = tried(0, TURNED)
+    found = tried(0)
     cost = [work(program, p.sizes) for p in found]
     found = found[:1] + [p for p, c in zip(found[1:], cost[1:], strict=True) if c <= MANY]
-    drawn = any(t.integer or t.role == "draw" for t in source.inputs)
-    if drawn or has_kinks(program) or has_kinks(source):
+    if has_kinks(program) or has_kinks(source):
         more = min(WAYS, WORTH // max(cost))
         found += tried(more) if more else []
     return found

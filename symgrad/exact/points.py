@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -83,14 +82,12 @@ class Point:
 
 def points(
     derived: Derived, seed: int = 0, more: int = 0, *, grid: int = GRID, spare: int = 3,
-    smooth: Callable[[Point], bool] | None = None, turned: int = 0,
+    smooth: Callable[[Point], bool] | None = None,
 ) -> list[Point]:  # fmt: skip
     """Random inputs for three choices of sizes: two with sizes that all differ, and all of them 1 where that may be.
 
     Args:
         more: so many further ones instead, of the first sizes in turn.
-        turned: if it is not zero, one point more of larger sizes in another order, at which the derivation computes at
-            most so many numbers, if there are such sizes: so that all bounds between them are met from both sides.
         smooth: tells where the definition has a finite value and slope, for a derivation that may be wrong: such a
             point counts, whatever is derived there.
         grid: what inputs are fractions over.
@@ -102,13 +99,12 @@ def points(
     choices = list(_choices(derived))
     if more:
         choices = [choices[k % 2] for k in range(more)]
-    choices += itertools.islice(_turned(derived, turned), 1)
     about = bool(more and named(derived.source))
     found = []
     for k, sizes in enumerate(choices):
         exact = Exact(max(levels(p, sizes) for p in (derived.source, derived.program)) + spare)
-        scale = _SCALES[k // 2 % len(_SCALES)] if k < more else 1.0
-        turn = k // 2 if about and k < more and k % 4 in (0, 3) else None
+        scale = _SCALES[k // 2 % len(_SCALES)] if more else 1.0
+        turn = k // 2 if about and k % 4 in (0, 3) else None
         rng = np.random.default_rng([seed, more, k])
         for given, finite in _drawn(derived, sizes, rng, scale, turn, grid):
             point = Point(sizes, given, exact)
@@ -158,7 +154,8 @@ def _choices(derived: Derived) -> Iterator[dict[str, int]]:
         yield {}
         yield {}
         return
-    if _square(program):
+    square = any(s.op in IMPLICIT and IMPLICIT[s.op].square for s in program.statements)
+    if square:
         yield small_sizes(program)
         yield small_sizes(program, 3)
     else:
@@ -170,37 +167,13 @@ def _choices(derived: Derived) -> Iterator[dict[str, int]]:
         yield ones
 
 
-def _turned(derived: Derived, most: int) -> Iterator[dict[str, int]]:
-    """Larger sizes, those of later letters first, with which at most so many numbers are computed."""
-    source = derived.source
-    for start in (7, 6, 5, 4, 3) if source.sizes and most else ():
-        if _square(source):
-            with contextlib.suppress(Refusal):
-                found = small_sizes(replace(source, sizes=source.sizes[::-1]), start)
-                yield from [found] if work(derived.program, found) <= most else []
-        else:
-            yield from (s for s in _tight(source, ((start, True),)) if work(derived.program, s) <= most)
-
-
-def _square(program: Program) -> bool:
-    return any(s.op in IMPLICIT and IMPLICIT[s.op].square for s in program.statements)
-
-
-_ORDERS = (
-    (2, False),
-    (3, False),
-    (4, True),
-    (2, True),
-)  # the least size, and whether the first letter has it
-
-
-def _tight(program: Program, orders: Iterable[tuple[int, bool]] = _ORDERS) -> Iterator[dict[str, int]]:
+def _tight(program: Program) -> Iterator[dict[str, int]]:
     """Neighbouring numbers for the size letters, in few orders, that meet what the program needs.
 
     The second choice is not the first in another order, where 6/(m*n) would be 1 either way; it differs in each letter.
     """
     letters = program.sizes
-    for start, turned in orders:
+    for start, turned in ((2, False), (3, False), (4, True), (2, True)):
         rising = range(start, start + len(letters))
         for order in itertools.islice(itertools.permutations(reversed(rising) if turned else rising), 60):
             sizes = dict(zip(letters, order, strict=True))
