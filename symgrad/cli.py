@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.run not in (_train, _study):
+        parser.prog += f" {options.command}"  # whose help says what there is
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
     try:
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="symgrad", description="Gradients derived, explained and turned into code.")
     parser.add_argument("--version", action="version", version=f"symgrad {symgrad.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
 
     def command(
         name: str, run: object, help: str, declared: bool = True, helps: bool = True

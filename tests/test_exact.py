@@ -255,3 +255,8 @@ def test_the_verdict_is_one_of_all_points() -> None:
     assert (row & wrong).place == (1,)
     assert not Proof((wrong,), ({},), ()).ok
     assert MP.dps == 60
+
+
+def test_a_proof_says_that_it_holds_for_the_ways_it_went() -> None:
+    assert "different ways" in str(sg.derive("x: weight[n]; loss = sum(relu(x))").check(exact=True))
+    assert "different ways" not in str(sg.derive("x: weight[n]; loss = sum(x**2)").check(exact=True))

@@ -20,7 +20,7 @@ from symgrad import derivation
 from symgrad.check.corners import ranges
 from symgrad.explain.document import Document
 from symgrad.explain.values import fraction
-from symgrad.language import updates
+from symgrad.language import suggestions, updates
 from symgrad.language.reader import read
 from symgrad.library import DEFINITIONS
 
@@ -235,3 +235,19 @@ def test_the_command_line_refuses_in_one_paragraph(words: list[str], said: str, 
     assert "\n\n" not in done.stderr
     assert "usage" not in done.stderr
     assert done.stdout == ""
+
+
+def test_declarations_of_a_long_formula_are_guessed_in_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try reads all of it."""
+    tried: list[str] = []
+    written = suggestions._written
+    monkeypatch.setattr(suggestions, "_written", lambda *a: tried.append("") or written(*a))
+    text = (
+        "z[m, f, i < 4, j < 4] = b[f] + sum(a, u, v, [0 <= i + u - 1 < 4 and 0 <= j + v - 1 < 4], k[f, a, u, v]"
+        "*x[m, a, i + u - 1, j + v - 1]); y = relu(z);"
+        "A[m, 4*f + 2*i + j] = max(u < 2, v < 2, y[m, f, 2*i + u, 2*j + v]), i < 2, j < 2;"
+        "S = relu(A @ W1 + c) @ W2 + d"
+    )
+    with pytest.raises(sg.SymgradError, match="nothing says what"):
+        sg.derive(text)
+    assert 0 < len(tried) < 150

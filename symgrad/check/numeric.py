@@ -61,8 +61,9 @@ def check(
             steps; for the smallest sizes that differ, and of fewer entries where that is much to compute.
 
     Returns:
-        the verdict; where no arrays were given and it finds nothing, that at other sizes if it finds something there.
-        So with a second derivative and the gradient that was differentiated.
+        the verdict; where no arrays were given and it finds nothing, that at other sizes, far out or near 0, if it
+        finds something there, where a hundred tolerances count. So with a second derivative and the gradient that was
+        differentiated.
 
     Raises:
         Refusal: the arrays do not fit; the result is no finite number for them, or at no random point; too many numbers

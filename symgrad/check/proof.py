@@ -80,6 +80,7 @@ class Proof:
         functions: the functions, beside + - * / and whole powers, that numbers went through.
         expanded: whether sympy agreed, on the scalar written out; None where that is too long.
         given: whether it was tried at numbers given, not at random ones.
+        branches: whether the definition goes different ways for different numbers.
     """
 
     rows: tuple[Proven, ...]
@@ -87,6 +88,7 @@ class Proof:
     functions: tuple[str, ...]
     expanded: bool | None = None
     given: bool = False
+    branches: bool = False
 
     @property
     def ok(self) -> bool:
@@ -127,6 +129,8 @@ class Proof:
         told = f"{'equal' if by else 'proved'} for {places}: {grounds}"
         if by:
             told += f"; {listing(by, 'and')} by digits, which is no proof"
+        if self.branches:
+            told += "; of different ways through the program for those that these numbers take"
         if any(r.kinks for r in self.rows):
             told += "; at a kink whatever lies between the slopes to both sides is right"
         return told + ("; sympy finds the same from the scalar written out" if self.expanded else "")
@@ -175,7 +179,9 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
         rows.append(row)
     functions = dict.fromkeys(name for point in tried for name in sorted(point.exact.used))
     sizes = [p.sizes for k, p in enumerate(tried) if p.sizes not in [q.sizes for q in tried[:k]]]
-    return Proof(tuple(rows), tuple(sizes), tuple(functions), _expanded(derived, tried[0]), given is not None)
+    branches = has_kinks(derived.source)
+    expanded = _expanded(derived, tried[0])
+    return Proof(tuple(rows), tuple(sizes), tuple(functions), expanded, given is not None, branches)
 
 
 def _points(derived: Derived, seed: int) -> list[Point]:

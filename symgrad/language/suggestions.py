@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from symgrad.errors import Refusal, listing
 
 TRIES = 400
+_NODES = 20_000  # of the tree, in all tries: each reads the whole formula
 _DATA = ("x", "X", "y", "Y", "t", "T", "data", "labels", "targets", "inputs")
 _VECTORS = (("n",), ("i",), ("j",))
 _MATRICES = (("n", "i"), ("n", "n"), ("i", "j"), ("i", "n"), ("n", "j"))
@@ -23,7 +24,8 @@ def declarations(tree: ast.Module, unknown: Sequence[str], reads: Callable[[str]
     them.
     """
     choices = [_shapes(name, tree) for name in unknown]
-    for shapes in itertools.islice(_by_distance(choices), TRIES):
+    tries = min(TRIES, _NODES // sum(1 for _ in ast.walk(tree)))
+    for shapes in itertools.islice(_by_distance(choices), tries):
         text = _written(unknown, shapes)
         if reads(text):
             return text
