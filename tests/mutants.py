@@ -10,6 +10,7 @@ sizes, and where loss and gradients are equal everywhere, it is no fault.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 import time
@@ -36,7 +37,7 @@ from symgrad.check.proof import prove
 from symgrad.errors import Refusal
 from symgrad.language.program import Facts, Program
 from symgrad.language.reference import run
-from symgrad.language.samples import inputs, small_sizes
+from symgrad.language.samples import inputs, small_sizes, unmet
 from symgrad.language.trace import Derived
 from symgrad.ops import examples
 from symgrad.passes import second
@@ -207,8 +208,12 @@ class Truth:
 
     def __init__(self, d: Derived):
         self.d = d
-        self.points = [(s, g, self.values(d, s, g), far) for s, g, far in _points(d.source)]
-        self.points = [p for p in self.points if all(np.isfinite(v).all() for v in p[2])]
+        self.points = []
+        for sizes, arrays, far in _points(d.source):
+            with contextlib.suppress(*_FAILURES):  # 1/(n - 1) where n is 1
+                right = self.values(d, sizes, arrays)
+                if all(np.isfinite(v).all() for v in right):
+                    self.points.append((sizes, arrays, right, far))
         assert self.points
 
     def values(self, d: Derived, sizes: dict[str, int], arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -249,6 +254,13 @@ def _points(source: Program) -> Iterator[tuple[dict[str, int], dict[str, np.ndar
             continue
         if sizes not in tried:
             tried.append(sizes)
+    turned = replace(source, sizes=source.sizes[::-1])
+    for start in (2, 5):
+        with contextlib.suppress(Refusal):
+            sizes = small_sizes(turned, start)
+            tried.append({letter: sizes[letter] for letter in source.sizes})
+    ones = dict.fromkeys(source.sizes, 1)
+    tried += [] if unmet(source, ones) else [ones]
     for sizes in tried:
         for k, scale in enumerate((1.0, 1.0, 0.0, 0.25, 4.0, 8.0)):
             rng = np.random.default_rng(11 + k)

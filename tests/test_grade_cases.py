@@ -15,7 +15,8 @@ from cases import cases, declarations
 
 import symgrad as sg
 from symgrad.exact.equality import close, same_digits
-from symgrad.exact.points import has_kinks, points
+from symgrad.exact.points import points
+from symgrad.exact.ways import has_kinks
 from symgrad.explain import result_text
 from symgrad.explain.grading.candidates import Wrong, candidates
 from symgrad.explain.grading.truth import Truth

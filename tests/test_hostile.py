@@ -237,6 +237,11 @@ def test_the_command_line_refuses_in_one_paragraph(words: list[str], said: str, 
     assert done.stdout == ""
 
 
+def test_declarations_of_many_axes_are_guessed() -> None:
+    with pytest.raises(sg.SymgradError, match="nothing says what R and be stand for"):
+        sg.derive(f"L = sum(R*be[{', '.join(['None'] * 20)}])")
+
+
 def test_declarations_of_a_long_formula_are_guessed_in_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each try reads all of it."""
     tried: list[str] = []

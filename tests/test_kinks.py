@@ -20,7 +20,7 @@ from symgrad.check.proof import prove
 from symgrad.check.steps import ComplexSteps, Differences, digits_of
 from symgrad.check.verdict import Verdict
 from symgrad.cli import main
-from symgrad.exact.points import has_kinks
+from symgrad.exact.ways import has_kinks
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Bracket, Cmp, val

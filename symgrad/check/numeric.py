@@ -9,20 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from symgrad.check.drawn import is_smooth, points
 from symgrad.check.questions import Question, moved, question, short, shown
 from symgrad.check.steps import ComplexSteps, Differences, digits_of
 from symgrad.check.together import MANY, together
+from symgrad.check.tried import few_points, points
 from symgrad.check.verdict import Row, Verdict, errors_of, floats, scale_of, worst_of
 from symgrad.errors import Refusal
-from symgrad.exact.points import Point
-from symgrad.exact.points import points as exact_points
 from symgrad.exact.reals import MP
+from symgrad.exact.ways import Ways
 from symgrad.language.bind import bind
 from symgrad.language.reference import Arrays
 from symgrad.language.samples import work
@@ -98,31 +96,25 @@ class _Judge:
     def verdict(
         self, derived: Derived, given: Mapping[str, Any] | None, realisations: Mapping[str, Realisation], entries: int
     ) -> Verdict:  # fmt: skip
-        if given is not None:
-            tried = iter([given])
-        elif isinstance(self.how, ComplexSteps):
-            tried = points(derived, self.rng)
-        else:  # numbers of many digits are slow: the smallest sizes that differ
-            smooth = partial(self._smooth, derived)
-            found = exact_points(derived, int(self.rng.integers(2**31)), smooth=smooth)
-            tried = (p.floats for p in found[:2])
-        verdict = self.at(derived, next(tried), realisations, entries)
+        source, ways = derived.source, Ways(derived.source)
+        draw = points if isinstance(self.how, ComplexSteps) else few_points
+        tried = draw(derived, self.rng, ways) if given is None else iter([bind(source, given)])
+        point = next(tried)
+        verdict = self.at(derived, *point, realisations, entries)
+        ways.take(*point)
         for point in tried if verdict.ok else ():
-            again = self.at(derived, point, realisations, min(entries, 2))
+            again = self.at(derived, *point, realisations, min(entries, 2))
             if not again.worst <= _ELSEWHERE * self.tolerance:
                 return again
-        return verdict
-
-    def _smooth(self, derived: Derived, point: Point) -> bool:
-        with np.errstate(all="ignore"):
-            return is_smooth(derived.source, point.sizes, point.floats, self.rng)
+            ways.take(*point)
+        return replace(verdict, untaken=ways.untaken)
 
     def at(
-        self, derived: Derived, given: Mapping[str, Any], realisations: Mapping[str, Realisation], entries: int
+        self, derived: Derived, sizes: Mapping[str, int], floats: Arrays, realisations: Mapping[str, Realisation],
+        entries: int,
     ) -> Verdict:  # fmt: skip
         """The verdict at one point."""
         source, how = derived.source, self.how
-        sizes, floats = bind(source, given)
         cost = work(source, sizes) + 1
         if cost > how.most:
             raise Refusal(
@@ -137,6 +129,7 @@ class _Judge:
         with np.errstate(all="ignore"):
             defined = np.asarray(how.run(source, sizes, arrays)[source.target])
         overflows = _not_finite(defined) is not None
+        rows = self._of_value(derived, defined, joint[source.target])
         others = {what: realisation(*floats.values()) for what, realisation in realisations.items()}
 
         def alone(key: Key) -> Row:
@@ -157,7 +150,6 @@ class _Judge:
                 lambda vs: slope({n: moved(source[n], v) for n, v in vs.items()}),
                 alone, self.rng, entries, self.tolerance,
             )  # fmt: skip
-        rows = self._of_value(derived, defined, joint[source.target])
         for key, result in derived.gradients.items():
             rows.append(judged[key] if judged else alone(key))
             for what, (_, gradients) in others.items():

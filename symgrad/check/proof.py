@@ -22,11 +22,14 @@ import numpy as np
 from symgrad.check.corners import ranges
 from symgrad.check.questions import Slope, movable, moved, question, shown
 from symgrad.check.sides import Sides
+from symgrad.check.verdict import told
 from symgrad.errors import Refusal, listing
+from symgrad.exact.drawn import elsewhere, is_judged
 from symgrad.exact.duals import Dual, Duals
 from symgrad.exact.equality import same_digits, same_exactly
-from symgrad.exact.points import Point, exact_point, has_kinks, points
+from symgrad.exact.points import Point, as_fractions, exact_point, points
 from symgrad.exact.reals import MP, Exact
+from symgrad.exact.ways import Ways, has_kinks
 from symgrad.language.program import Program, needed
 from symgrad.language.reference import Arrays, run
 from symgrad.language.samples import numbers, work
@@ -37,6 +40,7 @@ GRID = 2**31 - 1  # inputs are fractions over this
 MOST = 2_000_000  # numbers that a program may compute
 MANY = 100_000  # and beyond which it is tried for one choice of sizes only
 WAYS = 8  # points more for a program that goes different ways for different numbers
+TURNED = 3_000  # numbers that may be computed for larger sizes in another order
 WORTH = 10_000  # numbers that those may compute
 LOOKED = 64  # entries that are tried one by one to say where a gradient is wrong
 
@@ -81,6 +85,7 @@ class Proof:
         expanded: whether sympy agreed, on the scalar written out; None where that is too long.
         given: whether it was tried at numbers given, not at random ones.
         branches: whether the definition goes different ways for different numbers.
+        untaken: the sides of its comparisons and kinks that no number tried was on.
     """
 
     rows: tuple[Proven, ...]
@@ -89,6 +94,7 @@ class Proof:
     expanded: bool | None = None
     given: bool = False
     branches: bool = False
+    untaken: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -126,23 +132,24 @@ class Proof:
         through = f" with {listing(self.functions, 'and')}" if self.functions else ""
         where = "the numbers given" if self.given else "random fractions"
         grounds = f"as rational functions{through}, at {where} along random directions"
-        told = f"{'equal' if by else 'proved'} for {places}: {grounds}"
+        verdict = f"{'equal' if by else 'proved'} for {places}: {grounds}"
         if by:
-            told += f"; {listing(by, 'and')} by digits, which is no proof"
+            verdict += f"; {listing(by, 'and')} by digits, which is no proof"
         if self.branches:
-            told += "; of different ways through the program for those that these numbers take"
+            verdict += "; of different ways through the program for those that these numbers take"
+            verdict += told(self.untaken)
         if any(r.kinks for r in self.rows):
-            told += "; at a kink whatever lies between the slopes to both sides is right"
-        return told + ("; sympy finds the same from the scalar written out" if self.expanded else "")
+            verdict += "; at a kink whatever lies between the slopes to both sides is right"
+        return verdict + ("; sympy finds the same from the scalar written out" if self.expanded else "")
 
 
 def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int = 0) -> Proof:
     """Judge a derivation in exact numbers.
 
     Args:
-        given: arrays for all inputs; random fractions as declared, for two choices of sizes that differ and for all of
-            them 1, if None (for the first one only where that is much to compute; at more points where a program goes
-            different ways for different numbers).
+        given: arrays for all inputs; random fractions as declared, for two choices of sizes that differ, all of them 1
+            and larger ones in another order, if None (for the first one only where that is much to compute; at more
+            points where a program goes different ways for different numbers, labels or draws).
         seed: of the inputs and of the directions.
 
     Returns:
@@ -158,45 +165,55 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
         result  equal  decided by        kinks  at  derived  forward
         loss    yes    exact arithmetic  0
         w       yes    exact arithmetic  0
-        proved for n = 2, n = 3 and n = 1: as rational functions with exp, ...
+        proved for n = 2, n = 3, n = 1 and n = 7: as rational functions with exp, ...
     """
+    ways = Ways(derived.source)
     if given is None:
-        tried = _points(derived, seed)
+        tried = _points(derived, seed, ways)
     else:
         tried = [exact_point(derived, given)]
+        ways.take(tried[0].sizes, tried[0].floats)
         if not _smooth(derived, seed, tried[0]):
             raise Refusal(
                 f"{derived.source.target} or its slope is not finite for these arrays: give some for which both are"
             )
-    judged = [
-        _Judge(derived, point, np.random.default_rng([seed, k])).rows() for k, point in enumerate(tried)
-    ]
-    rows = []
-    for found in zip(*judged, strict=True):
-        row = found[0]
-        for other in found[1:]:
-            row = row & other
-        rows.append(row)
+    rows: list[Proven] = []
+    for k, point in enumerate(tried):
+        found = _Judge(derived, point, np.random.default_rng([seed, k])).rows()
+        rows = [row & other for row, other in zip(rows, found, strict=True)] if rows else found
+        if not all(row.equal for row in rows):
+            tried = tried[: k + 1]
+            break
     functions = dict.fromkeys(name for point in tried for name in sorted(point.exact.used))
     sizes = [p.sizes for k, p in enumerate(tried) if p.sizes not in [q.sizes for q in tried[:k]]]
     branches = has_kinks(derived.source)
     expanded = _expanded(derived, tried[0])
-    return Proof(tuple(rows), tuple(sizes), tuple(functions), expanded, given is not None, branches)
+    return Proof(
+        tuple(rows), tuple(sizes), tuple(functions), expanded, given is not None, branches, ways.untaken
+    )
 
 
-def _points(derived: Derived, seed: int) -> list[Point]:
-    """Where the definition is smooth, whatever was derived; where a program goes different ways, at more points."""
+def _points(derived: Derived, seed: int, ways: Ways) -> list[Point]:
+    """Where the definition is smooth, whatever was derived; at more points where a program goes different ways, by
+    kinks, labels or draws."""
     program, source = derived.program, derived.source
-
-    def tried(more: int) -> list[Point]:
-        return points(derived, seed, more, grid=GRID, spare=1, smooth=partial(_smooth, derived, seed))
-
-    found = tried(0)
+    smooth = partial(_smooth, derived, seed)
+    tried = partial(points, derived, seed, grid=GRID, spare=1, smooth=smooth)
+    found = tried(turned=TURNED)
     cost = [work(program, p.sizes) for p in found]
     found = found[:1] + [p for p, c in zip(found[1:], cost[1:], strict=True) if c <= MANY]
-    if has_kinks(program) or has_kinks(source):
-        more = min(WAYS, WORTH // max(cost))
-        found += tried(more) if more else []
+    drawn = any(t.integer or t.role == "draw" for t in source.inputs)
+    more = min(WAYS, WORTH // max(cost[:2]))  # of the first sizes
+    if more and (drawn or has_kinks(program) or has_kinks(source)):
+        found += tried(more)
+    for point in found:
+        ways.take(point.sizes, point.floats)
+    sizes, exact = found[0].sizes, found[0].exact
+    for given in elsewhere(source, sizes, ways, np.random.default_rng(seed)) if more else ():
+        point = Point(sizes, as_fractions(source, given, GRID), exact)
+        if is_judged(derived, sizes, point.floats, partial(smooth, point)):
+            found.append(point)
+            ways.take(sizes, point.floats)
     return found
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.errors import listing
+
+_NAMED = 4  # sides that were not tried, in a verdict
 _ENDLESS = 1e6  # a slope so many times larger than the finite ones passes for an infinite one
 
 
@@ -71,6 +74,8 @@ class Verdict:
         rows: one for each tensor and judge.
         tolerance: the largest relative error that passes.
         sizes: the numbers that the size letters had.
+        untaken: the sides of comparisons and kinks of the definition that no number tried was on: of those it says
+            nothing.
 
     Example:
         >>> row = Row("w", "complex step", 2e-16, (0,), 1.0, 1.0)
@@ -82,6 +87,7 @@ class Verdict:
     rows: tuple[Row, ...]
     tolerance: float
     sizes: Mapping[str, int]
+    untaken: tuple[str, ...] = ()
 
     @property
     def worst(self) -> float:
@@ -113,4 +119,10 @@ class Verdict:
             last += "; at a kink whatever lies between the slopes to both sides is right"
         if any(math.isinf(r.derived) for r in self.rows):
             last += "; an infinite slope agrees where steps find no finite one"
-        return "\n".join([*lines, last])
+        return "\n".join([*lines, last + (told(self.untaken) if self.ok else "")])
+
+
+def told(untaken: Sequence[str]) -> str:
+    """The end of a verdict that names the sides of comparisons and kinks that were not tried, a few of them."""
+    some = [*untaken[:_NAMED], *([f"{len(untaken) - _NAMED} others"] if len(untaken) > _NAMED else [])]
+    return f"; no number tried met {listing(some, 'or')}" if some else ""

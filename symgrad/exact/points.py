@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import Refusal
-from symgrad.exact.far import far, named
+from symgrad.exact.drawn import candidates, is_judged, named, nowhere
 from symgrad.exact.reals import Exact
 from symgrad.language import expr as ex
 from symgrad.language.bind import bind
 from symgrad.language.implicit import IMPLICIT
-from symgrad.language.program import Facts, Program, Tensor, blocks, needed
+from symgrad.language.program import Program, Tensor, blocks, needed
 from symgrad.language.reference import Arrays, run
-from symgrad.language.samples import inputs, small_sizes, unmet, work
+from symgrad.language.samples import small_sizes, unmet, work
 from symgrad.language.trace import Derived
-from symgrad.leaves import LEAVES
 
 HEAVY = 40_000  # numbers that a program computes, beyond which it is not tried in exact arithmetic
 MOST = 5_000_000  # and beyond which it is not tried at all
-_SCALES = (
-    4.0,
-    0.25,
-    16.0,
-    1.0,
-)  # of two further points each: all sides of kinks that numbers near 1 do not meet
+# of two further points each: all sides of kinks that numbers near 1 do not meet
+_SCALES = (4.0, 0.25, 16.0, 1.0)
+# of size letters: the least number, and whether the first letter has it
+_ORDERS = ((2, False), (3, False), (4, True), (2, True))
 GRID = 10_007  # inputs are fractions over this, unless another number is asked for
-_RANGES = ((0.0, 0.0), (0.2, 2.0), (0.1, 0.9), (1.1, 2.0))  # where inputs are drawn that have no facts
 _STEEP = {
     "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sigmoid", "expm1", "softplus", "logsigmoid", "logaddexp",
     "log1mexp", "logcosh", "sinc", "dsinc",
@@ -82,12 +79,14 @@ class Point:
 
 def points(
     derived: Derived, seed: int = 0, more: int = 0, *, grid: int = GRID, spare: int = 3,
-    smooth: Callable[[Point], bool] | None = None,
+    smooth: Callable[[Point], bool] | None = None, turned: int = 0,
 ) -> list[Point]:  # fmt: skip
     """Random inputs for three choices of sizes: two with sizes that all differ, and all of them 1 where that may be.
 
     Args:
         more: so many further ones instead, of the first sizes in turn.
+        turned: if it is not zero, one point more of larger sizes in another order, at which the derivation computes at
+            most so many numbers, if there are such sizes: so that all bounds between them are met from both sides.
         smooth: tells where the definition has a finite value and slope, for a derivation that may be wrong: such a
             point counts, whatever is derived there.
         grid: what inputs are fractions over.
@@ -96,26 +95,26 @@ def points(
     Raises:
         Refusal: the derivative is no finite number at any of many points.
     """
-    choices = list(_choices(derived))
+    source = derived.source
+    choices = list(_choices(source))
     if more:
         choices = [choices[k % 2] for k in range(more)]
-    about = bool(more and named(derived.source))
+    choices += itertools.islice(_turned(derived, turned), 1)
+    about = bool(more and named(source))
     found = []
     for k, sizes in enumerate(choices):
-        exact = Exact(max(levels(p, sizes) for p in (derived.source, derived.program)) + spare)
-        scale = _SCALES[k // 2 % len(_SCALES)] if more else 1.0
-        turn = k // 2 if about and k % 4 in (0, 3) else None
+        exact = Exact(max(levels(p, sizes) for p in (source, derived.program)) + spare)
+        scale = _SCALES[k // 2 % len(_SCALES)] if k < more else 1.0
+        turn = k // 2 if about and k < more and k % 4 in (0, 3) else None
         rng = np.random.default_rng([seed, more, k])
-        for given, finite in _drawn(derived, sizes, rng, scale, turn, grid):
-            point = Point(sizes, given, exact)
-            if finite or (smooth is not None and smooth(point)):
+        twice = (candidates(source, sizes, rng, scale, turn) for _ in range(2))
+        for drawn in itertools.chain.from_iterable(twice):
+            point = Point(sizes, as_fractions(source, drawn, grid), exact)
+            if is_judged(derived, sizes, point.floats, partial(smooth, point) if smooth else None):
                 found.append(point)
                 break
     if not found:
-        raise Refusal(
-            f"at no random point {derived.source.target} and its derivative are finite numbers: declare where the "
-            "inputs lie, such as `x: weight[n] > 0`"
-        )
+        raise nowhere(source)
     return found
 
 
@@ -146,16 +145,14 @@ def are_finite(arrays: Arrays) -> None:
 _exactly = np.frompyfunc(lambda x: Fraction(float(x)), 1, 1)
 
 
-def _choices(derived: Derived) -> Iterator[dict[str, int]]:
+def _choices(program: Program) -> Iterator[dict[str, int]]:
     """Sizes: small ones that all differ, others, and ones."""
-    program = derived.source
     letters = program.sizes
     if not letters:
         yield {}
         yield {}
         return
-    square = any(s.op in IMPLICIT and IMPLICIT[s.op].square for s in program.statements)
-    if square:
+    if _square(program):
         yield small_sizes(program)
         yield small_sizes(program, 3)
     else:
@@ -167,13 +164,29 @@ def _choices(derived: Derived) -> Iterator[dict[str, int]]:
         yield ones
 
 
-def _tight(program: Program) -> Iterator[dict[str, int]]:
+def _turned(derived: Derived, most: int) -> Iterator[dict[str, int]]:
+    """Larger sizes, those of later letters first, with which at most so many numbers are computed."""
+    source = derived.source
+    for start in (7, 6, 5, 4, 3) if source.sizes and most else ():
+        if _square(source):
+            with contextlib.suppress(Refusal):
+                found = small_sizes(replace(source, sizes=source.sizes[::-1]), start)
+                yield from [found] if work(derived.program, found) <= most else []
+        else:
+            yield from (s for s in _tight(source, ((start, True),)) if work(derived.program, s) <= most)
+
+
+def _square(program: Program) -> bool:
+    return any(s.op in IMPLICIT and IMPLICIT[s.op].square for s in program.statements)
+
+
+def _tight(program: Program, orders: Iterable[tuple[int, bool]] = _ORDERS) -> Iterator[dict[str, int]]:
     """Neighbouring numbers for the size letters, in few orders, that meet what the program needs.
 
     The second choice is not the first in another order, where 6/(m*n) would be 1 either way; it differs in each letter.
     """
     letters = program.sizes
-    for start, turned in ((2, False), (3, False), (4, True), (2, True)):
+    for start, turned in orders:
         rising = range(start, start + len(letters))
         for order in itertools.islice(itertools.permutations(reversed(rising) if turned else rising), 60):
             sizes = dict(zip(letters, order, strict=True))
@@ -182,38 +195,16 @@ def _tight(program: Program) -> Iterator[dict[str, int]]:
                 break
 
 
-def _drawn(
-    derived: Derived, sizes: Mapping[str, int], rng: np.random.Generator, scale: float, turn: int | None, grid: int
-) -> Iterator[tuple[Arrays, bool]]:  # fmt: skip
-    """Random inputs, those without facts `scale` times as large, or at some `turn` about the numbers that it
-    turns at; whether target and derivatives are finite there."""
-    source, watched = derived.source, (derived.source.target, *derived.gradients.values())
-    for low, high in (*_RANGES, *_RANGES):
-        drawn = inputs(source, sizes, rng)
-        for t in source.inputs:
-            if not t.integer and t.role != "draw" and t.facts == Facts():
-                shape = drawn[t.name].shape
-                drawn[t.name] = rng.uniform(low, high, shape) if high else drawn[t.name] * scale
-        if turn is not None and not high:
-            drawn = far(source, drawn, turn, rng)
-        given = {
-            t.name: drawn[t.name] if t.integer else fractions(drawn[t.name], t, grid) for t in source.inputs
-        }
-        floats = {n: a if a.dtype.kind == "i" else a.astype(float) for n, a in given.items()}
-        try:
-            with np.errstate(all="ignore"):
-                joint = run(derived.program, sizes, floats)
-        except np.linalg.LinAlgError:
-            continue
-        yield given, all(np.isfinite(joint[name]).all() for name in watched)
+def as_fractions(source: Program, drawn: Arrays, grid: int = GRID) -> Arrays:
+    """Fractions near the numbers drawn, for which the declared facts hold exactly; labels as they are."""
 
+    def near(a: np.ndarray, t: Tensor) -> np.ndarray:
+        found = np.empty(a.shape, object)
+        for place in np.ndindex(*a.shape):
+            found[place] = Fraction(round(float(a[place]) * grid), grid)
+        return found / found.sum(-1, keepdims=True) if t.facts.distribution else found
 
-def fractions(drawn: np.ndarray, t: Tensor, grid: int = GRID) -> np.ndarray:
-    """Fractions near the numbers drawn, for which the declared facts hold exactly."""
-    found = np.empty(drawn.shape, object)
-    for place in np.ndindex(*drawn.shape):
-        found[place] = Fraction(round(float(drawn[place]) * grid), grid)
-    return found / found.sum(-1, keepdims=True) if t.facts.distribution else found
+    return {n: a if a.dtype.kind == "i" else near(a, source[n]) for n, a in drawn.items()}
 
 
 def levels(program: Program, sizes: Mapping[str, int]) -> int:
@@ -233,17 +224,6 @@ def levels(program: Program, sizes: Mapping[str, int]) -> int:
             for s in block:
                 deep[s.out] = max(deep.get(s.out, 0), depth(s.body))
     return max(deep.values(), default=0)
-
-
-def has_kinks(program: Program) -> bool:
-    """Whether a program goes different ways for different numbers."""
-    for s in program.statements:
-        bodies = [e for x in (s.body, s.guard) if x is not None for e in ex.walk(x)]
-        kinks = any(isinstance(e, ex.Call) and e.name in LEAVES and LEAVES[e.name].kinks for e in bodies)
-        chosen = any(isinstance(e, ex.Cmp) and ex.accesses(e) for e in bodies)
-        if kinks or chosen or s.op in ("max=", "min="):
-            return True
-    return False
 
 
 def is_heavy(program: Program, point: Point) -> bool:

@@ -65,8 +65,8 @@ class Arithmetic:
         return float(value)
 
     def whole(self, values: Any) -> Any:
-        """Whole numbers or truth values, one or an array of them, as numbers."""
-        return values * 1.0
+        """Whole numbers or truth values, one or an array of them, as numbers: NumPy's, of which 1/0 is infinite."""
+        return np.multiply(values, 1.0)
 
     def constant(self, name: str) -> Any:
         """`pi` or `e`."""

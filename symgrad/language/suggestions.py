@@ -81,7 +81,7 @@ def _shapes(name: str, tree: ast.Module) -> list[tuple[str, ...]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == name:
             members = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-            free = iter("ijklpqrs")
+            free = itertools.chain("ijklpqrs", (f"i{k}" for k in itertools.count(1)))
             return [tuple(m.id if isinstance(m, ast.Name) else next(free) for m in members)]
     arrays = any(isinstance(n, ast.MatMult) for n in ast.walk(tree)) or any(
         isinstance(n, ast.Name) and n.id in ("sum", "mean", "softmax", "norm", "prod", "logsumexp")

@@ -11,8 +11,9 @@ import numpy as np
 
 from symgrad.errors import Refusal, SymgradError, did_you_mean, listing
 from symgrad.exact.equality import close, rounds_to, same_digits, same_exactly
-from symgrad.exact.points import Point, has_kinks
+from symgrad.exact.points import Point
 from symgrad.exact.reals import Exact
+from symgrad.exact.ways import has_kinks
 from symgrad.explain import result_text
 from symgrad.explain.grading.answers import Answer
 from symgrad.explain.grading.functions import arguments, called, is_exact

@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from symgrad.errors import Refusal
-from symgrad.exact.points import Point, has_kinks, is_heavy, points
+from symgrad.exact.points import Point, is_heavy, points
+from symgrad.exact.ways import has_kinks
 from symgrad.explain.cast import Cast
 from symgrad.explain.formula import Symbol
 from symgrad.explain.grading.answers import Answer, Desk
