@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from programs.realised import dirty_memory
 
 import symgrad as sg
 from symgrad.emit.blank import blanks
@@ -13,6 +14,7 @@ from symgrad.emit.function import function_name, function_source
 from symgrad.emit.load import load
 from symgrad.language import expr as ex
 from symgrad.language.program import Program, show
+from symgrad.language.reader import read
 from symgrad.language.reference import run
 from symgrad.language.samples import inputs
 from symgrad.passes.arrange import arranged
@@ -193,6 +195,54 @@ def test_steps_come_first_and_slices_before_the_rest() -> None:
     whole = "x: data[n, T, m]; U: weight[m, m]; h[n, -1, j] = 0; loss = sum(h**2)\n"
     _, after = _lightened(whole + "h[n, t, j] = tanh(x[n, t, j] + sum(k, h[n, t - 1, k]*U[k, j]))")
     assert steps_first(after, after.statements, ())["h"] == (1, 0, 2)
+
+
+# shrunk from random programs
+ODD = {
+    "a sum of parts of an adjoint of each step": """
+w: weight
+grid: constant[n, k]
+a[-1, k] = w, k < n
+b[i, -1] = 2, i < n
+c[-1, k] = w, k < n
+a[p, k] = b[k, p - 1], p < k
+b[k, p] = a[p, n - 1]*a[p - 1, k] + c[p - 1, k]
+d[p, k] = min(r, b[k, p], ties="first"), r < 3
+e[p, k] = min(r, c[p - 1, r], ties="first"), p < k, k < n, r < n
+c[p, k] = tanh(b[k, p - 1] + a[p - 1, k] + d[p, k] + e[p, k])
+loss = sum(j, i, e[j, i])
+""",
+    "a loop of one step whose adjoints are zero": """
+w: weight
+v: weight
+x: data
+y: data
+grid: constant[n, k]
+a[n, -1] = x, n < 2*k
+b[n, -1] = y, n < 2*k
+c[-1, n] = x, n < 2*k
+a[n, j] = b[n, j - 1], j < 1
+d[j, n] = sum(r, w/(2*k)), j < 1, n < 2*k, r < 2*k
+b[n, j] = tanh(a[2*k - n - 1, j - 1] + d[j, n] + c[j - 1, n])
+e[j] = sum(r, a[0, j]/k), r < k
+c[j, n] = e[j]
+loss += v
+loss += sum(q, e[0]/(k + 1)), q < 4
+""",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_loops(name: str) -> None:
+    d = derive(read(ODD[name]))
+    sizes = {"n": 2, "k": 3}
+    given = inputs(d.source, sizes, np.random.default_rng(0))
+    exact = run(d.program, sizes, given)
+    with dirty_memory():
+        loss, gradients = load(function_source(d, style="fast", sizes=sizes), "f")["loss_and_grad"](**given)
+    np.testing.assert_allclose(loss, exact["loss"], rtol=1e-12)
+    for w, result in d.gradients.items():
+        np.testing.assert_allclose(gradients[w], exact[result], rtol=1e-12)
 
 
 def test_a_prediction_has_no_early_rows() -> None:

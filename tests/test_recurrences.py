@@ -183,6 +183,15 @@ def test_prints_in_every_form(name: str) -> None:
         assert "'1" not in text  # the name of a loop is nobody's business
 
 
+def test_starts_must_have_room() -> None:
+    d = sg.derive(CASES["fib"])
+    said = r"F\[1\] writes position 1 of an axis that has T entries \(0 to T - 1\)"
+    with pytest.raises(sg.SymgradError, match=said):
+        d.check({"a": 1.0, "b": 2.0, "x": np.ones(1)})
+    assert d.check()
+    assert d.check(exact=True)
+
+
 @pytest.mark.parametrize("name", ["rnn", "fib", "ar2", "gru", "hmm", "bracket"])
 def test_second_derivatives(name: str) -> None:
     """The rule applied to its own output: the gradient of v·∇ against complex steps."""

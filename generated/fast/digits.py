@@ -176,8 +176,8 @@ def _training(s, dtype, weights, gradients):
     const9 = np.asarray(0, dtype)
     part8 = _room((48, rows), bool)
     dh_3 = h_2
-    bits2 = _bits(dh)
-    bits1 = _mask(part8, dtype)
+    bits1 = _bits(dh)
+    bits2 = _mask(part8, dtype)
     bits3 = _bits(dh_3)
     dh_3_T = dh_3.T
 
@@ -223,7 +223,7 @@ def _training(s, dtype, weights, gradients):
         # (9) dW2[i, m] = sum(n, dz[n, m]*h[n, i])
         # (11) dh_3[n, m] = dh[n, m]*[h_3[n, m] > 0]
         greater(h, const9, part8)
-        multiply(bits2, bits1, bits3)
+        multiply(bits1, bits2, bits3)
         # (13) db1[m] = sum(n, dh_3[n, m])
         const6.dot(dh_3_T, db1)
         # (12) dW1[i, m] = sum(n, dh_3[n, m]*h_1[n, i])

@@ -261,8 +261,8 @@ def _training(s, dtype, weights, gradients):
     h_9_spread = h_9[:, :, :, None]
     part10 = h_8
     h_10 = h_8
-    bits2 = _bits(part9)
-    bits1 = _mask(const6, dtype)
+    bits1 = _bits(part9)
+    bits2 = _mask(const6, dtype)
     bits3 = _bits(h_10)
     h_10_reshaped = h_10.reshape(64*rows, 32)
     part11 = h_9.reshape(64*rows,)
@@ -404,8 +404,8 @@ def _training(s, dtype, weights, gradients):
     const16 = np.asarray(0, dtype)
     part42 = _room((rows, 32, 64), bool)
     dh_22 = dh_23
-    bits5 = _bits(dh_23)
-    bits4 = _mask(part42, dtype)
+    bits4 = _bits(dh_23)
+    bits5 = _mask(part42, dtype)
     bits6 = _bits(dh_22)
     dh_22_reshaped = dh_22.reshape(32*rows, 64)
     W2_scaled_T = W2_scaled.T
@@ -459,8 +459,8 @@ def _training(s, dtype, weights, gradients):
     part51_spread = part51[:, :, :, None]
     part52 = dh_23.reshape(rows, 2, 32, 32)
     dh_8 = dh_23.reshape(rows, 2, 32, 32)
-    bits8 = _bits(part52)
-    bits7 = _mask(const6, dtype)
+    bits7 = _bits(part52)
+    bits8 = _mask(const6, dtype)
     bits9 = _bits(dh_8)
     part53 = _room((rows, 32, 96), dtype)
     h_12_turned = h_12.transpose(0, 1, 3, 2)
@@ -546,7 +546,7 @@ def _training(s, dtype, weights, gradients):
         copyto(part9, 1)
         copyto(part9, part10, where=const6)
         exp(part9, part9)
-        multiply(bits2, bits1, bits3)
+        multiply(bits1, bits2, bits3)
         # (11a) h_11[n, j, k] = sum(l, h_10[n, j, k, l])
         h_10_reshaped.dot(const2, part11)
         # (11) h_12[n, j, k, s] = h_10[n, j, k, s]/h_11[n, j, k]
@@ -691,7 +691,7 @@ def _training(s, dtype, weights, gradients):
         h_23_T.dot(dh_reshaped, dW3)
         # (44) dh_22[n, length, m] = dh_23[n, length, m]*[h_22[n, length, m] > 0]
         greater(h_23, const16, part42)
-        multiply(bits5, bits4, bits6)
+        multiply(bits4, bits5, bits6)
         # (46) db2[m] = sum(n, length, dh_22[n, length, m])
         const12.dot(dh_22_reshaped, db2)
         # (49*) dbeta2[k] = sum(m, db2[m]*W2[k, m])
@@ -761,7 +761,7 @@ def _training(s, dtype, weights, gradients):
         copyto(part51, 1)
         copyto(part51, part11_reshaped, where=const18)
         divide(part50, part51_spread, part52)
-        multiply(bits8, bits7, bits9)
+        multiply(bits7, bits8, bits9)
         # (59) dh_7[n, s, d + 16*k + 64] += sum(j, dh_13[n, j, d + 16*k]*h_12[n, k, j, s]), d < 16
         matmul(h_12_turned, dh_13_turned, view20)
         # (59) dh_7[n, k, d + 16*j] += sum(s, 0.25*dh_8[n, j, k, s]*h_7[n, s, d + 16*j + 32]), d <
@@ -898,8 +898,8 @@ def _evaluate(s, dtype, weights, gradients):
     h_8_spread = h_8[:, :, :, None]
     part9 = h_7
     h_9 = part8
-    bits2 = _bits(part8)
-    bits1 = _mask(const5, dtype)
+    bits1 = _bits(part8)
+    bits2 = _mask(const5, dtype)
     bits3 = _bits(h_9)
     h_9_reshaped = h_9.reshape(64*n, 32)
     part10 = h_8.reshape(64*n,)
@@ -1008,7 +1008,7 @@ def _evaluate(s, dtype, weights, gradients):
         copyto(part8, 1)
         copyto(part8, part9, where=const5)
         exp(part8, part8)
-        multiply(bits2, bits1, bits3)
+        multiply(bits1, bits2, bits3)
         # h_10[n, j, k] = sum(l, h_9[n, j, k, l])
         h_9_reshaped.dot(const1, part10)
         # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]
@@ -1156,8 +1156,8 @@ def _network(s, dtype, weights, gradients):
     h_8_spread = h_8[:, :, :, None]
     part9 = h_7
     h_9 = part8
-    bits2 = _bits(part8)
-    bits1 = _mask(const5, dtype)
+    bits1 = _bits(part8)
+    bits2 = _mask(const5, dtype)
     bits3 = _bits(h_9)
     h_9_reshaped = h_9.reshape(64*n, 32)
     part10 = h_8.reshape(64*n,)
@@ -1253,7 +1253,7 @@ def _network(s, dtype, weights, gradients):
         copyto(part8, 1)
         copyto(part8, part9, where=const5)
         exp(part8, part8)
-        multiply(bits2, bits1, bits3)
+        multiply(bits1, bits2, bits3)
         # h_10[n, j, k] = sum(l, h_9[n, j, k, l])
         h_9_reshaped.dot(const1, part10)
         # h_11[n, j, k, s] = h_9[n, j, k, s]/h_10[n, j, k]

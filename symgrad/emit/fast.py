@@ -228,17 +228,9 @@ class Fast(Memory):
             add(f"{self._function(v.info)}({', '.join(args)}, {into})")
         elif v.op == "hide":
             if v.args[0].shape and all(x.once or self._still(x) for x in v.args):
-                bits, own, result = (self.names.counted("bits") for _ in range(3))
-                self._view(
-                    own, f"_bits({self._spelled(v.args[1])})", v.args[1].moving and v.args[1].op in VIEWS
-                )
-                self._view(
-                    bits,
-                    f"_mask({self._spelled(v.args[0])}, dtype)",
-                    v.args[0].moving and v.args[0].op in VIEWS,
-                )
-                steps = dict(self.loop.views) if self.loop is not None else {}
-                self._view(result, f"_bits({steps.get(out, out)})", out in steps)
+                own = self._seen("bits", v.args[1], "_bits({})")
+                bits = self._seen("bits", v.args[0], "_mask({}, dtype)")
+                result = self._seen_out("bits", out, "_bits({})")
                 self.plan.bits = True
                 add(f"{self._function('multiply')}({own}, {bits}, {result})")
             else:
@@ -284,13 +276,8 @@ class Fast(Memory):
             self.plan.steps.append(f"{args[0]}.dot({args[1]}, {out})")
         elif len(a.shape) > 2 and len(b.shape) <= 2 and contiguous(a):
             rows = ints.product(a.shape[:-1])
-            left, result = self.names.counted("view"), self.names.counted("view")
-            self._view(
-                left,
-                f"{self._spelled(a)}.reshape{self.text.shape((rows, a.shape[-1]))}",
-                a.moving and a.op in VIEWS,
-            )
-            self._view(result, f"{out}.reshape{self.text.shape((rows, *b.shape[1:]))}", False)
+            left = self._seen("view", a, f"{{}}.reshape{self.text.shape((rows, a.shape[-1]))}")
+            result = self._seen_out("view", out, f"{{}}.reshape{self.text.shape((rows, *b.shape[1:]))}")
             self.plan.steps.append(f"{left}.dot({args[1]}, {result})")
         else:
             self.plan.steps.append(f"{self._function('matmul')}({args[0]}, {args[1]}, {out})")

@@ -108,6 +108,20 @@ class Memory:
         else:
             self.plan.once.append(f"{name} = {text}")
 
+    def _seen(self, stem: str, v: Value, form: str) -> str:
+        """The name of a new view of a value's memory, made from its text as `form` says."""
+        name = self.names.counted(stem)
+        elsewhere = v.op in VIEWS or v in self.parts  # in each step
+        self._view(name, form.replace("{}", self._spelled(v)), v.moving and elsewhere)
+        return name
+
+    def _seen_out(self, stem: str, out: str, form: str) -> str:
+        """The same of the memory into which something is computed, by its name."""
+        steps = dict(self.loop.views) if self.loop is not None else {}
+        name = self.names.counted(stem)
+        self._view(name, form.replace("{}", steps.get(out, out)), out in steps)
+        return name
+
     def _last_uses(
         self, order: list[Value], results: Mapping[str, Value], loops: list[Loop]
     ) -> dict[Value, int]:

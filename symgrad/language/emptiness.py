@@ -1,4 +1,5 @@
-"""Which axes must have entries: a sum over none is 0, but a mean or a maximum over none has no value."""
+"""Which axes must have entries: a sum over none is 0, but a mean or a maximum over none has no value; and what is
+written at a fixed place, as the start of a recurrence, must have one."""
 
 from __future__ import annotations
 
@@ -31,6 +32,14 @@ def needs(tensors: Mapping[str, Tensor], statements: Sequence[Statement]) -> Ite
                 size - 1
             ):  # else its range has been looked at already
                 yield size - 1, f"{who} {what}, which has no entries"
+        place = f"{s.out}[{', '.join(map(str, s.left))}]"
+        for i, size in zip(s.left, own.shape, strict=True):
+            need = size - 1 - i
+            if _fixed(i) and need.number is None and not ints.nonnegative(need):
+                yield (
+                    need,
+                    f"{place} writes position {i} of an axis that has {size} entries (0 to {size - 1})",
+                )
         if s.op == "+=" and reduced:
             sums[s.out] = reduced
 
@@ -51,8 +60,12 @@ def _needed(
                     yield size, f"divides by a sum over {size}"
             case Access(name, index):
                 for i, size in zip(index, tensors[name].shape, strict=True):
-                    if not i.axes and not any(isinstance(a, ints.Look) for a in i.atoms()):
+                    if _fixed(i):
                         yield size, f"reads {name} at {i} of {size}"
+
+
+def _fixed(i: Int) -> bool:
+    return not i.axes and not any(isinstance(a, ints.Look) for a in i.atoms())
 
 
 def _summed(e: ex.Expr, sums: Mapping[str, list[Int]]) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -31,6 +34,20 @@ def _either(*_):
 
 
 """
+
+
+@contextmanager
+def dirty_memory() -> Iterator[None]:
+    """New memory holds no numbers, so that what reads it before it is written is found out."""
+    clean = np.empty
+
+    def empty(*args: Any, **options: Any) -> np.ndarray:
+        found = clean(*args, **options)
+        found.fill(np.nan if found.dtype.kind in "fc" else 113)
+        return found
+
+    with patch.object(np, "empty", empty):
+        yield
 
 
 def written(d: Derived, style: str, sizes: dict[str, int]) -> Any:

@@ -57,6 +57,8 @@ def _without(program: Program, block: Block, name: str, told: Told) -> Block | N
             if one is None:
                 return None
             new[r] += one
+        if not new[r] and sum(s.out == r.out for s in block) == 1:
+            return None  # it reads zeros only, and something must write them
         if r.op == "=" and not (len(new[r]) == 1 and _alike(new[r][0], r)):
             new[r] = [replace(s, op="+=") for s in new[r]]
         for s in new[r]:
