@@ -2,15 +2,22 @@
 
     python -m tests.mutants --count 2000 --seed 0
 
-The programs are those below, an example of every operation, the shipped networks and random ones. Whether a fault
-changes anything is decided without the checkers: the program and the one with the fault are run at many points and
-sizes, and where loss and gradients are equal everywhere, it is no fault.
+The programs are those below, an example of every operation, the shipped networks and random ones.
+
+What a fault changes is decided without the checkers: the program and the one with the fault are run at random inputs of
+five scales, and at some of the numbers that inputs are asked to equal, for sizes that rise from letter to letter (from
+2, 3 and 5), that fall (from 2 and 5) and that are all 1, where the program is defined there. Where loss and gradients
+are equal at all of them a fault counts as equivalent: at other sizes, or for other numbers, it may still change
+something. What a check finds though nothing of that differs is looked for at larger and at equal sizes too, before it
+is called a false alarm. What differs by less than 1e-8 of the largest entry, or only overflows for large inputs where
+it should not, is counted as faint, and no check is asked.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import re
 import sys
 import time
@@ -18,7 +25,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +42,10 @@ import symgrad as sg
 from symgrad.check.numeric import check
 from symgrad.check.proof import prove
 from symgrad.errors import Refusal
+from symgrad.language import expr as ex
 from symgrad.language.program import Facts, Program
 from symgrad.language.reference import run
-from symgrad.language.samples import inputs, small_sizes, unmet
+from symgrad.language.samples import inputs, small_sizes, unmet, work
 from symgrad.language.trace import Derived
 from symgrad.ops import examples
 from symgrad.passes import second
@@ -201,6 +209,9 @@ def drawn(names: Iterable[str], count: int, start: int) -> Iterator[Mutant]:
 _FAILURES = (IndexError, KeyError, ValueError, ZeroDivisionError, np.linalg.LinAlgError, OverflowError)
 APART = 1e-8  # in units of the largest entry; ten times what the check lets pass
 ROUNDING = 1e-12
+SCALES = (1.0, 1.0, 0.0, 0.25, 4.0, 8.0)  # of inputs without facts; 0 for positive ones
+# sizes, inputs, the value and the gradients there, whether they may overflow
+Where = tuple[dict[str, int], dict[str, np.ndarray], list[np.ndarray], bool]
 
 
 class Truth:
@@ -208,13 +219,23 @@ class Truth:
 
     def __init__(self, d: Derived):
         self.d = d
-        self.points = []
-        for sizes, arrays, far in _points(d.source):
-            with contextlib.suppress(*_FAILURES):  # 1/(n - 1) where n is 1
-                right = self.values(d, sizes, arrays)
-                if all(np.isfinite(v).all() for v in right):
-                    self.points.append((sizes, arrays, right, far))
+        self.points = self._computed(_sizes(d.source), SCALES)
         assert self.points
+
+    @cached_property
+    def further(self) -> list[Where]:
+        """Where it is looked once more before a fault that a check finds is called none."""
+        return self._computed(_more_sizes(self.d.program), (*SCALES, 64.0, 1 / 64, 1000.0))
+
+    def _computed(self, choices: Iterable[dict[str, int]], scales: Iterable[float]) -> list[Where]:
+        found = []
+        for sizes, (k, scale) in itertools.product(choices, enumerate(scales)):
+            with contextlib.suppress(Refusal, *_FAILURES):  # such as 1/(n - 1) where n is 1
+                arrays = _inputs(self.d.source, sizes, scale, np.random.default_rng(11 + k), bool(k % 2))
+                right = self.values(self.d, sizes, arrays)
+                if all(np.isfinite(v).all() for v in right):
+                    found.append((sizes, arrays, right, scale > 1))
+        return found
 
     def values(self, d: Derived, sizes: dict[str, int], arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -223,20 +244,29 @@ class Truth:
         return [found[d.source.target], *(found[d.gradients[name]] for name in self.d.gradients)]
 
     def changed(self, wrong: Derived) -> str:
-        """ "no", "yes", "faintly" by less than floats are asked to tell, or that the program "does not run"."""
-        most = 0.0
-        for k, (sizes, arrays, right, far) in enumerate(self.points):
+        """ "no", "yes", "faintly" by less than floats are asked to tell, that it only "overflows" where the right one
+        does not, or that it "does not run"."""
+        return self._changed(wrong, self.points)
+
+    def changed_elsewhere(self, wrong: Derived) -> str:
+        """The same, of further points."""
+        return self._changed(wrong, self.further)
+
+    def _changed(self, wrong: Derived, points: list[Where]) -> str:
+        most, overflows = 0.0, False
+        for sizes, arrays, right, far in points:
             try:
                 values = self.values(wrong, sizes, arrays)
-            except _FAILURES:
-                return "yes" if k else "does not run"
+            except (Refusal, *_FAILURES):
+                return "does not run" if sizes == self.points[0][0] else "yes"
             if far and not all(np.isfinite(a).all() for a in values):
-                continue  # an overflow is not another value
+                overflows = True  # which is not another value
+                continue
             for a, b in zip(values, right, strict=True):
                 most = max(most, apart(a, b) if a.shape == b.shape else np.inf)
             if most > APART:
                 return "yes"
-        return "faintly" if most > ROUNDING else "no"
+        return "faintly" if most > ROUNDING else "overflows" if overflows else "no"
 
 
 def apart(a: np.ndarray, b: np.ndarray) -> float:
@@ -245,31 +275,58 @@ def apart(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.nan_to_num(difference, nan=np.inf).max(initial=0))
 
 
-def _points(source: Program) -> Iterator[tuple[dict[str, int], dict[str, np.ndarray], bool]]:
-    tried = []
-    for start in (2, 3, 5):
-        try:
-            sizes = small_sizes(source, start)
-        except Refusal:
-            continue
-        if sizes not in tried:
-            tried.append(sizes)
-    turned = replace(source, sizes=source.sizes[::-1])
-    for start in (2, 5):
-        with contextlib.suppress(Refusal):
-            sizes = small_sizes(turned, start)
-            tried.append({letter: sizes[letter] for letter in source.sizes})
+def _sizes(source: Program) -> list[dict[str, int]]:
+    """Small ones that differ, rising in the order of the letters and falling, and all of them 1."""
     ones = dict.fromkeys(source.sizes, 1)
-    tried += [] if unmet(source, ones) else [ones]
-    for sizes in tried:
-        for k, scale in enumerate((1.0, 1.0, 0.0, 0.25, 4.0, 8.0)):
-            rng = np.random.default_rng(11 + k)
-            arrays = inputs(source, sizes, rng)
-            free = [t for t in source.inputs if not t.integer and t.facts == Facts() and t.role != "draw"]
-            for t in free:
-                a = arrays[t.name]
-                arrays[t.name] = a * scale if scale else rng.uniform(0.2, 2.0, a.shape)
-            yield sizes, arrays, scale > 1
+    found = [*_rising(source, 2, 3, 5), *_rising(source, 2, 5, turned=True)]
+    return _different([*found, *([] if unmet(source, ones) else [ones])])
+
+
+def _more_sizes(program: Program) -> list[dict[str, int]]:
+    """Larger ones, and any others that are small, equal or not."""
+    large = [*_rising(program, 4, 7, 9, 15), *_rising(program, 3, 4, 7, 9, 15, turned=True)]
+    rows = np.random.default_rng(3).integers(1, 8, (200, len(program.sizes))).tolist()
+    small = [dict(zip(program.sizes, row, strict=True)) for row in rows]
+    fitting = [sizes for sizes in _different(small) if not unmet(program, sizes)]
+    return _different([*(sizes for sizes in large if work(program, sizes) <= 30_000), *fitting[:20]])
+
+
+def _rising(program: Program, *starts: int, turned: bool = False) -> Iterator[dict[str, int]]:
+    letters = program.sizes[::-1] if turned else program.sizes
+    for start in starts:
+        with contextlib.suppress(Refusal):
+            sizes = small_sizes(replace(program, sizes=letters), start)
+            yield {letter: sizes[letter] for letter in program.sizes}
+
+
+def _different(choices: list[dict[str, int]]) -> list[dict[str, int]]:
+    return [sizes for k, sizes in enumerate(choices) if sizes not in choices[:k]]
+
+
+def _inputs(
+    source: Program, sizes: dict[str, int], scale: float, rng: np.random.Generator, coded: bool
+) -> dict[str, np.ndarray]:
+    """Random ones, those without facts `scale` times as large, or positive if it is 0; if `coded`, those that are asked
+    to equal numbers are some of these."""
+    arrays = inputs(source, sizes, rng)
+    codes = _codes(source) if coded else {}
+    for t in source.inputs:
+        if not t.integer and t.facts == Facts() and t.role != "draw":
+            a = arrays[t.name]
+            arrays[t.name] = a * scale if scale else rng.uniform(0.2, 2.0, a.shape)
+            if t.name in codes:
+                arrays[t.name] = rng.choice(codes[t.name], a.shape)
+    return arrays
+
+
+def _codes(source: Program) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for s in source.statements:
+        for e in (e for part in (s.body, s.guard) if part is not None for e in ex.walk(part)):
+            match e:
+                case ex.Cmp("==", ex.Access(name), ex.Num(value)):
+                    found.setdefault(name, []).append(float(value))
+    return found
 
 
 # ---------------------------------------------------------------------- who notices it
@@ -295,15 +352,18 @@ class Tally:
             row["stillborn"] += 1
             return
         row["planted"] += 1
+        judges = self.judges if changed in ("no", "yes") else ()
+        noticed = {judge: JUDGES[judge](wrong) for judge in judges}
+        if changed == "no" and any(noticed.values()):
+            changed = truth.changed_elsewhere(wrong)
         row["equivalent"] += changed == "no"
-        row["faint"] += changed == "faintly"
-        for judge in self.judges if changed != "faintly" else ():
-            noticed = JUDGES[judge](wrong)
-            if noticed and changed == "no":
+        row["faint"] += changed in ("faintly", "overflows")
+        for judge, found in noticed.items():
+            if found and changed == "no":
                 self.false_alarms.append(f"{judge}: {m}")
                 print("FALSE ALARM", self.false_alarms[-1], flush=True)
-            elif noticed:
-                row[judge] += 1
+            elif found:
+                row[judge] += changed == "yes"
             elif changed == "yes":
                 self.survived(m.place.kind, f"{judge}: {m}")
 
