@@ -19,7 +19,10 @@ from symgrad.passes.held import cancelled, prove
 from symgrad.passes.roots import rooted
 from symgrad.passes.stable import logdets, pure, shifted, stable, stored
 from symgrad.passes.symmetry import prove_symmetric
-from symgrad.passes.tidy import PASSES, Group, Sheet, is_sum, placeable, put_in, triable
+from symgrad.passes.tidy import PASSES
+from symgrad.passes.tidy.axes import symmetric
+from symgrad.passes.tidy.places import placeable, put_in, triable
+from symgrad.passes.tidy.sheet import Group, Sheet, is_sum
 
 _TIES = {
     (op, ties): f" Only the entry that wins passes it on; {told}."
@@ -166,7 +169,8 @@ def _tidy(
         if (pure(s, program) or _gives_steps(s, program)) and s.out not in apart:
             sheet.learn(s)
         elif is_sum(s) and s.plain and len(program.writers(s.out)) == 1:
-            sheet.learn_total(s)
+            turned = symmetric((s,), sheet)
+            sheet.learn_total(turned[0][0] if turned else s)
     supports = (t for group in swept.chained.values() for c in group for t in c.support)
     sheet.implicit = {s.out: s for s in (*program.statements, *supports) if s.op in IMPLICIT}
     tidied = _Tidied(program)
