@@ -20,6 +20,7 @@ from symgrad.language.expr import Access, Bracket, Call, Cmp, Condition, Expr, S
 from symgrad.language.implicit import IMPLICIT, operands
 from symgrad.language.ints import Int
 from symgrad.language.program import Block, Program, Scan, Statement, Tensor, blocks, inside
+from symgrad.language.syntax import shortened
 
 # one scalar body
 
@@ -32,6 +33,9 @@ def partial(body: Expr, entry: Access) -> Expr:
         >>> x = Access("x", ())
         >>> partial(call("tanh", x) * 3, x)
         3*(1 - tanh(x)**2)
+
+    Raises:
+        Refusal: it is no real number, whatever the entries are.
     """
     slots: dict[Expr, Expr] = {}
 
@@ -46,7 +50,13 @@ def partial(body: Expr, entry: Access) -> Expr:
     back = {slot: e for e, slot in slots.items()}
     from symgrad.scalars import differentiate
 
-    return ex.rewrite(differentiate(skeleton, slots[entry]), back.get)
+    slope = differentiate(skeleton, slots[entry])
+    if slope is None:
+        raise Refusal(
+            f"'{shortened(str(body))}' has no real slope by {entry} anywhere: a root, a power or a logarithm in it is "
+            "of what is negative, or something is divided by 0, for all numbers; check its signs"
+        )
+    return ex.rewrite(slope, back.get)
 
 
 # a whole program

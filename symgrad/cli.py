@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import symgrad
 from symgrad import declaration_options, shipped, update_options
-from symgrad.commands import Parser, keep_apart, quoted, terminated_tidily, wrote
+from symgrad.commands import Parser, counted, keep_apart, quoted, terminated_tidily, wrote
 from symgrad.errors import SymgradError
 from symgrad.files import json_of, read_text, write_atomically
 from symgrad.seen import straight
@@ -151,14 +151,12 @@ def _parser() -> argparse.ArgumentParser:
         split.add_argument(name, type=_counted, default=argparse.SUPPRESS, help=help)
 
     sub = command("check", _check, "Check the derived gradients numerically, and both styles of code.")
-    sub.add_argument("--seed", type=_natural, default=0)
+    sub.add_argument("--seed", type=int, default=0)
     how = sub.add_mutually_exclusive_group()
     how.add_argument(
         "--exact", action="store_true", help="prove them instead, in exact numbers of small sizes"
     )
-    how.add_argument(
-        "--digits", type=_natural, metavar="50", help="compute with so many digits, from 20 to 1000"
-    )
+    how.add_argument("--digits", type=int, metavar="50", help="compute with so many digits, from 20 to 1000")
     _kinds(sub)
 
     sub = command(
@@ -185,7 +183,9 @@ def _parser() -> argparse.ArgumentParser:
         helps=False,
     )  # fmt: skip
     sub.add_argument(
-        "data", help="a CSV file, the last column is the target; or .npz, .npy, a folder, shipped data"
+        "data",
+        type=Path,
+        help="a CSV file, the last column is the target; or .npz, .npy, a folder, shipped data",
     )
     sub.add_argument("-h", "--help", action=_TrainHelp, nargs=0, help="show this, and the module's options")
     _module_options(sub)
@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         "exercise", _exercise, "Write an exercise with numbers, its hints and its solution.", declared=False
     )
     sub.add_argument("--topic", default="dense", help="such as dense or ridge; --list says which there are")
-    sub.add_argument("--seed", type=_natural, default=0, help="another seed, other sizes and numbers")
+    sub.add_argument("--seed", type=int, default=0, help="another seed, other sizes and numbers")
     sub.add_argument("--list", action="store_true", help="say which topics there are")
     sub.add_argument("--show", choices=_SHEETS, default="problem", help="what is printed, without a folder")
     sub.add_argument("--format", choices=_SHEET_ENDINGS, help="text on the terminal, markdown in a folder")
@@ -227,16 +227,9 @@ class _TrainHelp(argparse.Action):
         parser.exit()
 
 
-def _natural(text: str) -> int:
-    """A whole number from 0; argparse says so in a sentence."""
-    if not re.fullmatch("[0-9]{1,300}", text):
-        raise argparse.ArgumentTypeError(f"takes a whole number from 0, not '{text}'")
-    return int(text)
-
-
 def _counted(text: str) -> int | str | None:
     """A whole number, or a word; "none" as Python has it."""
-    return int(text) if re.fullmatch("[0-9]{1,300}", text) else None if text == "none" else text
+    return counted(0)(text) if text.isdecimal() else None if text == "none" else text
 
 
 def _module_options(sub: argparse.ArgumentParser) -> None:
@@ -328,12 +321,12 @@ def _numbers_options(sub: argparse.ArgumentParser) -> None:
         metavar='"X=[[1, 1/2], [0, 3]]"',
         help="the numbers of one input",
     )
-    group.add_argument("--values", metavar="FILE", help="a .json or .npz file of arrays by name")
+    group.add_argument("--values", type=Path, metavar="FILE", help="a .json or .npz file of arrays by name")
     group.add_argument("--rate", help="the step of gradient descent, such as 0.5 or 1/2: shows the update")
     group.add_argument("--update", metavar="W1,W2", help="what is updated; every weight if not given")
-    group.add_argument("--digits", type=_natural, default=6, help="how many digits of a number are shown")
-    group.add_argument("--decimals", type=_natural, help="instead, how many places behind the point")
-    group.add_argument("--seed", type=_natural, help="draws numbers for what is not given")
+    group.add_argument("--digits", type=int, default=6, help="how many digits of a number are shown")
+    group.add_argument("--decimals", type=int, help="instead, how many places behind the point")
+    group.add_argument("--seed", type=int, help="draws numbers for what is not given")
 
 
 def _numbered(options: argparse.Namespace) -> bool:
@@ -485,7 +478,7 @@ def _json(path: Path) -> Any:
     except SymgradError:
         raise
     except ValueError as problem:
-        raise SymgradError(f"{path} cannot be read as JSON: {problem}") from None
+        raise SymgradError(f"{path} cannot be used: {problem}") from None
 
 
 def _numbers_in(text: str) -> Any:
@@ -511,7 +504,7 @@ def _train(options: argparse.Namespace) -> int:
         "symgrad_trained",
     )
     weights = [] if options.class_weight is None else ["--class-weight", options.class_weight]
-    return int(module["main"](["train", str(shipped.data(options.data)), *weights, *options.rest]))
+    return int(module["main"](["train", str(shipped.data(str(options.data))), *weights, *options.rest]))
 
 
 def _study(options: argparse.Namespace) -> int:

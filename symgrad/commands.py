@@ -4,20 +4,56 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from symgrad.errors import SymgradError
 from symgrad.seen import straight
 
 
+def counted(least: int) -> Callable[[str], int]:
+    """What reads an option that is a whole number of at least so many."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,300}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"takes a whole number from {least}, not '{text}'")
+        return int(text)
+
+    return read
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a number, such as 0.1, not '{text}'") from None
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("takes a path, but what was given is empty; name a file or a folder")
+    return Path(text)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser that complains in one paragraph, as all else does; what it quotes cannot act on the terminal."""
+    """A parser that complains in one paragraph, as all else does; what it quotes cannot act on the terminal.
+
+    What options of the types int, float and Path take is told in words: an int is a whole number from 0, a path is not
+    empty.
+    """
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.register("type", int, counted(0))
+        self.register("type", float, _number)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"symgrad: {straight(message)}; `{self.prog} --help` says what there is\n")

@@ -108,9 +108,13 @@ def json_of(text: str) -> Any:
     """What a text says in JSON.
 
     Raises:
-        ValueError: it is none, or is nested too deeply.
+        ValueError: it is none, or is nested too deeply; says where, in words.
     """
     try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"it is no JSON from line {problem.lineno}, column {problem.colno} on") from None
+    except ValueError:
+        raise ValueError("a number in it has too many digits") from None

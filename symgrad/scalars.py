@@ -18,15 +18,20 @@ from symgrad.leaves import LEAVES
 
 
 @cache
-def differentiate(skeleton: Expr, slot: Access) -> Expr:
-    """The derivative of a body in canonical form, so that a definition is differentiated once."""
+def differentiate(skeleton: Expr, slot: Access) -> Expr | None:
+    """The derivative of a body in canonical form, so that a definition is differentiated once; None where it is no
+    real number anywhere, as that of sqrt(-1 - x**2)."""
     slope = sp.diff(_to_sympy(skeleton), _symbol(slot))
-    if any(a.tensor.startswith("b") for a in ex.accesses(skeleton)) or _guarded(slope, _symbol(slot)):
-        return _from_sympy(
-            slope
-        )  # a common factor may stand outside its tensor, or divide, where no bracket holds
+    forms = [slope]
+    # outside its tensor, or divided by, a common factor may stand where no bracket holds
+    if not any(a.tensor.startswith("b") for a in ex.accesses(skeleton)) and not _guarded(
+        slope, _symbol(slot)
+    ):
+        forms = [sp.factor_terms(slope), slope]
+    if any(form.has(sp.I, sp.zoo, sp.nan, sp.oo, -sp.oo) for form in forms):
+        return None
     # a common factor comes out, unless that makes numbers longer: 0.134145*x**2 + 1 is no 5e-06*(26829*x**2 + 200000)
-    return min(_from_sympy(sp.factor_terms(slope)), _from_sympy(slope), key=_digits)
+    return min(map(_from_sympy, forms), key=_digits)
 
 
 def _guarded(slope: sp.Expr, by: sp.Symbol) -> bool:

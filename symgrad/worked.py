@@ -229,7 +229,7 @@ def read_values(given: Sequence[str], file: str | os.PathLike[str] | None = None
 def _file(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {name: np.asarray(arrays[name]) for name in arrays.files}
         if path.suffix == ".json":
             held = json_of(read_text(path))
@@ -241,5 +241,8 @@ def _file(path: Path) -> dict[str, Any]:
     except SymgradError:
         raise
     except Exception as problem:  # noqa: BLE001 - NumPy raises anything for a damaged file
-        raise SymgradError(f"{path} cannot be read: {str(problem) or type(problem).__name__}") from None
+        told = "it is damaged, or holds more than arrays of numbers, or more than fits the memory"
+        if isinstance(problem, OSError) or path.suffix == ".json":
+            told = getattr(problem, "strerror", None) or str(problem)
+        raise SymgradError(f"{path} cannot be read: {told}") from None
     raise SymgradError(f"numbers come from a .json or an .npz file, not from {path}")

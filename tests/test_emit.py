@@ -607,7 +607,7 @@ def test_wrong_commands(folder: Path) -> None:
     for arguments, reason in [
         (["train", "none.csv"], "there is no file none.csv"),
         (["train", "few.csv", "--target", "tree"], "no column named tree"),
-        (["train", "few.csv", "--epochs", "-1"], "epochs is a whole number from 0, not -1"),
+        (["train", "few.csv", "--epochs", "-1"], "takes a whole number from 0, not '-1'"),
         (["train", "few.csv", "--batch", "0"], "batch"),
         (["train", "few.csv", "--test-split", "0.99"], "leaves none of the 12 examples"),
         (["train", "few.csv", "--save", "no/such/folder/w.npz"], "cannot be written"),

@@ -407,10 +407,10 @@ def test_files_that_cannot_be_written_are_told_before_training(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--epochs", "-1"], "epochs is a whole number from 0, not -1"),
+        (["--epochs", "-1"], "takes a whole number from 0, not '-1'"),
         (["--batch", "0"], "batch_size is a whole number from 1, not 0"),
         (["--test-split", "1"], "the test split is a part from 0 to below 1, not 1.0"),
-        (["--seed", "-1"], "a whole number from 0 is asked for, not '-1'"),
+        (["--seed", "-1"], "takes a whole number from 0, not '-1'"),
         (["--set", "lr"], "a name and a number are asked for, such as lr=0.1, not 'lr'"),
     ],
 )

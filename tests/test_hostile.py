@@ -222,16 +222,27 @@ def test_a_number_is_not_longer_than_anybody_writes() -> None:
         (["derive", "x: weight; loss = x**2", "--seed", "-1"], "takes a whole number from 0, not '-1'"),
         (["check", "x: weight; loss = x**2", "--nothing"], "unrecognized arguments: --nothing"),
         (["derive", "x: weight; loss = x**2", "-o", "a\0.txt"], "cannot be written"),
+        (["derive", "x: weight; loss = x**2", "-o", ""], "-o/--output: takes a path, but what was given is empty"),
+        (["train", "digits", ""], "argument data: takes a path, but what was given is empty"),
+        (["train", "digits", "digits.csv", "--weights", ""], "weights takes a name, but what was given is empty"),
+        (["train", "digits", "digits.csv", "--epochs", "1e9"], "--epochs: takes a whole number from 0, not '1e9'"),
+        (["train", "digits", "digits.csv", "--lr", "fast"], "--lr: takes a number, such as 0.1, not 'fast'"),
+        (["train", "digits", "digits.csv", "--validation", "1/5"], "takes a number, such as 0.1, not '1/5'"),
+        (["demo", "--epochs", "many"], "argument --epochs: takes a whole number from 0, not 'many'"),
+        (["derive", "x: weight; loss = x**2", "--values", "broken.json"], "it is no JSON from line 2, column 6 on"),
+        (["derive", "x: weight; loss = x**2", "--values", "broken.npz"], "broken.npz cannot be read: it is damaged"),
     ],
 )
 def test_the_command_line_refuses_in_one_paragraph(words: list[str], said: str, tmp_path) -> None:
     (tmp_path / "endless.sg").symlink_to("/dev/zero")
     (tmp_path / "folder.sg").mkdir()
     (tmp_path / "binary.sg").write_bytes(bytes(range(256)))
+    (tmp_path / "broken.json").write_text('{"x": 1,\n "y":]')
+    (tmp_path / "broken.npz").write_bytes(b"PK\3\4")
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
-    assert done.stderr.startswith("symgrad: ")
+    assert re.match("symgrad: |digits( train)?: ", done.stderr)  # the module's own options are told by it
     assert "\n\n" not in done.stderr
     assert "usage" not in done.stderr
     assert done.stdout == ""
@@ -240,6 +251,13 @@ def test_the_command_line_refuses_in_one_paragraph(words: list[str], said: str, 
 def test_declarations_of_many_axes_are_guessed() -> None:
     with pytest.raises(sg.SymgradError, match="nothing says what R and be stand for"):
         sg.derive(f"L = sum(R*be[{', '.join(['None'] * 20)}])")
+
+
+@pytest.mark.parametrize("loss", ["sqrt(-1 - x**2)", "(-1 - x**2)**0.5", "(-2)**x", "x*log(0)"])
+def test_what_is_never_real_is_told_in_the_words_of_the_text(loss: str) -> None:
+    with pytest.raises(sg.SymgradError, match="has no real slope by x anywhere") as told:
+        sg.derive(f"x: weight; loss = {loss}")
+    assert "sympy" not in str(told.value)
 
 
 def test_declarations_of_a_long_formula_are_guessed_in_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,9 @@ def refused(net: dict[str, Any], path: str, reason: str) -> None:
     assert not os.path.exists("other.npz")
 
 
+DAMAGED = "it is damaged, or another kind of file; make it anew, or give another one"
+
+
 def weights(net: dict[str, Any]) -> str:
     model = net["Model"]()
     model.fit(X, WORDS if "t" in net["DATA"] else Y, epochs=1, quiet=True)
@@ -110,18 +113,18 @@ ARRAYS: dict[str, tuple[bytes, str]] = {
     "one number": (npy(1.0), "x is no array of examples"),
     "narrow": (npy(X[:, :3]), "x must have the shape [n, 4]"),
     "fewer": (npy(X[:2]), "and x differ in the number of their examples"),
-    "objects": (npy(np.array([[None] * 4] * 3, object)), "allow_pickle=False"),
-    "a pickle": (claimed((3, 4), "O", RUNS), "allow_pickle=False"),
-    "code": (headed("__import__('os').system('touch executed')"), "malformed"),
+    "objects": (npy(np.array([[None] * 4] * 3, object)), "Python objects, which are never loaded"),
+    "a pickle": (claimed((3, 4), "O", RUNS), "Python objects, which are never loaded"),
+    "code": (headed("__import__('os').system('touch executed')"), DAMAGED),
     "an open bracket": (headed("{'descr': ("), "cannot be read as arrays"),
     "an open quote": (headed("'''"), "cannot be read as arrays"),
     "indentation": (headed("  \n  bad\n {"), "cannot be read as arrays"),
     "brackets": (headed("(" * 500), "cannot be read as arrays"),
-    "short": (npy(X)[:-8], "expected 96 bytes got 88"),
+    "short": (npy(X)[:-8], DAMAGED),
     "huge": (claimed((10**18, 4)), "cannot be read as arrays"),
     "too huge": (claimed((10**30, 4)), "cannot be read as arrays"),
-    "negative": (claimed((-1, 4)), "negative dimensions"),
-    "a fraction": (claimed((3.0, 4)), "shape is not valid"),
+    "negative": (claimed((-1, 4)), DAMAGED),
+    "a fraction": (claimed((3.0, 4)), DAMAGED),
 }  # fmt: skip
 LABELS: dict[str, tuple[bytes, str]] = {
     "nan": (npy([np.nan, 0, 1]), "t must hold whole numbers"),
@@ -207,7 +210,7 @@ def test_archives_that_are_none() -> None:
         (npy(X), "it is no .npz file"),
         (good[:-30], "it is no .npz file"),
         (good[40:], "cannot be read as arrays"),
-        (bytes(wrong), "Bad CRC-32"),
+        (bytes(wrong), DAMAGED),
     ):
         Path("a.npz").write_bytes(data)
         refused(net, "a.npz", reason)
@@ -215,9 +218,9 @@ def test_archives_that_are_none() -> None:
     outside = {"../x.npy": npy(X), "/tmp/t.npy": npy(WORDS)}  # noqa: S108 - a name in an archive
     refused(net, archive("a.npz", outside), "a.npz has no array x")
     os.replace("good.npz", "good.npy")
-    refused(net, "good.npy", "the magic string is not correct")
+    refused(net, "good.npy", DAMAGED)
     for data, reason in (
-        (claimed((10**9, 5)), "mmap length is greater than file size"),
+        (claimed((10**9, 5)), DAMAGED),
         (claimed((3, 5), "O", RUNS), "Python objects"),
         (RUNS, "cannot be read as arrays"),
         (b"", "cannot be read as arrays"),
@@ -238,8 +241,9 @@ def test_more_than_the_memory_is_not_read(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_is_no_file() -> None:
     net = made(CLASSES, "fast")
     os.symlink("loop.csv", "loop.csv")
-    for path in ("loop.csv", "no\x1b[31m.csv", "a\0b.npz", "a" * 300, ""):
+    for path in ("loop.csv", "no\x1b[31m.csv", "a\0b.npz", "a" * 300):
         refused(net, path, "there is no file")
+    refused(net, "", "data takes a name, but what was given is empty")
     if not hasattr(os, "mkfifo"):
         return
     for ending in ("csv", "npz", "npy"):
@@ -268,16 +272,16 @@ TABLES: dict[str, tuple[bytes, str]] = {
         ("large", TABLE.replace("7", "1e300"), "x must hold finite numbers, but x[1, 2] is inf"),
         ("word", TABLE.replace("7", "seven"), "line 2: 'seven' is no finite number"),
         ("open quote", TABLE.replace("b", '"b'), "line 2: a quote is opened and never closed"),
-        ("nul in a number", TABLE.replace("7", "7\0"), r"line 2: there is a control character, '\x00'"),
-        ("nul for a label", TABLE.replace("b", "\0"), r"line 2: there is a control character, '\x00'"),
-        ("escape", TABLE.replace("b", "\x1b[2J"), r"line 2: there is a control character, '\x1b'"),
-        ("next line", TABLE.replace("\n", "\x85"), r"line 1: there is a control character, '\x85'"),
+        ("nul in a number", TABLE.replace("7", "7\0"), r"line 2 has a control character, '\x00'"),
+        ("nul for a label", TABLE.replace("b", "\0"), r"line 2 has a control character, '\x00'"),
+        ("escape", TABLE.replace("b", "\x1b[2J"), r"line 2 has a control character, '\x1b'"),
+        ("next line", TABLE.replace("\n", "\x85"), r"line 1 has a control character, '\x85'"),
         ("two marks", "\ufeff\ufeff" + TABLE, r"line 1: '\ufeff1' is no finite number"),
-        ("UTF-16", TABLE.encode("utf-16"), "cannot be read as a table: 'utf-8' codec"),
-        ("UTF-16 unmarked", TABLE.encode("utf-16-le"), r"there is a control character, '\x00'"),
-        ("Latin-1", TABLE.replace("b", "é").encode("latin-1"), "cannot be read as a table: 'utf-8' codec"),
+        ("UTF-16", TABLE.encode("utf-16"), "cannot be read as a table: it is no text in UTF-8"),
+        ("UTF-16 unmarked", TABLE.encode("utf-16-le"), r"has a control character, '\x00'"),
+        ("Latin-1", TABLE.replace("b", "é").encode("latin-1"), "cannot be read as a table: it is no text in UTF-8"),
         ("wide", "1," * 20_000 + "a\n", "has 20001 columns, but the network takes 4 for x and 1 for t"),
-        ("a long cell", "1,2,3," + "4" * 200_000 + ",a\n", "field larger than field limit"),
+        ("a long cell", "1,2,3," + "4" * 200_000 + ",a\n", DAMAGED),
         ("label 1e300", "1,2,3,4,1e300\n", "line 1: the label '1e300' is no whole number from 0 to 2"),
         ("label inf", "1,2,3,4,inf\n", "line 1: the label 'inf' is no whole number from 0 to 2"),
         ("four words", TABLE + "1,2,3,4,d\n", "has 4 different labels, but t has 3 classes"),

@@ -719,30 +719,35 @@ def _reading(path, kind):
         raise Problem(f"there is no file {path}")
     try:
         if not os.path.isfile(path):
-            raise OSError("it is a folder or a device")
+            raise Problem("it is a folder or a device")
         yield
-    except Problem:
-        raise
     except Exception as problem:  # noqa: BLE001 - libraries raise anything for a damaged file
         raise Problem(f"{path} cannot be read as {kind}: {_why(problem)}") from None
 
 
 def _why(problem):
-    """What Python or a library says, in words."""
-    told = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
-    return "it takes more memory than there is" if told == "MemoryError" else told
+    """What is wrong, in words; of what libraries say of a file only that it is damaged."""
+    if isinstance(problem, (Problem, OSError)):
+        return getattr(problem, "strerror", None) or str(problem)
+    if isinstance(problem, MemoryError):
+        return "it takes more memory than there is"
+    if isinstance(problem, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if "pickle" in str(problem) or "Python objects" in str(problem):
+        return "it holds Python objects, which are never loaded; save arrays of numbers or words"
+    return "it is damaged, or another kind of file; make it anew, or give another one"
 
 
 def _read_npz(file, otherwise, wanted=None):
     """The arrays of an archive by name, all or those that are wanted."""
     if not zipfile.is_zipfile(file):
-        raise ValueError(otherwise)
+        raise Problem(otherwise)
     file.seek(0)
     with np.load(file, allow_pickle=False) as archive:
         names = [name for name in archive.files if wanted is None or name in wanted]
         size = sum(e.file_size for e in archive.zip.infolist() if e.filename.removesuffix(".npy") in names)
         if size > MEMORY:
-            raise ValueError(f"its arrays take {size} bytes, more than the memory of this machine")
+            raise Problem(f"its arrays take {size} bytes, more than the memory of this machine")
         return {name: _readable(np.asarray(archive[name])) for name in names}
 
 
@@ -786,29 +791,29 @@ def _write_safetensors(file, arrays):
 def _read_safetensors(file):
     length, size = int.from_bytes(file.read(8), "little"), os.fstat(file.fileno()).st_size - 8
     if not 2 <= length <= min(size, 100_000_000):
-        raise ValueError("it ends before its header does, or is no .safetensors file")
+        raise Problem("it ends before its header does, or is no .safetensors file")
     header = json.loads(file.read(length).decode(), object_pairs_hook=_once)
     words = header.pop("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(words, dict) or not all(isinstance(text, str) for text in words.values()):
-        raise ValueError("its header is no table of arrays")
+        raise Problem("its header is no table of arrays")
     places, arrays = [], {}
     for name, entry in header.items():
         entry = entry if isinstance(entry, dict) else {}
         kind, shape, place = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
         if not (_naturals(shape) and len(shape) <= 32 and _naturals(place) and len(place) == 2):
-            raise ValueError(f"its header does not tell the type, the shape and the place of {name}")
+            raise Problem(f"its header does not tell the type, the shape and the place of {name}")
         if not isinstance(kind, str) or kind not in ENTRIES:
-            raise ValueError(f"{name} has the type {kind}; this module reads {', '.join(ENTRIES)}")
+            raise Problem(f"{name} has the type {kind}; this module reads {', '.join(ENTRIES)}")
         if math.prod(shape) * np.dtype(ENTRIES[kind]).itemsize != place[1] - place[0]:
-            raise ValueError(f"the place of {name} is not as long as its shape {shape} needs")
+            raise Problem(f"the place of {name} is not as long as its shape {shape} needs")
         places.append((*place, name, kind, shape))
     end = 0
     for start, stop, name, _, _ in sorted(places, key=lambda place: place[:2]):
         if start != end:
-            raise ValueError(f"the place of {name} does not begin where the one before ends")
+            raise Problem(f"the place of {name} does not begin where the one before ends")
         end = stop
     if end != size - length:
-        raise ValueError(f"its header tells of {end} bytes, but {size - length} come after it")
+        raise Problem(f"its header tells of {end} bytes, but {size - length} come after it")
     whole = file.read(end)
     for start, _, name, kind, shape in places:
         a = np.ndarray(shape, ENTRIES[kind], whole, start)
@@ -830,7 +835,7 @@ def _once(pairs):
     table = {}
     for name, value in pairs:
         if name in table:
-            raise ValueError(f"its header has the name {name} twice")
+            raise Problem(f"its header has the name {name} twice")
         table[name] = value
     return table
 
@@ -2103,15 +2108,22 @@ def _number(text):
 
 
 def _natural(text):
-    """A whole number from 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number from 0 is asked for, not '{text}'")
+    """A whole number from 0, as an option."""
+    if not text.isdecimal() or len(text) > 300:
+        raise argparse.ArgumentTypeError(f"takes a whole number from 0, not '{text}'")
     return int(text)
+
+
+def _real(text):
+    """A number, as an option."""
+    if _number(text) is None:
+        raise argparse.ArgumentTypeError(f"takes a number, such as 0.1, not '{text}'")
+    return _number(text)
 
 
 def _counted(text):
     """A whole number, or a word; "none" as Python has it."""
-    return int(text) if text.isdecimal() else None if text == "none" else text
+    return _natural(text) if text.isdecimal() else None if text == "none" else text
 
 
 ABSENT = ("", "nan", "na", "n/a", "null", "none", "?")  # what stands for a missing number, in any case
@@ -2155,11 +2167,11 @@ def _headed(rows):
     return len(others) > 0 and above and counted == list(range(len(counted)))
 
 
-def _printed(file, path):
+def _printed(file):
     """The lines of a table, which has no control characters."""
     for k, line in enumerate(file, 1):
         if not CONTROL.isdisjoint(line):
-            raise Problem(f"{path}, line {k}: there is a control character, {min(CONTROL & set(line))!r}")
+            raise Problem(f"line {k} has a control character, {min(CONTROL & set(line))!r}")
         yield line
 
 
@@ -2167,9 +2179,7 @@ def _read_table(path):
     """The names of the columns (or None), and the rows as (line number, cells)."""
     with _reading(path, "a table"), open(path, newline="", encoding="utf-8-sig") as file:
         delimiter = _delimiter(file)
-        lines = (
-            line for part in (_printed(file, path), ["end"]) for line in part
-        )  # which an open quote swallows
+        lines = (line for part in (_printed(file), ["end"]) for line in part)  # which an open quote swallows
         rows = list(_records(lines, delimiter))
     if rows.pop()[1] != ["end"]:
         raise Problem(f"{path}, line {rows[-1][0] + 1 if rows else 1}: a quote is opened and never closed")
@@ -2385,9 +2395,9 @@ def _train_options(train):
         "--missing", choices=("refuse", "drop"), default="refuse",
         help="rows of a table that lack a value: none is taken, or they are left out"
     )
-    train.add_argument("--epochs", type=int, default=20, help="how often all examples are used (20)")
-    train.add_argument("--batch", type=int, default=32, help="how many examples an update takes (32)")
-    train.add_argument("--rate", dest="lr", type=float, default=argparse.SUPPRESS, help="learning rate")
+    train.add_argument("--epochs", type=_natural, default=20, help="how often all examples are used (20)")
+    train.add_argument("--batch", type=_natural, default=32, help="how many examples an update takes (32)")
+    train.add_argument("--rate", dest="lr", type=_real, default=argparse.SUPPRESS, help="learning rate")
     train.add_argument(
         "--set", action="append", type=_assigned, default=[], metavar="NAME=NUMBER",
         help="a number of the optimiser: lr, beta1, beta2, eps"
@@ -2409,21 +2419,21 @@ def _train_options(train):
         help="of the start, of the order of the examples and of the splits (0)"
     )
     train.add_argument(
-        "--test-split", type=float, default=0.0,
+        "--test-split", type=_real, default=0.0,
         help="part of the rows to set apart for a last score, such as 0.2"
     )
     scored = train.add_mutually_exclusive_group()
     scored.add_argument(
-        "--validation", type=float,
+        "--validation", type=_real,
         help="part of the other rows to set apart and to score after each epoch, such as 0.2"
     )
     scored.add_argument("--validation-data", metavar="FILE", help="a file to score after each epoch instead")
     train.add_argument(
-        "--patience", type=int,
+        "--patience", type=_natural,
         help="stop after so many epochs without a better loss, of the validation if there is one"
     )
     train.add_argument(
-        "--improvement", type=float, default=0.0,
+        "--improvement", type=_real, default=0.0,
         help="by how much a loss must be lower to be better (0)"
     )
     train.add_argument("--weights", help="saved weights to go on from (.npz or .safetensors)")
@@ -2436,7 +2446,7 @@ def _train_options(train):
         "--checkpoint", metavar="FILE",
         help="a file from which the run can go on, written after each epoch"
     )
-    train.add_argument("--every", type=int, metavar="STEPS", help="write it after so many steps instead")
+    train.add_argument("--every", type=_natural, metavar="STEPS", help="write it after so many steps instead")
     train.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint; give the other options again"
     )
@@ -2581,6 +2591,8 @@ def main(arguments=None):
     check.add_argument("--seed", type=_natural, default=0)
     options = parser.parse_args(arguments)
     try:
+        if empty := [name for name, value in vars(options).items() if value == ""]:
+            raise Problem(f"{empty[0]} takes a name, but what was given is empty")
         status = options.run(options)
         print(end="", flush=True)  # sys.stdout is None where there is no output
         return status

@@ -17,8 +17,22 @@ from symgrad.leaves import LEAVES, Leaf
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 
 
+class NoScalar(ValueError):
+    """A part of a text that is no formula in scalars; `part` is its text, `called` the function that is not known."""
+
+    def __init__(self, node: ast.AST):
+        self.part = ast.unparse(node)
+        call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        self.called = node.func.id if call else ""  # type: ignore[attr-defined]
+        super().__init__(f"this is no scalar formula: {self.part}")
+
+
 def scalar(text: str, values: Mapping[str, Expr]) -> Expr:
-    """The expression of a formula in scalars, with names replaced by the expressions given."""
+    """The expression of a formula in scalars, with names replaced by the expressions given.
+
+    Raises:
+        NoScalar: a part of it is none.
+    """
     return _read(ast.parse(text, mode="eval").body, values)
 
 
@@ -43,16 +57,18 @@ def _read(node: ast.expr, values: Mapping[str, Expr]) -> Expr:
             return go(a) - go(b)
         case ast.BinOp(left=a, op=ast.Mult(), right=b):
             return go(a) * go(b)
-        case ast.BinOp(left=a, op=ast.Div(), right=b):
-            return go(a) / go(b)
+        case ast.BinOp(left=a, op=ast.Div(), right=b) if (divisor := go(b)) != ex.ZERO:
+            return go(a) / divisor
         case ast.BinOp(left=a, op=ast.Pow(), right=b):
             return go(a) ** go(b)
-        case ast.List(elts=[ast.Compare(left=a, ops=[op], comparators=[b])]):
+        case ast.List(elts=[ast.Compare(left=a, ops=[op], comparators=[b])]) if type(op) in _COMPARE:
             condition: Condition = Cmp(_COMPARE[type(op)], go(a), go(b))
             return Bracket(condition)
-        case ast.Call(func=ast.Name(id=name), args=args) if name in LEAVES:
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in LEAVES and len(args) == len(
+            LEAVES[name].params
+        ):
             return ex.call(name, *map(go, args))
-    raise ValueError(f"the leaf table has a text that is no scalar formula: {ast.unparse(node)}")
+    raise NoScalar(node)
 
 
 @cache

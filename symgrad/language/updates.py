@@ -7,12 +7,13 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from symgrad.errors import Refusal, did_you_mean
+from symgrad.errors import Refusal, did_you_mean, listing
 from symgrad.language import expr as ex
 from symgrad.language import syntax
 from symgrad.language.expr import Access, Expr, Num
-from symgrad.language.scalar import scalar
+from symgrad.language.scalar import NoScalar, scalar
 from symgrad.language.syntax import is_name, shortened
+from symgrad.leaves import LEAVES
 
 COUNT = "t"  # the number of the step, from 1
 TOTAL = "T"  # the number of all steps of the training
@@ -251,8 +252,8 @@ def _definition(node: ast.FunctionDef, kind: _Kind) -> Update:
                     ).at(line)
                 try:
                     body = scalar(ast.unparse(value), {r: Access(r, ()) for r in seen})
-                except (ValueError, KeyError):
-                    raise Refusal(f"the equation of {name} is no scalar formula").at(line) from None
+                except NoScalar as problem:
+                    raise Refusal(_told(name, problem)).at(line) from None
                 equations.append((_named(name), body))
                 seen.add(name)
             case _:
@@ -262,6 +263,19 @@ def _definition(node: ast.FunctionDef, kind: _Kind) -> Update:
             f"the last equation of the {kind.word} {node.name} gives the new {' or '.join(kind.gives)}"
         ).at(node)
     return Update(node.name, options, tuple(state), tuple(equations), about, tuple(needs))
+
+
+def _told(name: str, problem: NoScalar) -> str:
+    """What is wrong with an equation that is no scalar formula."""
+    called, leaf = problem.called, LEAVES.get(problem.called)
+    if leaf is not None:
+        return f"{called} takes {listing(leaf.params)} in the equation of {name}, not as in '{problem.part}'"
+    if called:
+        return f"'{called}' is no function of numbers in the equation of {name}{did_you_mean(called, LEAVES)}"
+    return (
+        f"'{problem.part}' is no part of a formula for {name}: there are numbers, names, + - * / **, brackets such as "
+        "[t < 10] and functions such as sqrt(t), and nothing is divided by 0"
+    )
 
 
 def _options(node: ast.FunctionDef, kind: _Kind) -> dict[str, float]:
@@ -279,7 +293,7 @@ def _options(node: ast.FunctionDef, kind: _Kind) -> dict[str, float]:
             raise Refusal(f"{name} of the {kind.word} {node.name} is given twice: rename the option").at(node)
         try:
             value = scalar(ast.unparse(default), {})
-        except (ValueError, KeyError):
+        except NoScalar:
             value = None
         if not isinstance(value, Num):
             raise Refusal(f"the default of {name} must be a number").at(default)

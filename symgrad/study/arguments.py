@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from symgrad import declaration_options
+from symgrad.commands import counted
 from symgrad.study.report import Report
 from symgrad.worked import read_values
 
@@ -35,11 +36,11 @@ def network_options(sub: argparse.ArgumentParser, needed: bool = True, examples:
     not said."""
     declaration_options.add(sub, needed)
     sub.add_argument(
-        "data", nargs="?", help="a file that `symgrad train` takes; else the shipped data, or random inputs"
+        "data", nargs="?", type=Path, help="a file that `symgrad train` takes; else the shipped data, or random inputs"
     )
     sub.add_argument("--target", help="the name of the target's column, if it is not the last")
     sub.add_argument("--value", action="append", default=[], metavar='"A=[[2, 0], [0, 1]]"', help="one input")
-    sub.add_argument("--values", metavar="FILE", help="a .json or .npz file of inputs by name")
+    sub.add_argument("--values", type=Path, metavar="FILE", help="a .json or .npz file of inputs by name")
     sub.add_argument(
         "--examples",
         type=positive,
@@ -62,15 +63,4 @@ def network(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def counted(least: int) -> Callable[[str], int]:
-    """What reads a whole number of at least so many."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,300}", text) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"takes a whole number of at least {least}, not '{text}'")
-        return int(text)
-
-    return read
-
-
-positive, natural = counted(1), counted(0)
+positive = counted(1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from symgrad.commands import Parser, wrote
 from symgrad.errors import SymgradError
-from symgrad.study.arguments import Study, natural
+from symgrad.study.arguments import Study
 from symgrad.study.flow import STUDY as FLOW
 from symgrad.study.gradient import STUDY as GRADIENT
 from symgrad.study.landscape import STUDY as LANDSCAPE
@@ -50,9 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = kinds.add_parser(study.name, help=study.about, description=study.about)
         sub.set_defaults(study=study.run)
         study.options(sub)
-        sub.add_argument(
-            "--seed", type=natural, default=0, help="of the start and of everything drawn at random"
-        )
+        sub.add_argument("--seed", type=int, default=0, help="of the start and of everything drawn at random")
         sub.add_argument(
             "-o", "--output", type=Path, metavar="FOLDER", help="for report.html and the plots as SVG and PNG"
         )

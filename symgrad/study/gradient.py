@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.commands import counted
 from symgrad.study import gradient_told
-from symgrad.study.arguments import Study, counted
+from symgrad.study.arguments import Study
 from symgrad.study.report import Report
 from symgrad.study.setting import Data, Setting
 from symgrad.study.way import BATCH, EPOCHS, Way, trained, training, training_options, way

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.commands import counted
 from symgrad.errors import SymgradError, listing
 from symgrad.study import landscape_told
-from symgrad.study.arguments import Study, counted
+from symgrad.study.arguments import Study
 from symgrad.study.curvature import ends
 from symgrad.study.report import Report
 from symgrad.study.setting import Data, Setting

@@ -142,6 +142,4 @@ def _size(text: str) -> int | None:
     try:
         return positive(text)
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"takes a whole number of at least 1, or all, not '{text}'"
-        ) from None
+        raise argparse.ArgumentTypeError(f"takes a whole number from 1, or all, not '{text}'") from None
