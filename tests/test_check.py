@@ -354,6 +354,17 @@ def test_an_infinite_slope_agrees_and_all_else_is_judged_as_ever(leaf: str) -> N
     assert not check(changed(traced, "y", lambda e: ex.mul(2, e)), given).ok
 
 
+@pytest.mark.parametrize("digits", [None, 50])
+@pytest.mark.parametrize(("leaf", "x"), [("sqrt(x)", 0.0), ("-sqrt(1 - x)", 1.0), ("acos(x)", 1.0)])
+def test_the_sign_of_an_infinite_slope_is_judged(leaf: str, x: float, digits: int | None) -> None:
+    """Also where the steps to one side lead out of what is defined, and nothing else is there to fail."""
+    traced = derived(f"x: weight[n]; loss = sum({leaf})")
+    right = check(traced, {"x": [x]}, digits=digits)
+    assert right.ok, right
+    assert np.isinf(right.rows[0].derived)
+    assert not check(changed(traced, "x", lambda e: ex.mul(-1, e)), {"x": [x]}, digits=digits).ok
+
+
 @pytest.mark.parametrize(("x", "told"), [(-1.0, "loss is nan"), (0.0, "loss is -inf")])
 def test_without_a_finite_value_nothing_is_judged(x: float, told: str) -> None:
     d = sg.derive("x: weight[n]; loss = sum(log(x))")

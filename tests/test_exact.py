@@ -163,6 +163,9 @@ def test_a_wrong_gradient_is_placed() -> None:
     assert row.place == (0, 0)
     assert float(row.derived) == pytest.approx(1.001 * float(row.forward))
     assert "NOT EQUAL: W2" in str(found)
+    # digits decided that, and no line says otherwise
+    assert not row.exactly
+    assert [line for line in str(found).splitlines() if " NO " in line and "exact arithmetic" in line] == []
 
 
 def test_a_function_at_zero_is_written_out() -> None:

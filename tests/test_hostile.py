@@ -222,15 +222,30 @@ def test_a_number_is_not_longer_than_anybody_writes() -> None:
         (["derive", "x: weight; loss = x**2", "--seed", "-1"], "takes a whole number from 0, not '-1'"),
         (["check", "x: weight; loss = x**2", "--nothing"], "unrecognized arguments: --nothing"),
         (["derive", "x: weight; loss = x**2", "-o", "a\0.txt"], "cannot be written"),
-        (["derive", "x: weight; loss = x**2", "-o", ""], "-o/--output: takes a path, but what was given is empty"),
+        (
+            ["derive", "x: weight; loss = x**2", "-o", ""],
+            "-o/--output: takes a path, but what was given is empty",
+        ),
         (["train", "digits", ""], "argument data: takes a path, but what was given is empty"),
-        (["train", "digits", "digits.csv", "--weights", ""], "weights takes a name, but what was given is empty"),
-        (["train", "digits", "digits.csv", "--epochs", "1e9"], "--epochs: takes a whole number from 0, not '1e9'"),
+        (
+            ["train", "digits", "digits.csv", "--weights", ""],
+            "weights takes a name, but what was given is empty",
+        ),
+        (
+            ["train", "digits", "digits.csv", "--epochs", "1e9"],
+            "--epochs: takes a whole number from 0, not '1e9'",
+        ),
         (["train", "digits", "digits.csv", "--lr", "fast"], "--lr: takes a number, such as 0.1, not 'fast'"),
         (["train", "digits", "digits.csv", "--validation", "1/5"], "takes a number, such as 0.1, not '1/5'"),
         (["demo", "--epochs", "many"], "argument --epochs: takes a whole number from 0, not 'many'"),
-        (["derive", "x: weight; loss = x**2", "--values", "broken.json"], "it is no JSON from line 2, column 6 on"),
-        (["derive", "x: weight; loss = x**2", "--values", "broken.npz"], "broken.npz cannot be read: it is damaged"),
+        (
+            ["derive", "x: weight; loss = x**2", "--values", "broken.json"],
+            "it is no JSON from line 2, column 6 on",
+        ),
+        (
+            ["derive", "x: weight; loss = x**2", "--values", "broken.npz"],
+            "broken.npz cannot be read: it is damaged",
+        ),
     ],
 )
 def test_the_command_line_refuses_in_one_paragraph(words: list[str], said: str, tmp_path) -> None:

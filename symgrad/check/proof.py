@@ -348,7 +348,7 @@ class _Judge:
                 or not same_digits(one[0], one[3], exact)
             ):
                 told = [str(MP.nstr(exact.value(a.item()), 12)) for a in (one[0], one[1])]
-                return Proven(name, False, True, kinks, place, *told)
+                return Proven(name, False, False, kinks, place, *told)
             kinks += 1
         return Proven(name, True, False, kinks)
 

@@ -26,6 +26,7 @@ from symgrad.check.corners import ranges
 from symgrad.check.patterns import Watched
 from symgrad.check.questions import Slope, movable
 from symgrad.check.sides import Sides
+from symgrad.check.verdict import floats
 from symgrad.exact.points import are_finite
 from symgrad.exact.reals import Digits
 from symgrad.language.program import Program, needed
@@ -197,7 +198,7 @@ class Differences:
                     found = run(program, sizes, {**arrays, **moved}, self.dtype, kind)[watched]
                 return found, kind.pattern
 
-            up, down, spread = self._sides(at, here.pattern)
+            up, down, spread = self._endless(at, *self._sides(at, here.pattern))
             spread = spread * float(length)
             if up is down:
                 both = up * length
@@ -231,6 +232,17 @@ class Differences:
         (a, one), (b, other) = (self._one_sided(steps, values) for values in (up, down))
         return a, -b, np.maximum(one, other)
 
+    def _endless(self, at: Callable[[Any], _Value], up: Any, down: Any, spread: Any) -> tuple[Any, Any, Any]:
+        """The same, with the sign of a slope that is infinite where one side shows it and the other is undefined."""
+        lost = np.isnan(floats(up)) | np.isnan(floats(down))
+        if not lost.any():
+            return up, down, spread
+        h = self.firsts[-1] / 2 ** (self.count - 1)
+        slope = _growing([[at(sign * h / 2**k)[0] for k in range(4)] for sign in (1, -1)])
+        lost &= np.isinf(slope)
+        both = np.where(lost, slope, up)
+        return both, both if up is down else np.where(lost, slope, down), np.where(lost, 0.0, spread)
+
     def _one_sided(self, steps: Sequence[Any], values: Sequence[_Value]) -> tuple[Any, Any]:
         start = _since([way for _, way in values])
         kept = [(h, f) for h, (f, _) in zip(steps, values, strict=True)][start:]
@@ -262,6 +274,24 @@ def _since(ways: Sequence[Any]) -> int:
     while start and ways[start - 1] == ways[-1]:
         start -= 1
     return start
+
+
+def _growing(values: Sequence[Sequence[Any]]) -> np.ndarray:
+    """Infinity with its sign where slopes to one side grow without end, as those of sqrt(x) at 0, whose other side is
+    undefined; elsewhere nan.
+
+    Args:
+        values: to the side of the direction and to the other one, for steps that halve.
+    """
+    found = np.full(np.shape(values[0][0]), math.nan)
+    for sign, side in zip((1, -1), values, strict=True):
+        # f(h) - f(h/2) is h/2 times a slope between them; for slopes with an end their differences fall by the half
+        slopes = [sign * 2.0**k * floats(f - g) for k, (f, g) in enumerate(pairwise(side))]
+        first, last = (b - a for a, b in pairwise(slopes))
+        found = np.where(
+            (first * last > 0) & (np.abs(last) > 0.9 * np.abs(first)), np.sign(last) * math.inf, found
+        )
+    return found
 
 
 def digits_of(count: int) -> Differences:

@@ -44,8 +44,8 @@ def scale_of(gradient: np.ndarray) -> float:
 def errors_of(own: Any, numeric: Any, scale: float) -> np.ndarray:
     """How far numbers are from those they should be, in units of `scale`.
 
-    Where a slope is infinite, as that of sqrt(x) at 0, a step finds one that is as large as the step is small, or none
-    where it leads out of what is defined: that agrees.
+    Where a slope is infinite, as that of sqrt(x) at 0, a step finds one that is as large as the step is small, with the
+    same sign, or none at all (nan) where no side shows one: that agrees, and its sign is not judged.
     """
     far = np.isinf(floats(own)) & ~(floats(numeric) * np.sign(floats(own)) <= _ENDLESS * scale)
     return np.where(far, 0.0, np.asarray(np.abs(own - numeric) / scale, float))
@@ -118,7 +118,7 @@ class Verdict:
         if any(r.kinks for r in self.rows):
             last += "; at a kink whatever lies between the slopes to both sides is right"
         if any(math.isinf(r.derived) for r in self.rows):
-            last += "; an infinite slope agrees where steps find no finite one"
+            last += "; an infinite slope agrees where steps find none, with its sign if a side shows one"
         return "\n".join([*lines, last + (told(self.untaken) if self.ok else "")])
 
 
