@@ -212,6 +212,18 @@ e[p, k] = min(r, c[p - 1, r], ties="first"), p < k, k < n, r < n
 c[p, k] = tanh(b[k, p - 1] + a[p - 1, k] + d[p, k] + e[p, k])
 loss = sum(j, i, e[j, i])
 """,
+    "a leaf that is kept and does not recur": """
+u: weight[n]
+v: weight[k]
+w: weight[k]
+a[p, -1] = u[0], p < 1
+b[p, -1] = v[p], p < 1
+a[p, k] = b[p, k - 1], k < 1
+b[p, k] = tanh(w[k + 1])*a[p, k - 1] + a[p, k - 1], k < 1
+c = sum(q, b[q, q])
+d[k] = c**4, k < n
+loss = sum(j, 2*d[j])
+""",
     "a loop of one step whose adjoints are zero": """
 w: weight
 v: weight

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Set
 from symgrad.emit.lower import Lowering
 from symgrad.emit.names import Names, words
 from symgrad.emit.text import Text
-from symgrad.emit.values import CHANGED, FREE, VIEWS, Value
+from symgrad.emit.values import CHANGED, FREE, VIEWS, Value, python
 from symgrad.language.program import Program, Statement, show
 from symgrad.passes.loops import Run
 
@@ -112,7 +112,10 @@ class Readable:
             return
         self._share(v)
         self._fit(f"{name} = ", v)
-        line = f"{name} = {self.text(v)}"
+        text = self.text(v)
+        if python(v) and v.kind == "real":  # functions of NumPy would make float64 of a Python number
+            text = f"{self.text.dtype}.type({text})"
+        line = f"{name} = {text}"
         if line != f"{name} = {name}":
             self.lines.append(line)
 

@@ -1,4 +1,4 @@
-"""Factors that do not recur leave a loop: they are computed for all steps at once, before it.
+"""What does not recur leaves a loop, statements and factors: it is computed for all steps at once, before it.
 
 Backwards only the adjoints that are carried from step to step recur; what they are multiplied by is made of values that
 are known by then, so each step is left with one product for each carried adjoint.
@@ -26,6 +26,11 @@ def stilled(program: Program, block: Block, told: Told) -> tuple[Program, Block,
     mirrored = _mirrored(block)
     shared: dict[str, str] = {}
     for s in block:
+        if s.out not in moving:  # as a leaf that is kept for the way back
+            whole = replace(s, scan=None)
+            told.tell(whole, s)
+            before.append(whole)
+            continue
         split = _split(s, moving, program)
         if split is None:
             after.append(s)
