@@ -9,8 +9,8 @@ five scales, and at some of the numbers that inputs are asked to equal, for size
 2, 3 and 5), that fall (from 2 and 5) and that are all 1, where the program is defined there. Where loss and gradients
 are equal at all of them a fault counts as equivalent: at other sizes, or for other numbers, it may still change
 something. What a check finds though nothing of that differs is looked for at larger and at equal sizes too, before it
-is called a false alarm. What differs by less than 1e-8 of the largest entry, or only overflows for large inputs where
-it should not, is counted as faint, and no check is asked.
+is called a false alarm. What differs by less than 1e-8 of the largest entry at the smallest sizes and by less than
+1e-6 elsewhere, or only overflows for large inputs where it should not, is counted as faint, and no check is asked.
 """
 
 from __future__ import annotations
@@ -207,11 +207,12 @@ def drawn(names: Iterable[str], count: int, start: int) -> Iterator[Mutant]:
 # ---------------------------------------------------------------------- what a fault changes
 
 _FAILURES = (IndexError, KeyError, ValueError, ZeroDivisionError, np.linalg.LinAlgError, OverflowError)
-APART = 1e-8  # in units of the largest entry; ten times what the check lets pass
+# in units of the largest entry, ten times what the check lets pass: at its first point, and elsewhere
+APART, APART_ELSEWHERE = 1e-8, 1e-6
 ROUNDING = 1e-12
 SCALES = (1.0, 1.0, 0.0, 0.25, 4.0, 8.0)  # of inputs without facts; 0 for positive ones
-# sizes, inputs, the value and the gradients there, whether they may overflow
-Where = tuple[dict[str, int], dict[str, np.ndarray], list[np.ndarray], bool]
+# sizes, inputs, the value and the gradients there, the scale
+Where = tuple[dict[str, int], dict[str, np.ndarray], list[np.ndarray], float]
 
 
 class Truth:
@@ -234,7 +235,7 @@ class Truth:
                 arrays = _inputs(self.d.source, sizes, scale, np.random.default_rng(11 + k), bool(k % 2))
                 right = self.values(self.d, sizes, arrays)
                 if all(np.isfinite(v).all() for v in right):
-                    found.append((sizes, arrays, right, scale > 1))
+                    found.append((sizes, arrays, right, scale))
         return found
 
     def values(self, d: Derived, sizes: dict[str, int], arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -253,18 +254,20 @@ class Truth:
         return self._changed(wrong, self.further)
 
     def _changed(self, wrong: Derived, points: list[Where]) -> str:
-        most, overflows = 0.0, False
-        for sizes, arrays, right, far in points:
+        most, overflows, first = 0.0, False, self.points[0][0]
+        for sizes, arrays, right, scale in points:
+            scaled = scale not in (0.0, 1.0)
             try:
                 values = self.values(wrong, sizes, arrays)
             except (Refusal, *_FAILURES):
-                return "does not run" if sizes == self.points[0][0] else "yes"
-            if far and not all(np.isfinite(a).all() for a in values):
+                return "does not run" if sizes == first else "yes"
+            if scale > 1 and not all(np.isfinite(a).all() for a in values):
                 overflows = True  # which is not another value
                 continue
-            for a, b in zip(values, right, strict=True):
-                most = max(most, apart(a, b) if a.shape == b.shape else np.inf)
-            if most > APART:
+            pairs = zip(values, right, strict=True)
+            here = max(apart(a, b) if a.shape == b.shape else np.inf for a, b in pairs)
+            most = max(most, here)
+            if here > (APART if sizes == first and not scaled else APART_ELSEWHERE):
                 return "yes"
         return "faintly" if most > ROUNDING else "overflows" if overflows else "no"
 
