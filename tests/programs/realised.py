@@ -79,7 +79,9 @@ def loops(d: Derived, sizes: dict[str, int], data: Arrays) -> tuple[Any, Arrays]
         f"    {line}\n" for line in lines
     )
     module = load(Source(source), "loops")
-    arrays = {"np": np, "dtype": np.dtype(float), **{names.of(k): v for k, v in sizes.items()}}
+    called = "\n\n\n".join(head.helper(h, names) for h in writer.text.helpers)
+    arrays = dict(load(Source(f"import numpy as np\n\n\n{called}\n"), "helpers"))
+    arrays |= {"dtype": np.dtype(float), **{names.of(k): v for k, v in sizes.items()}}
     plan = [*head.literals(program, names, literals), *kernel.once]
     plan += [f"{place} = np.empty({writer.text.shape(program[r].shape)}, dtype)" for r, place in into.items()]
     exec("\n".join(plan), arrays)
