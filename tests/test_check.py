@@ -14,8 +14,9 @@ import symgrad as sg
 from symgrad.chain import partial
 from symgrad.check import steps
 from symgrad.check.numeric import check
-from symgrad.check.proof import prove
+from symgrad.check.proof import TURNED, prove
 from symgrad.check.together import MANY
+from symgrad.exact.points import points as exact_points
 from symgrad.language import expr as ex
 from symgrad.language import ints
 from symgrad.language.expr import Access, Cmp, Expr, call, val
@@ -410,6 +411,23 @@ def test_a_branch_is_judged_wherever_it_lies(term: str) -> None:
     assert prove(right).ok
     assert not check(wrong).ok
     assert not prove(wrong).ok
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(6, 5), (20, 19), (20, 21), (-7, -8), (-7, -6)])
+def test_a_bound_beside_the_right_one_is_noticed(right: int, wrong: int) -> None:
+    text = "x: weight[n, k]; loss = sum([x < {0}]*x + {0}*[x >= {1}])"
+    d = derived(text.format(right, right))
+    moved = replace(derived(text.format(right, wrong)), source=d.source)
+    assert check(d).ok
+    assert prove(d).ok
+    assert not check(moved).ok
+    assert not prove(moved).ok
+
+
+def test_a_bound_between_sizes_is_met_from_both_sides_however_many_there_are() -> None:
+    d = derived("x: weight[n, k, h, u, m]; loss = sum(i, a, b, c, d, [i < m]*x[i, a, b, c, d]**2)")
+    sides = {p.sizes["n"] > p.sizes["m"] for p in exact_points(d, turned=TURNED)}
+    assert sides == {True, False}
 
 
 @pytest.mark.parametrize("x", [float("nan"), float("inf")])

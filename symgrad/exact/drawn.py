@@ -79,18 +79,19 @@ def _codes(source: Program) -> dict[str, list[float]]:
 def far(program: Program, drawn: Mapping[str, np.ndarray], turn: int, rng: np.random.Generator) -> Arrays:
     """The inputs drawn, with those without facts about the numbers that a program turns at.
 
-    At an even turn entries lie on all sides of all of them; at an odd one all entries are beyond the largest, so that
-    their mean is too: above it at the first, below its negative at the next.
+    At an even turn entries lie close to all of them and their negatives, on both sides, so that a bound beside the
+    right one is noticed; at an odd one all entries are beyond the largest, so that their mean is too: above it at the
+    first, below its negative at the next.
     """
     sizes = named(program)[::-1]
-    sides = [c * f for c in sizes for f in (1.5, -1.5, 0.7, -0.7)]
+    sides = [c * f for c in sizes for f in (1.5, -1.5, 0.97, -0.97, 1.03, -1.03)]
     if turn % 2:
         sides = [1.5 * sizes[0] * (-1) ** (turn // 2)]
     found, start = dict(drawn), turn * len(sides) // 4
     for name in _free(program):
         count = found[name].size
         about = [sides[k % len(sides)] for k in range(start, start + count)]
-        found[name] = np.reshape(about * rng.uniform(0.9, 1.1, count), found[name].shape)
+        found[name] = np.reshape(about * rng.uniform(0.98, 1.02, count), found[name].shape)
         start += count
     return found
 

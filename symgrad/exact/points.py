@@ -167,7 +167,7 @@ def _choices(program: Program) -> Iterator[dict[str, int]]:
 def _turned(derived: Derived, most: int) -> Iterator[dict[str, int]]:
     """Larger sizes, those of later letters first, with which at most so many numbers are computed."""
     source = derived.source
-    for start in (7, 6, 5, 4, 3) if source.sizes and most else ():
+    for start in (7, 6, 5, 4, 3, 2) if source.sizes and most else ():
         if _square(source):
             with contextlib.suppress(Refusal):
                 found = small_sizes(replace(source, sizes=source.sizes[::-1]), start)
