@@ -183,6 +183,18 @@ def test_prints_in_every_form(name: str) -> None:
         assert "'1" not in text  # the name of a loop is nobody's business
 
 
+def test_what_is_read_before_its_equation_says_its_shape() -> None:
+    """The text of a loop in which a part of a tensor is read before the whole of it is written is read back."""
+    text = """w: weight[2*k, u]
+h: data[T]
+z[t, n] = max(r, [t >= 1]*b[n, n, t - 1]), t < T, n < k, r < u
+a[t, j, n] = sin(2*z[t, n] + [t >= 1]*b[j, n, t - 1]), j < 2*k
+b[j, n, t] = sin(w[j, 0]*a[t, j, n]*h[t]), j < 2*k, n < k
+loss = sum(b)"""
+    program = sg.Model(text).program
+    assert str(sg.Model(str(program)).program) == str(program)
+
+
 def test_starts_must_have_room() -> None:
     d = sg.derive(CASES["fib"])
     said = r"F\[1\] writes position 1 of an axis that has T entries \(0 to T - 1\)"
