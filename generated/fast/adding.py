@@ -237,8 +237,7 @@ def _training(s, dtype, weights, gradients):
         # h_2_scaled_weight[18, g] = b1_scaled[g]
         multiply(part3, b1, view10)
         for t, part1_part, view11, part6_part, view12, part6_part2, view13, part7_part, part2_part, part7_part2, part6_part3, view14, part2_part2, view15, part7_part3, part8_part, view16 in steps1:
-            # h_2_scaled[n, t, g] = sum(r_, h_row[n, t - 1, r_]*h_2_scaled_weight[r_, g]), n < rows, t <
-            #     10, g < 64
+            # h_2_scaled[n, t, g] = sum(r_, h_row[n, t - 1, r_]*h_2_scaled_weight[r_, g]), t < 10
             part4_T.dot(part1_part, h_2_scaled)
             # h_2_tanh[n, t, g] = tanh(h_2_scaled[n, t, g])
             tanh(h_2_scaled, view11)
@@ -303,7 +302,7 @@ def _training(s, dtype, weights, gradients):
         for t, part15_part, dh_4_factor_part, view24, part2_part4, part17_part, view25, part17_part2, view26, part17_part3, view27, part17_part4, view28, part6_part8, view29, part7_part6, view30 in reversed(
             steps2
         ):
-            # (13*) dh_4[n, t, j] += dh[n, t, j]*dh_4_factor[n, t, j], n < rows, j < 16
+            # (13*) dh_4[n, t, j] += dh[n, t, j]*dh_4_factor[n, t, j]
             multiply(part15_part, dh_4_factor_part, part11)
             add(view24, part11, out=view24)
             # dh_2_scaled[n, t, j + 16*q] += dh_4[n, t, j]*dh_2_scaled_factor[n, t, j + 16*q], q < 3
@@ -400,8 +399,7 @@ def _evaluate(s, dtype, weights, gradients):
         # h_2_weight[i + 16, g] = W1[i, g]
         copyto(view7, W1)
         for t, part1_part, h_3_part, part2_part, h_3_part2, h_2_part, view8, h_3_part3, part2_part2, view9 in steps1:
-            # (3*) h_2[n_1, t, g] = sum(r_, h_row[n_1, t - 1, r_]*h_2_weight[r_, g]), n_1 < n, t < 10, g
-            #     < 64
+            # (3*) h_2[n, t, g] = sum(r_, h_row[n, t - 1, r_]*h_2_weight[r_, g]), t < 10
             part4_T.dot(part1_part, h_2)
             # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
             minimum(h_2, const1, out=part5)
@@ -494,8 +492,7 @@ def _network(s, dtype, weights, gradients):
         # h_2_weight[i + 16, g] = W1[i, g]
         copyto(view7, W1)
         for t, part1_part, h_3_part, part2_part, h_3_part2, h_2_part, view8, h_3_part3, part2_part2, view9 in steps1:
-            # (3*) h_2[n_1, t, g] = sum(r_, h_row[n_1, t - 1, r_]*h_2_weight[r_, g]), n_1 < n, t < 10, g
-            #     < 64
+            # (3*) h_2[n, t, g] = sum(r_, h_row[n, t - 1, r_]*h_2_weight[r_, g]), t < 10
             part4_T.dot(part1_part, h_2)
             # (4) h_3[n, t, g] = sigmoid(h_2[n, t, g])
             minimum(h_2, const1, out=part5)

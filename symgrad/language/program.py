@@ -540,7 +540,7 @@ def _unseen(s: Statement, program: Program | None) -> list[tuple[str, Int]]:
         for i, n in zip(index, program[name].shape, strict=True):
             if (name not in unknown or now) and i.axis is not None:
                 told.setdefault(i.axis, n)
-    before = itertools.takewhile(lambda w: w != s, program.statements)
+    before = itertools.takewhile(lambda w: w.out != s.out, program.statements)
     if s.out in unknown and s.plain and any(s.out in w.reads for w in before):
         # what is read before its own equation has its shape from there, so that says all of it
         assert s.scan is not None
