@@ -261,7 +261,8 @@ def implicit(f: Any, s: Statement, sizes: Mapping[str, int], arrays: Arrays) -> 
     a = args[0]
     linalg = f.np.linalg
     if s.op == "solve":
-        result = linalg.solve(*args)
+        b = args[1]  # with all axes of the matrix, or torch may take a matrix for a stack of vectors
+        result = linalg.solve(a, b.reshape((1,) * (len(a.shape) - len(b.shape)) + tuple(b.shape)))
     elif s.op == "logdet":
         result = linalg.slogdet(a)[1]
     elif s.op == "cofactor":
