@@ -261,8 +261,10 @@ def implicit(f: Any, s: Statement, sizes: Mapping[str, int], arrays: Arrays) -> 
     a = args[0]
     linalg = f.np.linalg
     if s.op == "solve":
-        b = args[1]  # with all axes of the matrix, or torch may take a matrix for a stack of vectors
-        result = linalg.solve(a, b.reshape((1,) * (len(a.shape) - len(b.shape)) + tuple(b.shape)))
+        b = args[1]
+        if len(b.shape) > 1:  # with all axes of the matrix, or torch may take it for a stack of vectors
+            b = b.reshape((1,) * (len(a.shape) - len(b.shape)) + tuple(b.shape))
+        result = linalg.solve(a, b)
     elif s.op == "logdet":
         result = linalg.slogdet(a)[1]
     elif s.op == "cofactor":
