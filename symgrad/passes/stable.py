@@ -223,7 +223,10 @@ def _log(u: Expr, inside: Look) -> Expr | None:
             else:  # one logarithm: two factors may both be negative
                 log = ex.ZERO if rest == ex.ONE else ex.call("log", rest)
             return ex.add(*(f.args[0] if f.name == "exp" else _logarithm(f) for f in exponents), log)
-        return None
+        # log(c*s) is log(s) + log(c), only where s has a form of its own, as the sum in log((exp(x) + exp(-x))/2)
+        number, rest = ex.split(u)
+        form = _log(rest, inside) if number > 0 and number != 1 else None
+        return None if form is None else ex.add(form, ex.call("log", number))
     if isinstance(u, Add) and len(u.args) == 2:
         a, b = (_open(t, inside) for t in u.args)
         for x, y in ((a, b), (b, a)):
@@ -302,7 +305,9 @@ def shifted(program: Program, wanted: Collection[str] = ()) -> Change:
                     program, step = changed
                     for old in step.before:
                         bodies.pop(old.out, None)
-                    bodies.update({n.out: n for n in step.equation if pure(n, program) and n.out not in wanted})
+                    bodies.update(
+                        {n.out: n for n in step.equation if pure(n, program) and n.out not in wanted}
+                    )
                     steps.append(step)
     return program, steps
 
