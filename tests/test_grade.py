@@ -296,7 +296,7 @@ def test_command_with_numbers(tmp_path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["grade", LINE, "--answer", "w=[-0.3333, 1.1667]", "--at", str(inputs)]) == 1
     inputs.write_text("{")
     assert main(["grade", LINE, "--answer", "w=[0, 0]", "--at", str(inputs)]) == 2
-    assert "cannot be read as JSON" in capsys.readouterr().err
+    assert "it is no JSON" in capsys.readouterr().err
 
 
 # mistakes

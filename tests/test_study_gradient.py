@@ -137,8 +137,8 @@ def test_the_command_and_its_complaints(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert "The largest parts of the gradient" in done.stdout
     for more, told in [
-        (["--batch-size", "0"], "takes a whole number of at least 1, or all, not '0'"),
-        (["--points", "1"], "takes a whole number of at least 2, not '1'"),
+        (["--batch-size", "0"], "takes a whole number from 1, or all, not '0'"),
+        (["--points", "1"], "takes a whole number from 2, not '1'"),
         (["--optimizer", "sdg"], "sdg"),
     ]:
         done = symgrad(*words, *more, cwd=tmp_path)

@@ -111,7 +111,7 @@ def test_what_cannot_be_used_is_told(tmp_path) -> None:
     assert "The path of training in the plane" in done.stdout
     done = symgrad(*words, "--grid", "4", cwd=tmp_path)
     assert done.returncode == 2
-    assert "takes a whole number of at least 5, not '4'" in done.stderr
+    assert "takes a whole number from 5, not '4'" in done.stderr
 
 
 def test_a_plot_is_well_formed_and_the_same_twice() -> None:

@@ -361,7 +361,7 @@ class Module:
         text = "\n".join(lines)
         typed = [a for key, a in zip(keys, arguments, strict=True) if not self.declared[key].integer]
         return {
-            "dtype": typed[0] if re.search(r"\bdtype\b", text) else "",
+            "dtype": (typed or ["np.float64(0)"])[0] if re.search(r"\bdtype\b", text) else "",
             "arguments": list(zip(keys, arguments, strict=True)),
             "lines": self._head(program, names, statements, text) + lines,
             "result": names.of(self._result(kind)),

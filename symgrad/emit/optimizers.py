@@ -72,7 +72,7 @@ def readable(rule: Rule) -> tuple[list[str], dict[str, None]]:
     names = Names()
     for name in ("count", *whole.tensors):
         names.of(name)
-    writer = Readable(whole, names, {})
+    writer = Readable(whole, names, {}, typed=False)
     kept = {"w", *rule.state}
     lines = []
     for line in writer.write(whole.statements):

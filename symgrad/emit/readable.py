@@ -27,10 +27,11 @@ class Readable:
 
     Args:
         numbers: the number in the derivation of each statement.
+        typed: whether the lines stand where `dtype` is known, or all numbers with a name may be Python's.
     """
 
-    def __init__(self, program: Program, names: Names, numbers: Mapping[Statement, str]):
-        self.program, self.numbers = program, numbers
+    def __init__(self, program: Program, names: Names, numbers: Mapping[Statement, str], typed: bool = True):
+        self.program, self.numbers, self.typed = program, numbers, typed
         self.text = Text(names)
         self.lowering = Lowering(program, calls=True, products=False)
         self.lines: list[str] = []
@@ -113,7 +114,9 @@ class Readable:
         self._share(v)
         self._fit(f"{name} = ", v)
         text = self.text(v)
-        if python(v) and v.kind == "real":  # functions of NumPy would make float64 of a Python number
+        if (
+            self.typed and python(v) and v.kind == "real"
+        ):  # functions of NumPy would make float64 of a Python number
             text = f"{self.text.dtype}.type({text})"
         line = f"{name} = {text}"
         if line != f"{name} = {name}":
