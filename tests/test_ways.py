@@ -12,6 +12,9 @@ import symgrad as sg
 from symgrad.check.numeric import check
 from symgrad.check.proof import prove
 from symgrad.exact.ways import Ways, has_kinks, turns
+from symgrad.language import expr as ex
+from symgrad.language import ints
+from symgrad.language.expr import Access, Bracket, Cmp
 from symgrad.language.reader import read
 
 FAR = "m = maximum(x**2 - 1e9, x)\nloss = sum(m)"
@@ -92,3 +95,45 @@ def test_a_size_of_one_may_divide_by_zero() -> None:
 def test_sizes_that_only_a_label_has() -> None:
     """The points know them, though no array tells them."""
     assert sg.derive("x: weight[n]; y: label[n] < k; loss = sum(x**2)").check()
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4])
+def test_windows_have_a_middle(limit: int) -> None:
+    """The places of a window are tried beyond those at both ends."""
+    d = sg.derive("x: data[n]; w: weight[k]; y[i] = sum(p, x[i + p]*w[p]); loss = sum(y**2)").derived
+    assert check(d)
+    assert prove(d)
+    early = Bracket(Cmp("<", ex.val(ints.axis("i")), ex.lift(limit)))
+    wrong = changed(d, "w", lambda e: ex.mul(e, early))
+    assert not check(wrong)
+    assert not prove(wrong)
+
+
+def test_ties_are_tried() -> None:
+    """A branch of the derivation that only ties, or zeros, take."""
+    at = (ints.axis("n"),)
+    d = sg.derive("x: weight[n]; loss = sum(abs(x))").derived
+    zero = Bracket(Cmp("==", Access("x", at), ex.lift(0)))
+    assert not check(changed(d, "x", lambda e: ex.add(e, ex.mul(5, zero))))
+    d = sg.derive("x: weight[n]; loss = max(x)").derived
+    winner = Bracket(Cmp("==", Access("x", at), Access("loss", ())))
+    assert not check(changed(d, "x", lambda _: winner))  # not shared by all winners
+    d = sg.derive("x: weight[n]; loss = norm(x)").derived
+    assert not check(changed(d, "x", lambda _: Access("x", at) / Access("loss", ())))  # 0/0 at 0
+
+
+@pytest.mark.parametrize(
+    "declared, given",
+    [
+        ("A: data[n, n] & symmetric; x: weight[n]; loss = x @ A @ x", {"A": [[1.0, 0.3], [0.1 + 0.2, 2.0]]}),
+        ("x: weight[n]; t: data[n] & distribution; loss = -sum(t*log_softmax(x))", {"t": [0.1] * 10}),
+    ],
+)
+def test_facts_that_hold_to_rounding(declared: str, given: dict) -> None:
+    x = np.linspace(-1, 1, len(next(iter(given.values()))))
+    assert sg.derive(declared).check({"x": x, **given}, exact=True)
+
+
+@pytest.mark.parametrize("x", [[[1.0, 2.0], [2.0, 4.0]], np.arange(9.0).reshape(3, 3)])
+def test_singular_determinants_have_slopes(x: list) -> None:
+    assert sg.derive("x: weight[n, n]; loss = det(x)").check({"x": x}, exact=True)

@@ -208,9 +208,9 @@ def _points(derived: Derived, seed: int, ways: Ways) -> list[Point]:
         found += tried(more)
     for point in found:
         ways.take(point.sizes, point.floats)
-    sizes, exact = found[0].sizes, found[0].exact
-    for given in elsewhere(source, sizes, ways, np.random.default_rng(seed)) if more else ():
-        point = Point(sizes, as_fractions(source, given, GRID), exact)
+    sizes, rng = found[0].sizes, np.random.default_rng(seed)
+    for given in elsewhere(source, sizes, ways, rng) if more else ():
+        point = Point(sizes, as_fractions(source, given, GRID), found[0].exact)
         if is_judged(derived, sizes, point.floats, partial(smooth, point)):
             found.append(point)
             ways.take(sizes, point.floats)

@@ -27,7 +27,7 @@ from symgrad.check.patterns import Watched
 from symgrad.check.questions import Slope, movable
 from symgrad.check.sides import Sides
 from symgrad.check.verdict import floats
-from symgrad.exact.points import are_finite
+from symgrad.exact.points import are_finite, repaired
 from symgrad.exact.reals import Digits
 from symgrad.language.program import Program, needed
 from symgrad.language.reference import FLOATS, Arithmetic, Arrays, run
@@ -165,12 +165,8 @@ class Differences:
         if self.dtype is object:
             are_finite(arrays)
         found = {n: a if a.dtype.kind == "i" else self._exactly(a) for n, a in arrays.items()}
-        for name, a in found.items() if self.dtype is object else ():
-            facts = program[name].facts
-            if facts.distribution:
-                found[name] = a / a.sum(-1, keepdims=True)
-            if facts.symmetric:
-                found[name] = (a + np.swapaxes(a, -1, -2)) / 2
+        if self.dtype is object:
+            found = {n: a if a.dtype.kind == "i" else repaired(a, program[n].facts) for n, a in found.items()}
         return found
 
     def run(self, program: Program, sizes: Mapping[str, int], arrays: Arrays) -> Arrays:

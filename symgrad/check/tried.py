@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -11,28 +12,30 @@ from functools import partial
 import numpy as np
 
 from symgrad.check.steps import STEP
+from symgrad.check.together import MANY
 from symgrad.errors import Refusal
-from symgrad.exact.drawn import candidates, elsewhere, is_judged, named, nowhere
+from symgrad.exact.drawn import candidates, elsewhere, is_judged, named, nowhere, ties
 from symgrad.exact.points import points as exact_points
 from symgrad.exact.ways import Ways, has_kinks
 from symgrad.language.program import Program
 from symgrad.language.reference import Arrays, run
-from symgrad.language.samples import small_sizes, unmet, work
+from symgrad.language.samples import roomy_sizes, small_sizes, unmet, work
 from symgrad.language.trace import Derived
 
 _Point = tuple[Mapping[str, int], Arrays]  # the number of each size letter, and the inputs
 
 # the least sizes of a second point, all odd, and how many entries the statements may have with them
 _STARTS = ((15, 1500), (9, 1500), (5, 30_000), (3, math.inf))
+_ROOMY = 30_000  # entries that they may have where windows lie between others
+_FAR = 8.0  # scale of inputs far out
 _CHEAP = 1500  # entries that the statements may have for the points beside those two
-_SCALES = (0.25, 8.0)  # of their inputs
 
 
 def points(derived: Derived, rng: np.random.Generator, ways: Ways) -> Iterator[_Point]:
     """Random inputs of small sizes, then of sizes in another order: larger ones, as long as that is cheap, so that
     there are enough entries on both sides of every kink and inside every window; then of sizes that are all 1. Where a
-    program goes different ways, also inputs near 0, far out, about the numbers that it turns at, and where a way is
-    that was not taken before.
+    program goes different ways, also inputs far out, about the numbers that it turns at, with ties, and where a way
+    is that was not taken before.
 
     Raises:
         Refusal: the result is finite at no random point of small sizes.
@@ -47,16 +50,22 @@ def points(derived: Derived, rng: np.random.Generator, ways: Ways) -> Iterator[_
             with contextlib.suppress(Refusal):  # where numbers grow with the sizes
                 yield _point(derived, {letter: sizes[letter] for letter in source.sizes}, rng)
                 break
+    roomy = roomy_sizes(source)
+    if roomy is not None and work(derived.program, roomy) <= _ROOMY:
+        with contextlib.suppress(Refusal):
+            yield _point(derived, roomy, rng)
     ones = dict.fromkeys(source.sizes, 1)
     if ones and not unmet(source, ones):
         with contextlib.suppress(Refusal):
             yield _point(derived, ones, rng)
     if work(derived.program, small) <= _CHEAP and (has_kinks(source) or has_kinks(derived.program)):
         turns = (0, 1) if named(source) else ()
-        for scale, turn in (*((s, None) for s in _SCALES), *((1.0, t) for t in turns)):
+        for scale, turn in ((_FAR, None), *((1.0, t) for t in turns)):
             with contextlib.suppress(Refusal):
                 yield _point(derived, small, rng, scale, turn)
-        for given in elsewhere(source, small, ways, rng):
+        # at ties each gradient is judged by itself
+        tied = ties(source, small, rng) if len(derived.gradients) <= MANY else ()
+        for given in itertools.chain(tied, elsewhere(source, small, ways, rng)):
             if _is_judged(derived, small, given, rng):
                 yield small, given
 

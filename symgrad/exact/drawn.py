@@ -20,14 +20,8 @@ from symgrad.language.trace import Derived
 
 # where inputs are drawn for whose signs or sizes a formula is not defined
 _RANGES = ((0.2, 2.0), (0.1, 0.9), (1.1, 2.0))
-_ELSEWHERE = (
-    64.0,
-    1 / 64,
-    4096.0,
-    1 / 4096,
-    2.0**18,
-    2.0**-18,
-)  # scales of inputs for sides that none was on
+# scales of inputs for sides that none was on
+_ELSEWHERE = (64.0, 1 / 64, 4096.0, 1 / 4096, 2.0**18, 2.0**-18)
 _NEAR = (0.5, 2.0)  # what is between lies where numbers are drawn anyway
 _LEAST, _MOST = 1e-6, 1e6
 _FEW = 4  # numbers whose quotients are tried too: relu(x/100 - 5) turns at 500
@@ -50,6 +44,13 @@ def candidates(
     for low, high in _RANGES:
         drawn = inputs(source, sizes, rng)
         yield {n: rng.uniform(low, high, a.shape) if n in free else a for n, a in drawn.items()}
+
+
+def ties(source: Program, sizes: Mapping[str, int], rng: np.random.Generator) -> Iterator[Arrays]:
+    """Inputs with many ties, which a branch of a derivative may be about: small whole numbers, and nothing but 0."""
+    free = _free(source)
+    for scale in (1.0, 0.0):
+        yield {n: np.rint(a * scale) + 0.0 if n in free else a for n, a in inputs(source, sizes, rng).items()}
 
 
 def elsewhere(

@@ -18,9 +18,9 @@ from symgrad.exact.reals import Exact
 from symgrad.language import expr as ex
 from symgrad.language.bind import bind
 from symgrad.language.implicit import IMPLICIT
-from symgrad.language.program import Program, Tensor, blocks, needed
+from symgrad.language.program import Facts, Program, Tensor, blocks, needed
 from symgrad.language.reference import Arrays, run
-from symgrad.language.samples import small_sizes, unmet, work
+from symgrad.language.samples import roomy_sizes, small_sizes, unmet, work
 from symgrad.language.trace import Derived
 
 HEAVY = 40_000  # numbers that a program computes, beyond which it is not tried in exact arithmetic
@@ -126,8 +126,18 @@ def exact_point(derived: Derived, given: Mapping[str, Any]) -> Point:
     """
     sizes, arrays = bind(derived.source, given)
     are_finite(arrays)
-    lifted = {n: a if a.dtype.kind == "i" else np.asarray(_exactly(a), object) for n, a in arrays.items()}
+    lifted = {
+        n: a if a.dtype.kind == "i" else repaired(np.asarray(_exactly(a), object), derived.source[n].facts)
+        for n, a in arrays.items()
+    }
     return Point(sizes, lifted, Exact(levels(derived.program, sizes) + 3))
+
+
+def repaired(a: np.ndarray, facts: Facts) -> np.ndarray:
+    """Exact numbers for which the facts hold to the last digit that held to rounding."""
+    if facts.distribution:
+        a = a / a.sum(-1, keepdims=True)
+    return (a + np.swapaxes(a, -1, -2)) / 2 if facts.symmetric else a
 
 
 def are_finite(arrays: Arrays) -> None:
@@ -165,8 +175,13 @@ def _choices(program: Program) -> Iterator[dict[str, int]]:
 
 
 def _turned(derived: Derived, most: int) -> Iterator[dict[str, int]]:
-    """Larger sizes, those of later letters first, with which at most so many numbers are computed."""
+    """Larger sizes, with room between the ends of every axis or those of later letters first, with which at most so
+    many numbers are computed."""
     source = derived.source
+    roomy = roomy_sizes(source) if most else None
+    if roomy is not None and work(derived.program, roomy) <= most:
+        yield roomy
+        return
     for start in (7, 6, 5, 4, 3, 2) if source.sizes and most else ():
         if _square(source):
             with contextlib.suppress(Refusal):
@@ -202,7 +217,7 @@ def as_fractions(source: Program, drawn: Arrays, grid: int = GRID) -> Arrays:
         found = np.empty(a.shape, object)
         for place in np.ndindex(*a.shape):
             found[place] = Fraction(round(float(a[place]) * grid), grid)
-        return found / found.sum(-1, keepdims=True) if t.facts.distribution else found
+        return repaired(found, t.facts)
 
     return {n: a if a.dtype.kind == "i" else near(a, source[n]) for n, a in drawn.items()}
 

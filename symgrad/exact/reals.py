@@ -385,15 +385,22 @@ def _eliminated(k: Exact, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Rea
     return b, det
 
 
+_EXPANDED = 6  # the largest singular matrix whose determinant is expanded: that takes up to n! products
+
+
 def _inverse(k: Exact, a: np.ndarray) -> np.ndarray:
     return _eliminated(k, a, k.whole(np.eye(len(a), dtype=int)))[0]
 
 
 def _det(k: Exact, a: np.ndarray) -> Real:
+    """By elimination; of a singular matrix along its first row, for its determinant may have a slope."""
     try:
         return _eliminated(k, a, k.whole(np.zeros((len(a), 1), int)))[1]
     except np.linalg.LinAlgError:
-        return k.number(0)
+        total = k.number(0)
+        for j in range(len(a)) if len(a) <= _EXPANDED else ():
+            total = total + a[0, j] * _det(k, np.delete(a[1:], j, 1)) * (-1) ** j
+        return total
 
 
 def _cofactor(k: Exact, a: np.ndarray) -> np.ndarray:

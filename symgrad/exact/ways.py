@@ -56,7 +56,8 @@ def turns(program: Program) -> Iterator[Turn]:
 
 def has_kinks(program: Program) -> bool:
     """Whether a program goes different ways for different numbers."""
-    return any(s.op in ("max=", "min=") for s in program.statements) or next(turns(program), None) is not None
+    ops = ("max=", "min=", "norm", "frobenius")  # a length has a kink at 0
+    return any(s.op in ops for s in program.statements) or next(turns(program), None) is not None
 
 
 def _parts(e: ex.Any, where: Condition | None) -> Iterator[tuple[Cmp | Call, Condition | None]]:

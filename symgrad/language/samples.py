@@ -12,9 +12,11 @@ import numpy as np
 
 from symgrad.errors import Refusal
 from symgrad.language.implicit import IMPLICIT, operands
-from symgrad.language.ints import Int
+from symgrad.language.ints import Int, Quotient
 from symgrad.language.program import Program, Tensor
 from symgrad.language.reference import computable, run
+
+_ROOM = 5  # entries of an axis with a middle
 
 
 def small_sizes(program: Program, start: int = 2) -> dict[str, int]:
@@ -56,6 +58,29 @@ def _small_sizes(program: Program, start: int) -> Iterator[dict[str, int]]:
     drawn = np.random.default_rng(0).integers(start, start + 7, (4000, len(letters))).tolist()
     fitting = [sizes for row in drawn if not unmet(program, sizes := dict(zip(letters, row, strict=True)))]
     yield from sorted(fitting, key=lambda sizes: (-len(set(sizes.values())), sum(sizes.values())))
+
+
+def roomy_sizes(program: Program) -> dict[str, int] | None:
+    """A number for each size letter with which every axis whose length is a sum or a quotient, as the n - k + 1 places
+    of a window, has at least five entries: two at each end, and one between. None if there is no such axis, or nothing
+    is found.
+    """
+    lengths = {n for s in program.statements for _, n in s.axes if n.number is None and _is_made(n)}
+
+    def roomy(sizes: Mapping[str, int]) -> bool:
+        extents = (int(n.evaluate(lambda a: sizes[a.name])) for n in lengths)  # type: ignore[union-attr]
+        return not unmet(program, sizes) and min(extents) >= _ROOM
+
+    for gap in (4, 5) if lengths else ():
+        for order in itertools.islice(itertools.permutations(range(len(program.sizes))), 120):
+            sizes = {s: 3 + gap * k for s, k in zip(program.sizes, order, strict=True)}
+            if roomy(sizes):
+                return sizes
+    return None
+
+
+def _is_made(n: Int) -> bool:
+    return len(n.terms) > 1 or any(isinstance(a, Quotient) for a in n.atoms())
 
 
 def _regular(program: Program, sizes: Mapping[str, int]) -> bool:
