@@ -442,3 +442,29 @@ def test_a_proof_says_at_what_numbers_it_was_tried() -> None:
     assert "at the numbers given" in str(d.check({"x": [2.0, 1.0]}, exact=True))
     assert "at a kink" in str(d.check({"x": [0.0, 1.0]}, exact=True))
     assert "at random fractions" in str(d.check(exact=True))
+
+
+@pytest.mark.parametrize(
+    "asked, said",
+    [
+        ({"seed": -1}, "seed must be a whole number from 0, not -1"),
+        ({"seed": "a", "exact": True}, "seed must be a whole number from 0, not 'a'"),
+        ({"entries": 1.5}, "entries must be a whole number from 1, not 1.5"),
+        ({"tolerance": "a"}, "tolerance must be a number above 0, not 'a'"),
+        ({"tolerance": float("nan")}, "tolerance must be a number above 0, not nan"),
+        ({"digits": 2.0}, "digits must be a whole number from 20 to 1000, not 2.0"),
+        ({"given": {"x": [1 + 1j, 2]}}, "x holds complex numbers: give real ones"),
+        ({"given": {"x": [1 + 1j, 2]}, "exact": True}, "x holds complex numbers: give real ones"),
+    ],
+)
+def test_arguments_that_are_none(asked: dict, said: str) -> None:
+    d = sg.derive("x: weight[n]; loss = sum(x**2)")
+    with pytest.raises(sg.SymgradError) as refused:
+        d.check(**asked)
+    assert said in str(refused.value)
+    assert d.check(digits=np.int64(30), seed=np.int64(3))
+
+
+def test_only_what_is_differentiated_by_needs_a_slope() -> None:
+    d = sg.derive("x: data[n]; w: weight; loss = sum(w*sqrt(x))")
+    assert d.check({"x": [0.0, 4.0], "w": 2.0}, exact=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.check.arguments import MOST, refuse
 from symgrad.check.questions import Question, moved, question, short, shown
 from symgrad.check.steps import ComplexSteps, Differences, digits_of
 from symgrad.check.together import MANY, together
@@ -29,7 +30,6 @@ from symgrad.language.trace import Derived, Key
 _AT_KINKS = 8  # directions there
 _ELSEWHERE = 100  # further points lie near 0 and far out, where more digits are lost
 _COSTLY = 30_000  # numbers of many digits, beyond which not each gradient is judged by itself
-FEWEST, MOST = 20, 1000  # digits
 Realisation = Callable[..., tuple[Any, Mapping[Any, Any]]]
 
 
@@ -64,13 +64,12 @@ def check(
         differentiated.
 
     Raises:
-        Refusal: the arrays do not fit; the result is no finite number for them, or at no random point; too many numbers
-            for `digits`.
+        Refusal: an argument is none; the arrays do not fit; the result is no finite number for them, or at no random
+            point; too many numbers for `digits`.
     """
-    if digits is not None and not (isinstance(digits, int) and FEWEST <= digits <= MOST):
-        raise Refusal(f"digits must be a whole number from {FEWEST} to {MOST}, not {digits!r}")
+    refuse(given, seed, entries, tolerance, digits)
     if tolerance is None:
-        tolerance = 1e-9 if digits is None else 10.0 ** -(digits // 2)
+        tolerance = 1e-9 if digits is None else max(10.0 ** -(digits // 2), 1e-300)
     with MP.workdps(digits or MP.dps), np.errstate(all="ignore"):
         judge = _Judge(
             np.random.default_rng(seed), tolerance, ComplexSteps() if digits is None else digits_of(digits)

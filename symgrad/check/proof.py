@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.check.arguments import refuse
 from symgrad.check.corners import ranges
 from symgrad.check.questions import Slope, movable, moved, question, shown
 from symgrad.check.sides import Sides
@@ -167,6 +168,7 @@ def prove(derived: Derived, given: Mapping[str, Any] | None = None, *, seed: int
         w       yes    exact arithmetic  0
         proved for n = 2, n = 3, n = 1 and n = 7: as rational functions with exp, ...
     """
+    refuse(given, seed)
     ways = Ways(derived.source)
     if given is None:
         tried = _points(derived, seed, ways)
@@ -218,9 +220,11 @@ def _points(derived: Derived, seed: int, ways: Ways) -> list[Point]:
 
 
 def _smooth(derived: Derived, seed: int, point: Point) -> bool:
-    """Whether the definition has a finite value and a finite slope."""
+    """Whether the definition has a finite value, and a finite slope by what it is differentiated by."""
     source, sizes = derived.source, point.sizes
-    moving = [t for t in source.inputs if not t.integer]
+    names = {n for key in derived.gradients for n in ((key,) if isinstance(key, str) else key)}
+    real = [t for t in source.inputs if not t.integer]
+    moving = [t for t in real if t.name in names or names.difference(r.name for r in real)]
     rng, forward = np.random.default_rng(seed), _Forward(point)
     ahead = {t.name: moved(t, _direction(numbers(t, sizes), rng, point.exact)) for t in moving}
     try:
