@@ -226,13 +226,19 @@ class Truth:
     @cached_property
     def further(self) -> list[Where]:
         """Where it is looked once more before a fault that a check finds is called none."""
-        return self._computed(_more_sizes(self.d.program), (*SCALES, 64.0, 1 / 64, 1000.0))
+        scales = (*SCALES, 64.0, 1 / 64, 1000.0)
+        tied = self._computed(_sizes(self.d.source), (1.0, 1.0), whole=True)
+        return self._computed(_more_sizes(self.d.program), scales) + tied
 
-    def _computed(self, choices: Iterable[dict[str, int]], scales: Iterable[float]) -> list[Where]:
+    def _computed(
+        self, choices: Iterable[dict[str, int]], scales: Iterable[float], whole: bool = False
+    ) -> list[Where]:
         found = []
         for sizes, (k, scale) in itertools.product(choices, enumerate(scales)):
             with contextlib.suppress(Refusal, *_FAILURES):  # such as 1/(n - 1) where n is 1
                 arrays = _inputs(self.d.source, sizes, scale, np.random.default_rng(11 + k), bool(k % 2))
+                if whole:  # with ties
+                    arrays = {n: np.rint(a) if a.dtype.kind == "f" else a for n, a in arrays.items()}
                 right = self.values(self.d, sizes, arrays)
                 if all(np.isfinite(v).all() for v in right):
                     found.append((sizes, arrays, right, scale))

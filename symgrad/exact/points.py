@@ -85,8 +85,9 @@ def points(
 
     Args:
         more: so many further ones instead, of the first sizes in turn.
-        turned: if it is not zero, one point more of larger sizes in another order, at which the derivation computes at
-            most so many numbers, if there are such sizes: so that all bounds between them are met from both sides.
+        turned: if it is not zero, points more of larger sizes, in another order and with a middle in each axis, at
+            which the derivation computes at most so many numbers, if there are such sizes: so that all bounds between
+            them are met from both sides.
         smooth: tells where the definition has a finite value and slope, for a derivation that may be wrong: such a
             point counts, whatever is derived there.
         grid: what inputs are fractions over.
@@ -99,7 +100,7 @@ def points(
     choices = list(_choices(source))
     if more:
         choices = [choices[k % 2] for k in range(more)]
-    choices += itertools.islice(_turned(derived, turned), 1)
+    choices += _turned(derived, turned)
     about = bool(more and named(source))
     found = []
     for k, sizes in enumerate(choices):
@@ -175,20 +176,24 @@ def _choices(program: Program) -> Iterator[dict[str, int]]:
 
 
 def _turned(derived: Derived, most: int) -> Iterator[dict[str, int]]:
-    """Larger sizes, with room between the ends of every axis or those of later letters first, with which at most so
-    many numbers are computed."""
+    """Larger sizes with which at most so many numbers are computed: with a middle in every axis, and with those of
+    later letters first."""
     source = derived.source
-    roomy = roomy_sizes(source) if most else None
+    if not (source.sizes and most):
+        return
+    roomy = roomy_sizes(source)
     if roomy is not None and work(derived.program, roomy) <= most:
         yield roomy
-        return
-    for start in (7, 6, 5, 4, 3, 2) if source.sizes and most else ():
+    for start in (7, 6, 5, 4, 3, 2):
+        found: Iterator[dict[str, int]] = _tight(source, ((start, True),))
         if _square(source):
+            found = iter([])
             with contextlib.suppress(Refusal):
-                found = small_sizes(replace(source, sizes=source.sizes[::-1]), start)
-                yield from [found] if work(derived.program, found) <= most else []
-        else:
-            yield from (s for s in _tight(source, ((start, True),)) if work(derived.program, s) <= most)
+                found = iter([small_sizes(replace(source, sizes=source.sizes[::-1]), start)])
+        fitting = next((s for s in found if work(derived.program, s) <= most), None)
+        if fitting is not None:
+            yield fitting
+            return
 
 
 def _square(program: Program) -> bool:
