@@ -13,9 +13,7 @@ from symgrad.errors import Refusal
 FEWEST, MOST = 20, 1000  # digits
 
 
-def refuse(
-    given: Mapping[str, Any] | None, seed: Any, entries: Any = 1, tolerance: Any = None, digits: Any = None
-) -> None:
+def refuse(given: Any, seed: Any, entries: Any = 1, tolerance: Any = None, digits: Any = None) -> None:
     """Refuse arguments of a check that are none.
 
     Raises:
@@ -29,7 +27,9 @@ def refuse(
         raise Refusal(f"tolerance must be a number above 0, not {tolerance!r}")
     if digits is not None and not (_is_whole(digits) and FEWEST <= digits <= MOST):
         raise Refusal(f"digits must be a whole number from {FEWEST} to {MOST}, not {digits!r}")
-    for name, array in (given or {}).items():
+    for name, array in (
+        given.items() if isinstance(given, Mapping) else ()
+    ):  # what is none is refused with the arrays
         if np.iscomplexobj(array):
             raise Refusal(f"{name} holds complex numbers: give real ones, at which a gradient is checked")
 

@@ -14,7 +14,7 @@ import numpy as np
 from symgrad.check.steps import STEP
 from symgrad.check.together import MANY
 from symgrad.errors import Refusal
-from symgrad.exact.drawn import candidates, elsewhere, is_judged, named, nowhere, ties
+from symgrad.exact.drawn import candidates, elsewhere, is_judged, named, nowhere, zeros
 from symgrad.exact.points import points as exact_points
 from symgrad.exact.ways import Ways, has_kinks
 from symgrad.language.program import Program
@@ -34,8 +34,8 @@ _CHEAP = 1500  # entries that the statements may have for the points beside thos
 def points(derived: Derived, rng: np.random.Generator, ways: Ways) -> Iterator[_Point]:
     """Random inputs of small sizes, then of sizes in another order: larger ones, as long as that is cheap, so that
     there are enough entries on both sides of every kink and inside every window; then of sizes that are all 1. Where a
-    program goes different ways, also inputs far out, about the numbers that it turns at, with ties, and where a way
-    is that was not taken before.
+    program goes different ways, also inputs far out, about the numbers that it turns at, all 0, and where a way is
+    that was not taken before.
 
     Raises:
         Refusal: the result is finite at no random point of small sizes.
@@ -64,7 +64,7 @@ def points(derived: Derived, rng: np.random.Generator, ways: Ways) -> Iterator[_
             with contextlib.suppress(Refusal):
                 yield _point(derived, small, rng, scale, turn)
         # at ties each gradient is judged by itself
-        tied = ties(source, small, rng) if len(derived.gradients) <= MANY else ()
+        tied = [zeros(source, small, rng)] if len(derived.gradients) <= MANY else []
         for given in itertools.chain(tied, elsewhere(source, small, ways, rng)):
             if _is_judged(derived, small, given, rng):
                 yield small, given

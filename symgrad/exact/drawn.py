@@ -46,11 +46,14 @@ def candidates(
         yield {n: rng.uniform(low, high, a.shape) if n in free else a for n, a in drawn.items()}
 
 
-def ties(source: Program, sizes: Mapping[str, int], rng: np.random.Generator) -> Iterator[Arrays]:
-    """Inputs with many ties, which a branch of a derivative may be about: small whole numbers, and nothing but 0."""
+def zeros(source: Program, sizes: Mapping[str, int], rng: np.random.Generator) -> Arrays:
+    """Inputs that are 0 wherever they may be, which ties all of them and is what lengths have a kink at.
+
+    Whole numbers would have more kinds of ties; but some of those are equal but for rounding, as 1/sqrt(2)**2 and 1/2,
+    and then one form of a program is beyond a kink that another is at.
+    """
     free = _free(source)
-    for scale in (1.0, 0.0):
-        yield {n: np.rint(a * scale) + 0.0 if n in free else a for n, a in inputs(source, sizes, rng).items()}
+    return {n: np.zeros_like(a) if n in free else a for n, a in inputs(source, sizes, rng).items()}
 
 
 def elsewhere(
