@@ -631,9 +631,10 @@ def test_unseen_label(folder: Path) -> None:
     assert "line 3: the label 'c' did not occur in training" in done.stderr
 
 
+@pytest.mark.parametrize("number", ["2", "n"])
 @pytest.mark.parametrize("style", ["readable", "fast"])
-def test_a_number_with_a_name_keeps_single_precision(style: str) -> None:
+def test_a_number_with_a_name_keeps_single_precision(style: str, number: str) -> None:
     """Functions of NumPy make float64 of a Python number, and that of whole arrays."""
-    d = sg.derive("x: weight[n]\nc = 2\nloss = sum(x**2*tanh(c))").derived
+    d = sg.derive(f"x: weight[n]\nc = {number}\nd = sqrt(c)\nloss = sum(x**2*tanh(d))*logsigmoid(d)").derived
     f = emit.load(emit.function_source(d, style=style, real="np.float32"), "f")["loss_and_grad"]
     assert f(np.ones(3, np.float32))[1]["x"].dtype == np.float32

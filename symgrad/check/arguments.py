@@ -27,9 +27,8 @@ def refuse(given: Any, seed: Any, entries: Any = 1, tolerance: Any = None, digit
         raise Refusal(f"tolerance must be a number above 0, not {tolerance!r}")
     if digits is not None and not (_is_whole(digits) and FEWEST <= digits <= MOST):
         raise Refusal(f"digits must be a whole number from {FEWEST} to {MOST}, not {digits!r}")
-    for name, array in (
-        given.items() if isinstance(given, Mapping) else ()
-    ):  # what is none is refused with the arrays
+    arrays = given if isinstance(given, Mapping) else {}  # what is no mapping is refused with the arrays
+    for name, array in arrays.items():
         if np.iscomplexobj(array):
             raise Refusal(f"{name} holds complex numbers: give real ones, at which a gradient is checked")
 

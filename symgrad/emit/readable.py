@@ -114,9 +114,8 @@ class Readable:
         self._share(v)
         self._fit(f"{name} = ", v)
         text = self.text(v)
-        if (
-            self.typed and python(v) and v.kind == "real"
-        ):  # functions of NumPy would make float64 of a Python number
+        if self.typed and python(v):
+            # functions of NumPy would make float64 of a Python number
             text = f"{self.text.dtype}.type({text})"
         line = f"{name} = {text}"
         if line != f"{name} = {name}":
